@@ -1,0 +1,139 @@
+"""The graph of a flow: its edges, a topological order, its cycles. Every function here is linear and iterative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, StepSpec
+
+MOST_CYCLES: Final = 100
+"""Cycles drawn for one flow. A tangle of thousands has as many; nobody reads past the first hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`step` waits for `upstream`, because of a parameter or because `after` or `deps` says so."""
+
+    step: str
+    upstream: str
+    parameter: ParameterSpec | None
+    place: Place | None
+
+
+def edges_of(step: StepSpec) -> Iterator[Edge]:
+    """What a step says it waits for, whether such steps exist or not, in the order of its signature."""
+    for parameter in step.parameters:
+        if parameter.is_upstream and parameter.source is not None:
+            yield Edge(step.name, parameter.source, parameter, parameter.place)
+    for reference in (*step.after, *step.deps):
+        yield Edge(step.name, reference.name, None, reference.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The edges between steps that exist, without self-loops and repetitions.
+
+    Attributes:
+        steps: Steps by name, the first of each name, in order of definition.
+        waits_for: For each step the edges to its upstreams.
+    """
+
+    steps: Mapping[str, StepSpec]
+    waits_for: Mapping[str, tuple[Edge, ...]]
+
+    @staticmethod
+    def of(flow: FlowSpec) -> Graph:
+        """The graph of a flow."""
+        steps: dict[str, StepSpec] = {}
+        for step in flow.steps:
+            steps.setdefault(step.name, step)
+        waits_for: dict[str, tuple[Edge, ...]] = {}
+        for name, step in steps.items():
+            edges: dict[str, Edge] = {}
+            for edge in edges_of(step):
+                if edge.upstream in steps and edge.upstream != name:
+                    edges.setdefault(edge.upstream, edge)
+            waits_for[name] = tuple(edges.values())
+        return Graph(steps, waits_for)
+
+    def upstreams(self, step: str) -> list[str]:
+        """The names of the steps that a step waits for."""
+        return [edge.upstream for edge in self.waits_for[step]]
+
+    def downstreams(self) -> dict[str, list[str]]:
+        """For each step the names of the steps that wait for it."""
+        downstreams: dict[str, list[str]] = {name: [] for name in self.steps}
+        for name, edges in self.waits_for.items():
+            for edge in edges:
+                downstreams[edge.upstream].append(name)
+        return downstreams
+
+    def topological_order(self) -> list[str]:
+        """Every step after its upstreams; among the ready ones, in order of definition (Kahn 1962).
+
+        Steps on a cycle, and what waits for them, are left out: the order is shorter than `steps` then.
+        """
+        waiting = {name: len(edges) for name, edges in self.waits_for.items()}
+        downstreams = self.downstreams()
+        order = [name for name, count in waiting.items() if count == 0]
+        for name in order:  # grows as we go
+            for downstream in downstreams[name]:
+                waiting[downstream] -= 1
+                if waiting[downstream] == 0:
+                    order.append(downstream)
+        return order
+
+    def layers(self) -> list[list[str]]:
+        """The steps by their distance from the roots: what could run at the same moment."""
+        depth: dict[str, int] = {}
+        layers: list[list[str]] = []
+        for name in self.topological_order():
+            depth[name] = max((depth[edge.upstream] + 1 for edge in self.waits_for[name]), default=0)
+            if depth[name] == len(layers):
+                layers.append([])
+            layers[depth[name]].append(name)
+        return layers
+
+    def cycles(self) -> list[list[Edge]]:
+        """Each cycle once, as the edges that lead from a step back to itself.
+
+        A depth-first search in order of definition (Tarjan 1972): each edge back to a step that is still on the
+        path closes one cycle, and without those edges the graph has none. So whoever mends every cycle listed here
+        has mended all. A cycle begins at the step of it that is defined first. At most `MOST_CYCLES` are drawn.
+        """
+        position = {name: index for index, name in enumerate(self.steps)}
+        in_order = set(self.topological_order())
+        finished: set[str] = set()
+        cycles: list[list[Edge]] = []
+        for root in self.steps:
+            if root in finished or root in in_order:
+                continue
+            path: list[Edge] = []
+            on_path = {root: 0}
+            trail: list[tuple[str, Iterator[Edge]]] = [(root, iter(self.waits_for[root]))]
+            while trail:
+                name, edges = trail[-1]
+                for edge in edges:
+                    target = edge.upstream
+                    if target in on_path:
+                        if len(cycles) < MOST_CYCLES:
+                            cycles.append(_from_first_defined([*path[on_path[target] :], edge], position))
+                    elif target not in finished and target not in in_order:
+                        path.append(edge)
+                        on_path[target] = len(path)
+                        trail.append((target, iter(self.waits_for[target])))
+                        break
+                else:
+                    trail.pop()
+                    finished.add(name)
+                    del on_path[name]
+                    if path:
+                        path.pop()
+        return cycles
+
+
+def _from_first_defined(cycle: Sequence[Edge], position: Mapping[str, int]) -> list[Edge]:
+    start = min(range(len(cycle)), key=lambda index: position[cycle[index].step])
+    return [*cycle[start:], *cycle[:start]]

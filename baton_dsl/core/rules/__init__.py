@@ -1,0 +1,43 @@
+"""The catalogue: every rule, by code. A rule's module holds why it exists, its examples and its function."""
+
+from typing import Final
+
+from baton_dsl.core.rules import (
+    cycle,
+    duplicate_step,
+    input_conflict,
+    inputs,
+    missing_annotation,
+    missing_upstream,
+    not_optional,
+    not_serializable,
+    option,
+    self_dependency,
+    shadowed_default,
+    star_args,
+    unimportable_step,
+    upstream_type,
+)
+from baton_dsl.core.rules.rule import Context, Door, Example, Rule
+
+__all__ = ["CATALOGUE", "Context", "Door", "Example", "Rule"]
+
+CATALOGUE: Final[dict[str, Rule]] = {
+    rule.code: rule
+    for rule in (
+        cycle.RULE,
+        missing_upstream.RULE,
+        duplicate_step.RULE,
+        self_dependency.RULE,
+        upstream_type.RULE,
+        not_optional.RULE,
+        not_serializable.RULE,
+        missing_annotation.RULE,
+        input_conflict.RULE,
+        star_args.RULE,
+        inputs.RULE,
+        shadowed_default.RULE,
+        option.RULE,
+        unimportable_step.RULE,
+    )
+}

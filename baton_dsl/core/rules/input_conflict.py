@@ -1,0 +1,81 @@
+"""BTN206: one input name with two types."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic, Note
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import MISSING, UNKNOWN
+
+finding = Finder("BTN206", "baton-input-conflict")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each input that no value of an earlier step's input of the same name can satisfy."""
+    types = context.types
+    for name, takers in context.flow.inputs().items():
+        first_step, first = takers[0]
+        for step, parameter in takers[1:]:
+            if {MISSING, UNKNOWN} & {first.type, parameter.type} or first.type == parameter.type:
+                continue
+            if (
+                types.assignable(first.type, parameter.type) is False
+                and types.assignable(parameter.type, first.type) is False
+            ):
+                yield finding(
+                    f'input "{name}" is {types.show(parameter.type)} in step "{step.name}", '
+                    f'but {types.show(first.type)} in step "{first_step.name}"',
+                    help="one value is given to both: agree on a type, or rename one of the inputs",
+                    step=step.name,
+                    parameter=name,
+                    place=parameter.place,
+                    notes=(Note(f'"{first_step.name}" takes it here', first.place),) if first.place else (),
+                )
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="one input name with two types in a flow",
+    why="An input is given once, by name, to every step that takes it. No value can satisfy two types that exclude "
+    "each other.",
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def by_name(region: Input[str]) -> str:
+    return region
+
+@step
+def by_number(region: Input[list[int]]) -> int:
+    return region[0]
+
+shop = Flow("shop", by_name, by_number)
+""",
+            ('8:15: BTN206: input "region" is list[int] in step "by_number", but str in step "by_name"',),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def by_name(region: Input[str]) -> str:
+    return region
+
+@step
+def maybe(region: Input[str | None], count: Input[int] = 1) -> int:
+    return count
+
+@step
+def share(count: Input[float], region: Input[list[int]]) -> float:
+    return count
+
+shop = Flow("shop", by_name, maybe, share.bind(region=[1]))
+"""
+        ),
+    ),
+    run=run,
+)

@@ -1,0 +1,163 @@
+"""BTN303: an unknown, missing or wrongly typed input at `insert` or `bind`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
+from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
+from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, StepSpec, Types
+
+finding = Finder("BTN303", "baton-input")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each wrong argument of `bind`, and for each wrong or missing one of a visible `insert`."""
+    for step in context.flow.steps:
+        if not step.is_open:
+            yield from bound(step, context.types)
+    for call in context.flow.inserts:
+        yield from inserted(context.flow, call, context.types)
+
+
+def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
+    """What is wrong with the arguments of `step.bind(...)`."""
+    inputs = {parameter.name: parameter for parameter in step.parameters if parameter.is_input}
+    for name, argument in step.bound.items():
+        if name not in inputs:
+            nearest = did_you_mean(name, inputs)
+            yield finding(
+                f'step "{step.name}" has no input called "{name}"{_ask(nearest)}',
+                help=_choices(inputs),
+                suggestion=nearest,
+                step=step.name,
+                parameter=name,
+                place=argument.place or step.bind_place,
+            )
+        elif types.assignable(argument.type, inputs[name].type) is False:
+            yield wrong_type(name, types.show(inputs[name].type), types.show(argument.type), argument)
+
+
+def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
+    """What is wrong with the arguments of `flow.insert(...)`."""
+    takers = flow.inputs()
+    if not flow.is_open:
+        yield from unknown(call.arguments, takers)
+    for name, argument in call.arguments.items():
+        for _, parameter in takers.get(name, ())[:1]:
+            if types.assignable(argument.type, parameter.type) is False:
+                yield wrong_type(name, types.show(parameter.type), types.show(argument.type), argument)
+    if not call.is_open:
+        yield from missing(flow, call)
+
+
+def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
+    """A finding for each argument that is no input of the flow."""
+    inputs = list(known)
+    for name, argument in given.items():
+        if name not in inputs:
+            nearest = did_you_mean(name, inputs)
+            yield finding(
+                f'the flow has no input called "{name}"{_ask(nearest)}',
+                help=_choices(inputs),
+                suggestion=nearest,
+                parameter=name,
+                place=argument.place,
+            )
+
+
+def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
+    """A finding for each input without a default that the call does not give."""
+    for name, takers in flow.inputs().items():
+        needing = [step.name for step, parameter in takers if not parameter.has_default]
+        if needing and name not in call.arguments:
+            yield finding(
+                f'input "{name}" is missing; step "{needing[0]}" needs it',
+                help=f"give it: insert(..., {name}=...)",
+                parameter=name,
+                place=call.place,
+            )
+
+
+def wrong_type(name: str, expected: str, given: str, argument: Argument) -> Diagnostic:
+    """The finding for a value of the wrong type."""
+    return finding(
+        f'input "{name}" is {expected}, got {given}',
+        help=f"give a value of type {expected}",
+        parameter=name,
+        place=argument.place,
+    )
+
+
+def _ask(nearest: str | None) -> str:
+    return f'; did you mean "{nearest}"?' if nearest else ""
+
+
+def _choices(inputs: Iterable[str]) -> str:
+    names = list(inputs)
+    return f"the inputs are {', '.join(names)}" if names else "it takes no inputs"
+
+
+STATIC = frozenset({Door.TEXT, Door.TYPES})
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="an unknown, missing or wrongly typed input at `insert` or `bind`",
+    why="Inputs are validated before the first row is written. The analyzer says so before the code is deployed.",
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def charge(region: Input[str], amount: Input[int] = 1) -> int:
+    return amount
+
+billing = Flow(
+    "billing",
+    charge.named("charge_eu").bind(regoin="eu"),
+    charge.named("charge_us").bind(amount="ten", region="us"),
+)
+""",
+            (
+                '9:36: BTN303: step "charge_eu" has no input called "regoin"; did you mean "region"?',
+                '10:36: BTN303: input "amount" is int, got str',
+            ),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def charge(region: Input[str], amount: Input[int] = 1) -> int:
+    return amount
+
+billing = Flow("billing", charge)
+
+async def main() -> None:
+    await billing.insert(amont=3)
+""",
+            (
+                '10:11: BTN303: input "region" is missing; step "charge" needs it',
+                '10:26: BTN303: the flow has no input called "amont"; did you mean "amount"?',
+            ),
+            STATIC,
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def charge(region: Input[str], amount: Input[float] = 1) -> float:
+    return amount
+
+billing = Flow("billing", charge, charge.named("charge_us").bind(region="us", amount=3))
+
+async def main() -> None:
+    await billing.insert(region="eu")
+"""
+        ),
+    ),
+    run=run,
+)

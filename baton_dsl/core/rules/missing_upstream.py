@@ -1,0 +1,145 @@
+"""BTN102: a name that is no step of the flow and no input."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import ParameterSpec, StepSpec
+
+finding = Finder("BTN102", "baton-missing-upstream")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each parameter, `From`, `after` or `deps` that names nothing."""
+    if context.flow.is_open:
+        return
+    steps = context.graph.steps
+    inputs = context.flow.inputs()
+    for step in context.flow.steps:
+        for parameter in step.parameters:
+            if parameter.is_upstream and parameter.source is not None and parameter.source not in steps:
+                yield _parameter(step, parameter, [*steps], [*inputs])
+        for reference in (*step.after, *step.deps):
+            if reference.name not in steps:
+                nearest = did_you_mean(reference.name, (name for name in steps if name != step.name))
+                yield finding(
+                    f'step "{step.name}" waits for "{reference.name}", which is no step of the flow{_ask(nearest)}',
+                    help="add that step to the flow, or drop the name",
+                    suggestion=nearest,
+                    step=step.name,
+                    place=reference.place,
+                )
+
+
+def _parameter(step: StepSpec, parameter: ParameterSpec, steps: list[str], inputs: list[str]) -> Diagnostic:
+    source = parameter.source or parameter.name
+    others = [name for name in steps if name != step.name]
+    if source != parameter.name:
+        nearest = did_you_mean(source, others)
+        return finding(
+            f'step "{step.name}" takes "{parameter.name}" from "{source}", which is no step of the flow{_ask(nearest)}',
+            help="add that step to the flow, or name another in From(...)",
+            suggestion=nearest,
+            step=step.name,
+            parameter=parameter.name,
+            place=parameter.place,
+        )
+    nearest = did_you_mean(source, others)
+    if source in inputs:
+        ask = ", but other steps take it as an input; did you forget Input[...]?"
+    else:
+        ask = _ask(nearest)
+    return finding(
+        f'step "{step.name}" has no upstream or input called "{source}"{ask}',
+        help=f"rename the parameter to a step of the flow, or mark it as an input: {source}: Input[...]",
+        suggestion=None if source in inputs else nearest,
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )
+
+
+def _ask(nearest: str | None) -> str:
+    return f'; did you mean "{nearest}"?' if nearest else ""
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a parameter, `after`, `deps` or `From` that names no step and is no input",
+    why=(
+        "Parameter names are the edges of the graph. A misspelt one that turned silently into an input would cut the "
+        "edge, and the step would fail in production or run too early."
+    ),
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step
+def orders() -> list[str]:
+    return []
+
+@step
+def report(order: list[str]) -> str:
+    return ", ".join(order)
+
+billing = Flow("billing", orders, report)
+""",
+            ('8:12: BTN102: step "report" has no upstream or input called "order"; did you mean "orders"?',),
+        ),
+        Example(
+            """\
+from typing import Annotated
+
+from baton_dsl import Flow, From, Input, step
+
+@step
+def token(api_key: Input[str]) -> str:
+    return api_key
+
+@step(after=("tokn",))
+def cleanup() -> None: ...
+
+@step
+def report(
+    left: Annotated[str, From("tokens")],
+    api_key: str,
+) -> str:
+    return left + api_key
+
+billing = Flow("billing", report, cleanup, token)
+""",
+            (
+                '9:14: BTN102: step "cleanup" waits for "tokn", which is no step of the flow; did you mean "token"?',
+                '14:5: BTN102: step "report" takes "left" from "tokens", which is no step of the flow; '
+                'did you mean "token"?',
+                '15:5: BTN102: step "report" has no upstream or input called "api_key", '
+                "but other steps take it as an input; did you forget Input[...]?",
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from typing import Annotated
+
+from baton_dsl import Flow, From, Input, StepContext, step
+
+@step
+def orders(api_key: Input[str]) -> list[str]:
+    return [api_key]
+
+@step(after=("orders",))
+def cleanup(context: StepContext) -> None: ...
+
+@step
+def report(orders: list[str], again: Annotated[list[str], From("orders")], more: list[str] = From(orders)) -> int:
+    return len(orders) + len(again) + len(more)
+
+billing = Flow("billing", report, cleanup, orders)
+"""
+        ),
+    ),
+    run=run,
+)

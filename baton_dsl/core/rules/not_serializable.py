@@ -1,0 +1,137 @@
+"""BTN203: a result or an input that can't round-trip through JSON."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import MISSING, UNKNOWN
+
+finding = Finder("BTN203", "baton-not-serializable")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each return annotation, and each input, that names what JSON can't carry."""
+    types = context.types
+    for step in context.flow.steps:
+        if step.result not in (MISSING, UNKNOWN) and (part := types.unserializable(step.result)):
+            yield finding(
+                f'step "{step.name}" returns {_tell(types.show(step.result), part)} be stored as JSON',
+                help="return plain data: a pydantic model, a dataclass, a TypedDict, numbers, strings, lists, dicts",
+                step=step.name,
+                place=step.return_place or step.place,
+            )
+        for parameter in step.parameters:
+            if not parameter.is_input or parameter.type in (MISSING, UNKNOWN):
+                continue
+            if part := types.unserializable(parameter.type):
+                yield finding(
+                    f'input "{parameter.name}" of step "{step.name}" is '
+                    f"{_tell(types.show(parameter.type), part)} be stored as JSON",
+                    help="give plain data, and open connections and files inside the step",
+                    step=step.name,
+                    parameter=parameter.name,
+                    place=parameter.place,
+                )
+
+
+def _tell(shown: str, part: str) -> str:
+    return f"{shown}, which can't" if shown == part else f"{shown}, of which {part} can't"
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a result or input annotation that can't round-trip through JSON",
+    why=(
+        "Results and inputs are rows of a database that another process reads. There is no pickle: what JSON can't "
+        "carry would fail after the step has done its work."
+    ),
+    bad=(
+        Example(
+            """\
+from collections.abc import Callable, Iterator
+
+from baton_dsl import Flow, Input, step
+
+@step
+def rows() -> Iterator[str]:
+    return iter([])
+
+@step
+def filtered(keep: Input[Callable[[str], bool]]) -> list[str]:
+    return []
+
+etl = Flow("etl", rows, filtered)
+""",
+            (
+                "6:15: BTN203: step \"rows\" returns Iterator[str], which can't be stored as JSON",
+                '10:14: BTN203: input "keep" of step "filtered" is Callable, '
+                "which can't be stored as JSON",
+            ),
+        ),
+        Example(
+            """\
+import socket
+
+from baton_dsl import Flow, step
+
+@step
+async def connections() -> dict[str, socket.socket]:
+    return {}
+
+net = Flow("net", connections)
+""",
+            (
+                '6:28: BTN203: step "connections" returns dict[str, socket], '
+                "of which socket can't be stored as JSON",
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple, TypedDict
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from baton_dsl import Flow, Input, step
+
+class Colour(Enum):
+    RED = "red"
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+class Row(TypedDict):
+    id: UUID
+    at: datetime
+
+@dataclass
+class Line:
+    start: Point
+    rows: list[Row]
+
+class Report(BaseModel):
+    total: Decimal
+    lines: dict[str, Line]
+
+@step
+def report(colour: Input[Colour], since: Input[datetime | None] = None) -> Report | None:
+    return None
+
+@step
+def points(report: Report | None) -> tuple[Point, ...]:
+    return ()
+
+drawing = Flow("drawing", report, points)
+"""
+        ),
+    ),
+    run=run,
+)

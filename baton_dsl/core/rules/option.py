@@ -1,0 +1,191 @@
+"""BTN305: a decorator option that is unknown or out of range."""
+
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import UNKNOWN, Option
+
+finding = Finder("BTN305", "baton-option")
+
+LONGEST_NAME: Final = 255
+"""Characters of a step's, a flow's or a queue's name."""
+MOST_ATTEMPTS: Final = 32_767
+"""`oban_jobs.max_attempts` is a smallint."""
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each wrong option of each step."""
+    for step in context.flow.steps:
+        yield from options(step.name, step.options)
+
+
+def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+    """What is wrong with the options of a step. A value that is no literal is silent."""
+    for name, option in given.items():
+        if name not in CHECKS:
+            nearest = did_you_mean(name, CHECKS)
+            yield finding(
+                f'step "{step}" has an unknown option "{name}"' + (f'; did you mean "{nearest}"?' if nearest else ""),
+                help=f"the options are {', '.join(CHECKS)}",
+                suggestion=nearest,
+                step=step,
+                place=option.place,
+            )
+        elif option.value is not UNKNOWN and (expected := CHECKS[name](option.value)):
+            yield finding(
+                f'option "{name}" of step "{step}" must be {expected}, got {_show(option.value)}',
+                step=step,
+                place=option.place,
+            )
+    if "scheduled_in" in given and "scheduled_at" in given:
+        yield finding(
+            f'step "{step}" has both "scheduled_in" and "scheduled_at"',
+            help="keep one of them",
+            step=step,
+            place=given["scheduled_at"].place,
+        )
+
+
+def wrong_name(name: object) -> str | None:
+    """What a name must be, if it is not; None for a good one."""
+    if not isinstance(name, str) or not name or name != name.strip():
+        return "a name without blanks at its ends"
+    if len(name) > LONGEST_NAME:
+        return f"at most {LONGEST_NAME} characters long"
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        return "a name of printable characters"
+    return None
+
+
+def _show(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:40]}... ({len(shown)} characters)"
+
+
+def _whole(low: int, high: int) -> Callable[[object], str | None]:
+    def check(value: object) -> str | None:
+        ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if ok else f"a whole number from {low} to {high}"
+
+    return check
+
+
+def _flag(value: object) -> str | None:
+    return None if isinstance(value, bool) or value is None else "True or False"
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _duration(value: object) -> str | None:
+    seconds = _seconds(value)
+    return None if seconds is not None and seconds > 0 else "a positive number of seconds or a timedelta"
+
+
+def _delay(value: object) -> str | None:
+    seconds = _seconds(value)
+    return None if seconds is not None and seconds >= 0 else "a number of seconds or a timedelta, zero or more"
+
+
+def _backoff(value: object) -> str | None:
+    return None if callable(value) or _delay(value) is None else "a number of seconds, a timedelta or a function"
+
+
+def _moment(value: object) -> str | None:
+    return None if isinstance(value, datetime) and value.tzinfo else "a datetime with a time zone"
+
+
+def _names(value: object) -> str | None:
+    ok = isinstance(value, tuple | list) and all(isinstance(item, str) and item.strip() for item in value)
+    return None if ok else "a tuple or list of names"
+
+
+CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
+    "name": wrong_name,
+    "queue": wrong_name,
+    "max_attempts": _whole(1, MOST_ATTEMPTS),
+    "priority": _whole(0, 9),
+    "tags": _names,
+    "timeout": _duration,
+    "backoff": _backoff,
+    "scheduled_in": _delay,
+    "scheduled_at": _moment,
+    "after": _names,
+    "ignore_cancelled": _flag,
+    "ignore_discarded": _flag,
+}
+"""The options of `step`, each with a check that says what the value must be, or None."""
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a decorator option that is unknown or out of range",
+    why="A wrong option is an error of the database at insert, or worse, of a worker at night.",
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(max_attempts=0)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            ('3:7: BTN305: option "max_attempts" of step "charge" must be a whole number from 1 to 32767, got 0',),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(
+    queue=" ",
+    priority=12,
+    after="orders",
+    timeout=-1.5,
+    max_attempt=3,
+)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            (
+                '4:5: BTN305: option "queue" of step "charge" must be a name without blanks at its ends, got \' \'',
+                '5:5: BTN305: option "priority" of step "charge" must be a whole number from 0 to 9, got 12',
+                '6:5: BTN305: option "after" of step "charge" must be a tuple or list of names, got \'orders\'',
+                '7:5: BTN305: option "timeout" of step "charge" must be a positive number of seconds or a timedelta, '
+                "got -1.5",
+                '8:5: BTN305: step "charge" has an unknown option "max_attempt"; did you mean "max_attempts"?',
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from datetime import timedelta
+
+from baton_dsl import Flow, step
+
+RETRIES = 3
+
+@step(queue="llm", max_attempts=RETRIES, priority=9, tags=["slow"], timeout=timedelta(minutes=5), backoff=0.5)
+def charge() -> int:
+    return 1
+
+@step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up")
+def cleanup() -> None: ...
+
+shop = Flow("shop", charge, cleanup)
+"""
+        ),
+    ),
+    run=run,
+)

@@ -1,0 +1,88 @@
+"""What a rule is: why it exists, examples that are its tests and its page, and a function over the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.graph import Graph
+from baton_dsl.core.spec import FlowSpec, Types
+
+
+class Door(Enum):
+    """A front end through which a rule can find something."""
+
+    LIVE = "run time"
+    TEXT = "baton-lint"
+    TYPES = "mypy"
+
+
+EVERY_DOOR: Final = frozenset(Door)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rule may look at."""
+
+    flow: FlowSpec
+    types: Types
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A module of a user.
+
+    Attributes:
+        source: The module, complete.
+        finds: What the rule finds in it, as `line:column: CODE: message`; empty for a good example.
+        doors: The doors that see it; a good example is good at all of them.
+    """
+
+    source: str
+    finds: tuple[str, ...] = ()
+    doors: frozenset[Door] = EVERY_DOOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One entry of the catalogue.
+
+    Attributes:
+        code: Stable for ever, such as `BTN102`.
+        slug: Its name, such as `baton-missing-upstream`; mypy's error code.
+        summary: What it catches, in one line.
+        why: What goes wrong without it.
+        bad: Examples that it finds something in.
+        good: Examples close to the bad ones that are fine.
+        run: Finds; None for a rule that needs more than one flow's spec and lives in its front end.
+        doors: Where it can be decided.
+        at_validate: False for a rule that matters only once a worker has to import the step.
+        by_default: False for a rule that must be selected.
+    """
+
+    code: str
+    slug: str
+    summary: str
+    why: str
+    bad: tuple[Example, ...] = ()
+    good: tuple[Example, ...] = ()
+    run: Callable[[Context], Iterable[Diagnostic]] | None = None
+    doors: frozenset[Door] = EVERY_DOOR
+    at_validate: bool = True
+    by_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Makes the diagnostics of one rule."""
+
+    code: str
+    slug: str
+
+    def __call__(self, message: str, **facts: Any) -> Diagnostic:
+        """A finding of the rule; the keywords are those of `Diagnostic`."""
+        return Diagnostic(code=self.code, slug=self.slug, message=message, **facts)

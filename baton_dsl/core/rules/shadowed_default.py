@@ -1,0 +1,89 @@
+"""BTN304: a default that can never be used, or an input that a step hides."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+
+finding = Finder("BTN304", "baton-shadowed-default")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each default on an upstream parameter, and each input named like a step."""
+    for step in context.flow.steps:
+        for parameter in step.parameters:
+            if parameter.is_upstream and parameter.has_default:
+                yield finding(
+                    f'parameter "{parameter.name}" of step "{step.name}" has a default that can never be used: '
+                    "its value is the upstream's result",
+                    help="drop the default; or mark the parameter as an input: Input[...]",
+                    step=step.name,
+                    parameter=parameter.name,
+                    place=parameter.place,
+                )
+            elif parameter.is_input and parameter.name in context.graph.steps and parameter.name not in step.bound:
+                yield finding(
+                    f'input "{parameter.name}" of step "{step.name}" has the name of a step of the flow',
+                    help="rename the input; or drop Input[...] to take the step's result",
+                    step=step.name,
+                    parameter=parameter.name,
+                    place=parameter.place,
+                )
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a default on an upstream parameter; an input named like a step of the flow",
+    why=(
+        "A default suggests that the step can run without its upstream, which it never does. An input with a step's "
+        "name reads like an edge and is none: the step would not wait."
+    ),
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def orders() -> int:
+    return 1
+
+@step
+def report(orders: int = 0) -> int:
+    return orders
+
+@step
+def summary(
+    title: Input[str],
+    orders: Input[int],
+) -> str:
+    return f"{title}: {orders}"
+
+shop = Flow("shop", summary, orders, report)
+""",
+            (
+                '8:12: BTN304: parameter "orders" of step "report" has a default that can never be used: '
+                "its value is the upstream's result",
+                '14:5: BTN304: input "orders" of step "summary" has the name of a step of the flow',
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from baton_dsl import Flow, From, Input, step
+
+@step
+def orders(limit: Input[int] = 10) -> int:
+    return limit
+
+@step
+def report(count: int = From(orders), title: Input[str] = "Orders") -> str:
+    return f"{title}: {count}"
+
+shop = Flow("shop", orders, report)
+"""
+        ),
+    ),
+    run=run,
+)

@@ -1,0 +1,68 @@
+"""BTN306: a step that a worker can't import by name."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+
+finding = Finder("BTN306", "baton-unimportable-step")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each method, lambda and nested function."""
+    for step in context.flow.steps:
+        if step.unimportable is not None:
+            yield finding(
+                f'step "{step.name}" is {step.unimportable}, which a worker can\'t import by name',
+                help="make it a function of a module, or a static method of a class of a module",
+                step=step.name,
+                place=step.place,
+            )
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a method, lambda or nested function as a step",
+    why=(
+        "A job is a row that says which function to run; a worker in another process imports it by module and name. "
+        "A function made inside another exists only there."
+    ),
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+def make() -> Flow:
+    @step
+    def charge() -> int:
+        return 1
+
+    return Flow("shop", charge)
+
+shop = make()
+""",
+            (
+                '5:9: BTN306: step "charge" is a function inside a function, '
+                "which a worker can't import by name",
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+class Billing:
+    @staticmethod
+    @step
+    def charge() -> int:
+        return 1
+
+shop = Flow("shop", Billing.charge)
+"""
+        ),
+    ),
+    run=run,
+    at_validate=False,
+)

@@ -1,0 +1,129 @@
+"""BTN201: an upstream's result does not fit the parameter that takes it."""
+
+from collections.abc import Iterator
+
+from baton_dsl.core.diagnostics import Diagnostic, Note
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec
+
+finding = Finder("BTN201", "baton-upstream-type")
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each edge whose types say no. An edge with an unknown or missing type is silent."""
+    types = context.types
+    for step in context.flow.steps:
+        for parameter in step.parameters:
+            if not parameter.is_upstream or parameter.each or parameter.source is None:
+                continue
+            upstream = context.graph.steps.get(parameter.source)
+            if upstream is None or upstream.name == step.name:
+                continue
+            if parameter.type in (MISSING, UNKNOWN) or upstream.result in (MISSING, UNKNOWN):
+                continue
+            given = types.list_of(upstream.result) if upstream.is_mapped else upstream.result
+            if types.assignable(given, parameter.type) is False:
+                yield _finding(context, step, parameter, upstream, given)
+
+
+def _finding(
+    context: Context, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object
+) -> Diagnostic:
+    shown = context.types.show(given)
+    if upstream.is_mapped:
+        help = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {shown}'
+    else:
+        help = f"annotate the parameter as {shown}, or change what the upstream returns"
+    place = upstream.return_place or upstream.place
+    return finding(
+        f'parameter "{parameter.name}" of step "{step.name}" is {context.types.show(parameter.type)}, '
+        f'but upstream "{upstream.name}" gives {shown}',
+        help=help,
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+        notes=(Note(f'"{upstream.name}" is defined here', place),) if place else (),
+    )
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="an upstream's result does not fit the parameter",
+    why=(
+        "Results travel as JSON and are validated on the way in. A wrong type is an error in the middle of the night, "
+        "after the upstream's work was done and paid for."
+    ),
+    bad=(
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step
+async def price() -> str:
+    return "12.50"
+
+@step
+def total(price: int) -> int:
+    return price
+
+shop = Flow("shop", price, total)
+""",
+            ('8:11: BTN201: parameter "price" of step "total" is int, but upstream "price" gives str',),
+        ),
+        Example(
+            """\
+from typing import Annotated
+
+from baton_dsl import Flow, From, step
+
+@step
+def total(
+    prices: dict[str, float],
+    discount: Annotated[float, From("find_discount")],
+) -> float:
+    return sum(prices.values()) * discount
+
+@step
+def find_discount() -> float | None:
+    return None
+
+@step
+def prices() -> dict[str, list[float]]:
+    return {}
+
+shop = Flow("shop", total, find_discount, prices)
+""",
+            (
+                '7:5: BTN201: parameter "prices" of step "total" is dict[str, float], '
+                'but upstream "prices" gives dict[str, list[float]]',
+                '8:5: BTN201: parameter "discount" of step "total" is float, '
+                'but upstream "find_discount" gives float | None',
+            ),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from collections.abc import Sequence
+
+from baton_dsl import Flow, step
+
+@step
+async def prices() -> list[int]:
+    return [1]
+
+@step
+def count(prices: Sequence[float]) -> int:
+    return len(prices)
+
+@step
+def report(prices: list[int], count: float | None) -> str:
+    return f"{count} {prices}"
+
+shop = Flow("shop", prices, report, count)
+"""
+        ),
+    ),
+    run=run,
+)

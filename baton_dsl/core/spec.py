@@ -1,0 +1,220 @@
+"""A flow as plain values: what every front end produces and what `check` reads.
+
+Three front ends produce a `FlowSpec`: live functions (`baton_dsl.reflect`), mypy's types (`baton_mypy`) and source
+text (`baton_lint`). A spec holds no function, no annotation object of a user and no driver; a type in it is opaque
+and means something only to the `Types` that came with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, Protocol
+
+NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands in a source file; lines and columns count from 1, the end is exclusive."""
+
+    path: str
+    line: int
+    column: int
+    end_line: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+class Absent(Enum):
+    """Stands for a type that is not there."""
+
+    UNKNOWN = "unknown"
+    """The front end can't tell: rules stay silent."""
+
+    MISSING = "missing"
+    """The source has no annotation."""
+
+
+UNKNOWN: Final = Absent.UNKNOWN
+MISSING: Final = Absent.MISSING
+
+
+class Role(Enum):
+    """What gives a parameter its value."""
+
+    UPSTREAM = "upstream"
+    """The result of the step that `ParameterSpec.source` names."""
+
+    INPUT = "input"
+    """A value given at insert, or bound."""
+
+    INJECTED = "injected"
+    """Something the runtime provides by type, such as `StepContext`."""
+
+    UNKNOWN = "unknown"
+    """The front end can't tell: rules stay silent."""
+
+
+class Form(Enum):
+    """How a parameter may be passed, as far as a step cares."""
+
+    KEYWORD = "keyword"
+    POSITIONAL_ONLY = "positional-only"
+    STAR_ARGS = "*args"
+    STAR_KWARGS = "**kwargs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterSpec:
+    """One parameter of a step."""
+
+    name: str
+    role: Role
+    type: object = UNKNOWN
+    """Without its marker: `Input[str]` is `str` here, and `Each[str]` is `str` too."""
+    source: str | None = None
+    """The step whose result this is, or None when the parameter is no upstream or the name can't be told."""
+    each: bool = False
+    """True for a fan-out: the step runs once for each item of its source."""
+    has_default: bool = False
+    form: Form = Form.KEYWORD
+    place: Place | None = None
+    source_place: Place | None = None
+    """Where `From` names the source, when it does."""
+
+    @property
+    def is_upstream(self) -> bool:
+        """True if the value is the result of another step."""
+        return self.role is Role.UPSTREAM
+
+    @property
+    def is_input(self) -> bool:
+        """True if the value is given at insert."""
+        return self.role is Role.INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name with the place where it was written: an item of `after=` or `deps=`."""
+
+    name: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A value given to an input, known by its type only."""
+
+    type: object = UNKNOWN
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A decorator option: its value (`UNKNOWN` when it is not a literal) and its place."""
+
+    value: object
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """A step as one flow sees it: under its name there, with what was bound to it."""
+
+    name: str
+    parameters: tuple[ParameterSpec, ...] = ()
+    result: object = UNKNOWN
+    """What the function returns, a coroutine unwrapped; `MISSING` without a return annotation."""
+    after: tuple[Reference, ...] = ()
+    """Steps to wait for without taking their results."""
+    deps: tuple[Reference, ...] = ()
+    """Edges that the builder adds and the signature does not show."""
+    ignore_cancelled: bool | None = None
+    """None inherits the flow's."""
+    ignore_discarded: bool | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    bound: Mapping[str, Argument] = field(default_factory=dict)
+    is_job: bool = False
+    """True for a plain Oban job: it has no signature to check."""
+    unimportable: str | None = None
+    """Why a worker can't import the function by name, or None when it can."""
+    place: Place | None = None
+    """The `def`."""
+    return_place: Place | None = None
+    """The return annotation."""
+    argument_place: Place | None = None
+    """Where the flow takes the step: an argument of `Flow(...)` or of `add`."""
+    bind_place: Place | None = None
+    """The call of `bind`, if any."""
+    is_open: bool = False
+    """True if the front end can't see all of the step (other decorators, unresolved references)."""
+
+    @property
+    def is_mapped(self) -> bool:
+        """True if the step runs once for each item of an upstream: others see a list of its results."""
+        return any(parameter.each for parameter in self.parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertCall:
+    """One call of `flow.insert(...)`: which inputs it gives."""
+
+    arguments: Mapping[str, Argument]
+    place: Place | None = None
+    is_open: bool = False
+    """True if more may be given than can be seen (`**inputs`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSpec:
+    """A flow: its steps in the order of definition."""
+
+    name: str
+    steps: tuple[StepSpec, ...] = ()
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+    inserts: tuple[InsertCall, ...] = ()
+    open_because: tuple[Reference, ...] = ()
+    """Why not every step is known (a list built in a loop, an unresolved import); empty if the flow is closed."""
+    place: Place | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True if there may be steps that the front end could not see."""
+        return bool(self.open_because)
+
+    def inputs(self) -> dict[str, list[tuple[StepSpec, ParameterSpec]]]:
+        """The inputs to give at insert, by name, each with the parameters that take it, in order of definition."""
+        takers: dict[str, list[tuple[StepSpec, ParameterSpec]]] = {}
+        for step in self.steps:
+            for parameter in step.parameters:
+                if parameter.is_input and parameter.name not in step.bound:
+                    takers.setdefault(parameter.name, []).append((step, parameter))
+        return takers
+
+
+class Types(Protocol):
+    """What a front end knows of its types. `None` means unknown, and unknown is silence."""
+
+    def assignable(self, source: object, target: object, /) -> bool | None:
+        """May a value of type `source` go where `target` is expected?"""
+
+    def accepts_none(self, target: object, /) -> bool | None:
+        """May `None` go where `target` is expected?"""
+
+    def list_of(self, item: object, /) -> object:
+        """The type of a list of `item`: what the downstream of a mapped step sees."""
+
+    def item_of(self, collection: object, /) -> object | None:
+        """The type of the items of a collection; None if it is no collection, `UNKNOWN` if that can't be told."""
+
+    def unserializable(self, type: object, /) -> str | None:
+        """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
+
+    def show(self, type: object, /) -> str:
+        """The type as users would write it."""

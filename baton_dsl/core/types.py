@@ -1,0 +1,482 @@
+"""Types as plain values, and one answer to "may this go there?" for every front end without a type checker.
+
+Live functions and source text translate their annotations to `Term`s; what a class derives from, they tell through
+`ClassFacts`. mypy brings its own types and never comes here. Relations follow static typing (PEP 483, PEP 484 and the
+typing specification), so the verdict is the one a type checker would give, or `None` where that can't be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from baton_dsl.core.spec import Absent
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A class, with its type arguments: `Instance("builtins.list", (Instance("builtins.int"),))`.
+
+    `arguments` is empty for a generic class written without any.
+    """
+
+    name: str
+    arguments: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnionOf:
+    """One of several types; flat, without repetitions."""
+
+    items: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TupleOf:
+    """A tuple of fixed length."""
+
+    items: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralOf:
+    """One value of `Literal[...]`: its class and its `repr`."""
+
+    value: str
+    kind: str
+    """The full name of the value's class."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyType:
+    """`Any`, written on purpose: fits everywhere and takes everything."""
+
+
+type Term = Instance | UnionOf | TupleOf | LiteralOf | AnyType | Absent
+
+ANY: Final = AnyType()
+NONE: Final = Instance("types.NoneType")
+OBJECT: Final = Instance("builtins.object")
+NEVER: Final = UnionOf(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassFacts:
+    """What a front end knows of one class.
+
+    Attributes:
+        bases: The direct bases, with type arguments in terms of `parameters`; None if some can't be resolved.
+        parameters: The class's own type parameters, as `Instance`s that stand for them in `bases`.
+        is_protocol: True for a `Protocol`: structural, so "no" is never certain.
+        fields: For a TypedDict, the types of its required and its optional keys.
+        serializable: Whether a value round-trips through JSON; None if that can't be told.
+    """
+
+    bases: tuple[Term, ...] | None = ()
+    parameters: tuple[Term, ...] = ()
+    is_protocol: bool = False
+    fields: tuple[tuple[str, Term, bool], ...] | None = None
+    serializable: bool | None = None
+
+
+def union(items: list[Term]) -> Term:
+    """The union of types, flattened; a single one stays itself."""
+    flat: dict[Term, None] = {}
+    for item in items:
+        for part in item.items if isinstance(item, UnionOf) else (item,):
+            flat[part] = None
+    return next(iter(flat)) if len(flat) == 1 else UnionOf(tuple(flat))
+
+
+def _single(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+# --- what the standard library's classes are to each other -------------------------------------------------------
+
+_T: Final = Instance("~T")
+_K: Final = Instance("~K")
+_V: Final = Instance("~V")
+
+
+def _abc(name: str, *arguments: Term) -> Instance:
+    return Instance(f"collections.abc.{name}", arguments)
+
+
+def _generic(*bases: Term, parameters: tuple[Term, ...] = (_T,), serializable: bool | None = True) -> ClassFacts:
+    return ClassFacts(bases=bases, parameters=parameters, serializable=serializable)
+
+
+def _plain(*bases: str, serializable: bool | None = True) -> ClassFacts:
+    return ClassFacts(bases=tuple(Instance(base) for base in bases), serializable=serializable)
+
+
+STANDARD: Final[dict[str, ClassFacts]] = {
+    "builtins.object": ClassFacts(serializable=None),
+    "types.NoneType": _plain(),
+    # PEP 484's numeric tower: a checker lets an int go where a float is expected
+    "builtins.complex": _plain(),
+    "builtins.float": _plain("builtins.complex"),
+    "builtins.int": _plain("builtins.float"),
+    "builtins.bool": _plain("builtins.int"),
+    "builtins.str": _generic(_abc("Sequence", Instance("builtins.str")), parameters=()),
+    "builtins.bytes": _generic(_abc("Sequence", Instance("builtins.int")), parameters=()),
+    "builtins.bytearray": _generic(_abc("MutableSequence", Instance("builtins.int")), parameters=()),
+    "builtins.list": _generic(_abc("MutableSequence", _T)),
+    "builtins.tuple": _generic(_abc("Sequence", _T)),
+    "builtins.set": _generic(_abc("MutableSet", _T)),
+    "builtins.frozenset": _generic(_abc("Set", _T)),
+    "builtins.dict": _generic(_abc("MutableMapping", _K, _V), parameters=(_K, _V)),
+    "collections.deque": _generic(_abc("MutableSequence", _T)),
+    "collections.defaultdict": _generic(Instance("builtins.dict", (_K, _V)), parameters=(_K, _V)),
+    "collections.OrderedDict": _generic(Instance("builtins.dict", (_K, _V)), parameters=(_K, _V)),
+    "collections.Counter": _generic(Instance("builtins.dict", (_T, Instance("builtins.int")))),
+    "collections.abc.Iterable": _generic(),
+    "collections.abc.Container": _generic(),
+    "collections.abc.Sized": _plain(),
+    "collections.abc.Hashable": _plain(serializable=None),
+    "collections.abc.Collection": _generic(_abc("Iterable", _T), _abc("Container", _T), _abc("Sized")),
+    "collections.abc.Reversible": _generic(_abc("Iterable", _T)),
+    "collections.abc.Sequence": _generic(_abc("Reversible", _T), _abc("Collection", _T)),
+    "collections.abc.MutableSequence": _generic(_abc("Sequence", _T)),
+    "collections.abc.Set": _generic(_abc("Collection", _T)),
+    "collections.abc.MutableSet": _generic(_abc("Set", _T)),
+    "collections.abc.Mapping": _generic(_abc("Collection", _K), parameters=(_K, _V)),
+    "collections.abc.MutableMapping": _generic(_abc("Mapping", _K, _V), parameters=(_K, _V)),
+    "datetime.date": _plain(),
+    "datetime.datetime": _plain("datetime.date"),
+    "datetime.time": _plain(),
+    "datetime.timedelta": _plain(),
+    "decimal.Decimal": _plain(),
+    "fractions.Fraction": _plain(),
+    "uuid.UUID": _plain(),
+    "pathlib.PurePath": _plain(),
+    "pathlib.PurePosixPath": _plain("pathlib.PurePath"),
+    "pathlib.Path": _plain("pathlib.PurePath"),
+    "pathlib.PosixPath": _plain("pathlib.Path", "pathlib.PurePosixPath"),
+    "ipaddress.IPv4Address": _plain(),
+    "ipaddress.IPv6Address": _plain(),
+    "ipaddress.IPv4Network": _plain(),
+    "ipaddress.IPv6Network": _plain(),
+    "enum.Enum": _plain(),
+    "enum.IntEnum": _plain("builtins.int", "enum.Enum"),
+    "enum.StrEnum": _plain("builtins.str", "enum.Enum"),
+    "pydantic.main.BaseModel": _plain(),
+    "pydantic.root_model.RootModel": _plain("pydantic.main.BaseModel"),
+    # what no JSON can carry
+    "builtins.type": ClassFacts(bases=(), parameters=(_T,), serializable=False),
+    "builtins.memoryview": _plain(serializable=False),
+    "builtins.BaseException": _plain(serializable=False),
+    "builtins.Exception": _plain("builtins.BaseException", serializable=False),
+    "types.ModuleType": _plain(serializable=False),
+    "types.FunctionType": _plain(serializable=False),
+    "typing.IO": ClassFacts(bases=(), parameters=(_T,), serializable=False),
+    "typing.TextIO": _plain(serializable=False),
+    "typing.BinaryIO": _plain(serializable=False),
+    "collections.abc.Callable": ClassFacts(bases=(), parameters=(), serializable=False),
+    "collections.abc.Awaitable": _generic(serializable=False),
+    "collections.abc.Coroutine": _generic(_abc("Awaitable", _V), parameters=(_T, _K, _V), serializable=False),
+    "collections.abc.AsyncIterable": _generic(serializable=False),
+    "collections.abc.AsyncIterator": _generic(_abc("AsyncIterable", _T), serializable=False),
+    "collections.abc.AsyncGenerator": _generic(
+        _abc("AsyncIterator", _T), parameters=(_T, _K), serializable=False
+    ),
+    "collections.abc.Iterator": _generic(_abc("Iterable", _T), serializable=False),
+    "collections.abc.Generator": _generic(_abc("Iterator", _T), parameters=(_T, _K, _V), serializable=False),
+    "socket.socket": _plain(serializable=False),
+    "threading.Thread": _plain(serializable=False),
+    "threading.Lock": _plain(serializable=False),
+    "subprocess.Popen": ClassFacts(bases=(), parameters=(_T,), serializable=False),
+    "contextlib.AbstractContextManager": ClassFacts(bases=(), parameters=(_T,), serializable=False),
+    "logging.Logger": _plain(serializable=False),
+}
+"""Classes of the standard library that annotations name, and pydantic's base. Others are unknown, so silent."""
+
+_COVARIANT: Final = {
+    "builtins.tuple": (True,),
+    "builtins.frozenset": (True,),
+    "builtins.type": (True,),
+    **dict.fromkeys(
+        (
+            f"collections.abc.{name}"
+            for name in (
+                *("Iterable", "Container", "Collection", "Reversible", "Sequence", "Set", "Iterator", "Awaitable"),
+                *("AsyncIterable", "AsyncIterator"),
+            )
+        ),
+        (True,),
+    ),
+    "collections.abc.Mapping": (False, True),
+}
+"""Parameters that are covariant, by class; all others are taken for invariant (typeshed)."""
+
+_COLLECTIONS: Final = ("collections.abc.Iterable",)
+_NOT_ITEMS: Final = frozenset({"builtins.str", "builtins.bytes", "builtins.bytearray"})
+"""Iterable, but nobody means to run a step once for each of their characters."""
+
+
+@dataclass(slots=True)
+class TermTypes:
+    """`Types` over terms.
+
+    Args:
+        facts: What is known of a class by its full name; None for a class that can't be seen.
+    """
+
+    facts: Callable[[str], ClassFacts | None]
+    _ancestors: dict[str, dict[str, tuple[Term, ...]] | None] = field(default_factory=dict)
+
+    def about(self, name: str) -> ClassFacts | None:
+        """What is known of a class: the standard library's first, then the front end's."""
+        return STANDARD.get(name) or self.facts(name)
+
+    # -- Types ------------------------------------------------------------------------------------------------
+
+    def assignable(self, source: object, target: object, /) -> bool | None:
+        """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        return self._assignable(_term(source), _term(target), 0)
+
+    def accepts_none(self, target: object, /) -> bool | None:
+        """May `None` go where `target` is expected?"""
+        return self.assignable(NONE, target)
+
+    def list_of(self, item: object, /) -> object:
+        """`list[item]`."""
+        return Instance("builtins.list", (_term(item),))
+
+    def item_of(self, collection: object, /) -> object | None:
+        """What iterating gives; for a mapping, its keys. None for what is no collection."""
+        term = _term(collection)
+        match term:
+            case TupleOf(items):
+                return union(list(items))
+            case UnionOf(items):
+                parts = [self.item_of(item) for item in items]
+                return None if None in parts else union([_term(part) for part in parts])
+            case Instance(name) if name in _NOT_ITEMS:
+                return None
+            case Instance(name, arguments):
+                as_iterable = self._as(term, "collections.abc.Iterable")
+                if as_iterable is None:
+                    return Absent.UNKNOWN
+                if as_iterable is False:
+                    return None
+                return as_iterable[0] if as_iterable and (arguments or self._is_closed(name)) else Absent.UNKNOWN
+            case LiteralOf():
+                return None
+            case _:
+                return Absent.UNKNOWN
+
+    def unserializable(self, type: object, /) -> str | None:
+        """The part of a type that can't round-trip through JSON, or None."""
+        term = _term(type)
+        match term:
+            case UnionOf(items) | TupleOf(items):
+                return next((part for item in items if (part := self.unserializable(item))), None)
+            case Instance(name, arguments):
+                facts = self.about(name)
+                if facts is not None and facts.serializable is False:
+                    return self.show(term)
+                return next((part for item in arguments if (part := self.unserializable(item))), None)
+            case _:
+                return None
+
+    def show(self, type: object, /) -> str:
+        """The type as users write it, by short names."""
+        match _term(type):
+            case AnyType():
+                return "Any"
+            case Absent():
+                return "?"
+            case UnionOf(()):
+                return "Never"
+            case UnionOf(items):
+                rest = [item for item in items if item != NONE]
+                shown = [self.show(item) for item in rest]
+                return " | ".join([*shown, "None"] if len(rest) < len(items) else shown)
+            case TupleOf(items):
+                return f"tuple[{', '.join(map(self.show, items)) or '()'}]"
+            case LiteralOf(value):
+                return f"Literal[{value}]"
+            case Instance("types.NoneType"):
+                return "None"
+            case Instance("builtins.tuple", (item,)):
+                return f"tuple[{self.show(item)}, ...]"
+            case Instance(name, arguments):
+                short = _single(name)
+                return f"{short}[{', '.join(map(self.show, arguments))}]" if arguments else short
+
+    # -- relations --------------------------------------------------------------------------------------------
+
+    def _assignable(self, source: Term, target: Term, depth: int) -> bool | None:
+        if depth > 32:  # recursive aliases and classes
+            return None
+        if isinstance(source, AnyType) or isinstance(target, AnyType) or source == target:
+            return None if _has_unknown(source) or _has_unknown(target) else True
+        if isinstance(source, Absent) or isinstance(target, Absent):
+            return True if target == OBJECT else None
+        if target == OBJECT:
+            return True
+        match source, target:
+            case UnionOf(items), _:
+                return _all([self._assignable(item, target, depth + 1) for item in items])
+            case _, UnionOf(items):
+                return _any([self._assignable(source, item, depth + 1) for item in items])
+            case LiteralOf(), LiteralOf():
+                return False
+            case LiteralOf(_, kind), _:
+                return self._assignable(Instance(kind), target, depth + 1)
+            case TupleOf(items), TupleOf(expected):
+                if len(items) != len(expected):
+                    return False
+                pairs = zip(items, expected, strict=True)
+                return _all([self._assignable(item, wanted, depth + 1) for item, wanted in pairs])
+            case TupleOf(items), Instance():
+                return self._assignable(Instance("builtins.tuple", (union(list(items)),)), target, depth + 1)
+            case Instance(name), TupleOf():
+                # a tuple of unknown length, or a NamedTuple
+                return False if name in STANDARD else None
+            case Instance(name), LiteralOf(_, kind):
+                related = self._as(Instance(kind), name)
+                return False if name == kind or related is False else None
+            case Instance(), Instance():
+                return self._instance(source, target, depth)
+            case _:
+                return None
+
+    def _instance(self, source: Instance, target: Instance, depth: int) -> bool | None:
+        facts = self.about(target.name)
+        if source.name != target.name and facts is not None and facts.fields is not None:
+            return self._typed_dict(source, facts, depth)
+        seen = self._as(source, target.name)
+        if seen is None:
+            return None
+        if seen is False:
+            return None if facts is None or facts.is_protocol else False
+        if not target.arguments or not seen:
+            return True  # a bare generic is a generic of Any
+        if len(seen) != len(target.arguments):
+            return None
+        covariant = _COVARIANT.get(target.name, ())
+        verdicts: list[bool | None] = []
+        for index, (given, expected) in enumerate(zip(seen, target.arguments, strict=True)):
+            forward = self._assignable(given, expected, depth + 1)
+            if index < len(covariant) and covariant[index]:
+                verdicts.append(forward)
+            elif target.name in STANDARD:
+                verdicts.append(_all([forward, self._assignable(expected, given, depth + 1)]))
+            else:  # a user's class: its variance is inferred by a checker, not here
+                verdicts.append(True if given == expected else None)
+        return _all(verdicts)
+
+    def _typed_dict(self, source: Instance, target: ClassFacts, depth: int) -> bool | None:
+        facts = self.about(source.name)
+        if facts is None:
+            return None
+        if facts.fields is None:
+            return False if facts.bases is not None else None
+        given = {key: (type, required) for key, type, required in facts.fields}
+        verdicts: list[bool | None] = []
+        for key, type, required in target.fields or ():
+            if key not in given:
+                return False if required else None
+            verdicts.append(False if given[key][1] != required else self._assignable(given[key][0], type, depth + 1))
+            verdicts.append(self._assignable(type, given[key][0], depth + 1))
+        return _all(verdicts)
+
+    def _as(self, source: Term, ancestor: str) -> tuple[Term, ...] | bool | None:
+        """The arguments of `ancestor` as `source` derives from it; False if it does not, None if unknown."""
+        if not isinstance(source, Instance):
+            return None
+        if source.name == ancestor:
+            return source.arguments
+        ancestors = self._all_ancestors(source.name)
+        facts = self.about(source.name)
+        if ancestors is None or facts is None:
+            return None
+        if ancestor not in ancestors:
+            return None if "?" in ancestors else False
+        arguments = ancestors[ancestor]
+        if facts.parameters and len(source.arguments) != len(facts.parameters):
+            return () if not source.arguments else None
+        given = dict(zip(facts.parameters, source.arguments, strict=False))
+        return tuple(_substitute(argument, given) for argument in arguments)
+
+    def _all_ancestors(self, name: str) -> dict[str, tuple[Term, ...]] | None:
+        """All classes that a class derives from, their arguments in terms of its own; "?" marks an unknown base."""
+        if name in self._ancestors:
+            return self._ancestors[name]
+        facts = self.about(name)
+        if facts is None:
+            return None
+        self._ancestors[name] = {"?": ()}  # a class that derives from itself ends here
+        found: dict[str, tuple[Term, ...]] = {}
+        if facts.bases is None:
+            found["?"] = ()
+        for base in facts.bases or ():
+            if not isinstance(base, Instance):
+                found["?"] = ()
+                continue
+            found.setdefault(base.name, base.arguments)
+            above = self._all_ancestors(base.name)
+            base_facts = self.about(base.name)
+            if above is None or base_facts is None:
+                found["?"] = ()
+                continue
+            given = dict(zip(base_facts.parameters, base.arguments, strict=False))
+            for further, arguments in above.items():
+                found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
+        self._ancestors[name] = found
+        return found
+
+    def _is_closed(self, name: str) -> bool:
+        """True if a class has no type parameters of its own, so its items are known without arguments."""
+        facts = self.about(name)
+        return facts is not None and not facts.parameters
+
+
+def _term(type: object) -> Term:
+    if isinstance(type, Instance | UnionOf | TupleOf | LiteralOf | AnyType | Absent):
+        return type
+    return Absent.UNKNOWN
+
+
+def _has_unknown(term: Term) -> bool:
+    match term:
+        case Absent():
+            return True
+        case UnionOf(items) | TupleOf(items) | Instance(_, items):
+            return any(map(_has_unknown, items))
+        case _:
+            return False
+
+
+def _substitute(term: Term, given: dict[Term, Term]) -> Term:
+    match term:
+        case Instance(name, arguments):
+            if term in given:
+                return given[term]
+            if not arguments:
+                return Absent.UNKNOWN if name.startswith("~") else term
+            return Instance(name, tuple(_substitute(argument, given) for argument in arguments))
+        case UnionOf(items):
+            return union([_substitute(item, given) for item in items])
+        case TupleOf(items):
+            return TupleOf(tuple(_substitute(item, given) for item in items))
+        case _:
+            return term
+
+
+def _all(verdicts: list[bool | None]) -> bool | None:
+    """No if any says no; else unknown if any does not know."""
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _any(verdicts: list[bool | None]) -> bool | None:
+    """Yes if any says yes; else unknown if any does not know."""
+    if True in verdicts:
+        return True
+    return None if None in verdicts else False

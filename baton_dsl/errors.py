@@ -1,0 +1,181 @@
+"""Every exception that baton-dsl raises on purpose: a class, a code, a sentence and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from baton_dsl.core.diagnostics import DOCS, Diagnostic
+
+
+class BatonError(Exception):
+    """Base of all errors of baton-dsl.
+
+    Attributes:
+        code: Stable, such as `BTN404`.
+        remedy: What to do about it.
+    """
+
+    code: str = "BTN400"
+    default_remedy: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        self.message = message
+        self.remedy = self.default_remedy if remedy is None else remedy
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" + (f"; {self.remedy}" if self.remedy else "")
+
+    @property
+    def url(self) -> str:
+        """The page that explains the code."""
+        return f"{DOCS}{self.code}"
+
+
+class FlowError(BatonError):
+    """A flow or a step is wrong; nothing was written.
+
+    Attributes:
+        diagnostics: Everything that is wrong, not only the first finding.
+        code: The code of the first finding.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        self.code = self.diagnostics[0].code
+        super().__init__("\n".join(finding.explain() for finding in self.diagnostics))
+
+    def __str__(self) -> str:
+        count = len(self.diagnostics)
+        return f"{count} {'finding' if count == 1 else 'findings'}\n{self.message}"
+
+
+class InputError(FlowError):
+    """An input given to `insert` or `bind` is unknown, missing or of the wrong type (BTN303)."""
+
+
+class EmptyFlowError(BatonError):
+    """A flow without steps can't be inserted."""
+
+    code = "BTN401"
+    default_remedy = "give it steps: Flow(name, step, ...) or .add(name, step)"
+
+
+class ConnectionTypeError(BatonError, TypeError):
+    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy on psycopg."""
+
+    code = "BTN402"
+    default_remedy = (
+        "give a psycopg Connection or AsyncConnection, or a SQLAlchemy Connection, Session, AsyncConnection or "
+        "AsyncSession on the postgresql+psycopg driver"
+    )
+
+
+class WorkflowExistsError(BatonError):
+    """A workflow of that id has been inserted before."""
+
+    code = "BTN403"
+    default_remedy = "choose another workflow_id, or Workflow.load() the one that exists"
+
+
+class SchemaMissingError(BatonError):
+    """The tables of baton-dsl are not in the database."""
+
+    code = "BTN404"
+    default_remedy = "run: baton install --dsn ..."
+
+
+class SchemaVersionError(BatonError):
+    """The tables of baton-dsl are of another version than this library."""
+
+    code = "BTN405"
+    default_remedy = "run: baton install --dsn ..."
+
+
+class ObanNotFoundError(BatonError):
+    """No Oban instance of that name runs in this process."""
+
+    code = "BTN406"
+    default_remedy = "start one with Oban(pool=...), or give insert() a connection"
+
+
+class WorkflowNotFoundError(BatonError):
+    """No workflow of that id is in the database."""
+
+    code = "BTN407"
+    default_remedy = "check the id, the database and the prefix"
+
+
+class StepNotInWorkflowError(BatonError):
+    """The workflow has no step of that name."""
+
+    code = "BTN408"
+
+
+class ResultNotReadyError(BatonError):
+    """The step has no result (yet): it has not completed, or it was cancelled or discarded."""
+
+    code = "BTN409"
+    default_remedy = "await workflow.wait() first"
+
+
+class PrefixError(BatonError, ValueError):
+    """The schema name can't be used for Oban's tables."""
+
+    code = "BTN410"
+    default_remedy = "use lower-case letters, digits and underscores, at most 63, not a reserved word"
+
+
+class DatabaseNotConfiguredError(BatonError):
+    """No database was named, and the embedded PostgreSQL is not installed."""
+
+    code = "BTN411"
+    default_remedy = "give --dsn, set BATON_DSN, or pip install 'baton-dsl[embedded]'"
+
+
+class StepError(BatonError):
+    """Base of the errors that end a step while it runs."""
+
+
+class StepNotFoundError(StepError):
+    """The job names a step that this worker can't import: its code was not deployed here. It is tried again."""
+
+    code = "BTN501"
+    default_remedy = "deploy the code that inserted the workflow to this node"
+
+
+class ResultNotSerializableError(StepError):
+    """A step returned what its annotation can't turn into JSON. Not tried again."""
+
+    code = "BTN502"
+    default_remedy = "return what the annotation says, in plain data"
+
+
+class ResultTooLargeError(StepError):
+    """A step returned more JSON than the limit. Not tried again."""
+
+    code = "BTN503"
+    default_remedy = "store it elsewhere and return a reference, or raise BATON_RESULT_LIMIT"
+
+
+class StoredValueError(StepError):
+    """A stored result or input does not validate against the annotation of the step that takes it. Not tried again."""
+
+    code = "BTN504"
+    default_remedy = "the code has changed since it was stored: make the annotation accept it, or insert anew"
+
+
+class UpstreamAbsentError(StepError, KeyError):
+    """`StepContext.upstream` was asked for a step that is no upstream."""
+
+    code = "BTN505"
+
+    __str__ = BatonError.__str__
+
+
+class NodeMissingError(StepError):
+    """A job of a workflow has no row in `workflow_nodes`."""
+
+    code = "BTN506"
+    default_remedy = "its workflow was deleted: cancel the job"

@@ -1,0 +1,344 @@
+"""`Flow`: steps that form a DAG, checked as one and inserted as one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast, final, overload
+
+from baton_dsl.core.check import Checked, check
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import CATALOGUE, duplicate_step
+from baton_dsl.core.rules.option import wrong_name
+from baton_dsl.core.rules.rule import Finder
+from baton_dsl.core.spec import FlowSpec
+from baton_dsl.errors import FlowError
+from baton_dsl.places import CallSite
+from baton_dsl.reflect import LIVE_TYPES, flow_spec
+from baton_dsl.step import Entry, Step
+
+if TYPE_CHECKING:
+    from oban import Job
+
+    from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
+    from baton_dsl.runtime.workflow import Workflow
+
+_option = Finder("BTN305", "baton-option")
+_BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
+
+
+class FlowOptions(TypedDict, total=False):
+    """What can be chosen for a flow, or with `Flow.options` for one insert.
+
+    Attributes:
+        workflow_id: The workflow's own id, at most 255 characters; default: a new UUIDv7.
+        workflow_name: A label to find workflows by; default: the flow's name.
+        ignore_cancelled: Steps run though an upstream was cancelled, unless a step says otherwise.
+        ignore_discarded: Steps run though an upstream was discarded, unless a step says otherwise.
+        debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
+        models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
+        oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
+        prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
+    """
+
+    workflow_id: str | None
+    workflow_name: str | None
+    ignore_cancelled: bool
+    ignore_discarded: bool
+    debug: bool
+    models: Mapping[str, str]
+    oban: str
+    prefix: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`FlowOptions` with every default filled in."""
+
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+    debug: bool = False
+    models: Mapping[str, str] = field(default_factory=dict)
+    oban: str = "Oban"
+    prefix: str | None = None
+
+    def changed(self, options: Mapping[str, Any]) -> Settings:
+        """With some options set; each is checked.
+
+        Raises:
+            FlowError: BTN305, naming every option that is unknown or of the wrong type.
+        """
+        findings: list[Diagnostic] = []
+        for name, value in options.items():
+            if name not in _EXPECTED:
+                findings.append(
+                    _option(f'a flow has no option "{name}"', help=f"the options are {', '.join(_EXPECTED)}")
+                )
+            elif not _fits(name, value):
+                findings.append(_option(f'option "{name}" of a flow must be {_EXPECTED[name]}, got {value!r:.60}'))
+        if findings:
+            raise FlowError(findings)
+        return replace(self, **options)
+
+
+_EXPECTED = {
+    "workflow_id": "a name of at most 255 characters",
+    "workflow_name": "a name of at most 255 characters",
+    "ignore_cancelled": "True or False",
+    "ignore_discarded": "True or False",
+    "debug": "True or False",
+    "models": "a mapping of step names to model names",
+    "oban": "the name of an Oban instance",
+    "prefix": "the name of a schema",
+}
+
+
+def _fits(name: str, value: object) -> bool:
+    match name:
+        case "ignore_cancelled" | "ignore_discarded" | "debug":
+            return isinstance(value, bool)
+        case "models":
+            return isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
+        case "oban":
+            return wrong_name(value) is None
+        case _:
+            return value is None or wrong_name(value) is None
+
+
+@final
+class Flow[**I = ..., S: str = str]:
+    """Steps that form a DAG: a definition, of which every `insert` makes a workflow.
+
+    Type parameters: the inputs `I` as a signature, and the names of its steps `S`. The mypy plugin fills them in;
+    without it they accept everything.
+
+    Args:
+        name: The flow's name.
+        *steps: Its steps, in any order.
+        **options: See `FlowOptions`.
+
+    Raises:
+        FlowError: BTN305, if an option is unknown or of the wrong type. What is wrong with the graph is told by
+            `validate` and `insert`, all of it at once.
+
+    Example:
+        >>> from baton_dsl import Flow, Input, step
+        >>> @step
+        ... def words(text: Input[str]) -> list[str]:
+        ...     return text.split()
+        >>> @step
+        ... def count(words: list[str]) -> int:
+        ...     return len(words)
+        >>> Flow("counting", count, words).validate()
+        ['words', 'count']
+    """
+
+    def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
+        if expected := wrong_name(name):
+            raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}")])
+        site = CallSite.of_caller()
+        self.name = name
+        self.settings = Settings().changed(options)
+        self.entries: list[Entry] = []
+        for position, step in enumerate(steps, start=1):
+            if not isinstance(step, Step):
+                raise FlowError([_not_a_step(name, step)])
+            self.entries.append(Entry(name=step.name, step=step, site=site, position=position))
+        self._names = {entry.name for entry in self.entries}
+        self._checked: Checked | None = None
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name!r} of {len(self.entries)} steps>"
+
+    def add(
+        self,
+        name: str,
+        step: Step[..., Any, Any, Any] | Job,
+        /,
+        *,
+        deps: Sequence[str] = (),
+        ignore_cancelled: bool | None = None,
+        ignore_discarded: bool | None = None,
+    ) -> Self:
+        """Add a step, or a plain Oban job, to a flow whose shape is known only at run time.
+
+        Args:
+            name: Its name in this flow.
+            step: A step, perhaps with bound inputs; or a job such as `ExportWorker.new({...})`.
+            deps: Names of steps to wait for, besides those that the signature names. Their results are in
+                `StepContext.upstream`. They may be added later.
+            ignore_cancelled: Run though an upstream was cancelled; None leaves it to the step, then to the flow.
+            ignore_discarded: Run though an upstream was discarded; None leaves it to the step, then to the flow.
+
+        Returns:
+            The flow itself.
+
+        Raises:
+            FlowError: BTN103 if the name is taken, BTN305 if a name is not usable.
+
+        Example:
+            >>> from baton_dsl import Flow, Input, StepContext, step
+            >>> @step
+            ... def project(tile: Input[int]) -> int:
+            ...     return tile
+            >>> @step
+            ... def montage(context: StepContext) -> int:
+            ...     return sum(context.upstream.values())
+            >>> flow = Flow("montage")
+            >>> for tile in range(3):
+            ...     _ = flow.add(f"project_{tile}", project.bind(tile=tile))
+            >>> flow.add("montage", montage, deps=[f"project_{tile}" for tile in range(3)]).validate()[-1]
+            'montage'
+        """
+        site = CallSite.of_caller()
+        if name in self._names:
+            raise FlowError(
+                [
+                    duplicate_step.finding(
+                        f'a step called "{name}" is in the flow already',
+                        help="give it a name of its own",
+                        flow=self.name,
+                        step=name,
+                        place=site.argument(0),
+                    )
+                ]
+            )
+        if expected := wrong_name(name):
+            raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
+        if isinstance(deps, str) or not all(isinstance(dep, str) for dep in deps):
+            raise FlowError([_option(f'deps of "{name}" must be a list of names, got {deps!r:.60}', flow=self.name)])
+        if not isinstance(step, Step) and not _is_job(step):
+            raise FlowError([_not_a_step(self.name, step)])
+        self.entries.append(
+            Entry(
+                name=name,
+                step=step,
+                deps=tuple(deps),
+                ignore_cancelled=ignore_cancelled,
+                ignore_discarded=ignore_discarded,
+                site=site,
+            )
+        )
+        self._names.add(name)
+        self._checked = None
+        return self
+
+    def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
+        """The same flow with other options, for one insert.
+
+        Example:
+            >>> from baton_dsl import Flow
+            >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
+            '2026-11'
+        """
+        copy: Flow[I, S] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.entries = list(self.entries)
+        copy._names = set(self._names)
+        copy.settings = self.settings.changed(options)
+        copy._checked = None
+        return copy
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """The names of the steps, in the order in which they were given."""
+        return tuple(entry.name for entry in self.entries)
+
+    def spec(self, *, places: bool = False) -> FlowSpec:
+        """The flow as plain values.
+
+        Args:
+            places: Whether to look up where everything stands in the source; slow.
+        """
+        return flow_spec(
+            self.name,
+            self.entries,
+            ignore_cancelled=self.settings.ignore_cancelled,
+            ignore_discarded=self.settings.ignore_discarded,
+            places=places,
+        )
+
+    def checked(self) -> Checked:
+        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
+        if self._checked is None:
+            checked = check(self.spec(), LIVE_TYPES)
+            self._checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+        return self._checked
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Everything that is wrong with the flow; empty if nothing is."""
+        return self.checked().findings
+
+    def validate(self) -> list[str]:
+        """Check the flow.
+
+        Returns:
+            The names of its steps in topological order: each after its upstreams.
+
+        Raises:
+            FlowError: With all diagnostics, if anything is wrong.
+        """
+        checked = self.checked()
+        found = [finding for finding in checked.findings if finding.code in _BEFORE_INSERT]
+        if found:
+            raise FlowError(found)
+        return checked.graph.topological_order()
+
+    @overload
+    def insert(self, conn: SyncConnectionLike, /, *args: I.args, **inputs: I.kwargs) -> Workflow[S]: ...
+    @overload
+    def insert(
+        self, conn: AsyncConnectionLike | None = None, /, *args: I.args, **inputs: I.kwargs
+    ) -> Awaitable[Workflow[S]]: ...
+    def insert(self, conn: object = None, /, *args: I.args, **inputs: I.kwargs) -> object:
+        """Insert a workflow of this flow: every row, or none, in the caller's transaction.
+
+        The steps without upstreams become available when that transaction commits.
+
+        Args:
+            conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
+                `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
+                Without one, the pool of the Oban instance serves, in a transaction of its own.
+            **inputs: The flow's inputs, by name.
+
+        Returns:
+            The `Workflow`; with an async connection, or with none, an awaitable of it.
+
+        Raises:
+            FlowError: If the flow is wrong; with all diagnostics.
+            InputError: BTN303, if an input is unknown, missing or does not validate.
+            EmptyFlowError: BTN401, if there are no steps.
+            ConnectionTypeError: BTN402, if `conn` is something else.
+            WorkflowExistsError: BTN403, if the `workflow_id` is taken.
+            SchemaMissingError: BTN404, if `baton install` was not run.
+            SchemaVersionError: BTN405, if the schema is of another version.
+            ObanNotFoundError: BTN406, if there is neither a connection nor an Oban instance.
+
+        Example:
+            ```python
+            async with session.begin():
+                session.add(customer)
+                workflow = await billing.insert(session, api_key="xyz")
+            ```
+        """
+        from baton_dsl.runtime.insert import insert  # the one step from the definition down to the runtime
+
+        if args:
+            raise TypeError(f"the inputs of a flow are given by name, got {len(args)} by position")
+        return insert(cast("Flow[..., Any]", self), conn, inputs)
+
+
+def _is_job(candidate: object) -> bool:
+    """True for an Oban job, told by its shape: `import baton_dsl` loads no oban."""
+    return all(hasattr(candidate, name) for name in ("worker", "args", "meta", "queue", "max_attempts"))
+
+
+def _not_a_step(flow: str, given: object) -> Diagnostic:
+    name = getattr(given, "__name__", None) or type(given).__name__
+    return _option(
+        f'"{name}" is no step',
+        help="decorate the function with @step; a plain Oban job is added with .add(name, Worker.new({...}))",
+        flow=flow,
+    )

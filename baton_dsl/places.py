@@ -1,0 +1,171 @@
+"""Where live functions and calls stand in their source: read only when there is something to report."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from types import CodeType, FunctionType
+
+from baton_dsl.core.spec import Place
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """Where a call was made, kept cheaply: its position is looked up only if there is something to report."""
+
+    code: CodeType
+    instruction: int
+
+    @staticmethod
+    def of_caller() -> CallSite:
+        """The call that led to the function which asks."""
+        frame = sys._getframe(2)
+        return CallSite(frame.f_code, frame.f_lasti)
+
+    def call(self) -> tuple[Source, ast.Call] | None:
+        """The call in its source, or None if the source can't be read."""
+        source = Source.of(self.code.co_filename)
+        position = next(islice(self.code.co_positions(), self.instruction // 2, None), None)
+        if source is None or position is None:
+            return None
+        _, end_line, _, end_column = position
+        for node in source.nodes():
+            if isinstance(node, ast.Call) and (node.end_lineno, node.end_col_offset) == (end_line, end_column):
+                return source, node
+        return None
+
+    def place(self) -> Place | None:
+        """The whole call."""
+        found = self.call()
+        return found[0].place(found[1]) if found else None
+
+    def argument(self, index: int) -> Place | None:
+        """The positional argument at `index`; the call itself if an unpacking hides which one it is."""
+        found = self.call()
+        if found is None:
+            return None
+        source, call = found
+        before = call.args[: index + 1]
+        if len(before) <= index or any(isinstance(argument, ast.Starred) for argument in before):
+            return source.place(call)
+        return source.place(call.args[index])
+
+    def keyword(self, name: str) -> Place | None:
+        """The keyword argument of that name; the call itself if it comes from an unpacking."""
+        found = self.call()
+        if found is None:
+            return None
+        source, call = found
+        return next((source.place(word) for word in call.keywords if word.arg == name), source.place(call))
+
+    def items(self, keyword: str) -> dict[str, Place]:
+        """The places of the literal strings in a keyword's list or tuple."""
+        found = self.call()
+        return found[0].strings(found[1], keyword) if found else {}
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionPlaces:
+    """The places of one function: its name, parameters, return annotation and decorator options."""
+
+    name: Place | None = None
+    result: Place | None = None
+    parameters: dict[str, Place] | None = None
+    options: dict[str, Place] | None = None
+    after: dict[str, Place] | None = None
+
+    @staticmethod
+    def of(function: FunctionType) -> DefinitionPlaces:
+        """The places of a live function; empty if its source can't be read."""
+        source = Source.of(function.__code__.co_filename)
+        node = source.definition(function.__name__, function.__code__.co_firstlineno) if source else None
+        if source is None or node is None:
+            return DefinitionPlaces()
+        options: dict[str, Place] = {}
+        after: dict[str, Place] = {}
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call):
+                options |= {word.arg: source.place(word) for word in decorator.keywords if word.arg}
+                after |= source.strings(decorator, "after")
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
+        return DefinitionPlaces(
+            name=source.name_place(node),
+            result=source.place(node.returns) if node.returns else None,
+            parameters={argument.arg: source.place(argument) for argument in every if argument},
+            options=options,
+            after=after,
+        )
+
+
+class Source:
+    """One parsed source file."""
+
+    def __init__(self, path: str, lines: list[str], tree: ast.Module) -> None:
+        self.path = path
+        self.lines = lines
+        self.tree = tree
+
+    @staticmethod
+    def of(path: str) -> Source | None:
+        """The file at a path, parsed; None if it can't be read or parsed."""
+        lines = linecache.getlines(path)
+        return _parsed(path, tuple(lines)) if lines else None
+
+    def nodes(self) -> Iterator[ast.AST]:
+        """Every node of the file."""
+        return ast.walk(self.tree)
+
+    def definition(self, name: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """The function of that name whose first line, decorators included, is the given one."""
+        for node in self.nodes():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+                first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
+                if first_line in (first, node.lineno):
+                    return node
+        return None
+
+    def place(self, node: ast.expr | ast.arg | ast.keyword) -> Place:
+        """The place of a node."""
+        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
+        return Place(
+            self.path,
+            node.lineno,
+            self._column(node.lineno, node.col_offset),
+            end_line,
+            self._column(end_line, end_column),
+        )
+
+    def name_place(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Place:
+        """The place of the name after `def`."""
+        start = self.lines[node.lineno - 1].find(node.name, self._column(node.lineno, node.col_offset) - 1 + len("def "))
+        return Place(self.path, node.lineno, start + 1, node.lineno, start + 1 + len(node.name))
+
+    def strings(self, call: ast.Call, keyword: str) -> dict[str, Place]:
+        """The places of the literal strings in the list or tuple given as a keyword."""
+        for word in call.keywords:
+            if word.arg == keyword and isinstance(word.value, ast.Tuple | ast.List):
+                return {
+                    item.value: self.place(item)
+                    for item in word.value.elts
+                    if isinstance(item, ast.Constant) and isinstance(item.value, str)
+                }
+        return {}
+
+    def _column(self, line: int, offset: int) -> int:
+        """A column that counts characters from 1, from ast's that counts bytes from 0."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return len(text.encode()[:offset].decode(errors="replace")) + 1
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: str, lines: tuple[str, ...]) -> Source | None:
+    try:
+        return Source(path, list(lines), ast.parse("".join(lines)))
+    except (SyntaxError, ValueError):
+        return None

@@ -1,0 +1,255 @@
+"""`@step`: a function that becomes a node of a flow, and stays a function to whoever calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import update_wrapper
+from inspect import iscoroutinefunction
+from types import FunctionType
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast, final, overload
+
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import Option
+from baton_dsl.errors import FlowError
+from baton_dsl.places import CallSite, DefinitionPlaces
+
+if TYPE_CHECKING:
+    from oban import Job
+
+
+@dataclass(frozen=True, slots=True)
+class InputMarker:
+    """Marks a parameter whose value is given at insert."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromMarker:
+    """Marks a parameter whose upstream has another name than the parameter."""
+
+    source: str
+
+
+type Input[T] = Annotated[T, InputMarker()]
+"""A parameter whose value is given at insert: `api_key: Input[str]`. It may have a default."""
+
+
+@overload
+def From[R](step: Step[..., R, Any, Any], /) -> R: ...
+@overload
+def From(step: str, /) -> Any: ...
+def From(step: Step[..., Any, Any, Any] | str, /) -> Any:
+    """Name the upstream of a parameter that is called otherwise.
+
+    As a default (`left: int = From(charge)`) every type checker compares the upstream's result with the annotation;
+    as metadata (`left: Annotated[int, From("charge_eu")]`) it can name a step by its name in the flow.
+
+    Args:
+        step: The upstream, or its name in the flow.
+
+    Returns:
+        A marker; typed as the upstream's result, so that checkers prove the edge.
+
+    Example:
+        >>> from baton_dsl import From, step
+        >>> @step
+        ... def charge() -> int:
+        ...     return 12
+        >>> @step
+        ... def report(left: int = From(charge)) -> str:
+        ...     return f"{left} EUR"
+    """
+    if isinstance(step, Step):
+        return FromMarker(step.name)
+    if isinstance(step, str):
+        return FromMarker(step)
+    raise TypeError(f"From() takes a step or the name of one, got {type(step).__name__}")
+
+
+class StepOptions(TypedDict, total=False):
+    """The options of `@step(...)`.
+
+    Attributes:
+        name: The step's name in a flow; default: the function's.
+        queue: Oban's queue; default: `default`.
+        max_attempts: Tries before the step is discarded; default: 20, as Oban's.
+        priority: 0 (first) to 9; default: 0.
+        tags: Oban's tags.
+        timeout: Seconds, or a timedelta, that one attempt may take. A thread can't be stopped: a sync step that
+            runs into it fails, and its thread goes on to its end.
+        backoff: Seconds, or a timedelta, before the next attempt; or a function of the attempt (1 for the first).
+            Default: Oban's, exponential with jitter.
+        scheduled_in: Seconds, or a timedelta, from the insert before which the step does not start.
+        scheduled_at: The moment, with a time zone, before which the step does not start.
+        after: Names of steps to wait for without taking their results.
+        ignore_cancelled: Run though an upstream was cancelled; its parameter is None. Default: the flow's.
+        ignore_discarded: Run though an upstream was discarded; its parameter is None. Default: the flow's.
+    """
+
+    name: str
+    queue: str
+    max_attempts: int
+    priority: int
+    tags: Sequence[str]
+    timeout: float | timedelta
+    backoff: float | timedelta | Callable[[int], float | timedelta]
+    scheduled_in: float | timedelta
+    scheduled_at: datetime
+    after: Sequence[str]
+    ignore_cancelled: bool
+    ignore_discarded: bool
+
+
+@final
+class Step[**P, R, N: str = str, C = Any]:
+    """A step: calling it calls its function; a `Flow` makes a node of it.
+
+    Made by the `step` decorator. Type parameters: the function's parameters `P`, its result `R` with a coroutine
+    unwrapped, its name `N`, and what a direct call returns `C`.
+
+    Attributes:
+        function: The decorated function.
+        name: The name in a flow.
+        options: What was given to the decorator.
+        bound: The inputs that `bind` has set.
+    """
+
+    def __init__(self, function: Callable[P, C], options: Mapping[str, Any], /) -> None:
+        plain = function.__func__ if isinstance(function, staticmethod) else function
+        if not isinstance(plain, FunctionType):
+            raise TypeError(f"step() decorates a function, got {type(function).__name__} {function!r}")
+        self.function: Callable[P, C] = plain
+        self.options: Mapping[str, Any] = options
+        self.bound: Mapping[str, Any] = {}
+        self.bind_site: CallSite | None = None
+        self.name: str = options.get("name", plain.__name__)
+        self.is_async: bool = iscoroutinefunction(plain)
+        update_wrapper(self, plain)
+        _check_options(plain, options)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Call the function, as if it had not been decorated."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<step {self.name!r} of {self.path}>"
+
+    @property
+    def path(self) -> str:
+        """Where the function can be imported: `app.flows.charge`."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def named[M: str](self, name: M, /) -> Step[P, R, M, C]:
+        """The same step under another name, so that it can stand in a flow twice.
+
+        Raises:
+            FlowError: BTN305, if the name is blank, too long or has control characters.
+
+        Example:
+            >>> from baton_dsl import Flow, Input, step
+            >>> @step
+            ... def charge(region: Input[str]) -> str:
+            ...     return region
+            >>> flow = Flow("billing", charge.named("charge_eu").bind(region="eu"), charge)
+            >>> flow.step_names
+            ('charge_eu', 'charge')
+        """
+        if expected := option_rule.wrong_name(name):
+            raise FlowError([option_rule.finding(f"the name of a step must be {expected}, got {name!r:.60}")])
+        copy = self._copy()
+        copy.name = name
+        return cast("Step[P, R, M, C]", copy)
+
+    def bind(self, **inputs: Any) -> Step[..., R, N, C]:
+        """The same step with some of its inputs set, which `insert` then need not give.
+
+        The values are checked against the annotations by `Flow.validate` and `Flow.insert`.
+
+        Args:
+            **inputs: Values by input name.
+        """
+        copy = self._copy()
+        copy.bound = {**self.bound, **inputs}
+        copy.bind_site = CallSite.of_caller()
+        return cast("Step[..., R, N, C]", copy)
+
+    def _copy(self) -> Step[P, R, N, C]:
+        copy: Step[P, R, N, C] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        return copy
+
+
+def _check_options(function: FunctionType, options: Mapping[str, Any]) -> None:
+    name = function.__name__
+    if list(option_rule.options(name, {key: Option(value=value) for key, value in options.items()})):
+        places = DefinitionPlaces.of(function).options or {}
+        located = {key: Option(value=value, place=places.get(key)) for key, value in options.items()}
+        raise FlowError(list(option_rule.options(name, located)))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepDecorator:
+    """What `step(queue=...)` returns: a decorator with options."""
+
+    options: StepOptions
+
+    @overload
+    def __call__[**P, R](self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R, str, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, R], /) -> Step[P, R, str, R]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Step[..., Any, str, Any]:
+        """Make a step of a function."""
+        return Step(function, dict(self.options))
+
+
+@overload
+def step[**P, R](function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R, str, Coroutine[Any, Any, R]]: ...
+@overload
+def step[**P, R](function: Callable[P, R], /) -> Step[P, R, str, R]: ...
+@overload
+def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
+def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Step[..., Any, str, Any] | StepDecorator:
+    """Make a step of a function, sync or async. Its parameter names name its upstream steps.
+
+    Args:
+        function: The function, when used without options.
+        **options: See `StepOptions`.
+
+    Returns:
+        The step, or a decorator when options are given.
+
+    Raises:
+        FlowError: BTN305, if an option is unknown or out of range.
+
+    Example:
+        >>> from baton_dsl import Flow, Input, step
+        >>> @step(queue="shop", max_attempts=5)
+        ... async def orders(region: Input[str]) -> list[int]:
+        ...     return [12, 30]
+        >>> @step
+        ... def total(orders: list[int]) -> int:
+        ...     return sum(orders)
+        >>> total([1, 2])
+        3
+        >>> Flow("shop", orders, total).validate()
+        ['orders', 'total']
+    """
+    decorator = StepDecorator(cast("StepOptions", options))
+    return decorator if function is None else decorator(function)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One place in a flow: a step or a plain Oban job under its name there, with what the builder adds to it."""
+
+    name: str
+    step: Step[..., Any, Any, Any] | Job
+    deps: tuple[str, ...] = ()
+    ignore_cancelled: bool | None = None
+    ignore_discarded: bool | None = None
+    site: CallSite | None = field(default=None, compare=False)
+    position: int = 0
+    """Which argument of the call at `site` it was."""
+

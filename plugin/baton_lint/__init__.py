@@ -1,0 +1,1 @@
+"""baton-lint: the whole graph checked from source, without importing it."""

@@ -1,0 +1,1 @@
+"""The mypy plugin: a flow proven while its module is type-checked."""
