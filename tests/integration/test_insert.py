@@ -105,9 +105,12 @@ async def sqlalchemy_async_connection(dsn: str) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def sqlalchemy_async_session(dsn: str) -> AsyncIterator[Caller]:
-    async with closing_async(create_async_engine(url(dsn))) as engine:
-        async with AsyncSession(engine) as session, session.begin():
-            yield Caller(session, lambda statement: session.execute(text(statement)), is_async=True)
+    async with (
+        closing_async(create_async_engine(url(dsn))) as engine,
+        AsyncSession(engine) as session,
+        session.begin(),
+    ):
+        yield Caller(session, lambda statement: session.execute(text(statement)), is_async=True)
 
 
 KINDS = [

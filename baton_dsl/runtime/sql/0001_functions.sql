@@ -39,8 +39,9 @@ DECLARE
     notified bigint;
 BEGIN
     IF installed IS DISTINCT FROM schema_version THEN
-        RAISE EXCEPTION 'the schema of baton-dsl is of version %, the library needs %', installed, schema_version
-            USING ERRCODE = 'BT405';
+        -- no percent sign: Alembic would write it twice into an offline script
+        RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
+            'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
     INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
