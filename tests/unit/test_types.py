@@ -47,7 +47,7 @@ class Dog(Animal):
     breed: str
 
 
-class Box(BaseModel, Generic[T]):
+class Box(BaseModel, Generic[T]):  # noqa: UP046 - the old spelling is to work as well
     content: T
 
 
@@ -166,7 +166,7 @@ VERDICTS = [
     (int | str, str | bytes | int, YES),
     (int | str | None, int | str, NO),
     (None, object, YES),
-    (typing.Optional[int], int | None, YES),
+    (typing.Optional[int], int | None, YES),  # noqa: UP045
     # Any
     (Any, int, YES),
     (int, Any, YES),
