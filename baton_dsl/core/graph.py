@@ -71,7 +71,7 @@ class Graph:
         return downstreams
 
     def topological_order(self) -> list[str]:
-        """Every step after its upstreams; among the ready ones, in order of definition (Kahn 1962).
+        """Every step after its upstreams; the roots first, in order of definition (Kahn 1962).
 
         Steps on a cycle, and what waits for them, are left out: the order is shorter than `steps` then.
         """
