@@ -40,8 +40,8 @@ def unaliased(annotation: Any) -> Any:
     if isinstance(annotation, TypeAliasType):
         return annotation.__value__
     origin = getattr(annotation, "__origin__", None)
-    if not isinstance(origin, TypeAliasType):
-        return annotation
+    if not isinstance(origin, TypeAliasType) or hasattr(annotation, "__metadata__"):
+        return annotation  # `Annotated[Alias, ...]` has the alias for its origin too
     value, variables = origin.__value__, origin.__type_params__
     if any(isinstance(variable, TypeVarTuple | ParamSpec) for variable in variables):
         return annotation

@@ -100,8 +100,9 @@ class Graph:
         """Each cycle once, as the edges that lead from a step back to itself.
 
         A depth-first search in order of definition (Tarjan 1972): each edge back to a step that is still on the
-        path closes one cycle, and without those edges the graph has none. So whoever mends every cycle listed here
-        has mended all. A cycle begins at the step of it that is defined first. At most `MOST_CYCLES` are drawn.
+        path closes one cycle, and without those edges the graph has none. Cycles that share edges may be more than
+        are listed, but dropping one edge of each can mend them all. A cycle begins at the step of it that is defined
+        first. At most `MOST_CYCLES` are drawn.
         """
         position = {name: index for index, name in enumerate(self.steps)}
         in_order = set(self.topological_order())

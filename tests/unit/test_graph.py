@@ -1,7 +1,10 @@
 """Laws of the graph: orders, layers and cycles of random flows, and of very long ones."""
 
+import itertools
+import math
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from baton_dsl.core.check import check
@@ -105,18 +108,19 @@ def test_every_cycle_is_reported_once(flow: FlowSpec) -> None:
     assert len(set(paths)) == len(paths)
 
 
-@given(digraphs(), st.data())
-def test_whoever_mends_every_reported_cycle_has_mended_all(flow: FlowSpec, data: st.DataObject) -> None:
-    """Round after round, one edge of each reported cycle is dropped; it takes few rounds, and then there is none."""
-    waits_for = neighbours(Graph.of(flow))
-    for _ in range(40):
-        cycles = Graph.of(flow_of({name: sorted(ups) for name, ups in waits_for.items()})).cycles()
-        if not cycles:
-            break
-        for cycle in cycles:
-            edge = data.draw(st.sampled_from(cycle))
-            waits_for[edge.step].discard(edge.upstream)
-    assert not has_cycle(waits_for)
+@given(digraphs())
+def test_dropping_one_edge_of_each_reported_cycle_can_mend_them_all(flow: FlowSpec) -> None:
+    graph = Graph.of(flow)
+    cycles = graph.cycles()
+    assume(math.prod(map(len, cycles)) <= 3_000)
+
+    def mended_by(dropped: tuple[Edge, ...]) -> bool:
+        gone = {(edge.step, edge.upstream) for edge in dropped}
+        return not has_cycle(
+            {name: {up for up in ups if (name, up) not in gone} for name, ups in neighbours(graph).items()}
+        )
+
+    assert any(map(mended_by, itertools.product(*cycles)))
 
 
 @given(digraphs())
@@ -167,7 +171,7 @@ def test_a_long_cycle_is_found_and_cut_short_for_reading() -> None:
 
 def test_a_tangle_has_a_bounded_number_of_cycles() -> None:
     names = [f"s{number}" for number in range(200)]
-    tangle = flow_of({name: names for name in names})
+    tangle = flow_of(dict.fromkeys(names, names))
     assert len(Graph.of(tangle).cycles()) == MOST_CYCLES
 
 

@@ -293,6 +293,8 @@ VERDICTS = [
     (Tree, Tree, SILENT),
     (int, Tree, YES),
     (Annotated[int, "metres"], int, YES),
+    (Annotated[Texts, "words"], list[str], YES),
+    (Annotated[Swapped[str, int], "odd"], dict[int, str], YES),
     # what pydantic reads as something that a type checker does not see
     (str, pydantic.EmailStr, SILENT),
     (dt.datetime, pydantic.AwareDatetime, SILENT),
