@@ -73,29 +73,48 @@ def test_a_plain_job_is_a_node_that_fits_everywhere() -> None:
         (lambda: Flow("a\nb"), "BTN305: the name of a flow must be a name of printable characters, got 'a\\nb'"),
         (lambda: Flow("x", len), 'BTN305: "len" is no step'),  # type: ignore[arg-type]
         (lambda: Flow("x", 3), 'BTN305: "int" is no step'),  # type: ignore[arg-type]
-        (lambda: Flow("x", debug=1), "BTN305: option \"debug\" of a flow must be True or False, got 1"),
+        (lambda: Flow("x", debug=1), 'BTN305: option "debug" of a flow must be True or False, got 1'),
         (lambda: Flow("x", querty=1), 'BTN305: a flow has no option "querty"'),
-        (lambda: Flow("x", workflow_id=" "), ('BTN305: option "workflow_id" of a flow must be a name of at most 255 '
-         "characters, got ' '")),
+        (
+            lambda: Flow("x", workflow_id=" "),
+            ("BTN305: option \"workflow_id\" of a flow must be a name of at most 255 characters, got ' '"),
+        ),
         (lambda: Flow("x").add("y", len), 'BTN305: "len" is no step'),
-        (lambda: Flow("x").add("y" * 500, total), ("BTN305: the name of a step must be at most 255 characters long, got "
-         f"'{'y' * 59}")),
-        (lambda: Flow("x").add(["y"], total), ("BTN305: the name of a step must be a name without blanks at its ends, "
-         "got ['y']")),
-        (lambda: Flow("x").add("y", total, deps="orders"), ("BTN305: deps of \"y\" must be a list of names, got "
-         "'orders'")),
-        (lambda: Flow("x").add("y", total, deps=[total]), ('BTN305: deps of "y" must be a list of names, got '
-         "[<step 'total' of test_flow.total>]")),
+        (
+            lambda: Flow("x").add("y" * 500, total),
+            (f"BTN305: the name of a step must be at most 255 characters long, got '{'y' * 59}"),
+        ),
+        (
+            lambda: Flow("x").add(["y"], total),
+            ("BTN305: the name of a step must be a name without blanks at its ends, got ['y']"),
+        ),
+        (
+            lambda: Flow("x").add("y", total, deps="orders"),
+            ("BTN305: deps of \"y\" must be a list of names, got 'orders'"),
+        ),
+        (
+            lambda: Flow("x").add("y", total, deps=[total]),
+            ("BTN305: deps of \"y\" must be a list of names, got [<step 'total' of test_flow.total>]"),
+        ),
         (lambda: total.named("\0"), "BTN305: the name of a step must be a name of printable characters, got '\\x00'"),
-        (lambda: step(max_attempts=0)(total.function), ('BTN305: option "max_attempts" of step "total" must be a whole '
-         "number from 1 to 32767, got 0")),
-        (lambda: step(timeout=float("inf"))(total.function), ('BTN305: option "timeout" of step "total" must be a '
-         "positive number of seconds or a timedelta, got inf")),
-        (lambda: step(scheduled_in=10**400)(total.function), ('BTN305: option "scheduled_in" of step "total" must be a '
-         "number of seconds or a timedelta, zero or more, got 1000000000000000000000000000000000000000... "
-         "(401 characters)")),
+        (
+            lambda: step(max_attempts=0)(total.function),
+            ('BTN305: option "max_attempts" of step "total" must be a whole number from 1 to 32767, got 0'),
+        ),
+        (
+            lambda: step(timeout=float("inf"))(total.function),
+            ('BTN305: option "timeout" of step "total" must be a positive number of seconds or a timedelta, got inf'),
+        ),
+        (
+            lambda: step(scheduled_in=10**400)(total.function),
+            (
+                'BTN305: option "scheduled_in" of step "total" must be a '
+                "number of seconds or a timedelta, zero or more, got 1000000000000000000000000000000000000000... "
+                "(401 characters)"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_told_at_once_is_told_at_once(build: Callable[[], object], message: str) -> None:
     (found,) = messages(raised(build))
     assert found.replace("tests.unit.", "") == message

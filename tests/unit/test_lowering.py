@@ -132,8 +132,10 @@ def test_an_input_that_several_steps_annotate_otherwise_is_written_for_each() ->
         (
             {"region": "eu\ud800"},
             [
-                'input "region" is str, got str: Error serializing to JSON: UnicodeEncodeError: '
-                + "'utf-8' codec can't encode character '\\ud800' in position 2: surrogates not allowed"
+                (
+                    'input "region" is str, got str: Error serializing to JSON: UnicodeEncodeError: '
+                    "'utf-8' codec can't encode character '\\ud800' in position 2: surrogates not allowed"
+                )
             ],
         ),
     ],
