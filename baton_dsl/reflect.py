@@ -263,8 +263,8 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         name=entry.name,
         parameters=read.parameters,
         result=read.result,
-        after=tuple(map(Reference, options.get("after", ()))),
-        deps=tuple(map(Reference, entry.deps)),
+        after=tuple(map(Reference, options["after"])) if "after" in options else (),
+        deps=tuple(map(Reference, entry.deps)) if entry.deps else (),
         ignore_cancelled=options.get("ignore_cancelled") if cancelled is None else cancelled,
         ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
@@ -274,6 +274,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
 
 
 _SCALARS: Final = (str, int, float, bytes, type(None))
+_SCALAR_TERMS: Final = {scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)}
 _LONGEST_LITERAL: Final = 200
 """Characters, or bits, of a value that is compared to a `Literal`: nobody writes a longer one."""
 
@@ -282,7 +283,7 @@ def argument_of(value: object) -> Argument:
     """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
     if isinstance(value, Enum) or not isinstance(value, _SCALARS):
         return Argument()
-    term = cast("Instance", term_of(type(value)))
+    term = _SCALAR_TERMS.get(type(value)) or cast("Instance", term_of(type(value)))
     match value:
         case None | float():
             return Argument(type=term)

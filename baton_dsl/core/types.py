@@ -74,6 +74,8 @@ class TermTypes:
 
     def assignable(self, source: object, target: object, /) -> bool | None:
         """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        if isinstance(source, LiteralOf) and isinstance(target, Instance) and source.kind == target.name:
+            return True  # nearly every bound input
         return self._assignable(_term(source), _term(target), 0)
 
     def accepts_none(self, target: object, /) -> bool | None:
