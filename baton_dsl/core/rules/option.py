@@ -60,7 +60,9 @@ def wrong_name(name: object) -> str | None:
         return "a name without blanks at its ends"
     if len(name) > LONGEST_NAME:
         return f"at most {LONGEST_NAME} characters long"
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+    if not name.isprintable() and any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name
+    ):
         return "a name of printable characters"
     return None
 
