@@ -197,7 +197,7 @@ def pool_of(instance: Oban) -> Pool:
 
 @asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection of the pool on which a statement is a transaction: BEGIN and COMMIT would be two more round trips."""
+    """A connection on which each statement is a transaction: BEGIN and COMMIT would be two more round trips."""
     async with pool.connection() as conn:
         before = conn.autocommit
         await conn.set_autocommit(True)
@@ -239,7 +239,7 @@ def has_place(instance: Oban, job: Job) -> bool:
 
 
 def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one; a job that runs already is left alone."""
+    """Start a claimed job as its queue's producer starts a fetched one; one that runs already is left alone."""
     producer = instance._producers.get(job.queue)
     job_id = job.id
     assert job_id is not None
