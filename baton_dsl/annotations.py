@@ -145,12 +145,16 @@ def without_new_types(term: Term) -> Term:
 # --- classes -----------------------------------------------------------------------------------------------------
 
 
+_NAMED_IN_TYPES: Final = {getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")}
+"""Classes that say they are of `builtins`, where nobody can import them."""
+
+
 def _full_name(cls: type) -> str:
+    if cls in _NAMED_IN_TYPES:
+        return _NAMED_IN_TYPES[cls]
     module = cls.__module__
     if module.startswith("pathlib."):  # 3.13 moved the classes to pathlib._local
         module = "pathlib"
-    if module == "builtins" and cls is type(None):
-        module = "types"
     return f"{module}.{cls.__qualname__}"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
-from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step
 from baton_dsl.core.rules.option import wrong_name
 from baton_dsl.core.rules.rule import Finder
@@ -97,8 +97,8 @@ _EXPECTED = {
 }
 
 
-_CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded"})
-"""What rules look at: a flow with other options of another kind need not be checked again."""
+_CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
+"""What a check looks at: a flow with other options of another kind need not be checked again."""
 
 
 def _fits(name: str, value: object) -> bool:
@@ -287,8 +287,22 @@ class Flow(Generic[I, S]):
         """
         if self._once.checked is None:
             checked = check(self.spec(), LIVE_TYPES)
-            self._once.checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+            checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+            strangers = tuple(self._models_of_no_step())
+            self._once.checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
         return self._once.checked
+
+    def _models_of_no_step(self) -> Iterator[Diagnostic]:
+        for name in self.settings.models:
+            if name != "*" and name not in self._names:
+                nearest = did_you_mean(name, self._names)
+                yield _option(
+                    f'option "models" names "{name}", which is no step of the flow'
+                    + (f'; did you mean "{nearest}"?' if nearest else ""),
+                    help='name a step, or "*" for all others',
+                    suggestion=nearest,
+                    flow=self.name,
+                )
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the flow; empty if nothing is."""

@@ -158,6 +158,14 @@ def test_an_option_that_rules_look_at_checks_the_copy_anew() -> None:
     assert lenient.options(ignore_discarded=False).diagnostics() == ()
 
 
+def test_a_model_for_a_step_that_is_not_there_is_told() -> None:
+    flow = Flow("shop", orders, total, models={"*": "large", "total": "small"})
+    assert flow.diagnostics() == ()
+    assert messages(raised(flow.options(models={"totl": "small"}).validate)) == [
+        'BTN305: option "models" names "totl", which is no step of the flow; did you mean "total"?'
+    ]
+
+
 def test_copies_for_many_inserts_share_one_check() -> None:
     flow = Flow("shop", orders, total)
     copies = [flow.options(workflow_id=f"w{number}") for number in range(3)]

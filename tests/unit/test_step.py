@@ -145,7 +145,7 @@ def test_extras_of_annotated_go_to_pydantic_without_our_marker() -> None:
 
 
 def test_a_parameter_without_annotation_keeps_its_source() -> None:
-    def loose(left=From(charge), right=None, *rest, **others):  # type: ignore[no-untyped-def]  # noqa: B008
+    def loose(left=From(charge), right=None, *rest, **others):  # type: ignore[no-untyped-def]
         return left
 
     found = parameters_of(loose)
