@@ -295,7 +295,7 @@ class Flow(Generic[I, S]):
     def _models_of_no_step(self) -> Iterator[Diagnostic]:
         for name in self.settings.models:
             if name != "*" and name not in self._names:
-                nearest = did_you_mean(name, self._names)
+                nearest = did_you_mean(name, self.step_names)
                 yield _option(
                     f'option "models" names "{name}", which is no step of the flow'
                     + (f'; did you mean "{nearest}"?' if nearest else ""),
