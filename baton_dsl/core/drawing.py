@@ -24,7 +24,7 @@ from baton_dsl.core.graph import Graph
 from baton_dsl.core.spec import FlowSpec
 
 MOST_LINES: Final = 40
-"""A flow of more steps is folded: steps that stand alike in the graph share a line."""
+"""What is still read as one picture."""
 LONGEST_LABEL: Final = 40
 ROOM_FOR_LABELS: Final = 28
 """Columns that rails leave free, at least."""
@@ -160,17 +160,18 @@ class Drawing:
     strokes: Strokes
 
     @staticmethod
-    def of(flow: FlowSpec, *, width: int = 100, strokes: Strokes = UNICODE) -> Drawing:
+    def of(flow: FlowSpec, *, width: int = 100, height: int = MOST_LINES, strokes: Strokes = UNICODE) -> Drawing:
         """Lay out a flow.
 
         Args:
             flow: The flow; it may be wrong. Steps on a cycle, and what waits for them, stand at the end without rails.
             width: Columns of the terminal. If the rails don't fit, more steps share a line.
+            height: A flow of more steps is folded: steps that stand alike in the graph share a line.
             strokes: `UNICODE` or `ASCII`.
         """
         graph = Graph.of(flow)
         layers = graph.layers()
-        most = MOST_LINES
+        most = max(height, 2)
         while True:
             rows = _laid_out(graph, _folded(graph, layers, most), strokes)
             if most == 2 or max((len(row.cells) for row in rows), default=0) <= max(width - ROOM_FOR_LABELS, 8):

@@ -1,0 +1,57 @@
+"""Queues and how many of their jobs run at once, as they are named on the command line: `default:20,mail:5`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Final
+
+import click
+
+from baton_dsl.cli.target import AnyFlow, flows_of
+from baton_dsl.step import Step
+
+LIMIT: Final = 10
+"""Jobs at once, for a queue that is named without a number."""
+
+
+class Queues(click.ParamType):
+    """`name:limit`, several separated by commas."""
+
+    name = "NAME[:LIMIT]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Read one option's text."""
+        if not isinstance(value, str):
+            return value
+        queues: dict[str, int] = {}
+        for item in value.split(","):
+            name, colon, number = item.strip().rpartition(":")
+            if not colon:
+                name, number = number, str(LIMIT)
+            if not name or not number.isdecimal() or int(number) < 1:
+                self.fail(f"write NAME:LIMIT with a limit of 1 or more, got {item!r}", param, ctx)
+            if name in queues:
+                self.fail(f'the queue "{name}" is named twice', param, ctx)
+            queues[name] = int(number)
+        return queues
+
+
+def of_module(module: ModuleType) -> set[str]:
+    """The queues that the steps and flows of a module name."""
+    steps = [value for value in vars(module).values() if isinstance(value, Step)]
+    queues = {step.options.get("queue", "default") for step in steps}
+    return queues.union(*(of_flow(flow) for flow in flows_of(module).values()))
+
+
+def of_flow(flow: AnyFlow) -> set[str]:
+    """The queues that a flow's steps and jobs go to."""
+    return {
+        entry.step.options.get("queue", "default") if isinstance(entry.step, Step) else entry.step.queue
+        for entry in flow.entries
+    }
+
+
+def limited(names: Iterable[str]) -> dict[str, int]:
+    """Queues by name, each with the usual limit."""
+    return dict.fromkeys(sorted(names), LIMIT)
