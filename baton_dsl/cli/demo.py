@@ -38,19 +38,23 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
     except ValueError as error:
         raise click.ClickException(f"{error}; the demo needs: pip install 'baton-dsl[demo]'") from error
     with database.opened(dsn, prefix) as target:
-        return asyncio.run(_audit(flow, imports, target, page or database.folder() / "package-audit.html"))
-
-
-async def _audit(flow: AnyFlow, imports: int, target: database.Target, page: Path) -> int:
-    workflow = await execution.insert(flow, {"imports": imports}, target)
-    served = queues.limited(queues.of_flow(flow))
-    status = await execution.see_through(workflow, target, queues=served, timeout=None)
-    click.echo(f"{len(flow.entries)} steps {status.outcome} in {nodes.lasted(status)}\n", err=True)
-    if status.outcome != "completed":
-        click.echo(f"see why: baton status {workflow.id}", err=True)
+        report = asyncio.run(_audit(flow, imports, target))
+    if report is None:
         return Exit.NOT_COMPLETED
-    report: Any = await workflow.result("report")
+    page = page or database.folder() / "package-audit.html"
     page.write_text(report.html, encoding="utf-8")
     click.echo(report.text)
     click.echo(f"\nThe report as a page: {page}")
     return Exit.DONE
+
+
+async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
+    """The report; None if a step failed."""
+    workflow = await execution.insert(flow, {"imports": imports}, target)
+    served = queues.limited(queues.of_flow(flow))
+    status = await execution.see_through(workflow, target, queues=served, patience=None)
+    click.echo(f"{len(flow.entries)} steps, {status.outcome} in {nodes.lasted(status)}\n", err=True)
+    if status.outcome == "completed":
+        return await workflow.result("report")
+    click.echo(f"see why: baton status {workflow.id}", err=True)
+    return None

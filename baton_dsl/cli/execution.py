@@ -24,7 +24,7 @@ async def insert(flow: AnyFlow, inputs: Mapping[str, Any], target: Target) -> Wo
 
 
 async def see_through(
-    workflow: Workflow[str], target: Target, *, queues: Mapping[str, int], timeout: float | None
+    workflow: Workflow[str], target: Target, *, queues: Mapping[str, int], patience: float | None
 ) -> WorkflowStatus:
     """Follow a workflow to its end.
 
@@ -32,12 +32,12 @@ async def see_through(
         workflow: Which.
         target: Its database.
         queues: The queues that a node in this process serves meanwhile; none if other nodes shall do the work.
-        timeout: Seconds to wait at the most.
+        patience: Seconds to wait at the most.
     """
     if not queues:
-        return await progress.follow(workflow, progress.shown(), timeout=timeout)
+        return await progress.follow(workflow, progress.shown(), patience=patience)
     async with _node(target, queues) as running:
-        return await progress.follow(workflow, progress.shown(), timeout=timeout, node=running)
+        return await progress.follow(workflow, progress.shown(), patience=patience, node=running)
 
 
 @asynccontextmanager

@@ -6,13 +6,13 @@ import click
 
 from baton_dsl.cli import terminal
 from baton_dsl.cli.exits import Exit
-from baton_dsl.cli.target import AnyFlow, FlowParameter
+from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.core import render
 from baton_dsl.core.drawing import ASCII, Drawing
 
 
 @click.command("graph")
-@click.argument("flow", type=FlowParameter())
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
 @click.option(
     "--format",
     "form",

@@ -104,14 +104,18 @@ def shown() -> Progress:
 
 
 async def follow(
-    workflow: Workflow[str], progress: Progress, *, timeout: float | None = None, node: asyncio.Task[None] | None = None
+    workflow: Workflow[str],
+    progress: Progress,
+    *,
+    patience: float | None = None,
+    node: asyncio.Task[None] | None = None,
 ) -> WorkflowStatus:
     """Show a workflow until it ends.
 
     Args:
         workflow: Which.
         progress: How.
-        timeout: Seconds to wait at the most.
+        patience: Seconds to wait at the most.
         node: A node of this process, if there is one: when it stops, nothing more will happen here.
 
     Raises:
@@ -120,7 +124,7 @@ async def follow(
     """
     loop = asyncio.get_running_loop()
     alone = loop.time() + PATIENCE if node is None else None
-    ending = asyncio.ensure_future(workflow.wait(timeout))
+    ending = asyncio.ensure_future(workflow.wait(patience))
     try:
         while not ending.done():
             nodes = await workflow.nodes()

@@ -15,26 +15,21 @@ LIMIT: Final = 10
 """Jobs at once, for a queue that is named without a number."""
 
 
-class Queues(click.ParamType):
-    """`name:limit`, several separated by commas."""
-
-    name = "NAME[:LIMIT]"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Read one option's text."""
-        if not isinstance(value, str):
-            return value
-        queues: dict[str, int] = {}
-        for item in value.split(","):
-            name, colon, number = item.strip().rpartition(":")
-            if not colon:
-                name, number = number, str(LIMIT)
-            if not name or not number.isdecimal() or int(number) < 1:
-                self.fail(f"write NAME:LIMIT with a limit of 1 or more, got {item!r}", param, ctx)
-            if name in queues:
-                self.fail(f'the queue "{name}" is named twice', param, ctx)
-            queues[name] = int(number)
-        return queues
+def limits(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, int] | None:
+    """The callback of an option that names queues with their limits."""
+    if value is None:
+        return None
+    queues: dict[str, int] = {}
+    for item in value.split(","):
+        name, colon, number = item.strip().rpartition(":")
+        if not colon:
+            name, number = number, str(LIMIT)
+        if not name or not number.isdecimal() or int(number) < 1:
+            raise click.BadParameter(f"write NAME:LIMIT with a limit of 1 or more, got {item!r}")
+        if name in queues:
+            raise click.BadParameter(f'the queue "{name}" is named twice')
+        queues[name] = int(number)
+    return queues
 
 
 def of_module(module: ModuleType) -> set[str]:

@@ -10,13 +10,13 @@ from pydantic_core import to_json
 
 from baton_dsl.cli import database, execution, inputs, nodes, queues
 from baton_dsl.cli.exits import Exit
-from baton_dsl.cli.target import AnyFlow, FlowParameter
+from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.core.drawing import printable
 from baton_dsl.runtime.workflow import Workflow
 
 
 @click.command("run")
-@click.argument("flow", type=FlowParameter())
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
 @click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; JSON unless it is a text.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait for the end at the most.")
 @click.option(
@@ -30,7 +30,8 @@ from baton_dsl.runtime.workflow import Workflow
     "--queues",
     "-q",
     "limits",
-    type=queues.Queues(),
+    metavar="NAME:LIMIT,...",
+    callback=queues.limits,
     help="What it serves then; default: the flow's queues, 10 jobs each.",
 )
 @click.option("--every", is_flag=True, help="Print the results of every step, not only of the last ones.")
@@ -66,14 +67,14 @@ async def _run(
     given: dict[str, Any],
     target: database.Target,
     served: dict[str, int],
-    timeout: float | None,
+    patience: float | None,
     *,
     every: bool,
 ) -> int:
     workflow = await execution.insert(flow, given, target)
     click.echo(f"workflow {printable(workflow.id)}", err=True)
     try:
-        status = await execution.see_through(workflow, target, queues=served, timeout=timeout)
+        status = await execution.see_through(workflow, target, queues=served, patience=patience)
     except (click.Abort, asyncio.CancelledError):
         click.echo(f"The workflow stays in the database; see it with: baton status {workflow.id}", err=True)
         raise

@@ -19,34 +19,20 @@ from baton_dsl.step import Step
 type AnyFlow = Flow[..., Any]
 
 
-class FlowParameter(click.ParamType):
-    """`module:name` of a flow; `module` alone where it holds one flow only."""
-
-    name = "MODULE:FLOW"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Import the flow."""
-        if isinstance(value, Flow):
-            return value
-        try:
-            return find_flow(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def flow_argument(_ctx: click.Context, _param: click.Parameter, value: str) -> AnyFlow:
+    """The callback of an argument that names a flow."""
+    try:
+        return find_flow(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
-class ModuleParameter(click.ParamType):
-    """The name of a module that can be imported."""
-
-    name = "MODULE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Import the module."""
-        if isinstance(value, ModuleType):
-            return value
-        try:
-            return import_module(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def module_arguments(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[ModuleType]:
+    """The callback of an argument that names modules."""
+    try:
+        return list(map(import_module, value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def find_flow(target: str) -> AnyFlow:
@@ -105,7 +91,7 @@ def import_module(name: str) -> ModuleType:
         if error.name is not None and (error.name == name or name.startswith(f"{error.name}.")):
             raise ValueError(f'there is no module "{error.name}", neither installed nor in {here}') from error
         raise ValueError(_failure(name, error)) from error
-    except Exception as error:  # noqa: BLE001 - a user's module may raise anything
+    except Exception as error:
         raise ValueError(_failure(name, error)) from error
 
 

@@ -14,17 +14,18 @@ import uvloop
 
 from baton_dsl.cli import database, queues
 from baton_dsl.cli.exits import Exit
-from baton_dsl.cli.target import ModuleParameter
+from baton_dsl.cli.target import module_arguments
 from baton_dsl.runtime import node
 
 
 @click.command("worker")
-@click.argument("modules", nargs=-1, required=True, type=ModuleParameter())
+@click.argument("modules", metavar="MODULE...", nargs=-1, required=True, callback=module_arguments)
 @click.option(
     "--queues",
     "-q",
     "limits",
-    type=queues.Queues(),
+    metavar="NAME:LIMIT,...",
+    callback=queues.limits,
     help=f"Which queues to serve, and how many jobs of each at once, as default:20,mail:5; "
     f"default: every queue that the modules name, {queues.LIMIT} jobs each.",
 )
@@ -41,7 +42,7 @@ from baton_dsl.runtime import node
 )
 @database.options
 def command(
-    modules: tuple[ModuleType, ...],
+    modules: list[ModuleType],
     limits: dict[str, int] | None,
     processes: int,
     grace: float,
@@ -67,7 +68,7 @@ def command(
         return Exit.DONE
 
 
-def _arguments(modules: tuple[ModuleType, ...], limits: dict[str, int], grace: float, log_level: str) -> list[str]:
+def _arguments(modules: list[ModuleType], limits: dict[str, int], grace: float, log_level: str) -> list[str]:
     served = ",".join(f"{name}:{limit}" for name, limit in limits.items())
     options = ["--queues", served, "--grace", str(grace), "--log-level", log_level]
     return ["worker", *(module.__name__ for module in modules), *options]
