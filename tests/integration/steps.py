@@ -295,6 +295,32 @@ def circumstances(context: StepContext) -> dict[str, Any]:
     }
 
 
+class Signs:
+    """Lets a test hold a step until it says so, without a clock."""
+
+    def __init__(self) -> None:
+        self._waiting, self._given = asyncio.Event(), asyncio.Event()
+
+    async def wait(self) -> None:
+        self._waiting.set()
+        await self._given.wait()
+        self._waiting, self._given = asyncio.Event(), asyncio.Event()
+
+    async def waiting(self) -> None:
+        await self._waiting.wait()
+
+    def give(self) -> None:
+        self._given.set()
+
+
+SIGNS = Signs()
+
+
+@step
+async def waits_for_a_sign() -> None:
+    await SIGNS.wait()
+
+
 # --- plain Oban workers ----------------------------------------------------------------------------------------------
 
 

@@ -36,11 +36,12 @@ DECLARE
     ids bigint[];
     job_sequence regclass := pg_get_serial_sequence('oban_jobs', 'id')::regclass;
     moment timestamp := timezone('UTC', now());
-    queue text;
+    notified bigint;
 BEGIN
     IF installed IS DISTINCT FROM schema_version THEN
-        RAISE EXCEPTION 'the schema of baton-dsl is of version %, the library needs %', installed, schema_version
-            USING ERRCODE = 'BT405';
+        -- no percent sign: Alembic would write it twice into an offline script
+        RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
+            'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
     INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
@@ -101,33 +102,32 @@ BEGIN
             coalesce(steps.scheduled_at, moment)
         FROM steps
         LEFT JOIN above USING (position)
+        RETURNING queue, state
+    ),
+    nodes AS (
+        INSERT INTO workflow_nodes (
+            oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
+            ignore_cancelled, ignore_discarded
+        )
+        SELECT
+            steps.job_id,
+            id,
+            label,
+            steps.name,
+            steps.worker,
+            coalesce(above.deps, '{}'),
+            coalesce(above.upstreams, '{}'),
+            coalesce(below.downstreams, '{}'),
+            coalesce(cardinality(above.upstreams), 0),
+            steps.ignore_cancelled,
+            steps.ignore_discarded
+        FROM steps
+        LEFT JOIN above USING (position)
+        LEFT JOIN below USING (position)
     )
-    INSERT INTO workflow_nodes (
-        oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
-        ignore_cancelled, ignore_discarded
-    )
-    SELECT
-        steps.job_id,
-        id,
-        label,
-        steps.name,
-        steps.worker,
-        coalesce(above.deps, '{}'),
-        coalesce(above.upstreams, '{}'),
-        coalesce(below.downstreams, '{}'),
-        coalesce(cardinality(above.upstreams), 0),
-        steps.ignore_cancelled,
-        steps.ignore_discarded
-    FROM steps
-    LEFT JOIN above USING (position)
-    LEFT JOIN below USING (position);
-
-    FOR queue IN
-        SELECT DISTINCT shape.queue
-        FROM json_to_recordset(templates) AS shape(number integer, queue text)
-    LOOP
-        PERFORM pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queue)::text);
-    END LOOP;
+    SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+    INTO notified
+    FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues;
 
     RETURN ids;
 END
