@@ -321,6 +321,22 @@ async def waits_for_a_sign() -> None:
     await SIGNS.wait()
 
 
+CALLS: list[str] = []
+
+
+@step
+async def counts_its_calls() -> int:
+    CALLS.append("called")
+    return len(CALLS)
+
+
+@step(max_attempts=1)
+async def fails_once_more(context: StepContext) -> str:
+    if context.attempt == 1:
+        raise RuntimeError("the first time")
+    return "at last"
+
+
 # --- plain Oban workers ----------------------------------------------------------------------------------------------
 
 
