@@ -17,15 +17,15 @@ WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
 RULES = """\
 What can be wrong with a flow, and what is said about it. The same codes and words come from `flow.validate()` and
-`flow.insert()`, which raise a `FlowError` with all findings, from `baton graph`, and from the static checkers. For errors
-that no look at the flow can foresee, see [errors](errors.md)."""
+`flow.insert()`, which raise a `FlowError` with all findings, from `baton graph`, and from the static checkers. For
+errors that no look at the flow can foresee, see [errors](errors.md)."""
 EXCEPTIONS = """\
 Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and
 `InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
 raised by `insert` has written nothing.
 
-BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. `BTN507` is
-no exception: it is the reason of a node that was cancelled because an upstream did not complete."""
+BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. `BTN507`
+is no exception: it is the reason of a node that was cancelled because an upstream did not complete."""
 
 
 def rules() -> str:
@@ -85,7 +85,12 @@ def command_line() -> str:
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        lines += [f"## baton {name}", _help(command, click.Context(command, context, name, terminal_width=100))]
+        lines += [
+            f"## baton {name}",
+            _help(
+                command, click.Context(command, context, name, terminal_width=100, help_option_names=["-h", "--help"])
+            ),
+        ]
     return "\n\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 import psycopg
 
+from baton_dsl.cli.exits import FailedError
 from baton_dsl.runtime import embedded, schema
 
 FOLDER: Final = Path(".baton")
@@ -58,7 +59,7 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
 
     Raises:
         DatabaseNotConfiguredError: If none is named and the embedded one is not installed.
-        click.ClickException: If it can't be reached.
+        FailedError: If it can't be reached.
     """
     try:
         if dsn is not None:
@@ -69,7 +70,7 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
             schema.install(served, prefix)
             yield Target(dsn=served, prefix=prefix, is_embedded=True)
     except psycopg.OperationalError as error:
-        raise Unreachable(error) from error
+        raise FailedError(f"the database can't be reached: {' '.join(str(error).split())}") from error
     except psycopg.ProgrammingError as error:
         if isinstance(error.__cause__, psycopg.Error) or error.sqlstate is not None:
             raise
@@ -84,13 +85,3 @@ def folder() -> Path:
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
     return here
-
-
-class Unreachable(click.ClickException):
-    """The database can't be reached."""
-
-    exit_code = 4
-
-    def __init__(self, error: psycopg.OperationalError) -> None:
-        told = " ".join(str(error).split())
-        super().__init__(f"the database can't be reached: {told}")

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from baton_dsl.cli import database, execution, nodes, queues
-from baton_dsl.cli.exits import Exit
+from baton_dsl.cli.exits import Exit, FailedError
 from baton_dsl.cli.target import AnyFlow, find_flow
 
 FLOW: Final = "baton_audit:package_audit"
@@ -36,7 +36,7 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
     try:
         flow = find_flow(FLOW)
     except ValueError as error:
-        raise click.ClickException(f"{error}; the demo needs: pip install 'baton-dsl[demo]'") from error
+        raise FailedError(f"{error}; the demo needs: pip install 'baton-dsl[demo]'") from error
     with database.opened(dsn, prefix) as target:
         report = asyncio.run(_audit(flow, imports, target))
     if report is None:

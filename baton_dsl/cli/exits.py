@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+import click
+
 
 class Exit(IntEnum):
     """The exit codes."""
@@ -18,3 +20,9 @@ class Exit(IntEnum):
     """Anything else: no database, no tables, no such workflow."""
     INTERRUPTED = 130
     """Ctrl-C, as shells count it."""
+
+
+class FailedError(click.ClickException):
+    """What went wrong outside of the flow and the arguments, in a sentence."""
+
+    exit_code = Exit.FAILED

@@ -3,11 +3,11 @@
     ●      fetch_token
     ├─●    regions
     ├─│─●  customers
-    ╰─●─╯  orders
-      ●    report
+    ●─┴─╯  orders
+    ●      report
 
-A rail leaves a step downwards and ends at the last step that waits for it. A step waits for the rails that meet its
-line in a corner or a tee (`╰ ├ ┼ ┴ ┤ ╯`), and for the one it stands on; a rail that is only crossed stays whole (`│`).
+A rail leaves a step downwards and ends at the last step that waits for it. A step waits for the rail that it stands on,
+and for those that meet its line in a tee or a corner (`├ ┼ ┤ ╰ ┴ ╯`); a rail that is only crossed stays whole (`│`).
 So the drawing says exactly the edges, and one can read them back from it. Lines stand in layers: what could run at the
 same moment stands together. It grows by a line a step and a rail a pending edge, so names may be long, and a state
 and a remark have room behind them; boxes in layers, the usual drawing, are wider than a terminal after five steps.
