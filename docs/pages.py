@@ -13,6 +13,7 @@ from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.core.rules.rule import Door, Example, Rule
 
 REFERENCE = Path(__file__).parent / "reference"
+NAMES = ["-h", "--help"]
 WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
 RULES = """\
@@ -80,16 +81,14 @@ def exceptions() -> str:
 def command_line() -> str:
     """The help of every command."""
     os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
-    context = click.Context(cli, info_name="baton", terminal_width=100)
+    context = click.Context(cli, info_name="baton", terminal_width=100, help_option_names=NAMES)
     lines = ["# Command line", WRITTEN, _help(cli, context)]
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
         lines += [
             f"## baton {name}",
-            _help(
-                command, click.Context(command, context, name, terminal_width=100, help_option_names=["-h", "--help"])
-            ),
+            _help(command, click.Context(command, context, name, terminal_width=100, help_option_names=NAMES)),
         ]
     return "\n\n".join(lines) + "\n"
 
