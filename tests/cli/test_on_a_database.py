@@ -210,12 +210,12 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_the_demo_needs_nothing_and_leaves_a_page(tmp_path: Path) -> None:
-    done = baton("demo", "--imports", "1", cwd=tmp_path)
+def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
+    done = baton("demo", "--imports", "1", cwd=served_folder)
     assert done.returncode == 0, done.stderr
-    page = tmp_path / ".baton" / "package-audit.html"
+    page = served_folder / ".baton" / "package-audit.html"
     assert done.stdout.splitlines()[-1] == f"The report as a page: {page}"
     assert "Largest on disk" in done.stdout
     assert "completed  report  " in done.stderr
     assert page.read_text().startswith("<!doctype html>")
-    assert (tmp_path / ".baton" / ".gitignore").read_text() == "*\n"
+    assert (served_folder / ".baton" / ".gitignore").read_text() == "*\n"

@@ -7,16 +7,18 @@ shows; times and ids are compared as such.
 
 import ast
 import asyncio
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from baton_dsl.runtime import embedded, schema
 from tests.docs import console
@@ -46,26 +48,39 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_code_block_works(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_code_block_works(
+    page: Path, served_folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     blocks = [block for block in blocks_of(page) if block.language in ("python", "console")]
     if not blocks:
         return
-    folder = tmp_path / "shop"
+    folder = served_folder / "shop"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     for name in ("BATON_DSN", "OBAN_DSN", "OBAN_PREFIX"):
         monkeypatch.delenv(name, raising=False)
-    namespace: dict[str, Any] = {"__name__": "page"}
-    with forgetting_modules_of(folder), embedded.serve(folder / ".baton" / "postgres") as dsn:
-        schema.install(dsn)
-        namespace["dsn"] = dsn
+    with contextlib.ExitStack() as stack:
+        namespace: dict[str, Any] = {"__name__": "page"}
+        if any("$ baton run" in block.text for block in blocks):  # on the embedded server of the folder
+            namespace["dsn"] = stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
+            schema.install(namespace["dsn"])
+        elif any("dsn" in block.text for block in blocks):
+            namespace["dsn"] = as_url(request.getfixturevalue("dsn"))
+        stack.enter_context(forgetting_modules_of(folder))
         for block in blocks:
             match block.language:
                 case "console":
                     run_console(block, folder)
                 case _:
                     run_python(block, page, folder, namespace)
+
+
+def as_url(dsn: str) -> str:
+    """A connection string in the form that SQLAlchemy takes too."""
+    parts = conninfo_to_dict(dsn)
+    user, database = parts.pop("user"), parts.pop("dbname")
+    return f"postgresql://{user}@/{database}?{urlencode(parts)}"
 
 
 def run_python(block: Block, page: Path, folder: Path, namespace: dict[str, Any]) -> None:
@@ -102,7 +117,7 @@ def settled(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip("\n").split("\n")]
 
 
-@contextmanager
+@contextlib.contextmanager
 def forgetting_modules_of(folder: Path) -> Iterator[None]:
     try:
         yield
