@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -75,7 +76,13 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(run(sys.argv[1:]))
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End by an exception, as Ctrl-C does, so that the embedded server is stopped on the way out."""
+    sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str]) -> int:

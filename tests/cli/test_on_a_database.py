@@ -210,6 +210,18 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+def test_a_command_that_is_terminated_stops_the_embedded_server(served_folder: Path) -> None:
+    command = [*BATON, "run", "tests.cli.flows:waiting", "--no-worker"]
+    process = subprocess.Popen(command, cwd=served_folder, env=environment(), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("workflow ")
+    assert list(served_folder.glob(".baton/postgres/postmaster.pid"))
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(served_folder.glob(".baton/postgres/postmaster.pid"))
+
+
 def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
     done = baton("demo", "--imports", "1", cwd=served_folder)
     assert done.returncode == 0, done.stderr
