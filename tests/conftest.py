@@ -55,6 +55,13 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def served_folder() -> Iterator[Path]:
+    """A folder in which an embedded PostgreSQL of the test's own may lie; see `server` for why it is not `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 _numbers = itertools.count()
 
 
