@@ -222,6 +222,18 @@ def add_upstreams(context: StepContext) -> int:
     return 1 + sum(context.upstream.values())
 
 
+TRACE: list[tuple[str, str]] = []
+
+
+@step
+def traced(context: StepContext) -> int:
+    """As `add_upstreams`, and leaves a trace of when it ran."""
+    TRACE.append(("start", context.step))
+    total = 1 + sum(context.upstream.values())
+    TRACE.append(("end", context.step))
+    return total
+
+
 @step
 def number(value: Input[int]) -> int:
     return value
