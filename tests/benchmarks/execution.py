@@ -1,7 +1,7 @@
 """Executing workflows of no-op steps, against raw Oban with as many no-op jobs at the same limit.
 
 Only execution is timed, of a worker that has run a few jobs before: everything is inserted while the queue is paused;
-the time is that from the first job's start to the last one's end, by the database's clock.
+a worker runs on uvloop, as `baton worker` and `oban start` do; the time is that from the first job's start to the last one's end, by the database's clock.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import uvloop
 from oban import Oban
 from oban.worker import worker_name
 
@@ -98,11 +99,11 @@ def _ours(server: str, flows: Sequence[Flow]) -> float:
             for flow in flows:
                 flow.insert(conn)
 
-    return asyncio.run(_execute(databases.fresh(server), partial(insert, flows=chain(50) + wide(50)), insert))
+    return uvloop.run(_execute(databases.fresh(server), partial(insert, flows=chain(50) + wide(50)), insert))
 
 
 def _raw(server: str, size: int) -> float:
-    return asyncio.run(_execute(databases.fresh(server), partial(insert_raw, size=100), partial(insert_raw, size=size)))
+    return uvloop.run(_execute(databases.fresh(server), partial(insert_raw, size=100), partial(insert_raw, size=size)))
 
 
 def insert_raw(dsn: str, size: int) -> None:
