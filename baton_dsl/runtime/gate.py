@@ -35,13 +35,13 @@ class Passage:
 
     workflow_id: str
     step: str
-    is_settled: bool
+    outcome: str | None
     pending: int
     upstreams: Mapping[str, Upstream]
 
 
 _SELECT: Final = """
-SELECT node.oban_job_id, node.workflow_id, node.step_name, node.outcome IS NOT NULL, node.pending, node.upstreams,
+SELECT node.oban_job_id, node.workflow_id, node.step_name, node.outcome, node.pending, node.upstreams,
     NULL::text, NULL::text, NULL::text, NULL::timestamptz
 FROM {nodes} AS node
 WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
@@ -115,7 +115,7 @@ def _passage(row: tuple[Any, ...] | None, upstreams: Mapping[int, Upstream]) -> 
     return Passage(
         workflow_id=row[1],
         step=row[2],
-        is_settled=row[3],
+        outcome=row[3],
         pending=row[4],
         upstreams={upstream.step: upstream for upstream in found},
     )

@@ -25,10 +25,11 @@ _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {1: ("0001_tables.sql", "0001_func
 _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_settled ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_revived ON oban_jobs",
+    "DROP TRIGGER IF EXISTS baton_job_returned ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
     (
-        "DROP FUNCTION IF EXISTS baton_job_changed, baton_rearm_node, baton_end_node, baton_spread, baton_park, "
-        "baton_settle, baton_insert"
+        "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
+        "baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
     ),
     "DROP TABLE IF EXISTS workflow_nodes, baton_workflows, baton_migrations",
 )

@@ -36,6 +36,8 @@ workflows: Final = Table(
     Column("outcome", _name),
     Column("inserted_at", DateTime(timezone=True), nullable=False),
     Column("settled_at", DateTime(timezone=True)),
+    Column("paused_at", DateTime(timezone=True)),
+    Column("stopped_at", DateTime(timezone=True)),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
 )
 
@@ -54,6 +56,7 @@ nodes: Final = Table(
     Column("ignore_cancelled", Boolean, nullable=False),
     Column("ignore_discarded", Boolean, nullable=False),
     Column("outcome", _name),
+    Column("by_upstream", Boolean, nullable=False),
     Column("result", JSON),
     Column("inserted_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),

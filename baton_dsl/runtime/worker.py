@@ -157,8 +157,10 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
-    if passage.is_settled:
-        return None
+    if passage.outcome == "completed":
+        return None  # an attempt before this one stored the result and did not live to see its job completed
+    if passage.outcome is not None:
+        return Cancel(f'step "{passage.step}" was {passage.outcome}')
     if passage.pending > 0:
         await runtime.park.submit(job)
         return None

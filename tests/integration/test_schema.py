@@ -59,6 +59,7 @@ def test_installing_again_changes_nothing(empty_dsn: str) -> None:
     assert {name for name, *_ in before["triggers"]} == {
         "baton_job_settled",
         "baton_job_revived",
+        "baton_job_returned",
         "baton_job_deleted",
     }
 

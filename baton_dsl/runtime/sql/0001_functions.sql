@@ -1,7 +1,13 @@
 -- The state machine of a node, in one place. `core/lifecycle.py` is the pure model that tests compare it to.
 --
 -- A node is settled once `outcome` is set. `pending` of a node that is not settled is the number of its upstreams
--- that it still waits for: those that are not completed, and whose outcome it does not ignore.
+-- that it still waits for: those that are not completed, and whose outcome it does not ignore; and one more while the
+-- workflow is paused. A node that could only wait for ever, since an upstream was cancelled or discarded, is cancelled
+-- with it (`by_upstream`); what is cancelled so follows from the nodes that ended by themselves, in whatever order
+-- they did.
+--
+-- What is read under a lock is read by a later statement than the one that takes the lock: only that one sees what
+-- was committed while it waited.
 --
 -- Locks are taken in one order: the nodes that settle, their jobs, the downstream nodes by `oban_job_id`, the jobs of
 -- those, and workflows by `workflow_id`. Job ids grow along the edges of a graph. Whoever changes a job by hand locks it
@@ -240,6 +246,55 @@ BEGIN
 END
 $function$;
 
+-- Let jobs run that wait for nothing any more. Returns those that were claimed for `slots`.
+CREATE OR REPLACE FUNCTION baton_promote(ready_ids bigint[], slots json DEFAULT '[]')
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    moment timestamp := timezone('UTC', now());
+    claimed_ids bigint[];
+    notified bigint;
+BEGIN
+    WITH ready AS MATERIALIZED (
+        SELECT job.id, job.queue, job.priority, job.scheduled_at <= moment AND job.attempt < job.max_attempts AS is_due,
+            row_number() OVER (PARTITION BY job.queue, job.priority ORDER BY job.scheduled_at, job.id) AS place
+        FROM oban_jobs AS job
+        WHERE job.id = ANY(ready_ids) AND job.state = 'suspended'
+    ),
+    decided AS MATERIALIZED (
+        SELECT ready.id, slot.by
+        FROM ready
+        LEFT JOIN json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
+            ON slot.queue = ready.queue AND slot.priority = ready.priority
+                AND ready.is_due AND ready.place <= slot.places
+    ),
+    promoted AS (
+        UPDATE oban_jobs AS job
+        SET state = CASE
+                WHEN decided.by IS NOT NULL THEN 'executing'
+                WHEN job.scheduled_at > moment THEN 'scheduled'
+                ELSE 'available'
+            END::oban_job_state,
+            scheduled_at = greatest(job.scheduled_at, moment),
+            attempt = job.attempt + (decided.by IS NOT NULL)::integer,
+            attempted_at = CASE WHEN decided.by IS NULL THEN job.attempted_at ELSE moment END,
+            attempted_by = coalesce(decided.by, job.attempted_by)
+        FROM decided
+        WHERE job.id = decided.id AND job.state = 'suspended'
+        RETURNING job.id, job.queue, job.state
+    )
+    SELECT
+        (SELECT array_agg(id) FROM promoted WHERE state = 'executing'),
+        (
+            SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+            FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues
+        )
+    INTO claimed_ids, notified;
+    RETURN claimed_ids;
+END
+$function$;
+
 -- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
 -- and a workflow whose last node settled has ended. Returns the jobs that were claimed for `slots`.
 CREATE OR REPLACE FUNCTION baton_spread(settled bigint[], slots json DEFAULT '[]')
@@ -247,8 +302,7 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
 DECLARE
-    channel text := current_schema() || '.oban_';
-    moment timestamp := timezone('UTC', now());
+    ready bigint[];
     claimed_ids bigint[];
     notified bigint;
 BEGIN
@@ -278,43 +332,12 @@ BEGIN
         FROM locked
         WHERE node.oban_job_id = locked.oban_job_id AND node.outcome IS NULL
         RETURNING node.oban_job_id, node.pending
-    ),
-    ready AS MATERIALIZED (
-        SELECT job.id, job.queue, job.priority, job.scheduled_at <= moment AND job.attempt < job.max_attempts AS is_due,
-            row_number() OVER (PARTITION BY job.queue, job.priority ORDER BY job.scheduled_at, job.id) AS place
-        FROM counted
-        JOIN oban_jobs AS job ON job.id = counted.oban_job_id
-        WHERE counted.pending = 0 AND job.state = 'suspended'
-    ),
-    decided AS MATERIALIZED (
-        SELECT ready.id, slot.by
-        FROM ready
-        LEFT JOIN json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
-            ON slot.queue = ready.queue AND slot.priority = ready.priority
-                AND ready.is_due AND ready.place <= slot.places
-    ),
-    promoted AS (
-        UPDATE oban_jobs AS job
-        SET state = CASE
-                WHEN decided.by IS NOT NULL THEN 'executing'
-                WHEN job.scheduled_at > moment THEN 'scheduled'
-                ELSE 'available'
-            END::oban_job_state,
-            scheduled_at = greatest(job.scheduled_at, moment),
-            attempt = job.attempt + (decided.by IS NOT NULL)::integer,
-            attempted_at = CASE WHEN decided.by IS NULL THEN job.attempted_at ELSE moment END,
-            attempted_by = coalesce(decided.by, job.attempted_by)
-        FROM decided
-        WHERE job.id = decided.id AND job.state = 'suspended'
-        RETURNING job.id, job.queue, job.state
     )
-    SELECT
-        (SELECT array_agg(id) FROM promoted WHERE state = 'executing'),
-        (
-            SELECT count(pg_notify(channel || 'insert', json_build_object('queue', queues.queue)::text))
-            FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues
-        )
-    INTO claimed_ids, notified;
+    SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
+
+    IF ready IS NOT NULL THEN
+        claimed_ids := baton_promote(ready, slots);
+    END IF;
 
     WITH ends AS (
         SELECT workflow_id,
@@ -344,15 +367,16 @@ BEGIN
         RETURNING workflow.workflow_id, workflow.outcome
     )
     SELECT count(pg_notify(
-        channel || 'workflow', json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
+        current_schema() || '.oban_workflow',
+        json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
     )) INTO notified
     FROM changed WHERE outcome IS NOT NULL;
     RETURN claimed_ids;
 END
 $function$;
 
--- Settle one node because of what became of its job, whoever did that, and cancel what can't run any more.
-CREATE OR REPLACE FUNCTION baton_end_node(job_id bigint, how text)
+-- Settle nodes because of what became of their jobs, whoever did that, and cancel what can't run any more.
+CREATE OR REPLACE FUNCTION baton_end(job_ids bigint[], how text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -364,31 +388,43 @@ SET enable_mergejoin = off
 SET jit = off
 AS $function$
 DECLARE
+    ended bigint[];
     doomed bigint[];
     cancelled bigint[];
 BEGIN
-    UPDATE workflow_nodes SET outcome = how, updated_at = now() WHERE oban_job_id = job_id AND outcome IS NULL;
-    IF NOT FOUND THEN
+    WITH own AS (
+        UPDATE workflow_nodes SET outcome = how, updated_at = now()
+        WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
+        RETURNING oban_job_id
+    )
+    SELECT array_agg(oban_job_id) INTO ended FROM own;
+    IF ended IS NULL THEN
         RETURN;
     END IF;
 
     IF how <> 'completed' THEN
         -- One statement finds all of them, however long the chain: no recursion of calls, no trigger upon trigger.
+        -- A node whose job has ended, or is gone, was changed by the same statement as ours and settles by itself.
         WITH RECURSIVE reached(id) AS (
             SELECT node.oban_job_id
             FROM workflow_nodes AS origin
             CROSS JOIN unnest(origin.downstreams) AS below(id)
             JOIN workflow_nodes AS node ON node.oban_job_id = below.id
-            WHERE origin.oban_job_id = job_id
+            JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            WHERE origin.oban_job_id = ANY(ended)
                 AND node.outcome IS NULL
                 AND NOT CASE how WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
+                AND job.state NOT IN ('completed', 'cancelled', 'discarded')
             UNION
             SELECT node.oban_job_id
             FROM reached
             JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
             CROSS JOIN unnest(above.downstreams) AS below(id)
             JOIN workflow_nodes AS node ON node.oban_job_id = below.id
-            WHERE node.outcome IS NULL AND NOT node.ignore_cancelled
+            JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            WHERE node.outcome IS NULL
+                AND NOT node.ignore_cancelled
+                AND job.state NOT IN ('completed', 'cancelled', 'discarded')
         )
         SELECT array_agg(id ORDER BY id) INTO doomed FROM reached;
     END IF;
@@ -396,32 +432,154 @@ BEGIN
     IF doomed IS NOT NULL THEN
         PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-        WITH ended AS (
-            UPDATE workflow_nodes SET outcome = 'cancelled', updated_at = now()
+        WITH own AS (
+            UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true, updated_at = now()
             WHERE oban_job_id = ANY(doomed) AND outcome IS NULL
             RETURNING oban_job_id
-        ),
-        jobs AS (
-            UPDATE oban_jobs AS job
-            SET state = 'cancelled',
-                cancelled_at = timezone('UTC', now()),
-                errors = job.errors || jsonb_build_object(
-                    'attempt', job.attempt,
-                    'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                    'error', 'BTN507: cancelled, since an upstream was ' || how
-                )
-            FROM ended
-            WHERE job.id = ended.oban_job_id AND job.state IN ('suspended', 'scheduled', 'available', 'retryable')
         )
-        SELECT array_agg(oban_job_id) INTO cancelled FROM ended;
+        SELECT array_agg(oban_job_id) INTO cancelled FROM own;
+        PERFORM baton_cancel_jobs(cancelled, 'BTN507: cancelled, since an upstream was ' || how);
     END IF;
 
-    PERFORM baton_spread(job_id || coalesce(cancelled, '{}'));
+    PERFORM baton_spread(ended || coalesce(cancelled, '{}'));
 END
 $function$;
 
--- Arm a node again whose job somebody has retried after it was cancelled or discarded. A completed node stays settled.
-CREATE OR REPLACE FUNCTION baton_rearm_node(job_id bigint)
+-- Cancel jobs that do not run, and say why in their errors.
+CREATE OR REPLACE FUNCTION baton_cancel_jobs(job_ids bigint[], reason text)
+RETURNS void
+LANGUAGE sql
+AS $function$
+    UPDATE oban_jobs AS job
+    SET state = 'cancelled',
+        cancelled_at = timezone('UTC', now()),
+        errors = job.errors || jsonb_build_object(
+            'attempt', job.attempt,
+            'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+            'error', reason
+        )
+    WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable')
+$function$;
+
+-- Bring a workflow in line with jobs that somebody has retried after they were cancelled or discarded: their nodes live
+-- again, and so does what was cancelled only because of them. A retry that can't help, because an upstream of the job is
+-- cancelled or discarded still, is undone. A completed node stays settled.
+--
+-- One call does it for all jobs of the workflow. That is rare, and what may live depends on the whole graph: so it locks
+-- all nodes of the workflow.
+CREATE OR REPLACE FUNCTION baton_revive(id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+SET enable_hashjoin = off -- the walk through the graph looks up a few nodes a step, by their keys
+SET enable_mergejoin = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+    workflow text := id;
+    doomed bigint[];
+    ready bigint[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back.
+    WITH RECURSIVE ended AS NOT MATERIALIZED (
+        SELECT node.*, job.id IS NULL
+            OR (NOT node.by_upstream AND job.state IN ('completed', 'cancelled', 'discarded')) AS is_origin
+        FROM workflow_nodes AS node
+        LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE node.outcome IN ('cancelled', 'discarded')
+    ),
+    reached(id) AS (
+        SELECT node.oban_job_id
+        FROM ended AS origin
+        CROSS JOIN unnest(origin.downstreams) AS below(id)
+        JOIN ended AS node ON node.oban_job_id = below.id
+        WHERE origin.workflow_id = workflow
+            AND origin.is_origin
+            AND NOT node.is_origin
+            AND NOT CASE origin.outcome WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
+        UNION
+        SELECT node.oban_job_id
+        FROM reached
+        JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+        CROSS JOIN unnest(above.downstreams) AS below(id)
+        JOIN ended AS node ON node.oban_job_id = below.id
+        WHERE NOT node.is_origin AND NOT node.ignore_cancelled
+    )
+    SELECT coalesce(array_agg(id), '{}') INTO doomed FROM reached;
+
+    UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
+    PERFORM baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
+
+    UPDATE workflow_nodes AS node
+    SET outcome = NULL, by_upstream = false, updated_at = now()
+    FROM oban_jobs AS job
+    WHERE node.workflow_id = workflow
+        AND node.outcome IN ('cancelled', 'discarded')
+        AND job.id = node.oban_job_id
+        AND (node.by_upstream OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
+        AND NOT EXISTS (SELECT FROM unnest(doomed) AS reached(id) WHERE reached.id = node.oban_job_id);
+
+    UPDATE workflow_nodes AS node
+    SET pending = waits.pending
+    FROM (
+        SELECT waiting.oban_job_id,
+            count(upstream.oban_job_id) FILTER (
+                WHERE NOT coalesce(CASE upstream.outcome
+                    WHEN 'completed' THEN true
+                    WHEN 'cancelled' THEN waiting.ignore_cancelled
+                    WHEN 'discarded' THEN waiting.ignore_discarded
+                END, false)
+            ) + (SELECT (paused_at IS NOT NULL)::integer FROM baton_workflows WHERE workflow_id = workflow) AS pending
+        FROM workflow_nodes AS waiting
+        LEFT JOIN LATERAL unnest(waiting.upstreams) AS above(id) ON true
+        LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
+        WHERE waiting.workflow_id = workflow AND waiting.outcome IS NULL
+        GROUP BY waiting.oban_job_id
+    ) AS waits
+    WHERE node.oban_job_id = waits.oban_job_id AND node.pending <> waits.pending;
+
+    UPDATE oban_jobs AS job
+    SET state = 'suspended',
+        max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        completed_at = NULL,
+        cancelled_at = NULL,
+        discarded_at = NULL
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = workflow
+        AND node.outcome IS NULL
+        AND job.id = node.oban_job_id
+        AND (
+            job.state IN ('completed', 'cancelled', 'discarded')
+            OR (node.pending > 0 AND job.state IN ('scheduled', 'available', 'retryable'))
+        );
+
+    SELECT array_agg(oban_job_id) INTO ready
+    FROM workflow_nodes WHERE workflow_id = workflow AND outcome IS NULL AND pending = 0;
+    PERFORM baton_promote(ready);
+
+    UPDATE baton_workflows AS workflow_row
+    SET unsettled = counts.unsettled,
+        cancelled = counts.cancelled,
+        discarded = counts.discarded,
+        stopped_at = NULL,
+        outcome = CASE WHEN counts.unsettled = 0 THEN workflow_row.outcome END,
+        settled_at = CASE WHEN counts.unsettled = 0 THEN workflow_row.settled_at END
+    FROM (
+        SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
+            (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
+            (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
+        FROM workflow_nodes WHERE workflow_id = workflow
+    ) AS counts
+    WHERE workflow_row.workflow_id = workflow;
+END
+$function$;
+
+-- A job was returned to its queue, after an attempt or by hand. It may not run now if its node waits for something, if
+-- its workflow was cancelled while it ran, or if its node was.
+CREATE OR REPLACE FUNCTION baton_return(job_id bigint)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -433,36 +591,23 @@ SET enable_mergejoin = off
 SET jit = off
 AS $function$
 DECLARE
-    node workflow_nodes;
+    node record;
 BEGIN
-    SELECT * INTO node FROM workflow_nodes
-    WHERE oban_job_id = job_id AND outcome IN ('cancelled', 'discarded') FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
+    -- The lock keeps a settle from counting down to zero between the look and the update.
+    SELECT waiting.pending, waiting.outcome, workflow.stopped_at INTO node
+    FROM workflow_nodes AS waiting
+    JOIN baton_workflows AS workflow USING (workflow_id)
+    WHERE waiting.oban_job_id = job_id
+    FOR NO KEY UPDATE OF waiting;
 
-    UPDATE workflow_nodes SET outcome = NULL, updated_at = now() WHERE oban_job_id = job_id;
-    PERFORM 1 FROM workflow_nodes
-    WHERE oban_job_id = ANY(node.downstreams) ORDER BY oban_job_id FOR NO KEY UPDATE;
-    UPDATE workflow_nodes AS waiting
-    SET pending = (
-        SELECT count(*)
-        FROM workflow_nodes AS upstream
-        WHERE upstream.oban_job_id = ANY(waiting.upstreams)
-            AND NOT coalesce(CASE upstream.outcome
-                WHEN 'completed' THEN true
-                WHEN 'cancelled' THEN waiting.ignore_cancelled
-                WHEN 'discarded' THEN waiting.ignore_discarded
-            END, false)
-    )
-    WHERE waiting.oban_job_id = ANY(job_id || node.downstreams) AND waiting.outcome IS NULL;
-    UPDATE baton_workflows
-    SET unsettled = unsettled + 1,
-        cancelled = cancelled - (node.outcome = 'cancelled')::integer,
-        discarded = discarded - (node.outcome = 'discarded')::integer,
-        outcome = NULL,
-        settled_at = NULL
-    WHERE workflow_id = node.workflow_id;
+    IF node.outcome IN ('cancelled', 'discarded') THEN
+        PERFORM baton_cancel_jobs(ARRAY[job_id], 'BTN507: cancelled, since its node was ' || node.outcome);
+    ELSIF node.outcome IS NULL AND node.stopped_at IS NOT NULL THEN
+        PERFORM baton_cancel_jobs(ARRAY[job_id], 'BTN507: cancelled, since its workflow was');
+        PERFORM baton_end(ARRAY[job_id], 'cancelled');
+    ELSIF node.outcome IS NULL AND node.pending > 0 THEN
+        UPDATE oban_jobs SET state = 'suspended' WHERE id = job_id;
+    END IF;
 END
 $function$;
 
@@ -475,11 +620,19 @@ SET search_path FROM CURRENT
 AS $function$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        PERFORM baton_end_node(OLD.id, 'cancelled');
+        PERFORM baton_end(ARRAY[OLD.id], 'cancelled');
     ELSIF NEW.state IN ('completed', 'cancelled', 'discarded') THEN
-        PERFORM baton_end_node(NEW.id, NEW.state::text);
+        PERFORM baton_end(ARRAY[NEW.id], NEW.state::text);
+    ELSIF OLD.state IN ('completed', 'cancelled', 'discarded') THEN
+        -- The first of the jobs that one statement has retried does it for all of them.
+        PERFORM baton_revive(node.workflow_id)
+        FROM workflow_nodes AS node
+        JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE node.oban_job_id = NEW.id
+            AND node.outcome IN ('cancelled', 'discarded')
+            AND job.state NOT IN ('completed', 'cancelled', 'discarded');
     ELSE
-        PERFORM baton_rearm_node(NEW.id);
+        PERFORM baton_return(NEW.id);
     END IF;
     RETURN NULL;
 END
@@ -500,8 +653,19 @@ CREATE OR REPLACE TRIGGER baton_job_revived
 AFTER UPDATE OF state ON oban_jobs
 FOR EACH ROW
 WHEN (
-    OLD.state IN ('cancelled', 'discarded')
+    OLD.state IN ('completed', 'cancelled', 'discarded')
     AND NEW.state NOT IN ('completed', 'cancelled', 'discarded')
+    AND NEW.meta ? 'workflow_id'
+    AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
+)
+EXECUTE FUNCTION baton_job_changed();
+
+CREATE OR REPLACE TRIGGER baton_job_returned
+AFTER UPDATE OF state ON oban_jobs
+FOR EACH ROW
+WHEN (
+    OLD.state IN ('executing', 'suspended')
+    AND NEW.state IN ('scheduled', 'available', 'retryable')
     AND NEW.meta ? 'workflow_id'
     AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
 )

@@ -5,7 +5,8 @@ CREATE TABLE IF NOT EXISTS baton_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row a workflow: how many of its nodes have not settled, and how it ended.
+-- One row a workflow: how many of its nodes have not settled, and how it ended. `stopped_at` is when it was cancelled as
+-- a whole: what still runs then is not tried again.
 CREATE TABLE IF NOT EXISTS baton_workflows (
     workflow_id text COLLATE "C" PRIMARY KEY,
     workflow_label text NOT NULL,
@@ -17,6 +18,8 @@ CREATE TABLE IF NOT EXISTS baton_workflows (
     outcome text COLLATE "C",
     inserted_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
+    paused_at timestamptz,
+    stopped_at timestamptz,
     CONSTRAINT baton_workflows_unsettled CHECK (unsettled >= 0),
     CONSTRAINT baton_workflows_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
 ) WITH (fillfactor = 70);
@@ -38,6 +41,7 @@ CREATE TABLE IF NOT EXISTS workflow_nodes (
     ignore_cancelled boolean NOT NULL,
     ignore_discarded boolean NOT NULL,
     outcome text COLLATE "C",
+    by_upstream boolean NOT NULL DEFAULT false,
     result json,
     inserted_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),

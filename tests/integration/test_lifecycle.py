@@ -1,0 +1,277 @@
+"""The state machine in SQL does what its pure model says, whatever happens, in whatever order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import oban.oban
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from oban import Oban
+from oban._executor import AckAction
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl import Flow
+from baton_dsl.core.lifecycle import Node, Outcome, State, Workflow
+from tests.integration import steps
+
+LATER = 3600
+FAR = timedelta(days=365)
+
+later = steps.noop.named("later")
+later.options = {"scheduled_in": LATER}
+
+kinds = st.sampled_from(["step", "step", "step", "job", "later"])
+nodes = st.tuples(st.lists(st.integers(0, 59), max_size=4), st.booleans(), st.booleans(), kinds)
+picks = st.lists(st.integers(0, 59), min_size=1, max_size=6)
+"""Which nodes an event is about, by position."""
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Random events on one workflow; `dsn` is set by the test."""
+
+    dsn: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.conn = psycopg.connect(self.dsn, autocommit=True)
+        self.pool = AsyncConnectionPool[Any](self.dsn, min_size=1, max_size=2, open=False)
+        self.runner.run(self.pool.open())
+        self.oban = self.runner.run(_new_oban(self.pool))
+        self.model = Workflow({})
+        self.ids: dict[str, int] = {}
+        self.workflow_id = ""
+
+    def teardown(self) -> None:
+        self.runner.run(self.pool.close())
+        self.runner.close()
+        self.conn.execute("TRUNCATE oban_jobs, workflow_nodes, baton_workflows")
+        self.conn.close()
+        oban.oban._instances.pop("lifecycle", None)
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(coroutine)
+
+    # --- the workflow ----------------------------------------------------------------------------------------------
+
+    @initialize(shape=st.lists(nodes, min_size=1, max_size=60))
+    def insert(self, shape: list[tuple[list[int], bool, bool, str]]) -> None:
+        flow = Flow("random")
+        model: dict[str, Node] = {}
+        for number, (above, ignore_cancelled, ignore_discarded, kind) in enumerate(shape):
+            upstreams = tuple(sorted({f"n{index % number}" for index in above})) if number else ()
+            model[f"n{number}"] = Node(
+                upstreams=upstreams,
+                ignore_cancelled=ignore_cancelled,
+                ignore_discarded=ignore_discarded,
+                is_later=kind == "later",
+            )
+            flow.add(
+                f"n{number}",
+                {"step": steps.noop, "job": steps.ExportWorker.new({}), "later": later}[kind],
+                deps=upstreams,
+                ignore_cancelled=ignore_cancelled,
+                ignore_discarded=ignore_discarded,
+            )
+        self.workflow_id = flow.insert(self.conn).id
+        rows = self.conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall()
+        self.ids = dict(rows)
+        self.model = Workflow(model)
+        self.model.insert()
+
+    @invariant()
+    def the_database_is_as_the_model_says(self) -> None:
+        if not self.ids:
+            return
+        rows = self.conn.execute(
+            "SELECT step_name, coalesce(job.state::text, 'gone'), outcome, by_upstream, "
+            "CASE WHEN outcome IS NULL THEN pending END "
+            "FROM workflow_nodes LEFT JOIN oban_jobs AS job ON job.id = oban_job_id ORDER BY oban_job_id"
+        ).fetchall()
+        actual = {name: (state, outcome, by_upstream, pending) for name, state, outcome, by_upstream, pending in rows}
+        expected = {
+            name: (
+                node.state.value,
+                node.outcome and node.outcome.value,
+                node.by_upstream,
+                self.model.pending(name) if node.outcome is None else None,
+            )
+            for name, node in self.model.nodes.items()
+        }
+        assert actual == expected
+        workflow = self.conn.execute(
+            "SELECT unsettled, cancelled, discarded, outcome, settled_at IS NOT NULL FROM baton_workflows"
+        ).fetchone()
+        ended = self.model.outcome
+        counts = [self.model.count(outcome) for outcome in (None, Outcome.CANCELLED, Outcome.DISCARDED)]
+        assert workflow == (*counts, ended and ended.value, ended is not None)
+
+    @invariant()
+    def no_node_waits_for_what_never_comes(self) -> None:
+        for name, node in self.model.nodes.items():
+            if node.outcome is None and node.state is State.SUSPENDED and not self.model.is_paused:
+                outcomes = [self.model.nodes[upstream].outcome for upstream in node.upstreams]
+                assert None in outcomes, name
+
+    # --- who acts --------------------------------------------------------------------------------------------------
+
+    def chosen(self, positions: Iterable[int], fits: Callable[[State], bool] = lambda _: True) -> list[str]:
+        """The nodes at those positions, among those whose job is in a fitting state."""
+        names = [name for name, node in self.model.nodes.items() if fits(node.state)]
+        return sorted({names[position % len(names)] for position in positions}) if names else []
+
+    def jobs(self, names: Iterable[str]) -> list[int]:
+        return [self.ids[name] for name in names]
+
+    def attempts(self) -> dict[str, tuple[int, int]]:
+        rows = self.conn.execute("SELECT id, attempt, max_attempts FROM oban_jobs").fetchall()
+        names = {job_id: name for name, job_id in self.ids.items()}
+        return {names[job_id]: (attempt, most) for job_id, attempt, most in rows}
+
+    @rule(demand=st.integers(1, 8))
+    def oban_fetches(self, demand: int) -> None:
+        jobs = self.run(self.oban._query.fetch_jobs(demand=demand, queue="default", node="n", uuid="u"))
+        for job in jobs:
+            assert self.model.nodes[job.meta["workflow_name"]].state is State.AVAILABLE
+        self.model.change({job.meta["workflow_name"]: State.EXECUTING for job in jobs})
+
+    @rule(positions=picks, places=st.integers(0, 2))
+    def functions_return(self, positions: list[int], places: int) -> None:
+        names = self.chosen(positions, lambda state: state is State.EXECUTING)
+        if not names:
+            return
+        attempts = self.attempts()
+        slots = [{"queue": "default", "priority": 0, "places": places, "by": ["n", "u"]}] if places else []
+        rows = self.conn.execute(
+            "SELECT id FROM baton_settle(%s, %s::int2[], %s, %s::json, false) WHERE id IS NOT NULL",
+            [self.jobs(names), [attempts[name][0] for name in names], ["7"] * len(names), json.dumps(slots)],
+        ).fetchall()
+        claimed = {job_id for (job_id,) in rows}
+        assert len(claimed) <= places
+        self.model.settle(names, [name for name, job_id in self.ids.items() if job_id in claimed])
+
+    @rule(positions=picks)
+    def an_answer_comes_of_an_attempt_that_was_given_up(self, positions: list[int]) -> None:
+        """Its result counts, its job is in other hands."""
+        names = self.chosen(positions, lambda state: state in (State.AVAILABLE, State.EXECUTING, State.RETRYABLE))
+        if not names:
+            return
+        self.conn.execute(
+            "SELECT FROM baton_settle(%s, %s::int2[], %s, '[]', false)",
+            [self.jobs(names), [99] * len(names), ["7"] * len(names)],
+        ).fetchall()
+        for name in names:
+            node = self.model.nodes[name]
+            node.outcome = node.outcome or Outcome.COMPLETED
+        self.model.settle([])
+
+    @rule(
+        positions=picks,
+        ending=st.sampled_from(["completed", "retryable", "cancelled", "discarded", "scheduled"]),
+        seconds=st.sampled_from([0, LATER]),
+    )
+    def oban_acknowledges(self, positions: list[int], ending: str, seconds: int) -> None:
+        names = self.chosen(positions, lambda state: state is State.EXECUTING)
+        fetched = [self.run(self.oban.get_job(self.ids[name])) for name in names]
+        is_snooze = ending == "scheduled"
+        again = is_snooze or ending == "retryable"
+        acks = [
+            AckAction(
+                job=job,
+                state=ending,
+                attempt_change=-1 if is_snooze else None,
+                schedule_in=seconds if again else None,
+                error=None if ending in ("completed", "scheduled") else {"error": "no luck"},
+            )
+            for job in fetched
+            if job is not None
+        ]
+        if acks:
+            self.run(self.oban._query.ack_jobs(acks))
+        for name in names:  # Oban sends one statement for each
+            if again:
+                self.model.nodes[name].is_later = seconds > 0
+            self.model.change({name: State(ending)})
+
+    @rule()
+    def oban_stages(self) -> None:
+        self.run(self.oban._query.stage_jobs(1000, ["default"], before=datetime.now(UTC) + FAR))
+        waiting = self.chosen(range(60), lambda state: state in (State.SCHEDULED, State.RETRYABLE))
+        self.model.change(dict.fromkeys(waiting, State.AVAILABLE))
+
+    @rule(positions=picks)
+    def somebody_cancels(self, positions: list[int]) -> None:
+        names = self.chosen(positions)
+        self.run(self.oban.cancel_many_jobs(self.jobs(names)))
+        self.model.change(
+            {
+                name: State.CANCELLED
+                for name in names
+                if self.model.nodes[name].state.is_queued or self.model.nodes[name].state is State.SUSPENDED
+            }
+        )
+
+    @rule(positions=picks)
+    def somebody_retries(self, positions: list[int]) -> None:
+        names = self.chosen(positions, lambda state: state is not State.GONE)
+        self.run(self.oban.retry_many_jobs(self.jobs(names)))
+        names = [n for n in names if self.model.nodes[n].state not in (State.AVAILABLE, State.EXECUTING)]
+        for name in names:
+            self.model.nodes[name].is_later = False
+        self.model.change(dict.fromkeys(names, State.AVAILABLE))
+
+    @rule(positions=st.lists(st.integers(0, 59), min_size=1, max_size=2))
+    def somebody_deletes(self, positions: list[int]) -> None:
+        names = self.chosen(positions, lambda state: state not in (State.EXECUTING, State.GONE))
+        self.run(self.oban.delete_many_jobs(self.jobs(names)))
+        self.model.change(dict.fromkeys(names, State.GONE))
+
+    @rule(positions=picks, state=st.sampled_from([state for state in State if state is not State.GONE]))
+    def somebody_updates_in_sql(self, positions: list[int], state: State) -> None:
+        names = self.chosen(positions, lambda state: state is not State.GONE)
+        if state in (State.SUSPENDED, State.EXECUTING):  # nobody waits by decree, nor runs
+            names = [name for name in names if self.model.nodes[name].state is state]
+        self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(names)])
+        self.model.change(dict.fromkeys(names, state))
+
+    @rule(positions=picks)
+    def gates_find_that_it_is_too_early(self, positions: list[int]) -> None:
+        names = self.chosen(positions, lambda state: state is State.EXECUTING)
+        attempts = self.attempts()
+        self.conn.execute(
+            "SELECT baton_park(%s, %s::int2[])", [self.jobs(names), [attempts[name][0] for name in names]]
+        )
+        for name in names:
+            self.model.park(name)
+
+
+async def _new_oban(pool: AsyncConnectionPool[Any]) -> Oban:
+    return Oban(pool=pool, name="lifecycle")
+
+
+def _drive(machine: type[RuleBasedStateMachine], dsn: str, **options: Any) -> None:
+    class Here(machine):  # type: ignore[misc, valid-type]
+        pass
+
+    Here.dsn = dsn
+    run_state_machine_as_test(
+        Here,
+        settings=settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, **options),
+    )
+
+
+def test_whatever_happens_the_database_is_as_the_model_says(dsn: str) -> None:
+    _drive(Lifecycle, dsn, max_examples=150, stateful_step_count=30)
+
+
+@pytest.mark.slow
+def test_whatever_happens_for_long_the_database_is_as_the_model_says(dsn: str) -> None:
+    _drive(Lifecycle, dsn, max_examples=2000, stateful_step_count=60)
