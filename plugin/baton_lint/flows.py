@@ -1,0 +1,344 @@
+"""Flows in source as the same `FlowSpec`s that live ones give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Place, Reference, StepSpec
+from baton_dsl.core.types import ANY
+from baton_lint.expressions import Expression, Span, chain
+from baton_lint.facts import CallFacts
+from baton_lint.names import Names, ours
+from baton_lint.steps import Steps
+from baton_lint.values import (
+    ConstantValue,
+    External,
+    FlowValue,
+    FunctionValue,
+    ItemsValue,
+    Keyword,
+    ParameterValue,
+    StepValue,
+    Unknown,
+    Value,
+)
+
+_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
+
+
+@dataclass(slots=True)
+class Build:
+    """A flow while it is gathered from everything that the project does with it."""
+
+    path: str
+    scope: int
+    name: str | None = None
+    name_place: Place | None = None
+    is_top: bool = False
+    """True for a flow that is made when its module is imported."""
+    flags: dict[str, bool] = field(default_factory=dict)
+    steps: list[StepSpec] = field(default_factory=list)
+    used: set[tuple[str, int | None]] = field(default_factory=set)
+    inserts: list[InsertCall] = field(default_factory=list)
+    variants: list[dict[str, bool]] = field(default_factory=list)
+    open_because: dict[Reference, None] = field(default_factory=dict)
+    findings: list[Diagnostic] = field(default_factory=list)
+    is_grown: bool = False
+    """True if steps are added one by one."""
+
+    def specs(self) -> Iterator[FlowSpec]:
+        """The flow, and its variants with other options."""
+        spec = FlowSpec(
+            name=self.name or "?",
+            steps=tuple(self.steps),
+            inserts=tuple(self.inserts),
+            open_because=tuple(self.open_because),
+            place=self.name_place,
+            **self.flags,
+        )
+        yield spec
+        for flags in self.variants:
+            yield replace(spec, inserts=(), **{**self.flags, **flags})
+
+
+class Flows:
+    """Gathers the flows of a project.
+
+    Args:
+        names: What names stand for.
+        steps: Describes steps.
+    """
+
+    def __init__(self, names: Names, steps: Steps) -> None:
+        self.names = names
+        self.steps = steps
+        self.project = names.project
+        self._builds: dict[FlowValue, Build] = {}
+        self._gathered: set[str] = set()
+        self._waiting: list[str] = []
+
+    def gather(self, paths: Iterable[str]) -> list[Build]:
+        """All flows that these files make, and those of other files that they use."""
+        self._waiting = list(paths)
+        while self._waiting:
+            path = self._waiting.pop(0)
+            if path not in self._gathered:
+                self._gathered.add(path)
+                self._file(path)
+        return [build for build in self._builds.values() if build.name is not None]
+
+    def _file(self, path: str) -> None:
+        facts = self.project.files.facts(path)
+        if facts is None or not facts["calls"]:
+            return
+        unresolved: Reference | None = None
+        for call in facts["calls"]:
+            unresolved = self._call(path, call) or unresolved
+        here = [build for value, build in self._builds.items() if value.path == path]
+        for build in here:
+            if unresolved is not None:
+                build.open_because[unresolved] = None
+        if here:
+            self._given_away(path)
+
+    def _given_away(self, path: str) -> None:
+        """A flow that grows step by step, and is given to a function, may grow there too."""
+        facts = self.project.files.facts(path)
+        assert facts is not None
+        for scope, name in facts["passed"]:
+            binding = facts["scopes"][scope]["names"].get(name)
+            if binding is None or binding[0] != "value" or binding[1][0] != "call":  # type: ignore[index]
+                continue
+            value = self.names.lookup(path, scope, name, (1, 1, 1, 1))
+            build = self._builds.get(value) if isinstance(value, FlowValue) else None
+            if build is not None and (build.is_grown or not build.steps):
+                build.open_because[Reference("it is given to a function that may add steps", build.name_place)] = None
+
+    # -- one chain of calls -----------------------------------------------------------------------------------
+
+    def _call(self, path: str, call: CallFacts) -> Reference | None:
+        """Take in one chain; gives a reason if it adds steps to something that can't be told."""
+        scope = call["scope"]
+        links = list(chain(call["expression"]))[::-1]
+        build: Build | None = None
+        is_new = False
+        for position, link in enumerate(links):
+            if build is None:
+                if link[0] == "call" and ours(self.names.evaluate(path, scope, link[2])) == "Flow":
+                    build, is_new = self._made(path, scope, link), True
+                else:
+                    build = self._existing(path, scope, link)
+            elif link[0] == "call" and links[position - 1][0] == "attr":
+                self._method(build, path, call, links[position - 1][3], link, is_new=is_new)
+        if build is not None:
+            return None
+        last = links[-1]
+        if last[0] == "call" and last[2][0] == "attr" and last[2][3] == "add" and _may_name_a_step(last[3]):
+            root = self.names.evaluate(path, scope, links[0])
+            if isinstance(root, Unknown | ParameterValue | FunctionValue):
+                return Reference("steps may be added in a way that can't be followed", self._place(path, last[1]))
+        return None
+
+    def _existing(self, path: str, scope: int, link: Expression) -> Build | None:
+        if link[0] == "call":
+            return None
+        value = self.names.evaluate(path, scope, link)
+        return self._build(value, -1) if isinstance(value, FlowValue) else None
+
+    def _build(self, value: FlowValue, scope: int) -> Build:
+        if value not in self._builds:
+            self._builds[value] = Build(value.path, scope)
+            if value.path not in self._gathered:
+                self._waiting.append(value.path)
+        return self._builds[value]
+
+    def _made(self, path: str, scope: int, call: Expression) -> Build:
+        _, span, _, arguments, keywords = call
+        build = self._build(FlowValue(path, span), scope)
+        build.scope = scope
+        facts = self.project.files.facts(path)
+        build.is_top = bool(facts) and scope == 0
+        if not arguments:
+            return build
+        name = self.names.evaluate(path, scope, arguments[0])
+        named = isinstance(name, ConstantValue) and isinstance(name.value, str)
+        build.name = name.value if named else "?"  # type: ignore[union-attr, assignment]
+        build.name_place = self._place(path, arguments[0][1])
+        build.is_top = build.is_top and named
+        self._options(build, path, scope, keywords, build.flags)
+        if named and (expected := option_rule.wrong_name(build.name)):
+            build.findings.append(
+                option_rule.finding(
+                    f"the name of a flow must be {expected}, got {build.name!r:.60}", place=build.name_place
+                )
+            )
+        hidden = False
+        for argument in arguments[1:]:
+            hidden = hidden or argument[0] == "star"
+            # behind an unpacking the live door can't tell which argument it was, so both point at the call
+            place = self._place(path, span if hidden else argument[1])
+            self._item(build, path, scope, argument, place, self._place(path, argument[1]))
+        return build
+
+    def _options(
+        self, build: Build, path: str, scope: int, keywords: tuple[Expression, ...], flags: dict[str, bool]
+    ) -> None:
+        for name, _, expression in keywords:
+            if name in _FLAGS:
+                flags[name] = self.steps.literal(path, scope, expression) is True
+
+    def _item(
+        self, build: Build, path: str, scope: int, expression: Expression, place: Place, shown: Place, depth: int = 0
+    ) -> None:
+        """One argument of `Flow(...)`, or one item of a tuple that is unpacked there."""
+        if expression[0] == "star":
+            items = self.names.evaluate(path, scope, expression[2])
+            if not isinstance(items, ItemsValue) or depth > 8:
+                self._open(build, _why(items), shown)
+                return
+            if items.changes:
+                self._open(build, items.changes, shown)
+            for item in items.items:
+                self._item(build, items.path, items.scope, item, place, shown, depth + 1)
+            return
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, StepValue) and value.name is not None:
+            build.used.add((value.path, value.index))
+            build.steps.append(self.steps.spec(value, value.name, argument_place=place))
+        elif isinstance(value, StepValue):
+            build.used.add((value.path, value.index))
+            self._open(build, "the name of a step can't be told", shown)
+        elif isinstance(value, FunctionValue):
+            facts = self.project.files.facts(value.path)
+            name = facts["functions"][value.index]["name"] if facts else "?"
+            build.findings.append(
+                option_rule.finding(
+                    f'"{name}" is no step',
+                    help="decorate the function with @step; "
+                    "a plain Oban job is added with .add(name, Worker.new({...}))",
+                    place=place,
+                )
+            )
+            self._open(build, f'"{name}" is no step', shown)
+        else:
+            self._open(build, _why(value), shown)
+
+    def _open(self, build: Build, reason: str, place: Place) -> None:
+        build.open_because[Reference(reason, place)] = None
+
+    # -- methods of a flow ------------------------------------------------------------------------------------
+
+    def _method(
+        self, build: Build, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool
+    ) -> None:
+        scope = call["scope"]
+        match name:
+            case "add":
+                self._added(build, path, call, link, is_new=is_new)
+            case "options":
+                flags: dict[str, bool] = {}
+                self._options(build, path, scope, link[4], flags)
+                if flags:
+                    build.variants.append(flags)
+            case "insert":
+                build.inserts.append(self._insert(path, call, link))
+            case _:
+                pass
+
+    def _added(self, build: Build, path: str, call: CallFacts, link: Expression, *, is_new: bool) -> None:
+        scope, span, arguments = call["scope"], link[1], link[3]
+        place = self._place(path, span)
+        build.is_grown = True
+        if not is_new and (path, scope) != (build.path, build.scope):
+            self._open(build, "steps are added elsewhere", place)
+            return
+        if not is_new and not call["is_certain"]:
+            self._open(build, "steps are added in a branch or a loop", place)
+            return
+        if len(arguments) < 2 or any(argument[0] == "star" for argument in arguments):
+            self._open(build, "what is added can't be told", place)
+            return
+        name = self.steps.literal(path, scope, arguments[0])
+        if not isinstance(name, str):
+            self._open(build, "the name of a step can't be told", self._place(path, arguments[0][1]))
+            return
+        deps: tuple[Reference, ...] = ()
+        flags: dict[str, bool] = {}
+        is_whole = True
+        for keyword, keyword_span, expression in link[4]:
+            if keyword == "deps":
+                deps, is_whole = self.steps.references(Keyword("deps", keyword_span, expression, path, scope))
+            elif keyword in _FLAGS:
+                flags[keyword] = self.steps.literal(path, scope, expression) is True
+        build.steps.append(self._entry(build, path, scope, name, arguments, deps, flags, is_whole=is_whole))
+
+    def _entry(
+        self,
+        build: Build,
+        path: str,
+        scope: int,
+        name: str,
+        arguments: tuple[Expression, ...],
+        deps: tuple[Reference, ...],
+        flags: dict[str, bool],
+        *,
+        is_whole: bool,
+    ) -> StepSpec:
+        place = self._place(path, arguments[0][1])
+        value = self.names.evaluate(path, scope, arguments[1])
+        if isinstance(value, StepValue):
+            build.used.add((value.path, value.index))
+            spec = self.steps.spec(value, name, argument_place=place, deps=deps)
+            return replace(spec, is_open=spec.is_open or not is_whole, **flags)
+        last = arguments[1]
+        is_job = last[0] == "call" and last[2][0] == "attr" and last[2][3] == "new"
+        return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job, **flags)
+
+    def _insert(self, path: str, call: CallFacts, link: Expression) -> InsertCall:
+        scope = call["scope"]
+        _, span, _, arguments, keywords = link
+        given = {
+            name: Argument(type=self.steps.type_of_value(path, scope, value), place=self._place(path, place))
+            for name, place, value in keywords
+            if name
+        }
+        is_awaitable = not arguments or self._is_async(path, scope, arguments[0])
+        return InsertCall(
+            arguments=given,
+            place=self._place(path, span),
+            is_open=len(given) < len(keywords) or any(argument[0] == "star" for argument in arguments),
+            is_dropped=call["is_dropped"] and is_awaitable and link is call["expression"],
+        )
+
+    def _is_async(self, path: str, scope: int, connection: Expression) -> bool:
+        """Whether a connection is certainly an async one, by its annotation or by `async with`."""
+        value: Value = self.names.evaluate(path, scope, connection)
+        if isinstance(value, Unknown):
+            return value.reason.endswith("is set by an async with")
+        if not isinstance(value, ParameterValue) or value.annotation is None:
+            return False
+        annotated = self.names.evaluate(value.path, value.scope, value.annotation)
+        return isinstance(annotated, External) and annotated.name.rpartition(".")[2].startswith("Async")
+
+    def _place(self, path: str, span: Span) -> Place:
+        return self.project.place(path, span)
+
+
+def _may_name_a_step(arguments: tuple[Expression, ...]) -> bool:
+    return len(arguments) >= 2 and arguments[0][0] in ("const", "string", "name", "attr")
+
+
+def _why(value: Value) -> str:
+    match value:
+        case Unknown(reason):
+            return reason
+        case External(name):
+            return f'"{name}" is outside of the project'
+        case ParameterValue():
+            return "a step is given at run time"
+        case _:
+            return "a step can't be told"
