@@ -122,8 +122,8 @@ class Annotations:
                 path, scope, expression = value.path, value.scope, value.expression
             else:
                 type = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
-                hides = isinstance(value, Unknown) and not (isinstance(expression, tuple) and marker)
-                return Peeled(marker, source, type, name == "StepContext", not hides)
+                is_known = marker is not None or not isinstance(value, Unknown)
+                return Peeled(marker, source, type, name == "StepContext", is_known)
         return Peeled(marker, source, UNKNOWN, False, marker is not None)
 
     def _called(self, path: str, scope: int, expression: Expression) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from baton_dsl.core.rules.blocking_call import BLOCKING
 from baton_dsl.core.spec import Form
@@ -193,8 +193,8 @@ class _Walker:
         body = _Body(facts, node, where.body)
         self.bodies.append(body)
         names = self.scopes[inner]["names"]
-        for variable in node.type_params:
-            names[variable.name] = ("variable",)
+        for variable in _type_variables(node):
+            names[variable] = ("variable",)
         for argument in _arguments(node.args):
             annotation = encode(argument.annotation, self.columns) if argument.annotation else None
             names[argument.arg] = ("parameter", annotation)
@@ -253,8 +253,8 @@ class _Walker:
         scope = self.scopes[where.scope]
         base = f"{scope['name']}<locals>." if scope["kind"] == "function" else scope["name"]
         inner = self._scope(where.scope, "class", f"{base}{node.name}.")
-        for variable in node.type_params:
-            self.scopes[inner]["names"][variable.name] = ("variable",)
+        for variable in _type_variables(node):
+            self.scopes[inner]["names"][variable] = ("variable",)
         fields = [
             statement
             for statement in node.body
@@ -268,7 +268,7 @@ class _Walker:
                 bases=tuple(encode(item, self.columns) for item in node.bases),
                 keywords={word.arg: encode(word.value, self.columns) for word in node.keywords if word.arg},
                 decorators=tuple(encode(decorator, self.columns) for decorator in node.decorator_list),
-                parameters=tuple(variable.name for variable in node.type_params),
+                parameters=_type_variables(node),
                 fields=[
                     {"name": statement.target.id, "annotation": encode(statement.annotation, self.columns)}
                     for statement in fields
@@ -324,7 +324,7 @@ class _Walker:
         self._push([node.target, node.value], where)
 
     def _alias(self, node: ast.TypeAlias, where: _Where) -> None:
-        parameters = tuple(variable.name for variable in node.type_params)
+        parameters = _type_variables(node)
         self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
 
     def _global(self, node: ast.Global | ast.Nonlocal, where: _Where) -> None:
@@ -500,6 +500,11 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
     return [argument for argument in every if argument is not None]
 
 
+def _type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.TypeAlias) -> tuple[str, ...]:
+    """The names in `def function[T, *Ts]`."""
+    return tuple(str(getattr(variable, "name", "?")) for variable in node.type_params)
+
+
 def _called(node: ast.expr) -> list[str]:
     """The last name of what a `with` statement calls."""
     function = node.func if isinstance(node, ast.Call) else node
@@ -515,7 +520,7 @@ def _is_stub(body: list[ast.stmt]) -> bool:
     )
 
 
-_VISITS: Final = {
+_VISITS: Final[dict[type[ast.AST], Callable[[_Walker, Any, _Where], None]]] = {
     ast.Name: _Walker._name,
     ast.Call: _Walker._call,
     ast.Expr: _Walker._statement,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from baton_lint.expressions import Expression, Span
 
-type Binding = tuple[str, ...] | tuple[object, ...]
+type Binding = tuple[Any, ...]
 """What a name stands for in a scope:
 
     ("module", dotted)                `import a.b as c`

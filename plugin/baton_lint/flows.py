@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final
-
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Place, Reference, StepSpec
@@ -15,7 +13,6 @@ from baton_lint.facts import CallFacts
 from baton_lint.names import Names, ours
 from baton_lint.steps import Steps
 from baton_lint.values import (
-    ConstantValue,
     External,
     FlowValue,
     FunctionValue,
@@ -27,7 +24,12 @@ from baton_lint.values import (
     Value,
 )
 
-_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
+@dataclass(frozen=True, slots=True)
+class Ignores:
+    """The `ignore_*` options of a call; None for one that is not given."""
+
+    cancelled: bool | None = None
+    discarded: bool | None = None
 
 
 @dataclass(slots=True)
@@ -40,11 +42,11 @@ class Build:
     name_place: Place | None = None
     is_top: bool = False
     """True for a flow that is made when its module is imported."""
-    flags: dict[str, bool] = field(default_factory=dict)
+    ignores: Ignores = field(default_factory=lambda: Ignores())
     steps: list[StepSpec] = field(default_factory=list)
     used: set[tuple[str, int | None]] = field(default_factory=set)
     inserts: list[InsertCall] = field(default_factory=list)
-    variants: list[dict[str, bool]] = field(default_factory=list)
+    variants: list[Ignores] = field(default_factory=list)
     open_because: dict[Reference, None] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
     is_grown: bool = False
@@ -58,11 +60,17 @@ class Build:
             inserts=tuple(self.inserts),
             open_because=tuple(self.open_because),
             place=self.name_place,
-            **self.flags,
+            ignore_cancelled=bool(self.ignores.cancelled),
+            ignore_discarded=bool(self.ignores.discarded),
         )
         yield spec
-        for flags in self.variants:
-            yield replace(spec, inserts=(), **{**self.flags, **flags})
+        for chosen in self.variants:
+            yield replace(
+                spec,
+                inserts=(),
+                ignore_cancelled=spec.ignore_cancelled if chosen.cancelled is None else chosen.cancelled,
+                ignore_discarded=spec.ignore_discarded if chosen.discarded is None else chosen.discarded,
+            )
 
 
 class Flows:
@@ -111,7 +119,7 @@ class Flows:
         assert facts is not None
         for scope, name in facts["passed"]:
             binding = facts["scopes"][scope]["names"].get(name)
-            if binding is None or binding[0] != "value" or binding[1][0] != "call":  # type: ignore[index]
+            if binding is None or binding[0] != "value" or binding[1][0] != "call":
                 continue
             value = self.names.lookup(path, scope, name, (1, 1, 1, 1))
             build = self._builds.get(value) if isinstance(value, FlowValue) else None
@@ -164,16 +172,15 @@ class Flows:
         build.is_top = bool(facts) and scope == 0
         if not arguments:
             return build
-        name = self.names.evaluate(path, scope, arguments[0])
-        named = isinstance(name, ConstantValue) and isinstance(name.value, str)
-        build.name = name.value if named else "?"  # type: ignore[union-attr, assignment]
+        name = self.names.text(path, scope, arguments[0])
+        build.name = "?" if name is None else name
         build.name_place = self._place(path, arguments[0][1])
-        build.is_top = build.is_top and named
-        self._options(build, path, scope, keywords, build.flags)
-        if named and (expected := option_rule.wrong_name(build.name)):
+        build.is_top = build.is_top and name is not None
+        build.ignores = self._ignores(path, scope, keywords)
+        if name is not None and (expected := option_rule.wrong_name(name)):
             build.findings.append(
                 option_rule.finding(
-                    f"the name of a flow must be {expected}, got {build.name!r:.60}", place=build.name_place
+                    f"the name of a flow must be {expected}, got {name!r:.60}", place=build.name_place
                 )
             )
         hidden = False
@@ -184,12 +191,14 @@ class Flows:
             self._item(build, path, scope, argument, place, self._place(path, argument[1]))
         return build
 
-    def _options(
-        self, build: Build, path: str, scope: int, keywords: tuple[Expression, ...], flags: dict[str, bool]
-    ) -> None:
-        for name, _, expression in keywords:
-            if name in _FLAGS:
-                flags[name] = self.steps.literal(path, scope, expression) is True
+    def _ignores(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> Ignores:
+        """What is no literal counts as not set, so that rules stay silent."""
+        given = {
+            name: self.steps.literal(path, scope, expression) is True
+            for name, _, expression in keywords
+            if name in ("ignore_cancelled", "ignore_discarded")
+        }
+        return Ignores(given.get("ignore_cancelled"), given.get("ignore_discarded"))
 
     def _item(
         self, build: Build, path: str, scope: int, expression: Expression, place: Place, shown: Place, depth: int = 0
@@ -240,10 +249,9 @@ class Flows:
             case "add":
                 self._added(build, path, call, link, is_new=is_new)
             case "options":
-                flags: dict[str, bool] = {}
-                self._options(build, path, scope, link[4], flags)
-                if flags:
-                    build.variants.append(flags)
+                ignores = self._ignores(path, scope, link[4])
+                if ignores != Ignores():
+                    build.variants.append(ignores)
             case "insert":
                 build.inserts.append(self._insert(path, call, link))
             case _:
@@ -267,14 +275,19 @@ class Flows:
             self._open(build, "the name of a step can't be told", self._place(path, arguments[0][1]))
             return
         deps: tuple[Reference, ...] = ()
-        flags: dict[str, bool] = {}
         is_whole = True
         for keyword, keyword_span, expression in link[4]:
             if keyword == "deps":
                 deps, is_whole = self.steps.references(Keyword("deps", keyword_span, expression, path, scope))
-            elif keyword in _FLAGS:
-                flags[keyword] = self.steps.literal(path, scope, expression) is True
-        build.steps.append(self._entry(build, path, scope, name, arguments, deps, flags, is_whole=is_whole))
+        spec = self._entry(build, path, scope, name, arguments, deps, is_whole=is_whole)
+        ignores = self._ignores(path, scope, link[4])
+        build.steps.append(
+            replace(
+                spec,
+                ignore_cancelled=spec.ignore_cancelled if ignores.cancelled is None else ignores.cancelled,
+                ignore_discarded=spec.ignore_discarded if ignores.discarded is None else ignores.discarded,
+            )
+        )
 
     def _entry(
         self,
@@ -284,7 +297,6 @@ class Flows:
         name: str,
         arguments: tuple[Expression, ...],
         deps: tuple[Reference, ...],
-        flags: dict[str, bool],
         *,
         is_whole: bool,
     ) -> StepSpec:
@@ -293,10 +305,10 @@ class Flows:
         if isinstance(value, StepValue):
             build.used.add((value.path, value.index))
             spec = self.steps.spec(value, name, argument_place=place, deps=deps)
-            return replace(spec, is_open=spec.is_open or not is_whole, **flags)
+            return replace(spec, is_open=spec.is_open or not is_whole)
         last = arguments[1]
         is_job = last[0] == "call" and last[2][0] == "attr" and last[2][3] == "new"
-        return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job, **flags)
+        return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job)
 
     def _insert(self, path: str, call: CallFacts, link: Expression) -> InsertCall:
         scope = call["scope"]

@@ -84,6 +84,11 @@ class Names:
                 attribute = None
         return value
 
+    def text(self, path: str, scope: int, expression: Expression) -> str | None:
+        """The string that an expression certainly is, or None."""
+        value = self.evaluate(path, scope, expression)
+        return value.value if isinstance(value, ConstantValue) and isinstance(value.value, str) else None
+
     def _start(self, path: str, scope: int, expression: Expression) -> Value:
         span = expression[1]
         match expression[0]:
@@ -167,9 +172,7 @@ class Names:
                 step, bound=(*kept, *given), bind=(path, call[1]), hides_bound=step.hides_bound or hides
             )
         if method == "named" and len(call[3]) == 1:
-            value = self.evaluate(path, scope, call[3][0])
-            named = isinstance(value, ConstantValue) and isinstance(value.value, str)
-            return replace(step, name=value.value if named else None)  # type: ignore[union-attr]
+            return replace(step, name=self.text(path, scope, call[3][0]))
         return Unknown("what a step gives when it is called", self.project.place(path, call[1]))
 
     def _decorated(self, path: str, scope: int, function: Expression, maker: StepMaker) -> Value:
@@ -186,8 +189,7 @@ class Names:
     def _name_of(self, maker: StepMaker, default: str) -> str | None:
         for keyword in maker.options:
             if keyword.name == "name":
-                value = self.evaluate(keyword.path, keyword.scope, keyword.expression)
-                return value.value if isinstance(value, ConstantValue) and isinstance(value.value, str) else None
+                return self.text(keyword.path, keyword.scope, keyword.expression)
         return None if maker.hides_options else default
 
     # -- names ------------------------------------------------------------------------------------------------
@@ -228,27 +230,26 @@ class Names:
         return self._names[key]
 
     def _meaning(self, path: str, scope: int, name: str, binding: Binding) -> Value:
-        match binding:
-            case ("module" | "package", str(dotted)):
-                return self._module(path, dotted)
-            case ("from", int(level), str(module), str(original)):
-                return self._imported(path, level, module, original)
-            case ("def", int(index)):
-                return self.function(path, index)
-            case ("class", int(index)):
-                return ClassValue(path, index)
-            case ("value", tuple(expression)):
-                return self._assigned(path, scope, name, expression)
-            case ("alias", tuple(parameters), tuple(expression)):
-                return AliasValue(path, scope, parameters, expression)
-            case ("parameter", annotation):
-                return ParameterValue(path, scope, annotation)  # type: ignore[arg-type]
-            case ("variable",):
+        kind = binding[0]
+        match kind:
+            case "module" | "package":
+                return self._module(path, binding[1])
+            case "from":
+                return self._imported(path, *binding[1:])
+            case "def":
+                return self.function(path, binding[1])
+            case "class":
+                return ClassValue(path, binding[1])
+            case "value":
+                return self._assigned(path, scope, name, binding[1])
+            case "alias":
+                return AliasValue(path, scope, binding[1], binding[2])
+            case "parameter":
+                return ParameterValue(path, scope, binding[1])
+            case "variable":
                 return TypeVariable(name)
-            case ("unknown", str(reason), tuple(span)):
-                return Unknown(f'"{name}" {reason}', self.project.place(path, span))
             case _:
-                return Unknown(f'"{name}" is not understood')
+                return Unknown(f'"{name}" {binding[1]}', self.project.place(path, binding[2]))
 
     def _assigned(self, path: str, scope: int, name: str, expression: Expression) -> Value:
         value = self.evaluate(path, scope, expression)
