@@ -12,8 +12,8 @@ def report(fetch_token: Token) -> Report: ...
 billing = Flow("billing", fetch_token, report)
 ```
 
-Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` reach for them. It does
-not even load pydantic before one of its names is used: `baton-lint` needs `baton_dsl.core` alone, and should start fast.
+Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` reach for them. Not
+even pydantic is loaded before one of its names is used: `baton-lint` needs `baton_dsl.core` alone, and starts fast.
 """
 
 import sys

@@ -207,8 +207,7 @@ class FlowSpec:
     def knows_its_inputs(self) -> bool:
         """True if every input of every step can be seen, so that another name is certainly none."""
         return not self.is_open and not any(
-            step.is_open
-            or any(item.role is Role.UNKNOWN and item.form is Form.KEYWORD for item in step.parameters)
+            step.is_open or any(item.role is Role.UNKNOWN and item.form is Form.KEYWORD for item in step.parameters)
             for step in self.steps
         )
 

@@ -10,6 +10,7 @@ from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import duplicate_flow, unparsable_file, unreachable_step
 from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
+from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
 from baton_lint.classes import Classes
 from baton_lint.flows import Build, Flows
@@ -29,10 +30,14 @@ class Analysis:
     Attributes:
         flows: Every flow that could be seen.
         findings: Everything that is wrong, each once, in the order of the source.
+        every: The same, but a step of two flows may be told of twice.
+        complaints: For each place of a `BTN102`, the flows that say so, by their position in `flows`.
     """
 
     flows: tuple[FlowSpec, ...]
     findings: tuple[Diagnostic, ...]
+    every: tuple[Diagnostic, ...]
+    complaints: dict[Place, set[int]]
 
 
 def analyse(project: Project, paths: Iterable[str]) -> Analysis:
@@ -53,6 +58,7 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     builds = Flows(names, steps).gather(paths)
     findings: dict[Diagnostic, None] = {}
     flows: list[FlowSpec] = []
+    complaints: dict[Place, set[int]] = {}
     for build in builds:
         for finding in build.findings:
             findings[finding.in_flow(build.name or "?")] = None
@@ -60,15 +66,21 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
             flows.append(spec)
             for finding in check(spec, types).findings:
                 findings[finding] = None
-    for finding in _alone(project, paths, names, steps, builds, types=types):
+                if finding.code == "BTN102" and finding.place is not None:
+                    complaints.setdefault(finding.place, set()).add(len(flows) - 1)
+    findings |= dict.fromkeys(_alone(project, paths, names, steps, builds, types=types))
+    for finding in (
+        *_same_functions(project, paths, names),
+        *_same_flows(project, builds),
+        *_unparsable(project, paths),
+    ):
         findings[finding] = None
-    for finding in (*_same_functions(project, paths, names), *_same_flows(project, builds), *_unparsable(project, paths)):
-        findings[finding] = None
-    return Analysis(tuple(flows), tuple(sorted(_once(findings), key=_position)))
+    in_order = tuple(sorted(_once(findings), key=_position))
+    return Analysis(tuple(flows), in_order, tuple(findings), complaints)
 
 
 def _alone(
-    project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build], *, types: object
+    project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build], *, types: TermTypes
 ) -> Iterator[Diagnostic]:
     """Steps that no flow takes: what is wrong with them by themselves, and that they are in none."""
     used = {key for build in builds for key in build.used}
@@ -79,8 +91,7 @@ def _alone(
     nowhere = (Reference("the flow is not known"),)
     for step in lonely:
         spec = FlowSpec(name="", steps=(step,), open_because=nowhere)
-        for finding in check(spec, types, codes=ALONE).findings:  # type: ignore[arg-type]
-            yield finding
+        yield from check(spec, types, codes=ALONE).findings
     if not any(build.open_because for build in builds):
         yield from unreachable_step.unreachable(lonely)
 

@@ -121,9 +121,9 @@ class Annotations:
                 variables = dict(zip(value.parameters, given, strict=False))
                 path, scope, expression = value.path, value.scope, value.expression
             else:
-                type = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
+                rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
                 is_known = marker is not None or not isinstance(value, Unknown)
-                return Peeled(marker, source, type, name == "StepContext", is_known)
+                return Peeled(marker, source, rest, name == "StepContext", is_known)
         return Peeled(marker, source, UNKNOWN, False, marker is not None)
 
     def _called(self, path: str, scope: int, expression: Expression) -> str | None:

@@ -7,6 +7,7 @@ import os
 import sys
 from zlib import crc32
 
+import baton_dsl
 from baton_lint.prefilter import WORD
 from baton_lint.walk import stamp
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 """To be raised with every change of what is stored."""
 FOLDER = ".baton_cache"
-SETTLED = 50_000_000
-"""Nanoseconds. A file that changed less than this before we looked may change again within the clock's tick."""
 
 
 class Cache:
@@ -61,14 +60,11 @@ class Cache:
         """Whether all that was seen outside the walked folders is as it was."""
         for path, known in self.outside.items():
             try:
-                if stamp(os.stat(path)) != known:  # noqa: PTH116 - pathlib is slow to import
+                if stamp(os.stat(path)) != known:
                     return False
             except OSError:
                 return False
-        return all(
-            (os.path.isdir(path) or os.path.isfile(path)) == there  # noqa: PTH112, PTH113
-            for path, there in self.probes.items()
-        )
+        return all((os.path.isdir(path) or os.path.isfile(path)) == there for path, there in self.probes.items())
 
     # -- the file ---------------------------------------------------------------------------------------------
 
@@ -77,7 +73,7 @@ class Cache:
         """The cache in a file; an empty one if there is none, or it was made by or for something else."""
         cache = Cache()
         try:
-            with open(path, "rb") as file:  # noqa: PTH123
+            with open(path, "rb") as file:
                 data = file.read()
             if int.from_bytes(data[:4]) != crc32(data[4:]):
                 return cache
@@ -103,25 +99,25 @@ class Cache:
             "report": self.report,
             "facts": marshal.dumps(self._facts) if self._facts is not None else self._stored_facts,
         }
-        folder = os.path.dirname(path)  # noqa: PTH120
+        folder = os.path.dirname(path)
         temporary = f"{path}.{os.getpid()}"
         try:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            os.makedirs(folder, exist_ok=True)
             _ignore(folder)
             data = marshal.dumps(stored)
-            with open(temporary, "wb") as file:  # noqa: PTH123
+            with open(temporary, "wb") as file:
                 file.write(crc32(data).to_bytes(4))
                 file.write(data)
-            os.replace(temporary, path)  # noqa: PTH105
+            os.replace(temporary, path)
         except (OSError, ValueError):
             return
 
 
 def _ignore(folder: str) -> None:
     """Keep the folder out of version control."""
-    path = os.path.join(folder, ".gitignore")  # noqa: PTH118
-    if not os.path.exists(path):  # noqa: PTH110
-        with open(path, "w", encoding="ascii") as file:  # noqa: PTH123
+    path = os.path.join(folder, ".gitignore")
+    if not os.path.exists(path):
+        with open(path, "w", encoding="ascii") as file:
             file.write("*\n")
 
 
@@ -132,11 +128,9 @@ def key_of(version: str, settings: tuple[object, ...]) -> str:
 
 def _own_code() -> tuple[tuple[str, int, int], ...]:
     """The stamps of our own modules, so that an edit of a rule is seen too."""
-    here = os.path.dirname(__file__)  # noqa: PTH120
-    rules = os.path.join(os.path.dirname(os.path.dirname(here)), "baton_dsl", "core")  # noqa: PTH118, PTH120
-    folders = [here, rules, os.path.join(rules, "rules")]  # noqa: PTH118
-    installed = os.path.join(os.path.dirname(here), "baton_dsl", "core")  # noqa: PTH118, PTH120
-    folders += [installed, os.path.join(installed, "rules")]  # noqa: PTH118
+    here = os.path.dirname(__file__)
+    core = os.path.join(os.path.dirname(str(baton_dsl.__file__)), "core")
+    folders = [here, core, os.path.join(core, "rules")]
     found: list[tuple[str, int, int]] = []
     for folder in folders:
         try:

@@ -122,7 +122,7 @@ class Classes:
         names = [base.name for base in bases if isinstance(base, Instance)]
         if is_dataclass or is_typed_dict or "builtins.tuple" in names:
             fields = self._types_of_fields(value, source)
-            return False if any(self.types.unserializable(field) for field in fields) else True
+            return not any(self.types.unserializable(field) for field in fields)
         verdicts: list[bool | None] = []
         for base in bases:
             above = self._about(base)

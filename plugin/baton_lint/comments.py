@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from contextlib import suppress
 from typing import Final
 
 from baton_lint.facts import CommentFacts
@@ -18,12 +19,13 @@ def ignore_comments(text: str) -> list[CommentFacts]:
     if "baton:" not in text:
         return []
     found: list[CommentFacts] = []
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT and (match := _IGNORE.search(token.string)):
-                found.append(_comment(match, *token.start))
-    except (tokenize.TokenError, SyntaxError):
-        pass  # it was parsed, so what is missed stands behind something that only the tokenizer refuses
+    # it was parsed already: what is missed stands behind something that only the tokenizer refuses
+    with suppress(tokenize.TokenError, SyntaxError):
+        found.extend(
+            _comment(match, *token.start)
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type == tokenize.COMMENT and (match := _IGNORE.search(token.string))
+        )
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Place, Reference, StepSpec
@@ -23,6 +24,7 @@ from baton_lint.values import (
     Unknown,
     Value,
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Ignores:
@@ -179,9 +181,7 @@ class Flows:
         build.ignores = self._ignores(path, scope, keywords)
         if name is not None and (expected := option_rule.wrong_name(name)):
             build.findings.append(
-                option_rule.finding(
-                    f"the name of a flow must be {expected}, got {name!r:.60}", place=build.name_place
-                )
+                option_rule.finding(f"the name of a flow must be {expected}, got {name!r:.60}", place=build.name_place)
             )
         hidden = False
         for argument in arguments[1:]:
@@ -241,9 +241,7 @@ class Flows:
 
     # -- methods of a flow ------------------------------------------------------------------------------------
 
-    def _method(
-        self, build: Build, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool
-    ) -> None:
+    def _method(self, build: Build, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool) -> None:
         scope = call["scope"]
         match name:
             case "add":

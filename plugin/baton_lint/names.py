@@ -168,9 +168,7 @@ class Names:
         if method == "bind":
             names = {keyword.name for keyword in given}
             kept = tuple(keyword for keyword in step.bound if keyword.name not in names)
-            return replace(
-                step, bound=(*kept, *given), bind=(path, call[1]), hides_bound=step.hides_bound or hides
-            )
+            return replace(step, bound=(*kept, *given), bind=(path, call[1]), hides_bound=step.hides_bound or hides)
         if method == "named" and len(call[3]) == 1:
             return replace(step, name=self.text(path, scope, call[3][0]))
         return Unknown("what a step gives when it is called", self.project.place(path, call[1]))

@@ -42,7 +42,7 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
 def _leaf(path: str) -> str:
     """The last part of the name that a module is imported by."""
     folder, name = os.path.split(path)
-    return os.path.basename(folder) if name == PACKAGE else name.removesuffix(".py")  # noqa: PTH119
+    return os.path.basename(folder) if name == PACKAGE else name.removesuffix(".py")
 
 
 def _handed_on(path: str, file: FileFacts, exports: Mapping[str, set[str]]) -> set[str]:

@@ -56,7 +56,7 @@ class Files:
         if path.startswith(self._folders):
             return path in self._walked
         if path not in self.probes:
-            self.probes[path] = os.path.isfile(path)  # noqa: PTH113 - pathlib is slow to import and to call
+            self.probes[path] = os.path.isfile(path)
         return self.probes[path]
 
     def is_folder(self, path: str) -> bool:
@@ -66,17 +66,17 @@ class Files:
                 self._inside = _folders_of(self._walked)
             return path in self._inside
         if path not in self.probes:
-            self.probes[path] = os.path.isdir(path)  # noqa: PTH112
+            self.probes[path] = os.path.isdir(path)
         return self.probes[path]
 
 
 def _folders_of(paths: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in paths:
-        folder = os.path.dirname(path)  # noqa: PTH120
+        folder = os.path.dirname(path)
         while folder not in found:
             found.add(folder)
-            above = os.path.dirname(folder)  # noqa: PTH120
+            above = os.path.dirname(folder)
             if above == folder:
                 break
             folder = above
@@ -95,7 +95,7 @@ class Project:
 
     def __init__(self, files: Files, root: str, sources: Iterable[str], shown: Callable[[str], str]) -> None:
         self.files = files
-        self._starts = (*sources, os.path.join(root, "src"), root)  # noqa: PTH118
+        self._starts = (*sources, os.path.join(root, "src"), root)
         self._shown = shown
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str], Module | None] = {}
@@ -106,11 +106,11 @@ class Project:
 
     def roots(self, path: str) -> tuple[str, ...]:
         """Where absolute imports of a file may start: its package's folder, its own, the project's."""
-        folder = os.path.dirname(path)  # noqa: PTH120
+        folder = os.path.dirname(path)
         if folder not in self._roots:
             top = folder
-            while self.files.is_file(os.path.join(top, PACKAGE)):  # noqa: PTH118
-                top = os.path.dirname(top)  # noqa: PTH120
+            while self.files.is_file(os.path.join(top, PACKAGE)):
+                top = os.path.dirname(top)
             self._roots[folder] = tuple(dict.fromkeys((top, folder, *self._starts)))
         return self._roots[folder]
 
@@ -119,7 +119,7 @@ class Project:
         roots = self.roots(path)
         if (roots, dotted) not in self._found:
             relative = dotted.replace(".", os.sep)
-            found = (self.at(os.path.join(root, relative)) for root in roots)  # noqa: PTH118
+            found = (self.at(os.path.join(root, relative)) for root in roots)
             modules = [module for module in found if module is not None]
             # a package with a file wins over the folders of a namespace, wherever they are
             regular = [module for module in modules if module.path is not None]
@@ -132,18 +132,18 @@ class Project:
 
     def relative(self, path: str, level: int, dotted: str) -> Module | None:
         """The module that `from ...dotted import` means in a file."""
-        folder = os.path.dirname(path)  # noqa: PTH120
+        folder = os.path.dirname(path)
         for _ in range(level - 1):
-            folder = os.path.dirname(folder)  # noqa: PTH120
-        return self.at(os.path.join(folder, *dotted.split("."))) if dotted else self.at(folder)  # noqa: PTH118
+            folder = os.path.dirname(folder)
+        return self.at(os.path.join(folder, *dotted.split("."))) if dotted else self.at(folder)
 
     def submodule(self, module: Module, name: str) -> Module | None:
         """A module inside a package."""
-        return self.at(os.path.join(module.folder, name)) if module.folder else None  # noqa: PTH118
+        return self.at(os.path.join(module.folder, name)) if module.folder else None
 
     def at(self, base: str) -> Module | None:
         """The package, module or namespace at a path without an ending."""
-        package = os.path.join(base, PACKAGE)  # noqa: PTH118
+        package = os.path.join(base, PACKAGE)
         if self.files.is_file(package):
             return Module(package, base)
         if self.files.is_file(f"{base}.py"):
@@ -152,8 +152,8 @@ class Project:
 
     def program(self, path: str) -> str:
         """The program that a file belongs to: the folder of its outermost package, or its own folder."""
-        folder = os.path.dirname(path)  # noqa: PTH120
+        folder = os.path.dirname(path)
         top = folder
-        while self.files.is_file(os.path.join(top, PACKAGE)):  # noqa: PTH118
-            folder, top = top, os.path.dirname(top)  # noqa: PTH120
+        while self.files.is_file(os.path.join(top, PACKAGE)):
+            folder, top = top, os.path.dirname(top)
         return folder

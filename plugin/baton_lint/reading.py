@@ -10,30 +10,30 @@ _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 
 
-class Undecodable(ValueError):
+class UndecodableError(ValueError):
     """The bytes are no Python source; the message says why."""
 
 
 def decode(data: bytes) -> str:
-    """The text of a source file, with `\\n` at the ends of lines and without a byte order mark.
+    """The text of a source file, with line feeds at the ends of lines and without a byte order mark.
 
     Raises:
-        Undecodable: The encoding is unknown, the bytes don't fit it, or there are null bytes.
+        UndecodableError: The encoding is unknown, the bytes don't fit it, or there are null bytes.
     """
     has_mark = data.startswith(codecs.BOM_UTF8)
     if has_mark:
         data = data[len(codecs.BOM_UTF8) :]
     encoding = declared_encoding(data) or "utf-8"
     if has_mark and encoding != "utf-8":
-        raise Undecodable(f"it has a byte order mark of UTF-8, but says that it is {encoding}")
+        raise UndecodableError(f"it has a byte order mark of UTF-8, but says that it is {encoding}")
     if b"\0" in data:
-        raise Undecodable("source code can't contain null bytes")
+        raise UndecodableError("source code can't contain null bytes")
     try:
         text = data.decode(encoding)
     except LookupError:
-        raise Undecodable(f"unknown encoding {encoding}") from None
+        raise UndecodableError(f"unknown encoding {encoding}") from None
     except (UnicodeError, ValueError) as error:
-        raise Undecodable(f"it is not {encoding}: {error}") from None
+        raise UndecodableError(f"it is not {encoding}: {error}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

@@ -171,9 +171,7 @@ class Steps:
             blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
         )
 
-    def _parameter(
-        self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None
-    ) -> ParameterSpec:
+    def _parameter(self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None) -> ParameterSpec:
         name, default = facts["name"], facts["default"]
         spec = ParameterSpec(
             name=name,

@@ -57,14 +57,14 @@ def scan_some(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, 
 
 def digest(data: bytes) -> bytes:
     """What tells one content from another."""
-    from hashlib import blake2b  # noqa: PLC0415 - only if a file matters: most runs need no hashes
+    from hashlib import blake2b  # only if a file matters: most runs need no hashes
 
     return blake2b(data, digest_size=16).digest()
 
 
 def parse(data: bytes) -> FileFacts:
     """The facts of one file."""
-    from baton_lint.collecting import collect  # noqa: PLC0415 - brings ast and the rules, which most runs don't need
+    from baton_lint.collecting import collect  # brings ast and the rules, which most runs don't need
 
     return collect(data)
 
@@ -78,7 +78,7 @@ def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, File
     status = 1
     try:  # the child: it must never return into the caller's stack
         os.close(reader)
-        with open(writer, "wb") as pipe:  # noqa: PTH123 - a descriptor, not a path
+        with open(writer, "wb") as pipe:
             pipe.write(marshal.dumps(scan_some(share, needles, known)))
         status = 0
     finally:
@@ -87,7 +87,7 @@ def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, File
 
 def _receive(child: int, reader: int) -> Scanned | None:
     """What a child found; None if it died, so that its share is done here."""
-    with open(reader, "rb") as pipe:  # noqa: PTH123
+    with open(reader, "rb") as pipe:
         data = pipe.read()
     _, status = os.waitpid(child, 0)
     if status != 0:

@@ -84,8 +84,10 @@ shop = Flow("shop", poll)
             (
                 '10:5: BTN308: "time.sleep" blocks the event loop, and async step "poll" runs on it with all others',
                 '12:12: BTN308: "requests.get" blocks the event loop, and async step "poll" runs on it with all others',
-                '14:12: BTN308: "subprocess.run" blocks the event loop, '
-                'and async step "poll" runs on it with all others',
+                (
+                    '14:12: BTN308: "subprocess.run" blocks the event loop, '
+                    'and async step "poll" runs on it with all others'
+                ),
             ),
             frozenset({Door.TEXT}),
         ),

@@ -37,8 +37,8 @@ def report(order: int) -> int:  # baton: ignore[BTN102, BTN999]
 shop = Flow("shop", orders, report)
 """,
             (
-                "3:8: BTN901: BTN305 is ignored, but not found here",
-                "8:33: BTN901: there is no rule BTN999 to ignore",
+                "3:24: BTN901: BTN305 is ignored, but not found here",
+                "8:57: BTN901: there is no rule BTN999 to ignore",
             ),
             frozenset({Door.TEXT}),
         ),

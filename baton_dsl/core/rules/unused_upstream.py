@@ -107,8 +107,10 @@ def report(orders: list[int], weather: str) -> str:
 shop = Flow("shop", orders, weather, report)
 """,
             (
-                '8:13: BTN302: parameter "orders" of step "weather" is never read, yet makes it wait for "orders"; '
-                "the critical path is 3 steps with it, 2 without",
+                (
+                    '8:13: BTN302: parameter "orders" of step "weather" is never read, yet makes it wait for "orders"; '
+                    "the critical path is 3 steps with it, 2 without"
+                ),
             ),
             frozenset({Door.TEXT}),
         ),
@@ -133,8 +135,10 @@ def total(left: int, right: int) -> int:
 shop = Flow("shop", left, right, total)
 """,
             (
-                '12:22: BTN302: parameter "right" of step "total" is never read, yet makes it wait for "right"; '
-                "the critical path is 2 steps with and without it",
+                (
+                    '12:22: BTN302: parameter "right" of step "total" is never read, yet makes it wait for "right"; '
+                    "the critical path is 2 steps with and without it"
+                ),
             ),
             frozenset({Door.TEXT}),
         ),
