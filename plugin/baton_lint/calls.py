@@ -6,7 +6,7 @@ import ast
 import sys
 from typing import Final
 
-from baton_dsl.core.rules.blocking_call import BLOCKING
+from baton_dsl.core.blocking import BLOCKING
 from baton_lint.facts import Binding
 
 _FOREIGN: Final = sys.stdlib_module_names
@@ -55,6 +55,16 @@ class Chain:
                 return str(binding[1]).partition(".")[0] not in _FOREIGN
             case kind:
                 return kind in ("from", "value")
+
+    def may_be_value(self, binding: Binding | None) -> bool:
+        """Whether what the chain gives may be a flow, a step, a decorator or a type."""
+        if self.attributes and self.attributes[0] in ("named", "bind", "add", "options"):
+            return True
+        if binding is not None and binding[0] == "from" and binding[2] in ("typing", "typing_extensions"):
+            return True
+        if self.may_be_flow(binding):
+            return True
+        return binding is not None and binding[0] in ("from", "module", "package", "value") and not self.calls[-1].args
 
     def blocks(self, binding: Binding | None) -> str | None:
         """The full name of the function that is called, if it is known to block."""

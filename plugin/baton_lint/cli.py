@@ -6,6 +6,7 @@ it is needed: the imports inside functions are what makes a run on ten thousand 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -36,6 +37,8 @@ def main(given: list[str] | None = None) -> int:
         baton-lint 0.1.0
         0
     """
+    enabled = gc.isenabled()
+    gc.disable()  # a short life that makes much and throws away little: collecting costs a third of it
     try:
         arguments = Arguments.of(sys.argv[1:] if given is None else given)
         if arguments.has("--help"):
@@ -67,6 +70,9 @@ def main(given: list[str] | None = None) -> int:
         return FOUND
     except KeyboardInterrupt:
         return 130
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Target:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tokenize
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +16,9 @@ def ignore_comments(text: str) -> list[CommentFacts]:
     """The suppression comments of a text, in order; what looks like one inside a string is none."""
     if "baton:" not in text:
         return []
+    import io  # only for files with such a comment
+    import tokenize
+
     found: list[CommentFacts] = []
     # it was parsed already: what is missed stands behind something that only the tokenizer refuses
     with suppress(tokenize.TokenError, SyntaxError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 
-from baton_dsl.core.spec import Form
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import ClassSourceFacts, ParameterFacts
 
@@ -14,23 +13,23 @@ def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterF
     found: list[ParameterFacts] = []
     positional = [*arguments.posonlyargs, *arguments.args]
     plain: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
-    groups: list[tuple[ast.arg, ast.expr | None, Form]] = []
+    groups: list[tuple[ast.arg, ast.expr | None, str]] = []
     for index, (argument, default) in enumerate(zip(positional, [*plain, *arguments.defaults], strict=True)):
-        form = Form.POSITIONAL_ONLY if index < len(arguments.posonlyargs) else Form.KEYWORD
+        form = "positional-only" if index < len(arguments.posonlyargs) else "keyword"
         groups.append((argument, default, form))
     if arguments.vararg:
-        groups.append((arguments.vararg, None, Form.STAR_ARGS))
+        groups.append((arguments.vararg, None, "*args"))
     groups += [
-        (argument, default, Form.KEYWORD)
+        (argument, default, "keyword")
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
-        groups.append((arguments.kwarg, None, Form.STAR_KWARGS))
+        groups.append((arguments.kwarg, None, "**kwargs"))
     for argument, default, form in groups:
         found.append(
             ParameterFacts(
                 name=argument.arg,
-                form=form.value,
+                form=form,
                 annotation=encode(argument.annotation, columns) if argument.annotation else None,
                 default=encode(default, columns) if default is not None else None,
                 span=columns.span(argument),

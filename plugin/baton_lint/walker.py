@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from baton_lint.calls import Chain
@@ -17,26 +16,42 @@ from baton_lint.mutation import may_change
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
-@dataclass(slots=True)
 class _Body:
     """What is gathered while the body of a function is walked."""
 
-    facts: FunctionFacts
-    node: ast.FunctionDef | ast.AsyncFunctionDef
-    outer: _Body | None
-    reads: set[str] = field(default_factory=set)
+    __slots__ = ("facts", "node", "outer", "reads")
+
+    def __init__(self, facts: FunctionFacts, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: _Body | None) -> None:
+        self.facts = facts
+        self.node = node
+        self.outer = outer
+        self.reads: set[str] = set()
 
 
-@dataclass(frozen=True, slots=True)
 class _Where:
-    """The circumstances of a node."""
+    """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
 
-    scope: int
-    body: _Body | None = None
-    is_certain: bool = True
-    in_lambda: bool = False
-    expects_error: bool = False
-    """Under `pytest.raises`: what is written there is meant to be wrong."""
+    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope")
+
+    def __init__(
+        self,
+        scope: int,
+        body: _Body | None = None,
+        *,
+        is_certain: bool = True,
+        in_lambda: bool = False,
+        expects_error: bool = False,
+    ) -> None:
+        self.scope = scope
+        self.body = body
+        self.is_certain = is_certain
+        self.in_lambda = in_lambda
+        self.expects_error = expects_error
+        """Under `pytest.raises`: what is written there is meant to be wrong."""
+        self.maybe: _Where = self
+        """The same in a branch, a loop or a `try`."""
+        if is_certain:
+            self.maybe = _Where(scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error)
 
 
 class Walker:
@@ -91,18 +106,21 @@ class Walker:
             else:
                 self._children(node, where)
 
-    def _push(self, nodes: Iterable[ast.AST], where: _Where) -> None:
-        self.stack.extend([(node, where) for node in nodes][::-1])
+    def _push(self, nodes: Sequence[ast.AST], where: _Where) -> None:
+        stack = self.stack
+        for node in reversed(nodes):
+            stack.append((node, where))
 
     def _children(self, node: ast.AST, where: _Where) -> None:
-        children: list[ast.AST] = []
-        for name in node._fields:
+        stack = self.stack
+        for name in reversed(node._fields):
             value = getattr(node, name, None)
-            if isinstance(value, ast.AST):
-                children.append(value)
-            elif isinstance(value, list):
-                children += [item for item in value if isinstance(item, ast.AST)]
-        self._push(children, where)
+            if isinstance(value, list):
+                for item in reversed(value):
+                    if isinstance(item, ast.AST):
+                        stack.append((item, where))
+            elif isinstance(value, ast.AST) and type(value) not in _LEAVES:
+                stack.append((value, where))
 
     def _scope(self, parent: int, kind: str, name: str) -> int:
         self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, stars=[]))
@@ -214,18 +232,28 @@ class Walker:
         """Bind names to an expression."""
         for target in node.targets:
             if isinstance(target, ast.Name):
-                self._bind(where, target.id, ("value", encode(node.value, self.columns)), node)
+                self._bind(where, target.id, self._value(node.value, where), node)
             else:
                 self._unknown(where, target, "is unpacked")
                 self._push([target], where)
         self._push([node.value], where)
+
+    def _value(self, node: ast.expr, where: _Where) -> Binding:
+        """What a name is set to; what most calls give is nothing that we could tell."""
+        if isinstance(node, ast.Call):
+            chain = Chain(node)
+            root = chain.root.id if isinstance(chain.root, ast.Name) else None
+            binding = self._binding(root, where.scope) if root else None
+            if not chain.may_be_value(binding):
+                return ("unknown", "is what a call gives", self.columns.span(node))
+        return ("value", encode(node, self.columns))
 
     def visit_annotated(self, node: ast.AnnAssign, where: _Where) -> None:
         """Bind a name that has an annotation."""
         if node.value is None:
             return
         if isinstance(node.target, ast.Name):
-            self._bind(where, node.target.id, ("value", encode(node.value, self.columns)), node)
+            self._bind(where, node.target.id, self._value(node.value, where), node)
         else:
             self._push([node.target], where)
         self._push([node.value], where)
@@ -262,7 +290,7 @@ class Walker:
             self._push([*node.body, *node.orelse], where)
             return
         self._push([test], where)
-        self._push([*node.body, *node.orelse], self._maybe(where))
+        self._push([*node.body, *node.orelse], where.maybe)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, where: _Where) -> None:
         """A block that runs, unless it swallows errors."""
@@ -273,13 +301,13 @@ class Walker:
         self._push(node.items, where)
         names = {part for item in node.items for part in last_names(item.context_expr)}
         if "raises" in names:
-            where = replace(where, is_certain=False, expects_error=True)
-        self._push(node.body, self._maybe(where) if "suppress" in names else where)
+            where = _Where(where.scope, where.body, is_certain=False, expects_error=True)
+        self._push(node.body, where.maybe if "suppress" in names else where)
 
     def visit_for(self, node: ast.For | ast.AsyncFor, where: _Where) -> None:
         """A loop."""
         self._unknown(where, node.target, "is set by a loop")
-        self._push([node.iter, *node.body, *node.orelse], self._maybe(where))
+        self._push([node.iter, *node.body, *node.orelse], where.maybe)
 
     def visit_block(self, node: ast.stmt, where: _Where) -> None:
         """Any other block that may not run to its end."""
@@ -287,7 +315,7 @@ class Walker:
             for handler in node.handlers:
                 if handler.name:
                     self._bind(where, handler.name, ("unknown", "is an exception", self.columns.span(node)), node)
-        self._children(node, self._maybe(where))
+        self._children(node, where.maybe)
 
     def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: _Where) -> None:
         """A name that a pattern binds."""
@@ -295,11 +323,6 @@ class Walker:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
         self._children(node, where)
-
-    def _maybe(self, where: _Where) -> _Where:
-        if not where.is_certain:
-            return where
-        return replace(where, is_certain=False)
 
     def visit_statement(self, node: ast.Expr, where: _Where) -> None:
         """An expression on its own: a call that nobody awaits, perhaps."""
@@ -326,11 +349,11 @@ class Walker:
 
     def visit_lambda(self, node: ast.Lambda, where: _Where) -> None:
         """Enter a lambda: what it calls runs later, if at all."""
-        self._children(node, replace(where, is_certain=False, in_lambda=True))
+        self._children(node, _Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
     def visit_comprehension(self, node: ast.expr, where: _Where) -> None:
         """Enter a comprehension: what it calls runs as often as it likes."""
-        self._children(node, self._maybe(where))
+        self._children(node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: _Where, is_dropped: bool = False) -> None:
         """A call, with all that stands left of it."""
@@ -379,6 +402,9 @@ class Walker:
             if binding[0] == "value" and isinstance(binding[1], tuple) and binding[1][0] == "list"
         }
 
+
+_LEAVES: Final = frozenset({ast.Constant, ast.Load, ast.Store, ast.Del})
+"""Nodes that hold nothing to see."""
 
 _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, _Where], None]]] = {
     ast.Name: Walker.visit_name,

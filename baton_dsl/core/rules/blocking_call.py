@@ -1,43 +1,12 @@
 """BTN308: a call in an async step that stops the event loop."""
 
 from collections.abc import Iterator
-from typing import Final
 
+from baton_dsl.core.blocking import BLOCKING, IN_A_THREAD
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 
 finding = Finder("BTN308", "baton-blocking-call")
-
-_HTTP: Final = "await an asynchronous client, such as httpx.AsyncClient"
-_PROCESS: Final = "await asyncio.create_subprocess_exec(...)"
-_THREAD: Final = "await asyncio.to_thread(...)"
-
-BLOCKING: Final[dict[str, str]] = {
-    "time.sleep": "await asyncio.sleep(...)",
-    **{
-        f"{module}.{verb}": _HTTP
-        for module in ("requests", "httpx")
-        for verb in ("get", "post", "put", "patch", "delete", "head", "options", "request")
-    },
-    "urllib.request.urlopen": _HTTP,
-    "urllib.request.urlretrieve": _HTTP,
-    **{
-        f"subprocess.{name}": _PROCESS
-        for name in ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput")
-    },
-    **{f"os.{name}": _PROCESS for name in ("system", "popen", "wait", "waitpid")},
-    "socket.create_connection": "await asyncio.open_connection(...)",
-    "socket.getaddrinfo": "await asyncio.get_running_loop().getaddrinfo(...)",
-    "socket.gethostbyname": "await asyncio.get_running_loop().getaddrinfo(...)",
-    "psycopg.connect": "await psycopg.AsyncConnection.connect(...)",
-    "psycopg2.connect": "await psycopg.AsyncConnection.connect(...)",
-    "sqlite3.connect": _THREAD,
-    "shutil.copytree": _THREAD,
-    "shutil.rmtree": _THREAD,
-    "shutil.make_archive": _THREAD,
-    "builtins.input": _THREAD,
-}
-"""Calls that wait without giving way, by full name, each with what to do instead."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
@@ -47,7 +16,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
             name = call.name.removeprefix("builtins.")
             yield finding(
                 f'"{name}" blocks the event loop, and async step "{step.name}" runs on it with all others',
-                help=f"{BLOCKING.get(call.name, _THREAD)}; or make the step a plain def, which runs in a thread",
+                help=f"{BLOCKING.get(call.name, IN_A_THREAD)}; or make the step a plain def, which runs in a thread",
                 step=step.name,
                 place=call.place,
             )
