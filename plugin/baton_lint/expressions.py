@@ -18,7 +18,7 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 type Span = tuple[int, int, int, int]
@@ -58,38 +58,63 @@ class Columns:
 
 def encode(node: ast.expr, columns: Columns, depth: int = 0) -> Expression:
     """An `ast` expression as a tuple."""
-    if isinstance(node, ast.Call | ast.Attribute):
+    kind = type(node)
+    if kind is ast.Name:
+        return ("name", columns.span(node), node.id)  # type: ignore[attr-defined]
+    if kind is ast.Call or kind is ast.Attribute:
         return _encode_chain(node, columns, depth)
     span = columns.span(node)
-    if depth > DEEPEST:
-        return ("?", span)
-    depth += 1
+    encoder = _ENCODERS.get(kind)
+    return ("?", span) if encoder is None or depth > DEEPEST else encoder(node, span, columns, depth + 1)
+
+
+def _constant(node: ast.Constant, span: Span, columns: Columns, depth: int) -> Expression:
+    value = node.value
+    if isinstance(value, str | bytes) and len(value) > LONGEST_TEXT:
+        return ("string", span) if isinstance(value, str) else ("?", span)
+    return ("const", span, value)
+
+
+def _negative(node: ast.UnaryOp, span: Span, columns: Columns, depth: int) -> Expression:
     match node:
-        case ast.Name(identifier):
-            return ("name", span, identifier)
-        case ast.Constant(value):
-            if isinstance(value, str | bytes) and len(value) > LONGEST_TEXT:
-                return ("string", span) if isinstance(value, str) else ("?", span)
-            return ("const", span, value)
-        case ast.JoinedStr():
-            return ("string", span)
         case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)) if not isinstance(value, bool):
             return ("const", span, -value)
-        case ast.Subscript(value, index):
-            return ("sub", span, encode(value, columns, depth), encode(index, columns, depth))
-        case ast.Tuple(items) | ast.List(items):
-            if len(items) > MOST_ITEMS:
-                return ("?", span)
-            kind = "tuple" if isinstance(node, ast.Tuple) else "list"
-            return (kind, span, tuple(encode(item, columns, depth) for item in items))
-        case ast.Starred(value):
-            return ("star", span, encode(value, columns, depth))
-        case ast.BinOp(left, ast.BitOr(), right):
-            return ("or", span, encode(left, columns, depth), encode(right, columns, depth))
-        case ast.Lambda():
-            return ("lambda", span)
         case _:
             return ("?", span)
+
+
+def _subscript(node: ast.Subscript, span: Span, columns: Columns, depth: int) -> Expression:
+    return ("sub", span, encode(node.value, columns, depth), encode(node.slice, columns, depth))
+
+
+def _items(node: ast.Tuple | ast.List, span: Span, columns: Columns, depth: int) -> Expression:
+    if len(node.elts) > MOST_ITEMS:
+        return ("?", span)
+    kind = "tuple" if isinstance(node, ast.Tuple) else "list"
+    return (kind, span, tuple([encode(item, columns, depth) for item in node.elts]))
+
+
+def _starred(node: ast.Starred, span: Span, columns: Columns, depth: int) -> Expression:
+    return ("star", span, encode(node.value, columns, depth))
+
+
+def _either(node: ast.BinOp, span: Span, columns: Columns, depth: int) -> Expression:
+    if not isinstance(node.op, ast.BitOr):
+        return ("?", span)
+    return ("or", span, encode(node.left, columns, depth), encode(node.right, columns, depth))
+
+
+_ENCODERS: Final[dict[type[ast.expr], Callable[[Any, Span, Columns, int], Expression]]] = {
+    ast.Constant: _constant,
+    ast.JoinedStr: lambda node, span, columns, depth: ("string", span),
+    ast.UnaryOp: _negative,
+    ast.Subscript: _subscript,
+    ast.Tuple: _items,
+    ast.List: _items,
+    ast.Starred: _starred,
+    ast.BinOp: _either,
+    ast.Lambda: lambda node, span, columns, depth: ("lambda", span),
+}
 
 
 def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:

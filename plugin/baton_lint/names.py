@@ -71,6 +71,8 @@ class Names:
 
     def evaluate(self, path: str, scope: int, expression: Expression) -> Value:
         """What an expression stands for."""
+        if expression[0] not in ("attr", "call"):
+            return self._start(path, scope, expression)
         links = list(chain(expression))
         value = self._start(path, scope, links.pop())
         previous: Value = value

@@ -172,39 +172,44 @@ class Steps:
         )
 
     def _parameter(self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None) -> ParameterSpec:
-        name, default = facts["name"], facts["default"]
-        spec = ParameterSpec(
+        name, default, annotation = facts["name"], facts["default"], facts["annotation"]
+        form = _FORMS[facts["form"]]
+        role, each, has_default = Role.UPSTREAM, False, default is not None
+        source: str | None = name
+        term: Term = MISSING
+        if annotation is not None:
+            peeled = self.annotations.peel(path, scope, annotation)
+            term, each = peeled.type, peeled.marker == "each"
+            origin = self._origin(path, scope, default) or peeled.source
+            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
+                role, source = Role.UNKNOWN, None
+            elif origin is not None and (origin is not peeled.source or peeled.marker in ("from", "each")):
+                source = self._source(*origin)
+                has_default = has_default and origin is peeled.source
+            elif peeled.marker == "input":
+                role, source = Role.INPUT, None
+            elif peeled.is_context:
+                role, source = Role.INJECTED, None
+            elif not peeled.is_known:
+                role, source = Role.UNKNOWN, None
+        return ParameterSpec(
             name=name,
-            role=Role.UPSTREAM,
-            source=name,
-            type=MISSING,
-            has_default=default is not None,
+            role=role,
+            source=source,
+            type=term,
+            each=each,
+            has_default=has_default,
             is_read=None if unread is None else name not in unread,
-            form=_FORMS[facts["form"]],
+            form=form,
             place=self.names.project.place(path, facts["span"]),
         )
-        if facts["annotation"] is None:
-            return spec
-        peeled = self.annotations.peel(path, scope, facts["annotation"])
-        spec = replace(spec, type=peeled.type)
-        if spec.form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-            return replace(spec, role=Role.UNKNOWN, source=None)
-        is_from = default is not None and default[0] == "call"
-        if is_from and default is not None and ours(self.names.evaluate(path, scope, default[2])) == "From":
-            source = self._source(path, scope, default[3][0]) if default[3] else None
-            return replace(spec, source=source, has_default=False, each=peeled.marker == "each")
-        match peeled.marker:
-            case "input":
-                return replace(spec, role=Role.INPUT, source=None)
-            case "from" if peeled.source is not None:
-                return replace(spec, source=self._source(*peeled.source))
-            case "each":
-                return replace(spec, each=True, source=self._source(*peeled.source) if peeled.source else name)
-            case _:
-                pass
-        if peeled.is_context:
-            return replace(spec, role=Role.INJECTED, source=None)
-        return spec if peeled.is_known else replace(spec, role=Role.UNKNOWN, source=None)
+
+    def _origin(self, path: str, scope: int, default: Expression | None) -> tuple[str, int, Expression] | None:
+        """What `= From(...)` was given."""
+        if default is None or default[0] != "call" or not default[3]:
+            return None
+        is_from = ours(self.names.evaluate(path, scope, default[2])) == "From"
+        return (path, scope, default[3][0]) if is_from else None
 
     def _source(self, path: str, scope: int, expression: Expression) -> str | None:
         """The name of the step that `From(...)` was given."""

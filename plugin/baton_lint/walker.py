@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
 from baton_lint.comments import ignore_comments
 from baton_lint.definitions import arguments_of, class_facts, is_stub, last_names, parameters_of, type_variables
@@ -13,6 +14,9 @@ from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
 from baton_lint.mutation import may_change
 
+_BLOCKING_BUILTINS: Final = frozenset(
+    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
+)
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
@@ -113,13 +117,17 @@ class Walker:
 
     def _children(self, node: ast.AST, where: _Where) -> None:
         stack = self.stack
-        for name in reversed(node._fields):
+        kind = type(node)
+        fields = _FIELDS.get(kind)
+        if fields is None:
+            fields = _FIELDS[kind] = tuple(name for name in reversed(node._fields) if name not in _NO_NODES)
+        for name in fields:
             value = getattr(node, name, None)
-            if isinstance(value, list):
+            if type(value) is list:
                 for item in reversed(value):
                     if isinstance(item, ast.AST):
                         stack.append((item, where))
-            elif isinstance(value, ast.AST) and type(value) not in _LEAVES:
+            elif value is not None and type(value) is not ast.Constant and isinstance(value, ast.AST):
                 stack.append((value, where))
 
     def _scope(self, parent: int, kind: str, name: str) -> int:
@@ -239,7 +247,9 @@ class Walker:
         self._push([node.value], where)
 
     def _value(self, node: ast.expr, where: _Where) -> Binding:
-        """What a name is set to; what most calls give is nothing that we could tell."""
+        """What a name is set to; what most expressions give is nothing that we could tell."""
+        if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
+            return ("unknown", "is worked out at run time", self.columns.span(node))
         if isinstance(node, ast.Call):
             chain = Chain(node)
             root = chain.root.id if isinstance(chain.root, ast.Name) else None
@@ -357,6 +367,15 @@ class Walker:
 
     def visit_call(self, node: ast.Call, where: _Where, is_dropped: bool = False) -> None:
         """A call, with all that stands left of it."""
+        function = node.func
+        if (
+            isinstance(function, ast.Name)
+            and function.id not in _BLOCKING_BUILTINS
+            and self._binding(function.id, where.scope) is None
+        ):  # `len(x)`: the most common call by far
+            self._read(function.id, where)
+            self._arguments(node, where)
+            return
         chain = Chain(node)
         if isinstance(chain.root, ast.Name):
             binding = self._binding(chain.root.id, where.scope)
@@ -373,16 +392,20 @@ class Walker:
                 blocking = chain.blocks(binding)
                 if blocking is not None:
                     where.body.facts["blocking"].append((blocking, self.columns.span(node)))
-        rest: list[ast.AST] = [chain.root]
         for call in chain.calls:
-            for argument in call.args:
-                if isinstance(argument, ast.Name):
-                    self.passed.add((where.scope, argument.id))
-                elif isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name):
-                    self.starred.add(argument.value.id)
-                rest.append(argument)
-            rest += [word.value for word in call.keywords]
-        self._push(rest, where)
+            self._arguments(call, where)
+        self.stack.append((chain.root, where))
+
+    def _arguments(self, call: ast.Call, where: _Where) -> None:
+        stack = self.stack
+        for word in call.keywords:
+            stack.append((word.value, where))
+        for argument in reversed(call.args):
+            stack.append((argument, where))
+            if isinstance(argument, ast.Name):
+                self.passed.add((where.scope, argument.id))
+            elif isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name):
+                self.starred.add(argument.value.id)
 
     def _binding(self, name: str, scope: int) -> Binding | None:
         start = scope
@@ -403,8 +426,10 @@ class Walker:
         }
 
 
-_LEAVES: Final = frozenset({ast.Constant, ast.Load, ast.Store, ast.Del})
-"""Nodes that hold nothing to see."""
+_NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "kind", "type_comment", "conversion"})
+"""Fields that hold no node which matters."""
+_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
+"""Fields to look into, the last first, by kind of node; filled as kinds are met."""
 
 _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, _Where], None]]] = {
     ast.Name: Walker.visit_name,
