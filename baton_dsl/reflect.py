@@ -271,12 +271,18 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
     return UNKNOWN
 
 
+_NAMED_IN_TYPES: Final = {
+    getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")
+}
+"""Classes that say they are of `builtins`, where nobody can import them."""
+
+
 def _full_name(cls: type) -> str:
+    if cls in _NAMED_IN_TYPES:
+        return _NAMED_IN_TYPES[cls]
     module = cls.__module__
     if module.startswith("pathlib."):  # 3.13 moved the classes to pathlib._local
         module = "pathlib"
-    if module == "builtins" and cls is type(None):
-        module = "types"
     return f"{module}.{cls.__qualname__}"
 
 

@@ -46,6 +46,9 @@ OURS: Final = {
 }
 """Full names of what we give to users, to what it is."""
 
+MOST_HOPS: Final = 60
+"""Names for names that are followed."""
+
 _BUILTINS: Final = frozenset(dir(builtins))
 _CIRCULAR: Final = Unknown("it is defined in terms of itself")
 
@@ -66,6 +69,8 @@ class Names:
         self.project = project
         self._names: dict[tuple[str, int, str], Value] = {}
         self._functions: dict[tuple[str, int], Value] = {}
+        self._searching: set[tuple[str, str]] = set()
+        self._depth = 0
 
     # -- expressions ------------------------------------------------------------------------------------------
 
@@ -213,8 +218,19 @@ class Names:
             if name in here["names"] and (scope == start or here["kind"] != "class"):
                 return self._bound(path, scope, name, here["names"][name])
             scope = here["parent"]
+        stars = facts["scopes"][0]["stars"]
+        if not stars or (path, name) in self._searching:
+            return None
+        self._searching.add((path, name))
+        try:
+            return self._from_stars(path, name, stars)
+        finally:
+            self._searching.discard((path, name))
+
+    def _from_stars(self, path: str, name: str, stars: list[tuple[int, str]]) -> Value | None:
+        """A name that `from module import *` may bring."""
         unseen: Value | None = None
-        for level, module in facts["scopes"][0]["stars"]:
+        for level, module in stars:
             value = self._imported(path, level, module, name)
             if not isinstance(value, External | Unknown) or ours(value) is not None:
                 return value
@@ -225,8 +241,14 @@ class Names:
     def _bound(self, path: str, scope: int, name: str, binding: Binding) -> Value:
         key = (path, scope, name)
         if key not in self._names:
+            if self._depth > MOST_HOPS:
+                return Unknown(f'"{name}" goes by too many other names')
             self._names[key] = _CIRCULAR
-            self._names[key] = self._meaning(path, scope, name, binding)
+            self._depth += 1
+            try:
+                self._names[key] = self._meaning(path, scope, name, binding)
+            finally:
+                self._depth -= 1
         return self._names[key]
 
     def _meaning(self, path: str, scope: int, name: str, binding: Binding) -> Value:

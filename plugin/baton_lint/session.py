@@ -7,7 +7,6 @@ import os
 import time
 
 from baton_lint.cache import Cache
-from baton_lint.findings import Finding
 from baton_lint.walk import stamp, walk
 from baton_lint.workers import digest, parse, scan_all
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from baton_dsl.core.spec import FlowSpec
     from baton_lint.analysis import Analysis
     from baton_lint.facts import CommentFacts, FileFacts
+    from baton_lint.findings import Finding
     from baton_lint.walk import Stamp
 
 SETTLED = 50_000_000
@@ -61,6 +61,10 @@ class Report:
     def unpacked(data: bytes) -> Report:
         """Back from `packed`."""
         rows, comments, catalogue, flows, steps = marshal.loads(data)  # noqa: S302 - our own cache
+        if not rows:
+            return Report([], comments, catalogue, [], flows, steps)
+        from baton_lint.findings import Finding  # brings typing
+
         return Report([Finding.of(row) for row in rows], comments, catalogue, [], flows, steps)
 
 
