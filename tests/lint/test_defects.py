@@ -42,7 +42,7 @@ def flows(draw: st.DrawFn) -> list[Shape]:
 
 
 def source(shape: Shape) -> str:
-    parameters = ", ".join(f"{name}: {type}" for name, type in shape.takes.items())
+    parameters = ", ".join(f"{name}: {hint}" for name, hint in shape.takes.items())
     used = "".join(f"    print({name})\n" for name in shape.takes)
     word = "async def" if shape.is_async else "def"
     return f"@step\n{word} {shape.name}({parameters}) -> {shape.gives}:\n{used}    return {TYPES[shape.gives]}\n"
@@ -92,7 +92,7 @@ def test_a_renamed_parameter_is_found(shapes: list[Shape], data: st.DataObject) 
         return
     index = data.draw(st.sampled_from(takers))
     name = data.draw(st.sampled_from(sorted(shapes[index].takes)))
-    takes = {f"{key}x" if key == name else key: type for key, type in shapes[index].takes.items()}
+    takes = {f"{key}x" if key == name else key: hint for key, hint in shapes[index].takes.items()}
     shapes[index] = replace(shapes[index], takes=takes)
     files = program(shapes)
     at = place(files, f"{name}x:", f"def {shapes[index].name}(")

@@ -119,8 +119,10 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         [
             f"flows.py:14:12: {MISSING}",
-            'flows.py:17:69: BTN102: step "orders" waits for "tokens", which is no step of the flow; '
-            'did you mean "token"?',
+            (
+                'flows.py:17:69: BTN102: step "orders" waits for "tokens", which is no step of the flow; '
+                'did you mean "token"?'
+            ),
         ],
     ),
     "a flow inside a function, and a static method": (
@@ -163,10 +165,14 @@ async def main() -> None:
 """
         },
         [
-            'flows.py:20:12: BTN201: parameter "left" of step "second" is Sequence[str] | None, '
-            'but upstream "first" gives list[int]',
-            'flows.py:20:71: BTN201: parameter "right" of step "second" is list[str], '
-            'but upstream "first" gives list[int]',
+            (
+                'flows.py:20:12: BTN201: parameter "left" of step "second" is Sequence[str] | None, '
+                'but upstream "first" gives list[int]'
+            ),
+            (
+                'flows.py:20:71: BTN201: parameter "right" of step "second" is list[str], '
+                'but upstream "first" gives list[int]'
+            ),
             'flows.py:26:11: BTN303: input "name" is missing; step "first" needs it',
             'flows.py:26:38: BTN303: the flow has no input called "nam"; did you mean "name"?',
             'flows.py:26:47: BTN303: input "other" is int, got str',
