@@ -129,3 +129,25 @@ def test_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
     assert outcome.lines[:2] == ["--- flows.py", "+++ flows.py"]
     assert "+def report(orders: list[int]) -> int:" in outcome.lines
     assert (tmp_path / "flows.py").read_text() == source
+
+
+def test_a_fix_finds_its_place_between_comments_semicolons_and_decorators(tmp_path: Path) -> None:
+    source = (
+        "# head\n\n" + HEAD + "a = 1; b = 2; \\\n  c = 3\n\n# about the class\nclass Reports:\n\n    # about the step\n"
+        "    @staticmethod\n    @step(\n        # about the option\n        max_attempt=3,\n    )\n"
+        "    def report(order: list[int], days: Input[int]) -> int:\n        return days + len(order)\n"
+        + TAIL.replace("report)", "Reports.report) ; d = 4")
+        + "\n# about the next\nnext = Flow(\n    'next',\n    orders,  # first\n    Reports.report.bind(dayz=3),\n)\n"
+    )
+    after = fixed(tmp_path, source)
+    assert changed(source, after) == [
+        "-        max_attempt=3,",
+        "+        max_attempts=3,",
+        "-    def report(order: list[int], days: Input[int]) -> int:",
+        "-        return days + len(order)",
+        "+    def report(orders: list[int], days: Input[int]) -> int:",
+        "+        return days + len(orders)",
+        "-    Reports.report.bind(dayz=3),",
+        "+    Reports.report.bind(days=3),",
+    ]
+    assert lint(tmp_path) == []

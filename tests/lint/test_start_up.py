@@ -48,3 +48,14 @@ def test_a_second_look_at_flows_needs_no_rules(tmp_path: Path) -> None:
     while "baton_dsl.core.check" in imported(tmp_path):  # a file younger than the clock's tick is looked at again
         assert time.monotonic() < deadline
     assert run(tmp_path).status == 0
+
+
+def test_the_decorator_keeps_its_name_whatever_is_imported_first() -> None:
+    script = (
+        "import sys\nimport baton_dsl.core\nassert 'pydantic' not in sys.modules\nimport baton_dsl.flow\n"
+        "from baton_dsl import Flow, step\nimport baton_dsl\nimport baton_dsl.step\n"
+        "assert baton_dsl.step is step is sys.modules['baton_dsl.step'].step\nassert baton_dsl.Flow is Flow\n"
+        "assert set(baton_dsl.__all__) <= set(dir(baton_dsl))\n"
+    )
+    process = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=False)
+    assert process.stderr == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,7 +80,7 @@ def _change(path: str, fixes: list[Fix]) -> Change | None:
     done = tuple(fix for fix in fixes if edits.plan(fix, tree, before))
     if not done:
         return None
-    changed = MetadataWrapper(module, unsafe_skip_copy=True).visit(_Transformer(edits))
+    changed = _edited(module, tree, edits)
     after = _with_import(changed, edits).bytes
     if before.startswith(_MARK) and not after.startswith(_MARK):
         after = _MARK + after
@@ -104,6 +104,10 @@ class _Edits:
         self.inputs: set[Position] = set()
         self.input_name = "Input"
         self.needs_import = False
+
+    def lines(self) -> list[int]:
+        """The lines that change, in order."""
+        return sorted({line for line, _ in (*self.names, *self.keywords, *self.strings, *self.inputs)})
 
     def plan(self, fix: Fix, tree: ast.Module, source: bytes) -> bool:
         """Take up a fix; false if it would do harm."""
@@ -159,13 +163,14 @@ if _WHY is None:
     class _Transformer(libcst.CSTTransformer):
         METADATA_DEPENDENCIES = (PositionProvider,)
 
-        def __init__(self, edits: _Edits) -> None:
+        def __init__(self, edits: _Edits, offset: int) -> None:
             super().__init__()
             self.edits = edits
+            self.offset = offset
 
         def _place(self, node: libcst.CSTNode) -> Position:
             start = self.get_metadata(PositionProvider, node).start
-            return (start.line, start.column + 1)
+            return (start.line + self.offset, start.column + 1)
 
         def leave_Name(self, original_node: libcst.Name, updated_node: libcst.Name) -> libcst.Name:
             new = self.edits.names.get(self._place(original_node)) if self.edits.names else None
@@ -194,6 +199,40 @@ if _WHY is None:
                 slice=[libcst.SubscriptElement(libcst.Index(annotation.annotation))],
             )
             return updated_node.with_changes(annotation=annotation.with_changes(annotation=wrapped))
+
+
+def _edited(module: libcst.Module, tree: ast.Module, edits: _Edits) -> libcst.Module:
+    """The module with all edits made.
+
+    Positions are what is slow in libcst, so they are only asked for in the statements that change: each is looked at
+    as a module of its own, whose lines begin elsewhere.
+    """
+    body = list(module.body)
+    lines = edits.lines()
+    for index, first, end in _statements(module, tree):
+        decorators = getattr(first, "decorator_list", None) or [first]
+        span = range(decorators[0].lineno, end + 1)
+        if any(line in span for line in lines):
+            alone = MetadataWrapper(module.with_changes(header=(), footer=(), body=[body[index]]))
+            named = alone.module.body[0]
+            anchor = named.name if isinstance(named, libcst.FunctionDef | libcst.ClassDef) else named
+            line = alone.resolve(PositionProvider)[anchor].start.line
+            body[index] = alone.visit(_Transformer(edits, first.lineno - line)).body[0]
+    return module.with_changes(body=body)
+
+
+def _statements(module: libcst.Module, tree: ast.Module) -> Iterator[tuple[int, ast.stmt, int]]:
+    """Each statement of libcst's module by its index, with the first of `ast`'s that it holds, and the last line.
+
+    `a; b` is one statement to libcst, and two to `ast`.
+    """
+    position = 0
+    for index, statement in enumerate(module.body):
+        count = len(statement.body) if isinstance(statement, libcst.SimpleStatementLine) else 1
+        held = tree.body[position : position + count]
+        if held:
+            yield index, held[0], held[-1].end_lineno or held[-1].lineno
+        position += count
 
 
 def _with_import(module: libcst.Module, edits: _Edits) -> libcst.Module:
