@@ -271,9 +271,7 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
     return UNKNOWN
 
 
-_NAMED_IN_TYPES: Final = {
-    getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")
-}
+_NAMED_IN_TYPES: Final = {getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")}
 """Classes that say they are of `builtins`, where nobody can import them."""
 
 

@@ -148,7 +148,7 @@ class Session:
         digests = {path: mark for path, mark in cache.digests.items() if path in as_before}
         facts = {path: known[mark] for path, mark in digests.items()}
         needles = cache.needles
-        scanned, unreadable = scan_all(changed, needles, known, self.jobs)
+        scanned, unreadable = scan_all(changed, needles, known, self.jobs, _load_rules)
         while True:
             for path, mark, file in scanned:
                 digests[path], facts[path] = mark, file
@@ -161,7 +161,7 @@ class Session:
                 break
             needles = tuple(dict.fromkeys((*needles, *wanted)))
             rest = [path for path in stamps if path not in facts]
-            scanned, more = scan_all(rest, needles, known, self.jobs)
+            scanned, more = scan_all(rest, needles, known, self.jobs, _load_rules)
             unreadable += [item for item in more if item not in unreadable]
             if not scanned:
                 break
@@ -209,3 +209,10 @@ class Session:
         analysis = analyse(Project(files, self.root, self.sources, str), facts)
         cache.outside, cache.probes = outside, files.probes
         return analysis
+
+
+def _load_rules() -> object:
+    """What is needed as soon as all files are read."""
+    import baton_lint.reporting
+
+    return baton_lint.reporting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from baton_dsl.core.spec import (
@@ -66,8 +66,16 @@ class Steps:
             )
             for keyword in step.bound
         }
-        spec = StepSpec(
+        seen = self._definition(step.path, step.index) if step.index is not None else None
+        whole = None if step.is_wrapped else seen
+        return StepSpec(
             name=name,
+            parameters=whole.parameters if whole else (),
+            result=whole.result if whole else UNKNOWN,
+            return_place=whole.return_place if whole else None,
+            blocking_calls=whole.blocking_calls if whole else (),
+            place=seen.place if seen else None,
+            unimportable=seen.unimportable if seen else "a lambda",
             after=self._after(step),
             deps=deps,
             ignore_cancelled=_flag(options.get("ignore_cancelled")),
@@ -79,23 +87,7 @@ class Steps:
             decorators_above=tuple(
                 Reference(dotted(_callee(item)) or "?", place(step.path, item[1])) for item in step.above
             ),
-            is_open=step.is_wrapped or step.hides_bound,
-        )
-        if step.index is None:
-            return replace(spec, unimportable="a lambda", is_open=True)
-        definition = self._definition(step.path, step.index)
-        if step.is_wrapped:
-            return replace(
-                spec, unimportable=definition.unimportable, place=definition.place, argument_place=argument_place
-            )
-        return replace(
-            spec,
-            parameters=definition.parameters,
-            result=definition.result,
-            unimportable=definition.unimportable,
-            place=definition.place,
-            return_place=definition.return_place,
-            blocking_calls=definition.blocking_calls,
+            is_open=step.is_wrapped or step.hides_bound or seen is None,
         )
 
     def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:

@@ -145,6 +145,9 @@ class Walker:
 
     def _unknown(self, where: _Where, target: ast.AST, reason: str) -> None:
         """All names in a target are bound to something that can't be told."""
+        if isinstance(target, ast.Name):
+            self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
+            return
         for node in ast.walk(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
                 self._bind(where, node.id, ("unknown", reason, self.columns.span(node)), node)

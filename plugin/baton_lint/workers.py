@@ -9,6 +9,8 @@ from baton_lint.prefilter import Needle, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from baton_lint.facts import FileFacts
 
 ENOUGH = 64
@@ -18,7 +20,13 @@ type Scanned = tuple[list[tuple[str, bytes, FileFacts]], list[tuple[str, str]]]
 """Path, digest and facts of each file that matters; and what can't be read, with the reason."""
 
 
-def scan_all(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts], jobs: int) -> Scanned:
+def scan_all(
+    paths: list[str],
+    needles: tuple[Needle, ...],
+    known: dict[bytes, FileFacts],
+    jobs: int,
+    meanwhile: Callable[[], object],
+) -> Scanned:
     """The facts of all files that may have to do with baton.
 
     Forks, and marshals facts back: `multiprocessing` would take longer to import than all files to read.
@@ -28,19 +36,31 @@ def scan_all(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, F
         needles: What makes a file matter.
         known: Facts by digest of content, which need no parsing.
         jobs: How many processes at most.
+        meanwhile: What to do while the other processes finish, if anything was found.
     """
     jobs = min(jobs, 1 + len(paths) // ENOUGH) if hasattr(os, "fork") else 1
     if jobs <= 1:
         return scan_some(paths, needles, known)
-    shares = [paths[start::jobs] for start in range(jobs)]
+    shares = _shares(paths, jobs)
     children = [_fork(share, needles, known) for share in shares[1:]]
     facts, unreadable = scan_some(shares[0], needles, known)
+    if facts:
+        meanwhile()
     for (child, reader), share in zip(children, shares[1:], strict=True):
         received = _receive(child, reader)
         more, failed = scan_some(share, needles, known) if received is None else received
         facts += more
         unreadable += failed
     return facts, unreadable
+
+
+def _shares(paths: list[str], jobs: int) -> list[list[str]]:
+    """One share a process, files of all folders in each; the first is smaller, for its owner has more to do."""
+    slices = [paths[start :: 10 * jobs] for start in range(10 * jobs)]
+    shares: list[list[str]] = [[] for _ in range(jobs)]
+    for number, part in enumerate(slices):
+        shares[0 if number < 9 else 1 + number % (jobs - 1)] += part
+    return shares
 
 
 def scan_some(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> Scanned:
