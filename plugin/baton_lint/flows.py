@@ -217,6 +217,8 @@ class Flows:
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, StepValue) and value.name is not None:
             build.used.add((value.path, value.index))
+            if not any(keyword.name == "name" for keyword in value.maker.options):  # else the option is checked
+                self._check_name(build, value.name, place)
             build.steps.append(self.steps.spec(value, value.name, argument_place=place))
         elif isinstance(value, StepValue):
             build.used.add((value.path, value.index))
@@ -235,6 +237,12 @@ class Flows:
             self._open(build, f'"{name}" is no step', shown)
         else:
             self._open(build, _why(value), shown)
+
+    def _check_name(self, build: Build, name: str, place: Place) -> None:
+        if expected := option_rule.wrong_name(name):
+            build.findings.append(
+                option_rule.finding(f"the name of a step must be {expected}, got {name!r:.60}", step=name, place=place)
+            )
 
     def _open(self, build: Build, reason: str, place: Place) -> None:
         build.open_because[Reference(reason, place)] = None
@@ -272,6 +280,7 @@ class Flows:
         if not isinstance(name, str):
             self._open(build, "the name of a step can't be told", self._place(path, arguments[0][1]))
             return
+        self._check_name(build, name, self._place(path, arguments[0][1]))
         deps: tuple[Reference, ...] = ()
         is_whole = True
         for keyword, keyword_span, expression in link[4]:

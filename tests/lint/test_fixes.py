@@ -88,7 +88,8 @@ def test_names_of_steps_options_and_inputs_are_mended(tmp_path: Path) -> None:
 
 def test_a_missing_input_is_marked_only_when_asked_for(tmp_path: Path) -> None:
     source = (
-        "from baton_dsl import Flow, step\n\n@step\ndef report(days: int, unit: 'str') -> str:\n    return unit * days\n\n"
+        "from baton_dsl import Flow, step\n\n@step\ndef report(days: int, unit: 'str') -> str:\n"
+        "    return unit * days\n\n"
         "shop = Flow('shop', report)\n\nasync def main():\n    await shop.insert(days=3, unit='x')\n"
     )
     assert fixed(tmp_path, source) == source

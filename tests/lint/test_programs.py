@@ -225,6 +225,17 @@ async def main() -> None:
         {"flows.py": 'from baton_dsl import Flow\n\ndef plain() -> int:\n    return 1\n\nshop = Flow("shop", plain)\n'},
         ['flows.py:6:21: BTN305: "plain" is no step'],
     ),
+    "names that no step can have": (
+        {
+            "flows.py": "from baton_dsl import Flow, step\n\n@step\ndef a() -> int:\n    return 1\n\n"
+            'shop = Flow("shop", a.named(" ")).add("", a)\nnone = Flow("", a)\n'
+        },
+        [
+            "flows.py:7:21: BTN305: the name of a step must be a name without blanks at its ends, got ' '",
+            "flows.py:7:39: BTN305: the name of a step must be a name without blanks at its ends, got ''",
+            "flows.py:8:13: BTN305: the name of a flow must be a name without blanks at its ends, got ''",
+        ],
+    ),
     "columns behind wide characters": (
         {
             "flows.py": "from baton_dsl import Flow, step\n\n@step\ndef größe(länge: int, ß: int) -> int:\n"
