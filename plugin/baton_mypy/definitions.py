@@ -1,0 +1,155 @@
+"""What the definition of a step says besides its types: read where `@step` is applied, while its syntax is at hand."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from mypy.nodes import (
+    CallExpr,
+    Context,
+    Decorator,
+    Expression,
+    FuncDef,
+    LambdaExpr,
+    MemberExpr,
+    MypyFile,
+    RefExpr,
+    StrExpr,
+    SymbolNode,
+    Var,
+)
+from mypy.types import CallableType, Instance, RawExpressionType, UnboundType, get_proper_type
+
+from baton_mypy import names
+from baton_mypy.facts import Facts
+from baton_mypy.literals import is_call_of, text_of
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+_UNKNOWN: Final = None
+
+
+def definition_facts(function: CallableType, given: Expression, context: Context, checker: TypeChecker) -> Facts:
+    """What is known of the function that becomes a step.
+
+    Args:
+        function: Its type.
+        given: The expression that was given to `step`; a stand-in of mypy where `step` decorates.
+        context: The decorated function, or the call of `step`.
+        checker: The checker of the module.
+    """
+    module = checker.tree.fullname
+    definition: FuncDef | None = function.definition if isinstance(function.definition, FuncDef) else None
+    if isinstance(context, Decorator) and definition is not context.func:
+        return Facts(function=context.func.fullname, module=module, is_open=True)
+    if isinstance(given, LambdaExpr):
+        return Facts(function="<lambda>", module=module, unimportable="a lambda")
+    if definition is None:
+        return Facts(module=module, is_open=True)
+    arguments = getattr(definition, "arguments", ())  # mypy's cache drops them
+    return Facts(
+        function=definition.fullname,
+        module=module,
+        sources=dict(_sources(definition, checker)) if arguments else {},
+        defaulted=tuple(
+            item.variable.name
+            for item in arguments
+            if item.initializer is not None and is_call_of(item.initializer, names.FROM)
+        ),
+        positional=tuple(item.variable.name for item in arguments if item.pos_only),
+        unimportable=_unimportable(definition),
+    )
+
+
+def _unimportable(function: FuncDef) -> str | None:
+    if "." not in function.fullname or "@" in function.fullname:
+        return "a function inside a function"
+    if function.info and not function.is_static and function.arg_names[:1] in (["self"], ["cls"]):
+        return "a method"
+    return None
+
+
+# --- From(...) ---------------------------------------------------------------------------------------------------
+
+
+def _sources(function: FuncDef, checker: TypeChecker) -> Iterator[tuple[str, str | None]]:
+    """Each parameter that `From` marks with the name of its upstream, None where that can't be told."""
+    annotations = function.unanalyzed_type
+    written = annotations.arg_types if isinstance(annotations, CallableType) else [None] * len(function.arguments)
+    for argument, annotation in zip(function.arguments, written, strict=True):
+        name = argument.variable.name
+        if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
+            yield name, _source(cast("CallExpr", argument.initializer).args[0])
+        elif isinstance(annotation, UnboundType) and annotation.name.rpartition(".")[2] == "Annotated":
+            yield from ((name, source) for source in _annotated(annotation, checker))
+
+
+def _source(expression: Expression) -> str | None:
+    """The name in a flow of what is given to `From`: a string, a step, or `step.named("...")`."""
+    match expression:
+        case StrExpr(value=name):
+            return name
+        case CallExpr(callee=MemberExpr(name="named"), args=[StrExpr(value=name)]):
+            return name
+        case CallExpr(callee=MemberExpr(name="bind", expr=step)):
+            return _source(step)
+        case RefExpr(node=SymbolNode() as node):
+            return _name_of_step(node)
+        case _:
+            return _UNKNOWN
+
+
+def _name_of_step(node: SymbolNode | None) -> str | None:
+    variable = node.var if isinstance(node, Decorator) else node
+    type = get_proper_type(variable.type) if isinstance(variable, Var) else None
+    if isinstance(type, Instance) and type.type.fullname == names.STEP:
+        return text_of(type.args[2])
+    return _UNKNOWN
+
+
+def _annotated(annotation: UnboundType, checker: TypeChecker) -> Iterator[str | None]:
+    """What `Annotated[int, From("charge")]` names. mypy forgets metadata, so its text is read again from the file."""
+    for item in annotation.args[1:]:
+        if not isinstance(item, RawExpressionType):
+            continue
+        call = _read(checker.path, item)
+        if call is None:
+            yield _UNKNOWN
+        elif isinstance(call, ast.Call) and call.args and _is_from(call, checker.tree):
+            match call.args[0]:
+                case ast.Constant(value=str() as name):
+                    yield name
+                case step:
+                    yield _name_of_step(_resolved(step, checker.tree))
+
+
+def _is_from(call: ast.Call, module: MypyFile) -> bool:
+    function = _resolved(call.func, module)
+    return function is not None and function.fullname == names.FROM
+
+
+def _read(path: str, where: Context) -> ast.expr | None:
+    """The expression that stands at a place of a file, or None if it can't be read."""
+    try:
+        lines = Path(path).read_bytes().splitlines()[where.line - 1 : where.end_line]
+        lines[-1] = lines[-1][: where.end_column]
+        return ast.parse(b"\n".join(lines)[where.column :].strip(), mode="eval").body
+    except (OSError, SyntaxError, ValueError, IndexError):
+        return None
+
+
+def _resolved(expression: ast.expr, module: MypyFile) -> SymbolNode | None:
+    """What a dotted name stands for in a module."""
+    match expression:
+        case ast.Name(id=name):
+            found = module.names.get(name)
+        case ast.Attribute(value=value, attr=name):
+            owner = _resolved(value, module)
+            found = owner.names.get(name) if isinstance(owner, MypyFile) else None
+        case _:
+            return None
+    return found.node if found else None

@@ -1,0 +1,134 @@
+"""Hooks that check flows and type what is done with them: `Flow(...)`, `.add`, `.insert`, `.result`, `.results`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, CallExpr, Expression, MemberExpr, RefExpr
+from mypy.plugin import FunctionContext, MethodContext
+from mypy.types import (
+    AnyType,
+    Instance,
+    LiteralType,
+    Parameters,
+    Type,
+    TypeOfAny,
+    UnionType,
+    get_proper_type,
+)
+
+from baton_dsl.core.check import check
+from baton_dsl.core.spec import FlowSpec, ParameterSpec
+from baton_mypy import names
+from baton_mypy.closing import Ending, ending_of
+from baton_mypy.collect import Collected, Collector
+from baton_mypy.facts import attach_flow, attach_results, results_of
+from baton_mypy.relations import MypyTypes
+from baton_mypy.report import report
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+
+def flow(context: FunctionContext) -> Type:
+    """`Flow("billing", charge, report)`: checked, and typed by its inputs and the names of its steps."""
+    made = get_proper_type(context.default_return_type)
+    call = context.context
+    checker = cast("TypeChecker", context.api)
+    if not isinstance(made, Instance) or not isinstance(call, CallExpr):
+        return made
+    ending = ending_of(call, checker.tree)
+    if ending is Ending.CHAINED:
+        return made
+    collected = Collector(checker).collect([call], is_closed=ending is Ending.CLOSED)
+    return _checked(collected, made, call, checker)
+
+
+def add(context: MethodContext) -> Type:
+    """`.add("report", report)`: the last of a chain that begins at `Flow(...)` is checked with all before it."""
+    made = get_proper_type(context.default_return_type)
+    call = context.context
+    checker = cast("TypeChecker", context.api)
+    if not isinstance(made, Instance) or not isinstance(call, CallExpr):
+        return made
+    ending = ending_of(call, checker.tree)
+    if ending is Ending.CHAINED:
+        return made
+    chain = _chain(call)
+    if chain is None:
+        return _checked(Collector(checker).added(call), made, call, checker)
+    collected = Collector(checker).collect(chain, is_closed=ending is Ending.CLOSED)
+    return _checked(collected, made, call, checker)
+
+
+def insert(context: MethodContext) -> Type:
+    """`.insert(...)`: the workflow knows the result types of the flow's steps."""
+    made = get_proper_type(context.default_return_type)
+    results = results_of(context.type) if isinstance(context.type, Instance) else None
+    if results is None or not isinstance(made, Instance):
+        return made
+    if made.type.fullname == names.WORKFLOW:
+        return attach_results(results, made)
+    arguments = [get_proper_type(argument) for argument in made.args]  # Awaitable[Workflow]
+    return made.copy_modified(
+        args=[
+            attach_results(results, argument)
+            if isinstance(argument, Instance) and argument.type.fullname == names.WORKFLOW
+            else argument
+            for argument in arguments
+        ]
+    )
+
+
+def _chain(call: CallExpr) -> list[CallExpr] | None:
+    """`Flow(...)` and each `.add(...)` up to a call, or None if the chain begins at something else."""
+    adds: list[CallExpr] = []
+    expression: Expression = call
+    while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
+        match expression.callee.name:
+            case "add":
+                adds.append(expression)
+            case "options":
+                pass
+            case _:
+                break
+        expression = expression.callee.expr
+    is_flow = isinstance(expression, CallExpr) and isinstance(expression.callee, RefExpr)
+    if is_flow and cast("RefExpr", cast("CallExpr", expression).callee).fullname == names.FLOW:
+        return [cast("CallExpr", expression), *reversed(adds)]
+    return None
+
+
+def _checked(collected: Collected, made: Instance, call: CallExpr, checker: TypeChecker) -> Instance:
+    types = MypyTypes(checker)
+    report(check(collected.spec, types).findings, collected.arguments, call, checker)
+    types.depend(checker)
+    if collected.spec.is_open or not collected.spec.steps:
+        return made
+    text = checker.named_type("builtins.str")
+    steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
+    typed = made.copy_modified(args=[_inputs(collected.spec, types), steps])
+    takers = {name: takers[0][0].name for name, takers in collected.spec.inputs().items()}
+    return attach_flow(collected.results, takers, typed, text)
+
+
+def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
+    """The inputs of a flow as the parameters of `insert`: by name only."""
+    takers = {name: [parameter for _, parameter in found] for name, found in spec.inputs().items()}
+    return Parameters(
+        [_narrowest(parameters, types) for parameters in takers.values()],
+        [
+            ARG_NAMED_OPT if all(parameter.has_default for parameter in parameters) else ARG_NAMED
+            for parameters in takers.values()
+        ],
+        list(takers),
+    )
+
+
+def _narrowest(parameters: list[ParameterSpec], types: MypyTypes) -> Type:
+    """The type of an input that several steps take: the one that fits all of them, else anything."""
+    known = [parameter.type for parameter in parameters if isinstance(parameter.type, Type)]
+    for candidate in known:
+        if all(types.assignable(candidate, other) for other in known):
+            return candidate
+    return AnyType(TypeOfAny.special_form)
