@@ -8,9 +8,15 @@ plugins = ["baton_mypy"]
 
 from __future__ import annotations
 
+from typing import Final
+
+from baton_mypy.fingerprint import fingerprint, sources
 from baton_mypy.hooks import BatonPlugin
 
 __all__ = ["plugin"]
+
+__version__: Final = fingerprint(sources())
+"""Part of mypy's cache key: a change of a rule makes every cached verdict stale."""
 
 
 def plugin(version: str) -> type[BatonPlugin]:

@@ -93,7 +93,7 @@ def result(context: MethodSigContext) -> FunctionLike:
         return signature
     checker = cast("TypeChecker", context.api)
     asked = get_proper_type(checker.get_expression_type(call.args[0]))
-    name = text_of(asked.args[2]) if _is_step(asked) else text_of(asked)
+    name = text_of(asked.args[2] if isinstance(asked, Instance) and _is_step(asked) else asked)
     if name is not None and name not in steps:
         nearest = did_you_mean(name, steps)
         message = f'the workflow has no step "{name}"'

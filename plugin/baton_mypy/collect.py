@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from mypy.nodes import (
-    ARG_NAMED,
     ARG_NAMED_OPT,
     ARG_OPT,
     ARG_POS,
     ARG_STAR,
     ARG_STAR2,
-    Argument,
     ArgKind,
+    Argument,
     CallExpr,
     Decorator,
     Expression,
@@ -24,12 +23,12 @@ from mypy.nodes import (
     SymbolNode,
     TypeInfo,
 )
+from mypy.options import Options
 from mypy.types import CallableType, Instance, Parameters, TupleType, Type, get_proper_type
 
 from baton_dsl.core.spec import (
     MISSING,
     UNKNOWN,
-    Argument as Given,
     FlowSpec,
     Form,
     Option,
@@ -38,6 +37,9 @@ from baton_dsl.core.spec import (
     Reference,
     Role,
     StepSpec,
+)
+from baton_dsl.core.spec import (
+    Argument as Given,
 )
 from baton_mypy import names
 from baton_mypy.facts import Facts, OptionValue, facts_of
@@ -50,7 +52,9 @@ if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 _FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
+_STARS: Final = {ARG_STAR: len("*"), ARG_STAR2: len("**")}
 _OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
+_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
 _OPENING: Final = "mypy can't tell which step this is"
 _GROWING: Final = "steps may be added to the flow later"
 
@@ -152,22 +156,20 @@ class Collector:
             self._open.append(Reference(_OPENING, here(self._module.path, call)))
             return
         name = text_of(self._type(positional[0]))
-        before = len(self._steps)
+        first = len(self._steps)
         place = here(self._module.path, positional[1])
         self._step(get_proper_type(self._type(positional[1])), positional[1], place, name=name, is_renamed=True)
-        flags = {
-            flag: option(keywords[flag], self._type(keywords[flag])).python
-            for flag in ("ignore_cancelled", "ignore_discarded")
-            if flag in keywords
-        }
+        flags = {flag: _flag(option(keywords[flag], self._type(keywords[flag]))) for flag in _FLAGS if flag in keywords}
         deps = strings(keywords["deps"]) if "deps" in keywords else ()
         references = tuple(Reference(name, here(self._module.path, node)) for name, node in deps)
-        for index in range(before, len(self._steps)):
-            step = replace(self._steps[index], deps=references)
-            for flag, value in flags.items():
-                if isinstance(value, bool):
-                    step = replace(step, **{flag: value})
-            self._steps[index] = step
+        for index in range(first, len(self._steps)):
+            step = self._steps[index]
+            self._steps[index] = replace(
+                step,
+                deps=references,
+                ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
+                ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),
+            )
 
     def _step(
         self, type: Type, expression: Expression, place: Place, *, name: str | None = None, is_renamed: bool = False
@@ -198,7 +200,7 @@ class Collector:
     # -- one step ---------------------------------------------------------------------------------------------
 
     def _spec(self, name: str, step: Instance, facts: Facts, expression: Expression, place: Place) -> StepSpec:
-        places = _Places.of(self._definition(facts, expression), self._module, facts.module)
+        places = _Places.of(self._definition(facts, expression), self._checker, facts.module)
         after = facts.options.get("after")
         wanted = after.value if after and after.is_known and isinstance(after.value, list) else ()
         unseen = facts.is_open
@@ -210,7 +212,9 @@ class Collector:
             ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
             ignore_discarded=_flag(facts.options.get("ignore_discarded")),
             options={
-                key: Option(value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name))
+                key: Option(
+                    value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name)
+                )
                 for key, value in facts.options.items()
             },
             bound={key: Given() for key in facts.bound},
@@ -256,6 +260,10 @@ def _is_true(option: OptionValue | None) -> bool:
 def _flag(option: OptionValue | None) -> bool | None:
     """A flag of a step: None inherits the flow's; one that can't be read is taken for unset."""
     return None if option is None or (option.is_known and option.value is None) else _is_true(option)
+
+
+def _first_set(*flags: bool | None) -> bool | None:
+    return next((flag for flag in flags if flag is not None), None)
 
 
 def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[ParameterSpec]:
@@ -309,10 +317,11 @@ class _Places:
     after: Mapping[str, Place]
 
     @staticmethod
-    def of(definition: Decorator | FuncDef | None, module: MypyFile, defined_in: str) -> _Places:
+    def of(definition: Decorator | FuncDef | None, checker: TypeChecker, defined_in: str) -> _Places:
         """The places of a definition of the module that is being checked."""
         if definition is None:
             return _Places(elsewhere(defined_in), None, {}, {}, {})
+        path = checker.tree.path
         function = definition.func if isinstance(definition, Decorator) else definition
         options: dict[str, Place] = {}
         after: dict[str, Place] = {}
@@ -320,16 +329,16 @@ class _Places:
             if is_call_of(decorator, names.STEP_FUNCTION) and isinstance(decorator, CallExpr):
                 for value, _, keyword in _arguments(decorator):
                     if keyword is not None:
-                        options[keyword] = before(here(module.path, value), keyword)
+                        options[keyword] = before(here(path, value), keyword)
                     if keyword == "after":
-                        after |= {text: here(module.path, node) for text, node in strings(value)}
+                        after |= {text: here(path, node) for text, node in strings(value)}
         arguments: list[Argument] = function.arguments
         written = function.unanalyzed_type
         result = written.ret_type if isinstance(written, CallableType) and written.ret_type.line > 0 else None
         return _Places(
-            name=_name(function, module.path),
-            result=here(module.path, result) if result else None,
-            parameters={item.variable.name: here(module.path, item) for item in arguments},
+            name=_name(function, path),
+            result=here(path, result) if result else None,
+            parameters={item.variable.name: _parameter_place(item, path, checker.options) for item in arguments},
             options=options,
             after=after,
         )
@@ -339,3 +348,10 @@ def _name(function: FuncDef, path: str) -> Place:
     """The name after `def`."""
     column = function.column + 1 + len("async def " if function.is_coroutine else "def ")
     return Place(path, function.line, column, function.line, column + len(function.name))
+
+
+def _parameter_place(argument: Argument, path: str, options: Options) -> Place:
+    """A parameter without its stars, which one of mypy's two parsers counts to it."""
+    place = here(path, argument)
+    stars = _STARS.get(argument.kind, 0) if options.native_parser else 0
+    return replace(place, column=place.column + stars)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Final, cast
 
 from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, CallExpr, Expression, MemberExpr, RefExpr
-from mypy.plugin import FunctionContext, MethodContext
+from mypy.plugin import AttributeContext, FunctionContext, MethodContext
 from mypy.types import (
     AnyType,
     Instance,
     LiteralType,
     Parameters,
     Type,
+    TypedDictType,
     TypeOfAny,
     UnionType,
     get_proper_type,
@@ -23,14 +25,18 @@ from baton_mypy import names
 from baton_mypy.closing import Ending, ending_of
 from baton_mypy.collect import Collected, Collector
 from baton_mypy.facts import attach_flow, attach_results, results_of
+from baton_mypy.literals import text_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
+_COROUTINE: Final = "typing.Coroutine"
+_MAPPING: Final = "typing.Mapping"
 
-def flow(context: FunctionContext) -> Type:
+
+def flow(context: FunctionContext, codes: Collection[str]) -> Type:
     """`Flow("billing", charge, report)`: checked, and typed by its inputs and the names of its steps."""
     made = get_proper_type(context.default_return_type)
     call = context.context
@@ -41,10 +47,10 @@ def flow(context: FunctionContext) -> Type:
     if ending is Ending.CHAINED:
         return made
     collected = Collector(checker).collect([call], is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, call, checker)
+    return _checked(collected, made, call, checker, codes)
 
 
-def add(context: MethodContext) -> Type:
+def add(context: MethodContext, codes: Collection[str]) -> Type:
     """`.add("report", report)`: the last of a chain that begins at `Flow(...)` is checked with all before it."""
     made = get_proper_type(context.default_return_type)
     call = context.context
@@ -56,28 +62,56 @@ def add(context: MethodContext) -> Type:
         return made
     chain = _chain(call)
     if chain is None:
-        return _checked(Collector(checker).added(call), made, call, checker)
+        return _checked(Collector(checker).added(call), made, call, checker, codes)
     collected = Collector(checker).collect(chain, is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, call, checker)
+    return _checked(collected, made, call, checker, codes)
 
 
 def insert(context: MethodContext) -> Type:
     """`.insert(...)`: the workflow knows the result types of the flow's steps."""
-    made = get_proper_type(context.default_return_type)
     results = results_of(context.type) if isinstance(context.type, Instance) else None
-    if results is None or not isinstance(made, Instance):
-        return made
-    if made.type.fullname == names.WORKFLOW:
-        return attach_results(results, made)
-    arguments = [get_proper_type(argument) for argument in made.args]  # Awaitable[Workflow]
-    return made.copy_modified(
-        args=[
-            attach_results(results, argument)
-            if isinstance(argument, Instance) and argument.type.fullname == names.WORKFLOW
-            else argument
-            for argument in arguments
-        ]
-    )
+    if results is None:
+        return context.default_return_type
+    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(results, workflow))
+
+
+def sync(context: AttributeContext) -> Type:
+    """`.sync` of a workflow knows the same results."""
+    made = get_proper_type(context.default_attr_type)
+    results = results_of(context.type) if isinstance(context.type, Instance) else None
+    return made if results is None or not isinstance(made, Instance) else attach_results(results, made)
+
+
+def result(context: MethodContext) -> Type:
+    """`.result("report")`: by name, the result is as well known as by the step."""
+    name = text_of(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
+    results = results_of(context.type) if isinstance(context.type, Instance) else None
+    if results is None or name not in results:
+        return context.default_return_type
+    made = get_proper_type(context.default_return_type)
+    if isinstance(made, Instance) and made.type.fullname == _COROUTINE:
+        return made.copy_modified(args=[*made.args[:2], results[name]])
+    return results[name]
+
+
+def results(context: MethodContext) -> Type:
+    """`.results()`: a TypedDict of what has completed, so of any of them."""
+    found = results_of(context.type) if isinstance(context.type, Instance) else None
+    if found is None:
+        return context.default_return_type
+    fallback = context.api.named_generic_type("typing._TypedDict", [])
+    typed = TypedDictType(dict(found), set(), set(), fallback)
+    return _changed(context.default_return_type, _MAPPING, lambda _: typed)
+
+
+def _changed(type: Type, name: str, change: Callable[[Instance], Type]) -> Type:
+    """A type with every instance of a class changed, also within an awaitable of it."""
+    proper = get_proper_type(type)
+    if not isinstance(proper, Instance):
+        return type
+    if proper.type.fullname == name:
+        return change(proper)
+    return proper.copy_modified(args=[_changed(argument, name, change) for argument in proper.args])
 
 
 def _chain(call: CallExpr) -> list[CallExpr] | None:
@@ -99,9 +133,11 @@ def _chain(call: CallExpr) -> list[CallExpr] | None:
     return None
 
 
-def _checked(collected: Collected, made: Instance, call: CallExpr, checker: TypeChecker) -> Instance:
+def _checked(
+    collected: Collected, made: Instance, call: CallExpr, checker: TypeChecker, codes: Collection[str]
+) -> Instance:
     types = MypyTypes(checker)
-    report(check(collected.spec, types).findings, collected.arguments, call, checker)
+    report(check(collected.spec, types, codes=codes).findings, collected.arguments, call, checker)
     types.depend(checker)
     if collected.spec.is_open or not collected.spec.steps:
         return made

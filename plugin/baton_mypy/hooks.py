@@ -5,26 +5,32 @@
 | `step`, `StepDecorator.__call__` | `steps.step`, `steps.decorate` | a step's type, its name a literal, with its facts |
 | `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
-| `Flow.insert` | `flows.insert` | the workflow's results |
+| `Flow.insert` | `calls.insert`, `flows.insert` | what it is given; the workflow's results |
+| `Step.bind` | `calls.bind` | what it is given |
+| `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
+| `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
 
 mypy asks for a hook at every call of a program, so each answer is one look-up in a dictionary.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from mypy.options import Options
-from mypy.plugin import FunctionContext, MethodContext, MethodSigContext, Plugin, ReportConfigContext
+from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext, Plugin, ReportConfigContext
 from mypy.types import FunctionLike, Type
 
 from baton_mypy import calls, flows, names, steps
 from baton_mypy.codes import BATON
+from baton_mypy.settings import Settings
 
 type FunctionHook = Callable[[FunctionContext], Type]
 type MethodHook = Callable[[MethodContext], Type]
+type AttributeHook = Callable[[AttributeContext], Type]
 type SignatureHook = Callable[[MethodSigContext], FunctionLike]
 
 
@@ -34,7 +40,6 @@ def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> 
     An exception in a hook aborts mypy, and one that is swallowed leaves a flow unchecked without a word.
     """
 
-    @wraps(hook)
     def guarded(context: C) -> Type:
         try:
             return hook(context)
@@ -48,7 +53,6 @@ def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> 
 def _guarded_signature(hook: SignatureHook) -> SignatureHook:
     """The same for a signature hook."""
 
-    @wraps(hook)
     def guarded(context: MethodSigContext) -> FunctionLike:
         try:
             return hook(context)
@@ -63,22 +67,25 @@ def _failed(error: Exception) -> str:
     return f"baton_mypy failed, so this is not checked: {type(error).__name__}: {error}"
 
 
-_FUNCTIONS: Final[Mapping[str, FunctionHook]] = {
-    names.STEP_FUNCTION: _guarded(steps.step),
-    names.FLOW: _guarded(flows.flow),
-}
+_STEPS: Final[Mapping[str, FunctionHook]] = {names.STEP_FUNCTION: _guarded(steps.step)}
 _METHODS: Final[Mapping[str, MethodHook]] = {
     f"{names.STEP_DECORATOR}.__call__": _guarded(steps.decorate),
     f"{names.STEP}.named": _guarded(steps.named),
     f"{names.STEP}.bind": _guarded(steps.bind),
-    f"{names.FLOW}.add": _guarded(flows.add),
     f"{names.FLOW}.insert": _guarded(flows.insert),
+    **{
+        f"{workflow}.{method}": _guarded(hook)
+        for workflow in (names.WORKFLOW, names.SYNC_WORKFLOW)
+        for method, hook in (("result", flows.result), ("results", flows.results))
+    },
 }
 _SIGNATURES: Final[Mapping[str, SignatureHook]] = {
     f"{names.STEP}.bind": _guarded_signature(calls.bind),
     f"{names.FLOW}.insert": _guarded_signature(calls.insert),
-    **dict.fromkeys((f"{names.WORKFLOW}.result", f"{names.SYNC_WORKFLOW}.result"), _guarded_signature(calls.result)),
+    f"{names.WORKFLOW}.result": _guarded_signature(calls.result),
+    f"{names.SYNC_WORKFLOW}.result": _guarded_signature(calls.result),
 }
+_ATTRIBUTES: Final[Mapping[str, AttributeHook]] = {f"{names.WORKFLOW}.sync": flows.sync}
 
 
 class BatonPlugin(Plugin):
@@ -86,15 +93,29 @@ class BatonPlugin(Plugin):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        settings = Settings.near(options.config_file)
+        for problem in settings.problems:
+            sys.stderr.write(f"{problem}\n")
+        self._codes = sorted(settings.codes)
+        self._functions = {**_STEPS, names.FLOW: _guarded(partial(flows.flow, codes=settings.codes))}
+        self._methods = {**_METHODS, f"{names.FLOW}.add": _guarded(partial(flows.add, codes=settings.codes))}
 
     def get_function_hook(self, fullname: str) -> FunctionHook | None:
         """The hook of a function or a class by its full name."""
-        return _FUNCTIONS.get(fullname)
+        return self._functions.get(fullname)
 
     def get_method_hook(self, fullname: str) -> MethodHook | None:
         """The hook of a method by its full name."""
-        return _METHODS.get(fullname)
+        return self._methods.get(fullname)
 
     def get_method_signature_hook(self, fullname: str) -> SignatureHook | None:
         """The signature hook of a method by its full name."""
         return _SIGNATURES.get(fullname)
+
+    def get_attribute_hook(self, fullname: str) -> AttributeHook | None:
+        """The hook of an attribute by its full name."""
+        return _ATTRIBUTES.get(fullname)
+
+    def report_config_data(self, ctx: ReportConfigContext) -> list[str]:
+        """What a module's cache depends on besides its source: the rules that are on."""
+        return self._codes

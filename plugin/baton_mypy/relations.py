@@ -10,6 +10,7 @@ from mypy.maptype import map_instance_to_supertype
 from mypy.nodes import TypeInfo
 from mypy.server.trigger import make_trigger, make_wildcard_trigger
 from mypy.subtypes import is_subtype
+from mypy.typeops import make_simplified_union
 from mypy.types import (
     AnyType,
     CallableType,
@@ -27,7 +28,6 @@ from mypy.types import (
     get_proper_type,
     has_type_vars,
 )
-from mypy.typeops import make_simplified_union
 
 from baton_dsl.core import types as terms
 from baton_dsl.core.spec import MISSING, UNKNOWN
@@ -172,7 +172,11 @@ def _round_trips(info: TypeInfo) -> bool | None:
     for base in info.mro:
         if base.fullname == "builtins.object":
             continue
-        if base.fullname == _MODEL or base.dataclass_transform_spec or {"dataclass", "dataclass_tag"} & {*base.metadata}:
+        if (
+            base.fullname == _MODEL
+            or base.dataclass_transform_spec
+            or {"dataclass", "dataclass_tag"} & {*base.metadata}
+        ):
             return None
         if base.module_name.partition(".")[0] in sys.stdlib_module_names:
             return None

@@ -35,9 +35,7 @@ def before(place: Place, keyword: str) -> Place:
     return replace(place, column=max(place.column - len(keyword) - len("="), 1))
 
 
-def report(
-    findings: Iterable[Diagnostic], arguments: Mapping[str, Place], flow: Context, checker: TypeChecker
-) -> None:
+def report(findings: Iterable[Diagnostic], arguments: Mapping[str, Place], flow: Context, checker: TypeChecker) -> None:
     """Report each finding as an error with its notes.
 
     Args:

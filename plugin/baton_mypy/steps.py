@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from mypy.erasetype import erase_typevars
 from mypy.nodes import ARG_STAR2, Context, Expression
 from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
 from mypy.types import CallableType, Instance, LiteralType, Parameters, Type, get_proper_type
@@ -92,34 +93,29 @@ def _options(context: FunctionContext) -> dict[str, OptionValue]:
 
 def _step(
     made: Instance,
-    given: Type,
+    callee: Type,
     expression: Expression,
     options: Mapping[str, OptionValue],
     context: Context,
     api: CheckerPluginInterface,
 ) -> Type:
     """The type of a step from the function itself, whichever overload mypy tries."""
-    function = get_proper_type(given)
+    function = get_proper_type(callee)
     if not isinstance(function, CallableType):
         return made
     text = _text(api)
     facts = definition_facts(function, expression, context, cast("TypeChecker", api))
     facts = replace(facts, options=options)
-    parameters, result, name, call = made.args
-    if not function.variables:  # a generic function is inferred by mypy alone
-        parameters = Parameters(
-            function.arg_types,
-            function.arg_kinds,
-            function.arg_names,
-            is_ellipsis_args=function.is_ellipsis_args,
-        )
-        call = function.ret_type
-        result = _awaited(function.ret_type)
-    given_name = facts.options.get("name")
-    own_name = facts.name if given_name is None else given_name.value if given_name.is_known else None
-    if isinstance(own_name, str) and own_name:
-        name = LiteralType(own_name, text)
-    return attach(facts, made.copy_modified(args=[parameters, result, name, call]), text)
+    if function.variables:  # no type can say what a generic step gives: its calls are unchecked, its edges unknown
+        function = cast("CallableType", erase_typevars(function.copy_modified(variables=[])))
+    parameters = Parameters(
+        function.arg_types, function.arg_kinds, function.arg_names, is_ellipsis_args=function.is_ellipsis_args
+    )
+    given = facts.options.get("name")
+    own_name = facts.name if given is None else given.value
+    name: Type = LiteralType(own_name, text) if isinstance(own_name, str) and own_name else text
+    arguments = [parameters, _awaited(function.ret_type), name, function.ret_type]
+    return attach(facts, made.copy_modified(args=arguments), text)
 
 
 def _awaited(type: Type) -> Type:
