@@ -134,6 +134,13 @@ class DatabaseNotConfiguredError(BatonError):
     default_remedy = "give --dsn, set BATON_DSN, or pip install 'baton-dsl[embedded]'"
 
 
+class WorkflowTimeoutError(BatonError, TimeoutError):
+    """The workflow has not ended in the time that `wait` was given."""
+
+    code = "BTN412"
+    default_remedy = "give it more time, or look at workflow.nodes() for what it waits for"
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
+
+from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic
@@ -107,8 +109,13 @@ def _fits(name: str, value: object) -> bool:
             return value is None or wrong_name(value) is None
 
 
+# Defaults of type parameters have a syntax of their own only from Python 3.13 on.
+I = ParamSpec("I", default=...)  # noqa: E741 - the inputs
+S = TypeVar("S", bound=str, default=str, covariant=True)
+
+
 @final
-class Flow[**I = ..., S: str = str]:
+class Flow(Generic[I, S]):
     """Steps that form a DAG: a definition, of which every `insert` makes a workflow.
 
     Type parameters: the inputs `I` as a signature, and the names of its steps `S`. The mypy plugin fills them in;
@@ -301,6 +308,7 @@ class Flow[**I = ..., S: str = str]:
             conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
                 `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
                 Without one, the pool of the Oban instance serves, in a transaction of its own.
+            *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name.
 
         Returns:

@@ -143,7 +143,9 @@ class Source:
 
     def name_place(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Place:
         """The place of the name after `def`."""
-        start = self.lines[node.lineno - 1].find(node.name, self._column(node.lineno, node.col_offset) - 1 + len("def "))
+        start = self.lines[node.lineno - 1].find(
+            node.name, self._column(node.lineno, node.col_offset) - 1 + len("def ")
+        )
         return Place(self.path, node.lineno, start + 1, node.lineno, start + 1 + len(node.name))
 
     def strings(self, call: ast.Call, keyword: str) -> dict[str, Place]:

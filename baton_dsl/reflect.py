@@ -259,7 +259,7 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
             return Instance("builtins.tuple", (_translate(arguments[0], variables, depth + 1),))
         return TupleOf(tuple(_translate(item, variables, depth + 1) for item in arguments))
     if isinstance(annotation, NewType):
-        return Instance(_registered(f"{annotation.__module__}.{annotation.__qualname__}", annotation))
+        return Instance(_registered(f"{annotation.__module__}.{annotation.__name__}", annotation))
     generic = getattr(annotation, "__pydantic_generic_metadata__", None)
     if generic and generic["origin"] is not None:
         origin, arguments = generic["origin"], generic["args"]
@@ -311,10 +311,15 @@ def _inspect(cls: Any) -> ClassFacts:
         bases.append(Instance("collections.abc.Mapping", (Instance("builtins.str"), Instance("builtins.object"))))
     else:
         for base in types.get_original_bases(cls):
-            if typing.get_origin(base) in (typing.Generic, typing.Protocol) or base in (typing.Generic, typing.Protocol):
+            if typing.get_origin(base) in (typing.Generic, typing.Protocol) or base in (
+                typing.Generic,
+                typing.Protocol,
+            ):
                 continue
             if issubclass(cls, tuple) and base in (tuple, typing.NamedTuple):
-                items = [term_of(hint) for hint in typing.get_type_hints(cls).values()] if hasattr(cls, "_fields") else []
+                items = (
+                    [term_of(hint) for hint in typing.get_type_hints(cls).values()] if hasattr(cls, "_fields") else []
+                )
                 bases.append(Instance("builtins.tuple", (union(items),) if items else ()))
                 continue
             bases.append(_translate(base, stand_ins, 0))
@@ -389,9 +394,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         deps=tuple(map(Reference, entry.deps)),
         ignore_cancelled=_first_set(entry.ignore_cancelled, options.get("ignore_cancelled")),
         ignore_discarded=_first_set(entry.ignore_discarded, options.get("ignore_discarded")),
-        bound={key: Argument(type=_type_of_value(value)) for key, value in step.bound.items()}
-        if step.bound
-        else NOTHING,
+        bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         unimportable=_unimportable(step),
     )
     return _locate(_locate_entry(spec, entry), step) if places else spec
@@ -401,9 +404,13 @@ def _first_set(*flags: bool | None) -> bool | None:
     return next((flag for flag in flags if flag is not None), None)
 
 
-def _type_of_value(value: object) -> Term:
-    """The type of a bound value: scalars only; the insides of containers and models are pydantic's to check."""
-    return term_of(type(value)) if isinstance(value, str | int | float | bool | bytes | None) else UNKNOWN
+def argument_of(value: object) -> Argument:
+    """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
+    if isinstance(value, Enum) or not isinstance(value, str | int | float | bytes | None):
+        return Argument()
+    term = term_of(type(value))
+    literal = LiteralOf(repr(value), _full_name(type(value))) if isinstance(value, str | int | bytes) else None
+    return Argument(type=term, literal=literal)
 
 
 def _unimportable(step: Step[..., Any, Any, Any]) -> str | None:
@@ -442,4 +449,3 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
         bound={key: replace(item, place=site.keyword(key) if site else None) for key, item in spec.bound.items()},
         bind_place=site.place() if site else None,
     )
-

@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from functools import update_wrapper
 from inspect import iscoroutinefunction
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypedDict, Unpack, cast, final, overload
+
+from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Option
@@ -101,8 +103,15 @@ class StepOptions(TypedDict, total=False):
     ignore_discarded: bool
 
 
+# Defaults of type parameters have a syntax of their own only from Python 3.13 on.
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+N = TypeVar("N", bound=str, default=str, covariant=True)
+C = TypeVar("C", default=Any, covariant=True)
+
+
 @final
-class Step[**P, R, N: str = str, C = Any]:
+class Step(Generic[P, R, N, C]):
     """A step: calling it calls its function; a `Flow` makes a node of it.
 
     Made by the `step` decorator. Type parameters: the function's parameters `P`, its result `R` with a coroutine
@@ -196,7 +205,9 @@ class StepDecorator:
     options: StepOptions
 
     @overload
-    def __call__[**P, R](self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R, str, Coroutine[Any, Any, R]]: ...
+    def __call__[**P, R](
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Step[P, R, str, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__[**P, R](self, function: Callable[P, R], /) -> Step[P, R, str, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Step[..., Any, str, Any]:
@@ -252,4 +263,3 @@ class Entry:
     site: CallSite | None = field(default=None, compare=False)
     position: int = 0
     """Which argument of the call at `site` it was."""
-

@@ -15,6 +15,7 @@ from baton_dsl.core.spec import FlowSpec, Types
 class Checked:
     """A flow that was checked: its graph, and what is wrong with it."""
 
+    flow: FlowSpec
     graph: Graph
     findings: tuple[Diagnostic, ...]
 
@@ -44,7 +45,7 @@ def check(flow: FlowSpec, types: Types, *, codes: Collection[str] | None = None)
         if rule.run is not None and (codes is None or rule.code in codes):
             for finding in rule.run(context):
                 findings[finding.in_flow(flow.name)] = None
-    return Checked(context.graph, tuple(sorted(findings, key=_position)))
+    return Checked(flow, context.graph, tuple(sorted(findings, key=_position)))
 
 
 def _position(finding: Diagnostic) -> tuple[str, int, int, str]:

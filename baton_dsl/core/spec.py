@@ -111,7 +111,14 @@ class Argument:
     """A value given to an input, known by its type only."""
 
     type: object = UNKNOWN
+    literal: object | None = None
+    """The type of exactly this value (`Literal["eu"]`), where it is known; `type` is the one to show."""
     place: Place | None = None
+
+    @property
+    def narrowest(self) -> object:
+        """What is known best of the value's type."""
+        return self.type if self.literal is None else self.literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

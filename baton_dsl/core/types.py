@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from baton_dsl.core.spec import Absent
 
@@ -179,9 +179,7 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "collections.abc.Coroutine": _generic(_abc("Awaitable", _V), parameters=(_T, _K, _V), serializable=False),
     "collections.abc.AsyncIterable": _generic(serializable=False),
     "collections.abc.AsyncIterator": _generic(_abc("AsyncIterable", _T), serializable=False),
-    "collections.abc.AsyncGenerator": _generic(
-        _abc("AsyncIterator", _T), parameters=(_T, _K), serializable=False
-    ),
+    "collections.abc.AsyncGenerator": _generic(_abc("AsyncIterator", _T), parameters=(_T, _K), serializable=False),
     "collections.abc.Iterator": _generic(_abc("Iterable", _T), serializable=False),
     "collections.abc.Generator": _generic(_abc("Iterator", _T), parameters=(_T, _K, _V), serializable=False),
     "socket.socket": _plain(serializable=False),
@@ -376,16 +374,16 @@ class TermTypes:
             return None
         if facts.fields is None:
             return False if facts.bases is not None else None
-        given = {key: (type, required) for key, type, required in facts.fields}
+        given = {key: (kind, required) for key, kind, required in facts.fields}
         verdicts: list[bool | None] = []
-        for key, type, required in target.fields or ():
+        for key, kind, required in target.fields or ():
             if key not in given:
                 return False if required else None
-            verdicts.append(False if given[key][1] != required else self._assignable(given[key][0], type, depth + 1))
-            verdicts.append(self._assignable(type, given[key][0], depth + 1))
+            verdicts.append(False if given[key][1] != required else self._assignable(given[key][0], kind, depth + 1))
+            verdicts.append(self._assignable(kind, given[key][0], depth + 1))
         return _all(verdicts)
 
-    def _as(self, source: Term, ancestor: str) -> tuple[Term, ...] | bool | None:
+    def _as(self, source: Term, ancestor: str) -> tuple[Term, ...] | Literal[False] | None:
         """The arguments of `ancestor` as `source` derives from it; False if it does not, None if unknown."""
         if not isinstance(source, Instance):
             return None

@@ -32,9 +32,7 @@ def live_findings(source: str, folder: Path) -> list[Diagnostic]:
         spec.loader.exec_module(module)
     except FlowError as error:
         return list(error.diagnostics)
-    return [
-        finding for value in vars(module).values() if isinstance(value, Flow) for finding in value.diagnostics()
-    ]
+    return [finding for value in vars(module).values() if isinstance(value, Flow) for finding in value.diagnostics()]
 
 
 def written(finding: Diagnostic) -> str:

@@ -32,7 +32,7 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
                 parameter=name,
                 place=argument.place or step.bind_place,
             )
-        elif types.assignable(argument.type, inputs[name].type) is False:
+        elif types.assignable(argument.narrowest, inputs[name].type) is False:
             yield wrong_type(name, types.show(inputs[name].type), types.show(argument.type), argument)
 
 
@@ -43,7 +43,7 @@ def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnos
         yield from unknown(call.arguments, takers)
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:
-            if types.assignable(argument.type, parameter.type) is False:
+            if types.assignable(argument.narrowest, parameter.type) is False:
                 yield wrong_type(name, types.show(parameter.type), types.show(argument.type), argument)
     if not call.is_open:
         yield from missing(flow, call)

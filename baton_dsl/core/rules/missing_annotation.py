@@ -58,8 +58,10 @@ billing = Flow("billing", orders, report)
 """,
             (
                 '4:5: BTN204: step "orders" has no return annotation, so what it gives can\'t be checked',
-                '8:12: BTN204: parameter "orders" of step "report" has no annotation, '
-                "so what it gets can't be checked",
+                (
+                    '8:12: BTN204: parameter "orders" of step "report" has no annotation, '
+                    "so what it gets can't be checked"
+                ),
             ),
         ),
     ),

@@ -45,10 +45,7 @@ def _parameter(step: StepSpec, parameter: ParameterSpec, steps: list[str], input
             place=parameter.place,
         )
     nearest = did_you_mean(source, others)
-    if source in inputs:
-        ask = ", but other steps take it as an input; did you forget Input[...]?"
-    else:
-        ask = _ask(nearest)
+    ask = ", but other steps take it as an input; did you forget Input[...]?" if source in inputs else _ask(nearest)
     return finding(
         f'step "{step.name}" has no upstream or input called "{source}"{ask}',
         help=f"rename the parameter to a step of the flow, or mark it as an input: {source}: Input[...]",
@@ -112,10 +109,14 @@ billing = Flow("billing", report, cleanup, token)
 """,
             (
                 '9:14: BTN102: step "cleanup" waits for "tokn", which is no step of the flow; did you mean "token"?',
-                '14:5: BTN102: step "report" takes "left" from "tokens", which is no step of the flow; '
-                'did you mean "token"?',
-                '15:5: BTN102: step "report" has no upstream or input called "api_key", '
-                "but other steps take it as an input; did you forget Input[...]?",
+                (
+                    '14:5: BTN102: step "report" takes "left" from "tokens", which is no step of the flow; '
+                    'did you mean "token"?'
+                ),
+                (
+                    '15:5: BTN102: step "report" has no upstream or input called "api_key", '
+                    "but other steps take it as an input; did you forget Input[...]?"
+                ),
             ),
         ),
     ),

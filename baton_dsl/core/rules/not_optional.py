@@ -62,8 +62,10 @@ def report(charge: int) -> str:
 billing = Flow("billing", charge, report)
 """,
             (
-                '8:12: BTN202: parameter "charge" of step "report" is int, but "charge" may be absent, '
-                "since ignore_discarded is set",
+                (
+                    '8:12: BTN202: parameter "charge" of step "report" is int, but "charge" may be absent, '
+                    "since ignore_discarded is set"
+                ),
             ),
         ),
         Example(
@@ -84,8 +86,10 @@ def charge() -> int:
 billing = Flow("billing", report, notify, charge, ignore_cancelled=True)
 """,
             (
-                '8:12: BTN202: parameter "report" of step "notify" is str, but "report" may be absent, '
-                "since ignore_cancelled is set",
+                (
+                    '8:12: BTN202: parameter "report" of step "notify" is str, but "report" may be absent, '
+                    "since ignore_cancelled is set"
+                ),
             ),
         ),
     ),

@@ -64,9 +64,8 @@ def filtered(keep: Input[Callable[[str], bool]]) -> list[str]:
 etl = Flow("etl", rows, filtered)
 """,
             (
-                "6:15: BTN203: step \"rows\" returns Iterator[str], which can't be stored as JSON",
-                '10:14: BTN203: input "keep" of step "filtered" is Callable, '
-                "which can't be stored as JSON",
+                '6:15: BTN203: step "rows" returns Iterator[str], which can\'t be stored as JSON',
+                '10:14: BTN203: input "keep" of step "filtered" is Callable, which can\'t be stored as JSON',
             ),
         ),
         Example(
@@ -81,10 +80,7 @@ async def connections() -> dict[str, socket.socket]:
 
 net = Flow("net", connections)
 """,
-            (
-                '6:28: BTN203: step "connections" returns dict[str, socket], '
-                "of which socket can't be stored as JSON",
-            ),
+            ('6:28: BTN203: step "connections" returns dict[str, socket], of which socket can\'t be stored as JSON',),
         ),
     ),
     good=(

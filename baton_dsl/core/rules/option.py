@@ -161,8 +161,10 @@ shop = Flow("shop", charge)
                 '4:5: BTN305: option "queue" of step "charge" must be a name without blanks at its ends, got \' \'',
                 '5:5: BTN305: option "priority" of step "charge" must be a whole number from 0 to 9, got 12',
                 '6:5: BTN305: option "after" of step "charge" must be a tuple or list of names, got \'orders\'',
-                '7:5: BTN305: option "timeout" of step "charge" must be a positive number of seconds or a timedelta, '
-                "got -1.5",
+                (
+                    '7:5: BTN305: option "timeout" of step "charge" must be a positive number of seconds '
+                    "or a timedelta, got -1.5"
+                ),
                 '8:5: BTN305: step "charge" has an unknown option "max_attempt"; did you mean "max_attempts"?',
             ),
         ),

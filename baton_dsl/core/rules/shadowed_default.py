@@ -62,8 +62,10 @@ def summary(
 shop = Flow("shop", summary, orders, report)
 """,
             (
-                '8:12: BTN304: parameter "orders" of step "report" has a default that can never be used: '
-                "its value is the upstream's result",
+                (
+                    '8:12: BTN304: parameter "orders" of step "report" has a default that can never be used: '
+                    "its value is the upstream's result"
+                ),
                 '14:5: BTN304: input "orders" of step "summary" has the name of a step of the flow',
             ),
         ),

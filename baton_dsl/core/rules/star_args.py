@@ -54,8 +54,7 @@ shop = Flow("shop", orders, report)
             (
                 '4:13: BTN301: step "orders" takes "*regions", but a step gets its arguments by name',
                 '4:29: BTN301: step "orders" takes "**filters", but a step gets its arguments by name',
-                '8:12: BTN301: step "report" takes "orders" by position only, '
-                "but a step gets its arguments by name",
+                '8:12: BTN301: step "report" takes "orders" by position only, but a step gets its arguments by name',
             ),
         ),
     ),

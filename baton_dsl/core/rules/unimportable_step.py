@@ -42,10 +42,7 @@ def make() -> Flow:
 
 shop = make()
 """,
-            (
-                '5:9: BTN306: step "charge" is a function inside a function, '
-                "which a worker can't import by name",
-            ),
+            ('5:9: BTN306: step "charge" is a function inside a function, which a worker can\'t import by name',),
         ),
     ),
     good=(

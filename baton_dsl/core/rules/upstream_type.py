@@ -31,14 +31,14 @@ def _finding(
 ) -> Diagnostic:
     shown = context.types.show(given)
     if upstream.is_mapped:
-        help = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {shown}'
+        remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {shown}'
     else:
-        help = f"annotate the parameter as {shown}, or change what the upstream returns"
+        remedy = f"annotate the parameter as {shown}, or change what the upstream returns"
     place = upstream.return_place or upstream.place
     return finding(
         f'parameter "{parameter.name}" of step "{step.name}" is {context.types.show(parameter.type)}, '
         f'but upstream "{upstream.name}" gives {shown}',
-        help=help,
+        help=remedy,
         step=step.name,
         parameter=parameter.name,
         place=parameter.place,
@@ -95,10 +95,14 @@ def prices() -> dict[str, list[float]]:
 shop = Flow("shop", total, find_discount, prices)
 """,
             (
-                '7:5: BTN201: parameter "prices" of step "total" is dict[str, float], '
-                'but upstream "prices" gives dict[str, list[float]]',
-                '8:5: BTN201: parameter "discount" of step "total" is float, '
-                'but upstream "find_discount" gives float | None',
+                (
+                    '7:5: BTN201: parameter "prices" of step "total" is dict[str, float], '
+                    'but upstream "prices" gives dict[str, list[float]]'
+                ),
+                (
+                    '8:5: BTN201: parameter "discount" of step "total" is float, '
+                    'but upstream "find_discount" gives float | None'
+                ),
             ),
         ),
     ),

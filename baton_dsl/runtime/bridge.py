@@ -1,0 +1,244 @@
+"""All that baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+
+| what | where in oban | why |
+| --- | --- | --- |
+| the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
+| pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
+| dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol, cast
+
+import oban.oban
+from oban import Job, Oban
+from oban._executor import AckAction
+from oban._extensions import get_ext, put_ext
+from oban._query import Query, _ack_jobs
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl.errors import ObanNotFoundError, PrefixError
+
+type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+_PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_RESERVED: Final = frozenset(
+    [
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "authorization",
+        "binary",
+        "both",
+        "case",
+        "cast",
+        "check",
+        "collate",
+        "collation",
+        "column",
+        "concurrently",
+        "constraint",
+        "create",
+        "cross",
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "default",
+        "deferrable",
+        "desc",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "false",
+        "fetch",
+        "for",
+        "foreign",
+        "freeze",
+        "from",
+        "full",
+        "grant",
+        "group",
+        "having",
+        "ilike",
+        "in",
+        "initially",
+        "inner",
+        "intersect",
+        "into",
+        "is",
+        "isnull",
+        "join",
+        "lateral",
+        "leading",
+        "left",
+        "like",
+        "limit",
+        "localtime",
+        "localtimestamp",
+        "natural",
+        "not",
+        "notnull",
+        "null",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "outer",
+        "overlaps",
+        "placing",
+        "primary",
+        "references",
+        "returning",
+        "right",
+        "select",
+        "session_user",
+        "similar",
+        "some",
+        "symmetric",
+        "system_user",
+        "table",
+        "tablesample",
+        "then",
+        "to",
+        "trailing",
+        "true",
+        "union",
+        "unique",
+        "user",
+        "using",
+        "variadic",
+        "verbose",
+        "when",
+        "where",
+        "window",
+        "with",
+    ]
+)
+"""Words that PostgreSQL reserves as the name of a schema (its documentation, appendix C)."""
+
+
+class Notifier(Protocol):
+    """What we use of Oban's notifier."""
+
+    async def listen(self, channel: str, callback: Callable[[str, dict[str, Any]], Any], wait: bool = True) -> str:
+        """Call back for every notification on a channel; returns a token."""
+
+    async def unlisten(self, token: str) -> None:
+        """Stop."""
+
+
+def checked_prefix(prefix: str) -> str:
+    """A schema name that Oban can use: it writes the name into its SQL as it is, without quotes.
+
+    Raises:
+        PrefixError: If the name would need quotes.
+    """
+    if not _PREFIX.fullmatch(prefix) or prefix in _RESERVED:
+        raise PrefixError(f"the prefix {prefix!r} would need quotes, which Oban does not write")
+    return prefix
+
+
+def instance(name: str) -> Oban:
+    """The Oban instance of that name in this process.
+
+    Raises:
+        ObanNotFoundError: If there is none.
+    """
+    try:
+        return Oban.get_instance(name)
+    except RuntimeError as error:
+        raise ObanNotFoundError(f'no Oban instance "{name}" in this process') from error
+
+
+def instance_of(job: Job) -> Oban:
+    """The Oban instance whose producer fetched a job; the only one there is, if its producer can't be told.
+
+    Raises:
+        ObanNotFoundError: If there is none, or several of which none can be told.
+    """
+    instances: list[Oban] = list(oban.oban._instances.values())
+    if len(job.attempted_by) > 1:
+        for candidate in instances:
+            if any(queue.uuid == job.attempted_by[1] for queue in candidate.check_all_queues()):
+                return candidate
+    if len(instances) == 1:
+        return instances[0]
+    raise ObanNotFoundError(f"job {job.id} was fetched by no Oban instance of this process")
+
+
+def pool_of(instance: Oban) -> Pool:
+    """The connection pool that the instance was given."""
+    return cast("Pool", instance._query._pool)
+
+
+def prefix_of(instance: Oban) -> str:
+    """The schema of the instance's tables."""
+    return instance._query._prefix
+
+
+def notifier_of(instance: Oban) -> Notifier:
+    """The instance's notifier."""
+    return cast("Notifier", instance._notifier)
+
+
+def is_started(instance: Oban) -> bool:
+    """True while the instance runs, so that its notifier hears."""
+    return instance._signal_token is not None
+
+
+class Acknowledged:
+    """Jobs that a settle has completed, whose ack by Oban would be one round trip each for nothing.
+
+    Installed at Oban's extension point `query.ack_jobs`, around whatever is there. It drops exactly those acks, and
+    hands all others on. `BATON_ACK=oban` turns it off: then every job is acked by Oban as well, which changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, int] = {}
+        self._next: Callable[[Query, list[AckAction]], Awaitable[list[int]]] | None = None
+
+    def install(self) -> None:
+        """Put it in its place, once."""
+        if self._next is None and os.environ.get("BATON_ACK") != "oban":
+            self._next = get_ext("query.ack_jobs", _ack_jobs)
+            put_ext("query.ack_jobs", self.ack)
+
+    def add(self, job: Job) -> None:
+        """A settle has completed this attempt of the job."""
+        if self._next is not None and job.id is not None:
+            self._attempts[job.id] = job.attempt
+
+    async def ack(self, query: Query, acks: Sequence[AckAction]) -> list[int]:
+        """Oban's ack, without those that are done."""
+        done: list[int] = []
+        rest: list[AckAction] = []
+        for action in acks:
+            job = action.job
+            if job.id is not None and action.state == "completed" and self._attempts.get(job.id) == job.attempt:
+                del self._attempts[job.id]
+                done.append(job.id)
+            else:
+                rest.append(action)
+        assert self._next is not None
+        return done + (await self._next(query, rest) if rest else [])
+
+
+ACKNOWLEDGED: Final = Acknowledged()

@@ -1,0 +1,140 @@
+"""Where a workflow lives: how to reach its database, from async and from sync code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from baton_dsl.errors import DatabaseNotConfiguredError, ObanNotFoundError
+from baton_dsl.flow import Settings
+from baton_dsl.runtime import bridge
+
+CHANNEL: Final = "workflow"
+"""Oban's notifier adds the prefix: `public.oban_workflow`. The payload is `{"workflow_id": ..., "outcome": ...}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database, and the schema of Oban's tables in it.
+
+    Attributes:
+        prefix: The schema.
+        oban: The name of the Oban instance whose pool serves, if there is one in this process.
+        conninfo: How to connect without an instance.
+    """
+
+    prefix: str
+    oban: str
+    conninfo: str | None = None
+
+    @staticmethod
+    def of_flow(settings: Settings, conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any] | None) -> Database:
+        """The database that a flow is inserted into.
+
+        Args:
+            settings: The flow's; its prefix wins over that of the Oban instance.
+            conn: The caller's connection, if there is one.
+        """
+        prefix = settings.prefix or _prefix(settings.oban)
+        conninfo = None if conn is None else make_conninfo(conn.info.dsn, password=conn.info.password or None)
+        return Database(bridge.checked_prefix(prefix), settings.oban, conninfo)
+
+    @staticmethod
+    def configured(*, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban") -> Database:
+        """The database that is named, else the Oban instance's, else that of the environment.
+
+        Raises:
+            DatabaseNotConfiguredError: BTN411, if none is named anywhere.
+        """
+        conninfo = dsn or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
+        if conninfo is None and _instance(oban) is None:
+            raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
+        return Database(bridge.checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
+
+    def table(self, name: str) -> sql.Identifier:
+        """A table or function of ours, with its schema."""
+        return sql.Identifier(self.prefix, name)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection for reading: of the Oban instance's pool, or one of its own."""
+        instance = _instance(self.oban)
+        if instance is not None and not bridge.pool_of(instance).closed:
+            async with bridge.pool_of(instance).connection() as conn:
+                yield conn
+            return
+        async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
+            yield conn
+
+    @contextmanager
+    def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection for reading, for sync code: always one of its own."""
+        with psycopg.connect(self._conninfo(), autocommit=True) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
+        ended = asyncio.Event()
+
+        def hear(_channel: str, payload: dict[str, Any]) -> None:
+            if payload.get("workflow_id") == workflow_id:
+                ended.set()
+
+        instance = _instance(self.oban)
+        if instance is not None and bridge.is_started(instance):
+            notifier = bridge.notifier_of(instance)
+            token = await notifier.listen(CHANNEL, hear)
+            try:
+                yield ended
+            finally:
+                await notifier.unlisten(token)
+            return
+        async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
+            await conn.execute(sql.SQL("LISTEN {}").format(self.channel))
+            listening = asyncio.create_task(_forward(conn, workflow_id, ended))
+            try:
+                yield ended
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    @property
+    def channel(self) -> sql.Identifier:
+        """The channel on which the ends of workflows are told."""
+        return sql.Identifier(f"{self.prefix}.oban_{CHANNEL}")
+
+    def _conninfo(self) -> str:
+        if self.conninfo is not None:
+            return self.conninfo
+        instance = _instance(self.oban)
+        conninfo = bridge.pool_of(instance).conninfo if instance is not None else None
+        if not isinstance(conninfo, str):
+            raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
+        return conninfo
+
+
+async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: asyncio.Event) -> None:
+    async for notification in conn.notifies():
+        if workflow_id in notification.payload:
+            ended.set()
+
+
+def _instance(name: str) -> Any:
+    try:
+        return bridge.instance(name)
+    except ObanNotFoundError:
+        return None
+
+
+def _prefix(oban: str) -> str:
+    instance = _instance(oban)
+    return bridge.prefix_of(instance) if instance is not None else os.environ.get("OBAN_PREFIX") or "public"

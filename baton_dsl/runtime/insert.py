@@ -1,0 +1,79 @@
+"""Writing a lowered flow: one statement, on the caller's connection, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from baton_dsl.errors import WorkflowExistsError
+from baton_dsl.flow import Flow
+from baton_dsl.runtime import bridge, connections, schema
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.lowering import Lowered, lower
+from baton_dsl.runtime.workflow import Workflow
+
+_INSERT = sql.SQL(
+    "SELECT {insert}(%s::int4, %s::text, %s::text, %s::text, %s::text, %s::bool, %s::json, %s::json, %s::int4[], "
+    "%s::int4[], %s::int4[], %s::json) IS NOT NULL"
+)
+
+
+def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
+    """Insert a workflow; see `Flow.insert`."""
+    if conn is None:
+        return _insert_on_pool(flow, inputs)
+    found = connections.find(conn)
+    if found.sync is not None:
+        return _insert_sync(flow, found.sync, inputs)
+    return _insert_async(flow, found, inputs)
+
+
+def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
+    database = Database.of_flow(flow.settings, conn)
+    lowered = lower(flow, inputs)
+    try:
+        row = conn.cursor(row_factory=psycopg.rows.tuple_row).execute(*_statement(lowered, database.prefix)).fetchone()
+    except psycopg.Error as error:
+        if explained := schema.explain_missing(error, database.prefix):
+            raise explained from error
+        raise
+    return _workflow(row, lowered, database)
+
+
+async def _insert_async(flow: Flow[..., Any], found: connections.Found, inputs: Mapping[str, Any]) -> Workflow[Any]:
+    assert found.pending is not None
+    conn = await found.pending
+    database = Database.of_flow(flow.settings, conn)
+    return await _write(conn, lower(flow, inputs), database)
+
+
+async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
+    pool = bridge.pool_of(bridge.instance(flow.settings.oban))
+    database = Database.of_flow(flow.settings, None)
+    lowered = lower(flow, inputs)
+    async with pool.connection() as conn:
+        return await _write(conn, lowered, database)
+
+
+async def _write(conn: psycopg.AsyncConnection[Any], lowered: Lowered, database: Database) -> Workflow[Any]:
+    cursor = conn.cursor(row_factory=psycopg.rows.tuple_row)
+    try:
+        row = await (await cursor.execute(*_statement(lowered, database.prefix))).fetchone()
+    except psycopg.Error as error:
+        if explained := schema.explain_missing(error, database.prefix):
+            raise explained from error
+        raise
+    return _workflow(row, lowered, database)
+
+
+def _statement(lowered: Lowered, prefix: str) -> tuple[sql.Composed, tuple[Any, ...]]:
+    return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert")), lowered.parameters(schema.VERSION)
+
+
+def _workflow(row: tuple[Any, ...] | None, lowered: Lowered, database: Database) -> Workflow[Any]:
+    if row is None or not row[0]:
+        raise WorkflowExistsError(f'a workflow "{lowered.workflow_id}" is in the database already')
+    return Workflow(lowered.workflow_id, database=database)

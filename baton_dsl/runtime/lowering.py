@@ -1,0 +1,292 @@
+"""From a checked flow and its inputs to the values of one insert. Pure: it decides, `insert.py` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from baton_dsl.core.check import Checked
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import inputs as input_rule
+from baton_dsl.core.spec import InsertCall, StepSpec
+from baton_dsl.errors import EmptyFlowError, FlowError, InputError
+from baton_dsl.flow import Flow
+from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
+from baton_dsl.runtime import payload
+from baton_dsl.step import Entry, Step
+
+if TYPE_CHECKING:
+    from oban import Job
+
+MODEL: Final = "workflow_model"
+"""The key of a job's args that holds the name of the step's model."""
+
+WORKERS: Final = "baton_dsl.steps."
+"""Where Oban imports the worker of a step from; see `baton_dsl.steps`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """The values of one insert, as `baton_insert` takes them, and the ids that they were made for."""
+
+    workflow_id: str
+    label: str
+    flow: str
+    inputs: str
+    debug: bool
+    names: list[str]
+    args: list[str]
+    templates: list[Mapping[str, Any]]
+    template: list[int]
+    edge_from: list[int]
+    edge_to: list[int]
+
+    def parameters(self, schema_version: int) -> tuple[Any, ...]:
+        """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
+        return (
+            schema_version,
+            self.workflow_id,
+            self.label,
+            self.flow,
+            self.inputs,
+            self.debug,
+            json.dumps(self.names),
+            f"[{','.join(self.args)}]",
+            _numbers(self.template),
+            _numbers(self.edge_from),
+            _numbers(self.edge_to),
+            json.dumps(self.templates),
+        )
+
+
+def _numbers(values: list[int]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def new_workflow_id() -> str:
+    """A UUIDv7 (RFC 9562): it begins with the time, so new rows of an index lie side by side."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10))
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | random
+    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant
+    return str(UUID(int=value))
+
+
+def worker_name(step: Step[..., Any, Any, Any]) -> str:
+    """The `worker` of a step's jobs: `baton_dsl.steps.app/flows:charge` for `charge` in `app/flows.py`.
+
+    Oban splits a worker's name at its dots, hence the slashes. A module run with `python -m` goes by its real name.
+    """
+    module = step.function.__module__
+    if module == "__main__":
+        spec = getattr(sys.modules["__main__"], "__spec__", None)
+        module = spec.name if spec is not None else module
+    path = f"{module}:{step.function.__qualname__}"
+    return WORKERS + path.replace(".", "/")
+
+
+@dataclass(slots=True)
+class _Lowering:
+    """What one insert has gathered so far."""
+
+    flow: Flow[..., Any]
+    checked: Checked
+    given: Mapping[str, Any]
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+    findings: list[Diagnostic] = field(default_factory=list)
+    templates: list[Mapping[str, Any]] = field(default_factory=list)
+    numbers: dict[Any, int] = field(default_factory=dict)
+    encoded: dict[tuple[str, int], str | None] = field(default_factory=dict)
+
+    def template_of(self, entry: Entry, spec: StepSpec) -> int:
+        """The number of the template that a step shares with all steps that differ only in name, edges and args."""
+        settings = self.flow.settings
+        flags = (
+            settings.ignore_cancelled if spec.ignore_cancelled is None else spec.ignore_cancelled,
+            settings.ignore_discarded if spec.ignore_discarded is None else spec.ignore_discarded,
+        )
+        step = entry.step
+        # Steps made of one function by `named` and `bind` share its options, so their identity says what is the same.
+        key = (step.function, id(step.options), flags) if isinstance(step, Step) else (id(step), flags)
+        number = self.numbers.get(key)
+        if number is None:
+            number = self.numbers[key] = len(self.templates)
+            shape = self._step(step) if isinstance(step, Step) else self._job(step)
+            ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
+            self.templates.append({"number": number, **shape, **ignores})
+        return number
+
+    def _step(self, step: Step[..., Any, Any, Any]) -> dict[str, Any]:
+        options = step.options
+        scheduled_at = options.get("scheduled_at")
+        if "scheduled_in" in options:
+            delay = options["scheduled_in"]
+            scheduled_at = self.moment + (delay if isinstance(delay, timedelta) else timedelta(seconds=delay))
+        return {
+            "worker": worker_name(step),
+            "queue": options.get("queue", "default"),
+            "max_attempts": options.get("max_attempts", 20),
+            "priority": options.get("priority", 0),
+            "tags": _tags(options.get("tags", ())),
+            "scheduled_at": _utc(scheduled_at),
+        }
+
+    def _job(self, job: Job) -> dict[str, Any]:
+        return {
+            "worker": job.worker,
+            "queue": job.queue,
+            "max_attempts": job.max_attempts,
+            "priority": job.priority,
+            "tags": list(job.tags),
+            "scheduled_at": _utc(job.scheduled_at),
+            "meta": job.meta,
+        }
+
+    def args_of(self, entry: Entry) -> str:
+        """A job's args as JSON: the inputs of its step, and its model."""
+        if not isinstance(entry.step, Step):
+            return json.dumps(entry.step.args)
+        step = entry.step
+        parts: list[str] = []
+        for parameter in signature(step).parameters:
+            if not parameter.is_input:
+                continue
+            name = parameter.name
+            if name in step.bound:
+                text = self._encode(step, name, step.bound[name])
+            elif name in self.given:
+                text = self._encode_given(step, name)
+            else:
+                continue
+            if text is not None:
+                parts.append(f"{json.dumps(name)}:{text}")
+        models = self.flow.settings.models
+        if models and (model := models.get(entry.name, models.get("*"))) is not None:
+            parts.append(f'"{MODEL}":{json.dumps(model)}')
+        return f"{{{','.join(parts)}}}"
+
+    def _encode_given(self, step: Step[..., Any, Any, Any], name: str) -> str | None:
+        """An input given at insert: encoded once for all steps that annotate it alike."""
+        key = (name, id(signature(step).annotations[name]))
+        if key not in self.encoded:
+            self.encoded[key] = self._encode(step, name, self.given[name])
+        return self.encoded[key]
+
+    def _encode(self, step: Step[..., Any, Any, Any], name: str, value: Any) -> str | None:
+        annotation = signature(step).annotations[name]
+        try:
+            text = payload.encode(annotation, value)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False):
+                where = "".join(f"[{part!r}]" for part in problem["loc"])
+                self._wrong(step, name, value, f"{where + ': ' if where else ''}{problem['msg']}")
+            return None
+        except (PydanticSerializationError, ValueError) as error:
+            self._wrong(step, name, value, str(error).splitlines()[0])
+            return None
+        if "\\u0000" in text:  # PostgreSQL's jsonb has no NUL
+            self._wrong(step, name, value, "a NUL character can't be stored")
+            return None
+        return text
+
+    def _wrong(self, step: Step[..., Any, Any, Any], name: str, value: Any, reason: str) -> None:
+        expected = LIVE_TYPES.show(_parameter_type(step, name))
+        self.findings.append(
+            input_rule.finding(
+                f'input "{name}" is {expected}, got {type(value).__name__}: {reason}',
+                help=f"give a value of type {expected}",
+                flow=self.flow.name,
+                step=step.name,
+                parameter=name,
+            )
+        )
+
+
+def _parameter_type(step: Step[..., Any, Any, Any], name: str) -> object:
+    return next(parameter.type for parameter in signature(step).parameters if parameter.name == name)
+
+
+def _tags(tags: Any) -> list[str]:
+    """As Oban normalizes them: trimmed, lower case, sorted, without repetitions."""
+    return sorted({tag.strip().lower() for tag in tags})
+
+
+def _utc(moment: datetime | None) -> str | None:
+    """Oban's columns are UTC without a zone."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
+    """Turn a flow and its inputs into rows to be.
+
+    Args:
+        flow: The flow.
+        given: The inputs by name.
+
+    Returns:
+        The values of one insert; every input validated and written as JSON.
+
+    Raises:
+        EmptyFlowError: If the flow has no steps.
+        FlowError: If the flow is wrong, with all diagnostics.
+        InputError: If an input is unknown, missing or does not validate, with all diagnostics.
+    """
+    if not flow.entries:
+        raise EmptyFlowError(f'flow "{flow.name}" has no steps')
+    checked = flow.checked()
+    if checked.findings:
+        bad_inputs = all(finding.code == input_rule.finding.code for finding in checked.findings)
+        raise (InputError if bad_inputs else FlowError)(checked.findings)
+    call = InsertCall(arguments={name: argument_of(value) for name, value in given.items()})
+    findings = [found.in_flow(flow.name) for found in input_rule.inserted(checked.flow, call, LIVE_TYPES)]
+    if findings:
+        raise InputError(findings)
+
+    order = checked.graph.topological_order()
+    entries = {entry.name: entry for entry in flow.entries}
+    position = {name: index for index, name in enumerate(order, start=1)}
+    lowering = _Lowering(flow, checked, given)
+    args: list[str] = []
+    template: list[int] = []
+    edge_from: list[int] = []
+    edge_to: list[int] = []
+    for name in order:
+        entry = entries[name]
+        template.append(lowering.template_of(entry, checked.graph.steps[name]))
+        args.append(lowering.args_of(entry))
+        for edge in checked.graph.waits_for[name]:
+            edge_from.append(position[edge.upstream])
+            edge_to.append(position[name])
+    if lowering.findings:
+        raise InputError(lowering.findings)
+    settings = flow.settings
+    return Lowered(
+        workflow_id=settings.workflow_id or new_workflow_id(),
+        label=settings.workflow_name or flow.name,
+        flow=flow.name,
+        inputs=_record_of(given, lowering),
+        debug=settings.debug,
+        names=order,
+        args=args,
+        templates=lowering.templates,
+        template=template,
+        edge_from=edge_from,
+        edge_to=edge_to,
+    )
+
+
+def _record_of(given: Mapping[str, Any], lowering: _Lowering) -> str:
+    """The inputs as they were given, as one JSON object, for whoever looks at the workflow later."""
+    encoded = {name: text for (name, _), text in lowering.encoded.items() if text is not None}
+    return "{" + ",".join(f"{json.dumps(name)}:{encoded[name]}" for name in given if name in encoded) + "}"

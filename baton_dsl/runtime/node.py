@@ -1,0 +1,67 @@
+"""A node: one process that runs an Oban instance until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from oban import Oban
+
+from baton_dsl.runtime.bridge import checked_prefix
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(
+    dsn: str,
+    *,
+    queues: Mapping[str, int],
+    prefix: str = "public",
+    modules: Sequence[str] = (),
+    grace: float = 15.0,
+    ready: asyncio.Event | None = None,
+) -> None:
+    """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
+
+    Jobs that run by then may finish within the grace period; what does not finish is taken up by another node.
+
+    Args:
+        dsn: The database.
+        queues: How many jobs of each queue run at once.
+        prefix: The schema of Oban's tables.
+        modules: Modules to import at the start, so that a missing one is told at once and not by the first job.
+        grace: Seconds that running jobs get when the node stops.
+        ready: Set once the node takes jobs.
+
+    Raises:
+        ImportError: If a module can't be imported.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for module in modules:
+        importlib.import_module(module)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
+    pool = await Oban.create_pool(dsn, min_size=2, max_size=8)
+    try:
+        async with Oban(
+            pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
+        ):
+            logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
+            if ready is not None:
+                ready.set()
+            await stop.wait()
+            logger.info("node stops; running jobs have %g s", grace)
+    finally:
+        await pool.close()
+        for number in signals:
+            loop.remove_signal_handler(number)

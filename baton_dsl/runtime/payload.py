@@ -1,0 +1,122 @@
+"""Results and inputs as JSON: validated by the annotations on the way in and on the way out. There is no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from baton_dsl.errors import ResultNotSerializableError, ResultTooLargeError, StoredValueError
+
+_LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+"""What bare annotations need to come back as they went: NaN and infinities, bytes that are no UTF-8."""
+
+
+def result_limit() -> int:
+    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB."""
+    return int(os.environ.get("BATON_RESULT_LIMIT", 16 * 1024 * 1024))
+
+
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """Pydantic's adapter for an annotation, made once."""
+    try:
+        return _adapter(annotation)
+    except TypeError:  # unhashable metadata
+        return _make(annotation)
+
+
+@lru_cache(maxsize=4096)
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return _make(annotation)
+
+
+def _make(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=_LOSSLESS)
+    except PydanticUserError:  # models, dataclasses and TypedDicts have a configuration of their own
+        return TypeAdapter(annotation)
+
+
+def encode(annotation: Any, value: Any) -> str:
+    """A value as JSON.
+
+    Raises:
+        ValidationError: If the value is not what the annotation says.
+        PydanticSerializationError: If pydantic can't write it as JSON.
+    """
+    codec = adapter(annotation)
+    return codec.dump_json(codec.validate_python(value)).decode()
+
+
+def encode_result(step: str, annotation: Any, value: Any) -> str:
+    """What a step returned, as JSON.
+
+    Args:
+        step: The step's name, for the message.
+        annotation: The step's return annotation.
+        value: What it returned.
+
+    Raises:
+        ResultNotSerializableError: If the value is not what the annotation says, or can't be written as JSON.
+        ResultTooLargeError: If the JSON has more bytes than `result_limit`.
+    """
+    try:
+        text = encode(annotation, value)
+    except (ValidationError, PydanticSerializationError, UnicodeEncodeError, UnicodeDecodeError, ValueError) as error:
+        raise ResultNotSerializableError(
+            f'step "{step}" returned {type(value).__name__}, which is no {_show(annotation)}: {_first_line(error)}'
+        ) from error
+    size, limit = len(text.encode()), result_limit()
+    if size > limit:
+        raise ResultTooLargeError(f'step "{step}" returned {size:,} bytes of JSON, the limit is {limit:,}')
+    return text
+
+
+def decode_result(step: str, parameter: str, upstream: str, annotation: Any, text: str | None) -> Any:
+    """An upstream's stored result, as the parameter's annotation has it; None if there is none.
+
+    Raises:
+        StoredValueError: If it does not validate.
+    """
+    if text is None:
+        return None
+    try:
+        return adapter(annotation).validate_json(text)
+    except ValidationError as error:
+        raise StoredValueError(
+            f'the stored result of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
+            f'"{step}" expects: {_first_line(error)}'
+        ) from error
+
+
+def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
+    """An input from a job's args, as the parameter's annotation has it.
+
+    Raises:
+        StoredValueError: If it does not validate.
+    """
+    try:
+        # The JSON of the row was parsed with it; only JSON again tells a list from a tuple, a string from a date.
+        return adapter(annotation).validate_json(json.dumps(value))
+    except ValidationError as error:
+        raise StoredValueError(
+            f'the stored input "{name}" of step "{step}" is no {_show(annotation)}: {_first_line(error)}'
+        ) from error
+
+
+def _show(annotation: Any) -> str:
+    return (
+        annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return str(error).splitlines()[0]

@@ -1,0 +1,435 @@
+-- The state machine of a node, in one place. `core/lifecycle.py` is the pure model that tests compare it to.
+--
+-- A node is settled once `outcome` is set. `pending` of a node that is not settled is the number of its upstreams
+-- that it still waits for: those that are not completed, and whose outcome it does not ignore.
+--
+-- Locks are taken in one order: the nodes that settle, their jobs, the downstream nodes by `oban_job_id`, the jobs of
+-- those, and workflows by `workflow_id`. Job ids grow along the edges of a graph. Whoever changes a job by hand locks it
+-- before its node, since the trigger comes after; should such a transaction and a settle meet, `lock_timeout` makes the
+-- settle yield before PostgreSQL looks for a deadlock, and the worker tries again.
+--
+-- Each function that is called from outside carries the search_path it was created with, so the tables are those of its
+-- own schema, whoever calls.
+
+-- Insert a workflow: its row, a job and a node for each step. Steps come in topological order; edges refer to them by
+-- their position, from 1. What many steps share is given once, as a template.
+CREATE OR REPLACE FUNCTION baton_insert(
+    schema_version integer,
+    id text,
+    label text,
+    flow text,
+    given_inputs text,
+    is_debug boolean,
+    names json,
+    args json,
+    template integer[],
+    edge_from integer[],
+    edge_to integer[],
+    templates json
+) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+#variable_conflict use_column
+DECLARE
+    installed integer := (SELECT max(version) FROM baton_migrations);
+    ids bigint[];
+    job_sequence regclass := pg_get_serial_sequence('oban_jobs', 'id')::regclass;
+    moment timestamp := timezone('UTC', now());
+    queue text;
+BEGIN
+    IF installed IS DISTINCT FROM schema_version THEN
+        RAISE EXCEPTION 'the schema of baton-dsl is of version %, the library needs %', installed, schema_version
+            USING ERRCODE = 'BT405';
+    END IF;
+
+    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
+    VALUES (id, label, flow, given_inputs::json, cardinality(template))
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN NULL; -- no error: the caller's transaction goes on
+    END IF;
+
+    ids := ARRAY(SELECT nextval(job_sequence) FROM generate_series(1, cardinality(template)));
+
+    WITH shape AS MATERIALIZED (
+        SELECT *
+        FROM json_to_recordset(templates) AS shape(
+            number integer, worker text, queue text, max_attempts smallint, priority smallint, tags text[],
+            scheduled_at timestamp, meta jsonb, ignore_cancelled boolean, ignore_discarded boolean
+        )
+    ),
+    steps AS MATERIALIZED (
+        SELECT ids[given.position] AS job_id, given.name, given.args, given.position, shape.*
+        FROM ROWS FROM (json_array_elements_text(names), json_array_elements(args), unnest(template))
+            WITH ORDINALITY AS given(name, args, number, position)
+        JOIN shape USING (number)
+    ),
+    above AS MATERIALIZED (
+        SELECT edge.downstream AS position, array_agg(steps.job_id) AS upstreams, array_agg(steps.name) AS deps
+        FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
+        JOIN steps ON steps.position = edge.upstream
+        GROUP BY edge.downstream
+    ),
+    below AS MATERIALIZED (
+        SELECT edge.upstream AS position, array_agg(ids[edge.downstream]) AS downstreams
+        FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
+        GROUP BY edge.upstream
+    ),
+    jobs AS (
+        INSERT INTO oban_jobs (
+            id, state, queue, worker, args, meta, tags, max_attempts, priority, inserted_at, scheduled_at
+        )
+        OVERRIDING SYSTEM VALUE
+        SELECT
+            steps.job_id,
+            CASE
+                WHEN above.position IS NOT NULL THEN 'suspended'
+                WHEN steps.scheduled_at > moment THEN 'scheduled'
+                ELSE 'available'
+            END::oban_job_state,
+            steps.queue,
+            steps.worker,
+            steps.args::jsonb,
+            jsonb_build_object('workflow_id', id, 'workflow_name', steps.name, 'workflow_label', label)
+                || CASE WHEN is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
+                || coalesce(steps.meta, '{}'::jsonb),
+            coalesce(steps.tags, '{}'),
+            steps.max_attempts,
+            steps.priority,
+            moment,
+            coalesce(steps.scheduled_at, moment)
+        FROM steps
+        LEFT JOIN above USING (position)
+    )
+    INSERT INTO workflow_nodes (
+        oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
+        ignore_cancelled, ignore_discarded
+    )
+    SELECT
+        steps.job_id,
+        id,
+        label,
+        steps.name,
+        steps.worker,
+        coalesce(above.deps, '{}'),
+        coalesce(above.upstreams, '{}'),
+        coalesce(below.downstreams, '{}'),
+        coalesce(cardinality(above.upstreams), 0),
+        steps.ignore_cancelled,
+        steps.ignore_discarded
+    FROM steps
+    LEFT JOIN above USING (position)
+    LEFT JOIN below USING (position);
+
+    FOR queue IN
+        SELECT DISTINCT shape.queue
+        FROM json_to_recordset(templates) AS shape(number integer, queue text)
+    LOOP
+        PERFORM pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queue)::text);
+    END LOOP;
+
+    RETURN ids;
+END
+$function$;
+
+-- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
+-- A node that has settled before keeps its first outcome. Returns the jobs that were completed here.
+CREATE OR REPLACE FUNCTION baton_settle(job_ids bigint[], attempts smallint[], results text[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET lock_timeout = '500ms'
+SET baton.settling = 'on'
+AS $function$
+DECLARE
+    settled bigint[];
+    acknowledged bigint[];
+BEGIN
+    WITH given AS (
+        SELECT * FROM unnest(job_ids, attempts, results) AS given(id, attempt, result)
+    ),
+    own AS (
+        UPDATE workflow_nodes AS node
+        SET outcome = 'completed', result = given.result::json, updated_at = now()
+        FROM given
+        WHERE node.oban_job_id = given.id AND node.outcome IS NULL
+        RETURNING node.oban_job_id, given.attempt
+    ),
+    acked AS (
+        UPDATE oban_jobs AS job
+        SET state = 'completed', completed_at = timezone('UTC', now())
+        FROM own
+        WHERE job.id = own.oban_job_id AND job.state = 'executing' AND job.attempt = own.attempt
+        RETURNING job.id
+    )
+    SELECT (SELECT array_agg(oban_job_id) FROM own), (SELECT array_agg(id) FROM acked) INTO settled, acknowledged;
+
+    IF settled IS NOT NULL THEN
+        PERFORM baton_spread(settled);
+    END IF;
+    RETURN acknowledged;
+END
+$function$;
+
+-- Put jobs back that were started by hand before their upstreams had settled: they were never attempted.
+CREATE OR REPLACE FUNCTION baton_park(job_ids bigint[], attempts smallint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET lock_timeout = '500ms'
+SET baton.settling = 'on'
+AS $function$
+BEGIN
+    -- The lock on the node keeps a settle from counting down to zero between the look and the update.
+    PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    UPDATE oban_jobs AS job
+    SET state = CASE WHEN node.pending > 0 THEN 'suspended' ELSE 'available' END::oban_job_state,
+        attempt = job.attempt - 1
+    FROM unnest(job_ids, attempts) AS given(id, attempt)
+    JOIN workflow_nodes AS node ON node.oban_job_id = given.id
+    WHERE job.id = given.id AND job.state = 'executing' AND job.attempt = given.attempt AND node.outcome IS NULL;
+END
+$function$;
+
+-- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
+-- and a workflow whose last node settled has ended.
+CREATE OR REPLACE FUNCTION baton_spread(settled bigint[])
+RETURNS void
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    channel text := current_schema() || '.oban_';
+    notified bigint;
+BEGIN
+    WITH fewer AS (
+        SELECT below.id, count(*)::integer AS by
+        FROM workflow_nodes AS node
+        CROSS JOIN unnest(node.downstreams) AS below(id)
+        JOIN workflow_nodes AS waiting ON waiting.oban_job_id = below.id
+        WHERE node.oban_job_id = ANY(settled)
+            AND CASE node.outcome
+                WHEN 'completed' THEN true
+                WHEN 'cancelled' THEN waiting.ignore_cancelled
+                ELSE waiting.ignore_discarded
+            END
+        GROUP BY below.id
+    ),
+    locked AS MATERIALIZED (
+        SELECT node.oban_job_id, fewer.by
+        FROM fewer
+        JOIN workflow_nodes AS node ON node.oban_job_id = fewer.id
+        ORDER BY node.oban_job_id
+        FOR NO KEY UPDATE OF node
+    ),
+    counted AS (
+        UPDATE workflow_nodes AS node
+        SET pending = node.pending - locked.by
+        FROM locked
+        WHERE node.oban_job_id = locked.oban_job_id AND node.outcome IS NULL
+        RETURNING node.oban_job_id, node.pending
+    ),
+    promoted AS (
+        UPDATE oban_jobs AS job
+        SET state = CASE
+                WHEN job.scheduled_at > timezone('UTC', now()) THEN 'scheduled'
+                ELSE 'available'
+            END::oban_job_state,
+            scheduled_at = greatest(job.scheduled_at, timezone('UTC', now()))
+        FROM counted
+        WHERE counted.pending = 0 AND job.id = counted.oban_job_id AND job.state = 'suspended'
+        RETURNING job.queue, job.state
+    )
+    SELECT count(pg_notify(channel || 'insert', json_build_object('queue', queues.queue)::text)) INTO notified
+    FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues;
+
+    WITH ends AS (
+        SELECT workflow_id,
+            count(*)::integer AS nodes,
+            (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
+            (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
+        FROM workflow_nodes WHERE oban_job_id = ANY(settled) GROUP BY workflow_id
+    ),
+    locked AS MATERIALIZED (
+        SELECT ends.* FROM ends JOIN baton_workflows AS workflow USING (workflow_id)
+        ORDER BY workflow_id FOR NO KEY UPDATE OF workflow
+    ),
+    changed AS (
+        UPDATE baton_workflows AS workflow
+        SET unsettled = workflow.unsettled - locked.nodes,
+            cancelled = workflow.cancelled + locked.cancelled,
+            discarded = workflow.discarded + locked.discarded,
+            settled_at = CASE WHEN workflow.unsettled = locked.nodes THEN now() END,
+            outcome = CASE
+                WHEN workflow.unsettled > locked.nodes THEN NULL
+                WHEN workflow.discarded + locked.discarded > 0 THEN 'discarded'
+                WHEN workflow.cancelled + locked.cancelled > 0 THEN 'cancelled'
+                ELSE 'completed'
+            END
+        FROM locked
+        WHERE workflow.workflow_id = locked.workflow_id
+        RETURNING workflow.workflow_id, workflow.outcome
+    )
+    SELECT count(pg_notify(
+        channel || 'workflow', json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
+    )) INTO notified
+    FROM changed WHERE outcome IS NOT NULL;
+END
+$function$;
+
+-- Settle one node because of what became of its job, whoever did that, and cancel what can't run any more.
+CREATE OR REPLACE FUNCTION baton_end_node(job_id bigint, how text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+DECLARE
+    doomed bigint[];
+    cancelled bigint[];
+BEGIN
+    UPDATE workflow_nodes SET outcome = how, updated_at = now() WHERE oban_job_id = job_id AND outcome IS NULL;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
+    IF how <> 'completed' THEN
+        -- One statement finds all of them, however long the chain: no recursion of calls, no trigger upon trigger.
+        WITH RECURSIVE reached(id) AS (
+            SELECT node.oban_job_id
+            FROM workflow_nodes AS origin
+            CROSS JOIN unnest(origin.downstreams) AS below(id)
+            JOIN workflow_nodes AS node ON node.oban_job_id = below.id
+            WHERE origin.oban_job_id = job_id
+                AND node.outcome IS NULL
+                AND NOT CASE how WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
+            UNION
+            SELECT node.oban_job_id
+            FROM reached
+            JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+            CROSS JOIN unnest(above.downstreams) AS below(id)
+            JOIN workflow_nodes AS node ON node.oban_job_id = below.id
+            WHERE node.outcome IS NULL AND NOT node.ignore_cancelled
+        )
+        SELECT array_agg(id ORDER BY id) INTO doomed FROM reached;
+    END IF;
+
+    IF doomed IS NOT NULL THEN
+        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+        WITH ended AS (
+            UPDATE workflow_nodes SET outcome = 'cancelled', updated_at = now()
+            WHERE oban_job_id = ANY(doomed) AND outcome IS NULL
+            RETURNING oban_job_id
+        ),
+        jobs AS (
+            UPDATE oban_jobs AS job
+            SET state = 'cancelled',
+                cancelled_at = timezone('UTC', now()),
+                errors = job.errors || jsonb_build_object(
+                    'attempt', job.attempt,
+                    'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                    'error', 'BTN507: cancelled, since an upstream was ' || how
+                )
+            FROM ended
+            WHERE job.id = ended.oban_job_id AND job.state IN ('suspended', 'scheduled', 'available', 'retryable')
+        )
+        SELECT array_agg(oban_job_id) INTO cancelled FROM ended;
+    END IF;
+
+    PERFORM baton_spread(job_id || coalesce(cancelled, '{}'));
+END
+$function$;
+
+-- Arm a node again whose job somebody has retried after it was cancelled or discarded. A completed node stays settled.
+CREATE OR REPLACE FUNCTION baton_rearm_node(job_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+DECLARE
+    node workflow_nodes;
+BEGIN
+    SELECT * INTO node FROM workflow_nodes
+    WHERE oban_job_id = job_id AND outcome IN ('cancelled', 'discarded') FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
+    UPDATE workflow_nodes SET outcome = NULL, updated_at = now() WHERE oban_job_id = job_id;
+    PERFORM 1 FROM workflow_nodes
+    WHERE oban_job_id = ANY(node.downstreams) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    UPDATE workflow_nodes AS waiting
+    SET pending = (
+        SELECT count(*)
+        FROM workflow_nodes AS upstream
+        WHERE upstream.oban_job_id = ANY(waiting.upstreams)
+            AND NOT coalesce(CASE upstream.outcome
+                WHEN 'completed' THEN true
+                WHEN 'cancelled' THEN waiting.ignore_cancelled
+                WHEN 'discarded' THEN waiting.ignore_discarded
+            END, false)
+    )
+    WHERE waiting.oban_job_id = ANY(job_id || node.downstreams) AND waiting.outcome IS NULL;
+    UPDATE baton_workflows
+    SET unsettled = unsettled + 1,
+        cancelled = cancelled - (node.outcome = 'cancelled')::integer,
+        discarded = discarded - (node.outcome = 'discarded')::integer,
+        outcome = NULL,
+        settled_at = NULL
+    WHERE workflow_id = node.workflow_id;
+END
+$function$;
+
+-- Whoever changes the state of a job, its node follows in the same transaction: Oban's own ack of a plain worker,
+-- Oban Web, the lifeline, a worker in another language, psql. Jobs without a workflow pay for a test of their new state.
+CREATE OR REPLACE FUNCTION baton_job_changed()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM baton_end_node(OLD.id, 'cancelled');
+    ELSIF NEW.state IN ('completed', 'cancelled', 'discarded') THEN
+        PERFORM baton_end_node(NEW.id, NEW.state::text);
+    ELSE
+        PERFORM baton_rearm_node(NEW.id);
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE TRIGGER baton_job_settled
+AFTER UPDATE OF state ON oban_jobs
+FOR EACH ROW
+WHEN (
+    NEW.state IN ('completed', 'cancelled', 'discarded')
+    AND OLD.state <> NEW.state
+    AND NEW.meta ? 'workflow_id'
+    AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
+)
+EXECUTE FUNCTION baton_job_changed();
+
+CREATE OR REPLACE TRIGGER baton_job_revived
+AFTER UPDATE OF state ON oban_jobs
+FOR EACH ROW
+WHEN (
+    OLD.state IN ('cancelled', 'discarded')
+    AND NEW.state NOT IN ('completed', 'cancelled', 'discarded')
+    AND NEW.meta ? 'workflow_id'
+    AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
+)
+EXECUTE FUNCTION baton_job_changed();
+
+CREATE OR REPLACE TRIGGER baton_job_deleted
+AFTER DELETE ON oban_jobs
+FOR EACH ROW
+WHEN (
+    OLD.state NOT IN ('completed', 'cancelled', 'discarded')
+    AND OLD.meta ? 'workflow_id'
+    AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
+)
+EXECUTE FUNCTION baton_job_changed();

@@ -1,0 +1,56 @@
+-- The tables. Every statement may run again: what is there already stays.
+
+CREATE TABLE IF NOT EXISTS baton_migrations (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row a workflow: how many of its nodes have not settled, and how it ended.
+CREATE TABLE IF NOT EXISTS baton_workflows (
+    workflow_id text COLLATE "C" PRIMARY KEY,
+    workflow_label text NOT NULL,
+    flow_name text NOT NULL,
+    inputs json NOT NULL,
+    unsettled integer NOT NULL,
+    cancelled integer NOT NULL DEFAULT 0,
+    discarded integer NOT NULL DEFAULT 0,
+    outcome text COLLATE "C",
+    inserted_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    CONSTRAINT baton_workflows_unsettled CHECK (unsettled >= 0),
+    CONSTRAINT baton_workflows_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
+) WITH (fillfactor = 70);
+
+CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton_workflows (workflow_label, inserted_at);
+
+-- One row a node. `oban_job_id` is no foreign key: Oban prunes its jobs, and a node outlives its job. Nor is
+-- `workflow_id` one: both rows are written by one function, and the check would cost as much as the insert.
+CREATE TABLE IF NOT EXISTS workflow_nodes (
+    oban_job_id bigint PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    workflow_label text NOT NULL,
+    step_name text COLLATE "C" NOT NULL,
+    worker text NOT NULL,
+    deps text[] NOT NULL,
+    upstreams bigint[] NOT NULL,
+    downstreams bigint[] NOT NULL,
+    pending integer NOT NULL,
+    ignore_cancelled boolean NOT NULL,
+    ignore_discarded boolean NOT NULL,
+    outcome text COLLATE "C",
+    result json,
+    inserted_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT workflow_nodes_pending CHECK (pending >= 0),
+    CONSTRAINT workflow_nodes_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
+) WITH (
+    -- Room for the new versions of a row beside the old: no index entry is written when a node settles.
+    fillfactor = 60,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.02,
+    autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_cost_delay = 1
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS workflow_nodes_workflow_id_step_name_index
+    ON workflow_nodes (workflow_id, step_name);

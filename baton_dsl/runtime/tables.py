@@ -1,0 +1,75 @@
+"""Our tables, and the columns of Oban's that we read, as SQLAlchemy Core: for reads, reports, Alembic's autogenerate.
+
+The schema is left out: give the prefix with `schema_translate_map={None: prefix}`. The SQL of the migrations is what
+creates the tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB
+
+metadata: Final = MetaData()
+"""Holds `baton_migrations`, `baton_workflows` and `workflow_nodes`."""
+
+_name: Final = Text(collation="C")
+
+migrations: Final = Table(
+    "baton_migrations",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at", DateTime(timezone=True), nullable=False),
+)
+
+workflows: Final = Table(
+    "baton_workflows",
+    metadata,
+    Column("workflow_id", _name, primary_key=True),
+    Column("workflow_label", Text, nullable=False),
+    Column("flow_name", Text, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("unsettled", Integer, nullable=False),
+    Column("cancelled", Integer, nullable=False),
+    Column("discarded", Integer, nullable=False),
+    Column("outcome", _name),
+    Column("inserted_at", DateTime(timezone=True), nullable=False),
+    Column("settled_at", DateTime(timezone=True)),
+    Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
+)
+
+nodes: Final = Table(
+    "workflow_nodes",
+    metadata,
+    Column("oban_job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("workflow_id", _name, nullable=False),
+    Column("workflow_label", Text, nullable=False),
+    Column("step_name", _name, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("deps", ARRAY(Text), nullable=False),
+    Column("upstreams", ARRAY(BigInteger), nullable=False),
+    Column("downstreams", ARRAY(BigInteger), nullable=False),
+    Column("pending", Integer, nullable=False),
+    Column("ignore_cancelled", Boolean, nullable=False),
+    Column("ignore_discarded", Boolean, nullable=False),
+    Column("outcome", _name),
+    Column("result", JSON),
+    Column("inserted_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Index("workflow_nodes_workflow_id_step_name_index", "workflow_id", "step_name", unique=True),
+)
+
+jobs: Final = Table(
+    "oban_jobs",
+    MetaData(),  # Oban's: no migration of ours may touch it
+    Column("id", BigInteger, primary_key=True),
+    Column("state", ENUM(name="oban_job_state", create_type=False)),
+    Column("queue", Text),
+    Column("worker", Text),
+    Column("attempt", Integer),
+    Column("max_attempts", Integer),
+    Column("errors", JSONB),
+    Column("attempted_at", DateTime),
+    Column("scheduled_at", DateTime),
+)

@@ -1,0 +1,268 @@
+"""Running one step as one job of Oban: gate, function, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
+
+from oban import Cancel, Job, Oban, Snooze, worker
+
+from baton_dsl.context import StepContext
+from baton_dsl.core.diagnostics import did_you_mean
+from baton_dsl.core.spec import Role
+from baton_dsl.errors import (
+    NodeMissingError,
+    ResultNotSerializableError,
+    ResultTooLargeError,
+    StepNotFoundError,
+    StoredValueError,
+    UpstreamAbsentError,
+)
+from baton_dsl.reflect import signature
+from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime.coalesce import Coalescer
+from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.lowering import MODEL, WORKERS
+from baton_dsl.runtime.settle import Finished, Settler
+from baton_dsl.step import Step
+
+logger = logging.getLogger("baton_dsl.step")
+
+THREADS: Final = 512
+"""Sync steps that one process runs at once; Oban's queue limits are what bounds them. Threads start when needed."""
+
+_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="baton-step")
+
+_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError)
+"""Errors that another attempt would only repeat."""
+
+
+# --- finding the function ----------------------------------------------------------------------------------------
+
+
+def load_step(path: str) -> Step[..., Any, Any, Any]:
+    """The step that a job's worker names.
+
+    Args:
+        path: The part of the name after `baton_dsl.steps.`, such as `app/flows:charge`.
+
+    Raises:
+        StepNotFoundError: BTN501, if its module can't be imported here or has no such step.
+    """
+    target = path.replace("/", ".")
+    module, _, name = target.partition(":")
+    try:
+        found = pkgutil.resolve_name(target)
+    except ImportError as error:
+        raise StepNotFoundError(f'module "{module}" of step "{name}" can\'t be imported: {error}') from error
+    except (AttributeError, ValueError) as error:
+        raise StepNotFoundError(f'module "{module}" has no step "{name}"') from error
+    if not isinstance(found, Step):
+        raise StepNotFoundError(f'"{name}" in module "{module}" is no step but {type(found).__name__}')
+    return found
+
+
+def step_of_worker(name: str) -> Step[..., Any, Any, Any] | None:
+    """The step behind a job's `worker`; None for a plain Oban worker, or for code that is not here."""
+    if not name.startswith(WORKERS):
+        return None
+    try:
+        return load_step(name.removeprefix(WORKERS))
+    except StepNotFoundError:
+        return None
+
+
+def worker_class(path: str) -> type:
+    """The class that Oban instantiates for each job of a step; see `load_step`."""
+    step = load_step(path)
+    body: dict[str, Any] = {"__module__": WORKERS.rstrip("."), "__qualname__": path, "process": _process(step)}
+    if "timeout" in step.options:
+        body["timeout"] = lambda _self, _job: _seconds(step.options["timeout"])
+    if "backoff" in step.options:
+        body["backoff"] = lambda _self, job: _backoff(step.options["backoff"], job.attempt)
+    return cast("type", worker()(type(path, (), body)))
+
+
+def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
+    async def process(_self: object, job: Job) -> Cancel | Snooze | None:
+        return await run(step, job)
+
+    return process
+
+
+def _seconds(duration: float | timedelta) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def _backoff(backoff: float | timedelta | Callable[[int], float | timedelta], attempt: int) -> int:
+    """Oban schedules by whole seconds; half a second is rounded up, so that a pause stays one."""
+    seconds = _seconds(backoff(attempt) if callable(backoff) else backoff)
+    return -int(-seconds // 1)
+
+
+# --- running it --------------------------------------------------------------------------------------------------
+
+
+class Runtime:
+    """What the jobs of one Oban instance share: its gate and its settler.
+
+    Args:
+        oban: The instance.
+    """
+
+    def __init__(self, oban: Oban) -> None:
+        pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
+        settler = Settler(pool, prefix)
+        self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
+        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
+        self.park: Coalescer[Job, None] = Coalescer(settler.park)
+        bridge.ACKNOWLEDGED.install()
+
+
+_runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
+
+
+def runtime_of(job: Job) -> Runtime:
+    """The runtime of the Oban instance that fetched a job."""
+    oban = bridge.instance_of(job)
+    runtime = _runtimes.get(oban)
+    if runtime is None:
+        runtime = _runtimes[oban] = Runtime(oban)
+    return runtime
+
+
+async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | None:
+    """Run one attempt of one node.
+
+    Args:
+        step: Its step.
+        job: Oban's job, executing.
+
+    Returns:
+        None once the node is settled; what the function returned if that is Oban's `Cancel` or `Snooze`.
+
+    Raises:
+        Exception: What the function raised: Oban tries again, or discards the job, and the trigger the node with it.
+    """
+    runtime = runtime_of(job)
+    assert job.id is not None
+    passage = await runtime.gate.submit(job.id)
+    if passage is None:
+        raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
+    if passage.is_settled:
+        return None
+    if passage.pending > 0:
+        await runtime.park.submit(job)
+        return None
+    try:
+        value = await _call(step, _arguments(step, job, passage))
+        if isinstance(value, Cancel | Snooze):
+            return value
+        result = payload.encode_result(passage.step, _return_annotation(step), value)
+    except _FINAL:
+        job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
+        raise
+    await runtime.settle.submit(Finished(job, result))
+    return None
+
+
+async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> Any:
+    if step.is_async:
+        return await step.function(**arguments)
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(step.function, **arguments))
+
+
+def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
+    return signature(step).returns
+
+
+def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
+    read = signature(step)
+    arguments: dict[str, Any] = {}
+    for parameter in read.parameters:
+        name = parameter.name
+        match parameter.role:
+            case Role.INPUT:
+                if name in job.args:
+                    arguments[name] = payload.decode_input(passage.step, name, read.annotations[name], job.args[name])
+                elif not parameter.has_default:
+                    raise StoredValueError(
+                        f'input "{name}" of step "{passage.step}" was not given when it was inserted'
+                    )
+            case Role.UPSTREAM:
+                source = parameter.source or name
+                upstream = passage.upstreams.get(source)
+                if upstream is None:
+                    raise StoredValueError(f'step "{passage.step}" takes "{source}", which was no upstream at insert')
+                arguments[name] = payload.decode_result(
+                    passage.step, name, source, read.annotations[name], _result_of(upstream)
+                )
+            case Role.INJECTED:
+                arguments[name] = _context(job, passage)
+            case Role.UNKNOWN:
+                pass
+    return arguments
+
+
+def _result_of(upstream: Upstream) -> str | None:
+    if upstream.outcome == "completed" and upstream.result is None:
+        return "null"  # a plain Oban job has no result
+    return upstream.result
+
+
+def _context(job: Job, passage: Passage) -> StepContext:
+    extra = {"workflow_id": passage.workflow_id, "step": passage.step, "attempt": job.attempt}
+    return StepContext(
+        workflow_id=passage.workflow_id,
+        workflow_name=job.meta.get("workflow_label"),
+        step=passage.step,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        model=job.args.get(MODEL),
+        debug=bool(job.meta.get("workflow_debug")),
+        upstream=Upstreams(passage),
+        job=job,
+        logger=logging.LoggerAdapter(logger, extra),
+        cancel_requested=job.cancelled,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams(Mapping[str, Any]):
+    """The results of a node's upstreams by name, each decoded when it is asked for."""
+
+    passage: Passage
+
+    def __getitem__(self, name: str) -> Any:
+        """The result of an upstream, as its own return annotation has it.
+
+        Raises:
+            UpstreamAbsentError: BTN505, if there is no such upstream.
+        """
+        upstream = self.passage.upstreams.get(name)
+        if upstream is None:
+            nearest = did_you_mean(name, self.passage.upstreams)
+            raise UpstreamAbsentError(
+                f'step "{self.passage.step}" has no upstream "{name}"',
+                remedy=f'did you mean "{nearest}"?' if nearest else "name it in deps=",
+            )
+        step = step_of_worker(upstream.worker)
+        annotation = _return_annotation(step) if step is not None else Any
+        return payload.decode_result(self.passage.step, "context", name, annotation, upstream.result)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self.passage.upstreams)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.passage.upstreams)
