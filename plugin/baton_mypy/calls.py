@@ -52,8 +52,8 @@ def bind(context: MethodSigContext) -> FunctionLike:
     checker = cast("TypeChecker", context.api)
     parameters = tuple(
         ParameterSpec(name=name, role=Role.INPUT, type=known(marked.type))
-        for type, name in zip(signature.arg_types, signature.arg_names, strict=True)
-        if name is not None and (marked := marker_of(type)).marker is Marker.INPUT
+        for annotation, name in zip(signature.arg_types, signature.arg_names, strict=True)
+        if name is not None and (marked := marker_of(annotation)).marker is Marker.INPUT
     )
     spec = StepSpec(
         name=text_of(step.args[2]) or "step", parameters=parameters, bound=_given(call, parameters, checker)
@@ -71,8 +71,8 @@ def insert(context: MethodSigContext) -> FunctionLike:
         return context.default_signature
     checker = cast("TypeChecker", context.api)
     parameters = tuple(
-        ParameterSpec(name=name, role=Role.INPUT, type=known(type), has_default=not kind.is_required())
-        for name, type, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
+        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
+        for name, annotation, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
         if name is not None
     )
     steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
@@ -102,7 +102,7 @@ def result(context: MethodSigContext) -> FunctionLike:
             call.args[0],
             code=STEP_NOT_IN_WORKFLOW,
         )
-    return signature.copy_modified(arg_types=[_of_any_name(type, checker) for type in signature.arg_types])
+    return signature.copy_modified(arg_types=[_of_any_name(formal, checker) for formal in signature.arg_types])
 
 
 def _given(call: CallExpr, parameters: tuple[ParameterSpec, ...], checker: TypeChecker) -> Mapping[str, Argument]:

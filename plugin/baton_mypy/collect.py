@@ -139,11 +139,11 @@ class Collector:
     def _entry(self, expression: Expression, kind: ArgKind) -> None:
         """A positional argument of `Flow(...)`: a step, or a tuple of steps to unpack."""
         place = here(self._module.path, expression)
-        type = get_proper_type(self._type(expression))
+        given = get_proper_type(self._type(expression))
         if kind is ARG_POS:
-            self._step(type, expression, place)
-        elif isinstance(type, TupleType):
-            for item in type.items:
+            self._step(given, expression, place)
+        elif isinstance(given, TupleType):
+            for item in given.items:
                 self._step(get_proper_type(item), expression, place)
         else:
             self._open.append(Reference(_OPENING, place))
@@ -271,12 +271,12 @@ def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[Param
     if not isinstance(signature, Parameters) or signature.is_ellipsis_args:
         return
     unnamed = iter(facts.positional)
-    for type, kind, given in zip(signature.arg_types, signature.arg_kinds, signature.arg_names, strict=True):
+    for annotation, kind, given in zip(signature.arg_types, signature.arg_kinds, signature.arg_names, strict=True):
         name = given if given is not None else next(unnamed, None)
         if name is None:
             continue
         form = _FORMS.get(kind, Form.KEYWORD if given is not None else Form.POSITIONAL_ONLY)
-        yield _parameter(name, type, form, kind, facts, places)
+        yield _parameter(name, annotation, form, kind, facts, places)
 
 
 def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: _Places) -> ParameterSpec:

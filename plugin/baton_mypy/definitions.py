@@ -105,9 +105,9 @@ def _source(expression: Expression) -> str | None:
 
 def _name_of_step(node: SymbolNode | None) -> str | None:
     variable = node.var if isinstance(node, Decorator) else node
-    type = get_proper_type(variable.type) if isinstance(variable, Var) else None
-    if isinstance(type, Instance) and type.type.fullname == names.STEP:
-        return text_of(type.args[2])
+    step = get_proper_type(variable.type) if isinstance(variable, Var) else None
+    if isinstance(step, Instance) and step.type.fullname == names.STEP:
+        return text_of(step.args[2])
     return _UNKNOWN
 
 

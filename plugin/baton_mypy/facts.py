@@ -142,7 +142,7 @@ def attach_results(results: Mapping[str, Type], to: Instance) -> Instance:
 def results_of(instance: Instance) -> dict[str, Type] | None:
     """The result types of a flow's or workflow's steps by name, or None if the flow is not known."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
-    found = {name.removeprefix(_RESULT): type for name, type in attributes.items() if name.startswith(_RESULT)}
+    found = {key.removeprefix(_RESULT): result for key, result in attributes.items() if key.startswith(_RESULT)}
     return found or None
 
 

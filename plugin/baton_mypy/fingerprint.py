@@ -1,7 +1,7 @@
 """What the plugin's verdicts depend on, as one short text that mypy keeps with its cache.
 
-mypy forgets its cache when a plugin's own module or its `__version__` changes; a rule is in neither. So the version that
-it sees has a hash of every file that takes part in a verdict.
+mypy forgets its cache when a plugin's own module or its `__version__` changes; a rule is in neither. So the version
+that it sees has a hash of every file that takes part in a verdict.
 """
 
 from __future__ import annotations

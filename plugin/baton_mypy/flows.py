@@ -67,6 +67,15 @@ def add(context: MethodContext, codes: Collection[str]) -> Type:
     return _checked(collected, made, call, checker, codes)
 
 
+def options(context: MethodContext) -> Type:
+    """`.options(...)`: what was known of the flow is known of it with other options."""
+    made = get_proper_type(context.default_return_type)
+    if isinstance(made, Instance) and isinstance(context.type, Instance):
+        made = made.copy_modified()
+        made.extra_attrs = context.type.extra_attrs
+    return made
+
+
 def insert(context: MethodContext) -> Type:
     """`.insert(...)`: the workflow knows the result types of the flow's steps."""
     results = results_of(context.type) if isinstance(context.type, Instance) else None

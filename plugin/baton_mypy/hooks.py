@@ -2,9 +2,10 @@
 
 | name | hook | does |
 |---|---|---|
-| `step`, `StepDecorator.__call__` | `steps.step`, `steps.decorate` | a step's type, its name a literal, with its facts |
+| `step`, `StepDecorator()` | `steps.step`, `steps.decorate` | a step's type: its name a literal, with its facts |
 | `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
+| `Flow.options` | `flows.options` | the same flow |
 | `Flow.insert` | `calls.insert`, `flows.insert` | what it is given; the workflow's results |
 | `Step.bind` | `calls.bind` | what it is given |
 | `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
@@ -72,6 +73,7 @@ _METHODS: Final[Mapping[str, MethodHook]] = {
     f"{names.STEP_DECORATOR}.__call__": _guarded(steps.decorate),
     f"{names.STEP}.named": _guarded(steps.named),
     f"{names.STEP}.bind": _guarded(steps.bind),
+    f"{names.FLOW}.options": _guarded(flows.options),
     f"{names.FLOW}.insert": _guarded(flows.insert),
     **{
         f"{workflow}.{method}": _guarded(hook)

@@ -42,5 +42,5 @@ def marker_of(type: Type) -> Marked:
         marker = _ALIASES.get(inner.alias.fullname)
         if marker is not None:
             return Marked(inner.args[0] if inner.args else inner, marker)
-        inner = inner._expand_once()  # get_proper_type() would unroll our markers too
+        inner = inner._expand_once()  # noqa: SLF001 - get_proper_type() would unroll our markers too
     return Marked(type, Marker.NONE)

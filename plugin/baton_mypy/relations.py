@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
 _MODEL: Final = "pydantic.main.BaseModel"
+_DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
+"""Where mypy's own plugin leaves its mark."""
 _SCHEMAS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_serializer__")
 _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
 
@@ -172,11 +174,7 @@ def _round_trips(info: TypeInfo) -> bool | None:
     for base in info.mro:
         if base.fullname == "builtins.object":
             continue
-        if (
-            base.fullname == _MODEL
-            or base.dataclass_transform_spec
-            or {"dataclass", "dataclass_tag"} & {*base.metadata}
-        ):
+        if base.fullname == _MODEL or base.dataclass_transform_spec or not _DATACLASS.isdisjoint(base.metadata):
             return None
         if base.module_name.partition(".")[0] in sys.stdlib_module_names:
             return None

@@ -85,9 +85,9 @@ def _text(api: CheckerPluginInterface) -> Instance:
 def _options(context: FunctionContext) -> dict[str, OptionValue]:
     options: dict[str, OptionValue] = {}
     for keywords, expressions, types in zip(context.arg_names, context.args, context.arg_types, strict=True):
-        for keyword, expression, type in zip(keywords, expressions, types, strict=True):
+        for keyword, expression, inferred in zip(keywords, expressions, types, strict=True):
             if keyword is not None:
-                options[keyword] = option(expression, type)
+                options[keyword] = option(expression, inferred)
     return options
 
 
