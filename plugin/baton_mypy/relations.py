@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from mypy.checkexpr import has_uninhabited_component
 from mypy.maptype import map_instance_to_supertype
 from mypy.nodes import TypeInfo
-from mypy.server.trigger import make_trigger, make_wildcard_trigger
+from mypy.server.trigger import make_wildcard_trigger
 from mypy.subtypes import is_subtype
 from mypy.typeops import make_simplified_union
 from mypy.types import (
@@ -69,9 +69,9 @@ class MypyTypes:
 
         A class that loses its `@dataclass` keeps its name and bases, so mypy sees no reason of its own.
         """
-        for name in self._classes:
-            triggers = checker.tree.plugin_deps.setdefault(make_wildcard_trigger(name), set())
-            triggers.add(make_trigger(checker.tree.fullname))
+        for name in {base.fullname for info in self._classes.values() for base in info.mro}:
+            targets = checker.tree.plugin_deps.setdefault(make_wildcard_trigger(name), set())
+            targets.add(checker.tscope.current_target())
 
     def assignable(self, source: object, target: object, /) -> bool | None:
         """May a value of type `source` go where `target` is expected? None if that can't be told."""
