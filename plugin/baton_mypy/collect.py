@@ -200,7 +200,7 @@ class Collector:
     # -- one step ---------------------------------------------------------------------------------------------
 
     def _spec(self, name: str, step: Instance, facts: Facts, expression: Expression, place: Place) -> StepSpec:
-        places = _Places.of(self._definition(facts, expression), self._checker, facts.module)
+        places = self._places(facts, expression, place)
         after = facts.options.get("after")
         wanted = after.value if after and after.is_known and isinstance(after.value, list) else ()
         unseen = facts.is_open
@@ -224,6 +224,14 @@ class Collector:
             argument_place=place,
             is_open=True,  # what `bind` is given was checked where it is called
         )
+
+    def _places(self, facts: Facts, expression: Expression, taken: Place) -> _Places:
+        """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
+        definition = self._definition(facts, expression)
+        if definition is not None:
+            return _Places.of(definition, self._checker)
+        is_here = facts.module == self._module.fullname
+        return _Places(taken if is_here else elsewhere(facts.module), None, {}, {}, {})
 
     def _definition(self, facts: Facts, expression: Expression) -> Decorator | FuncDef | None:
         """The definition of a step, if it is in the module that is being checked and so has its syntax."""
@@ -308,7 +316,7 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where the parts of a step's definition stand; all of them at its module's name, if that is another module."""
+    """Where the parts of a step's definition stand."""
 
     name: Place
     result: Place | None
@@ -317,10 +325,8 @@ class _Places:
     after: Mapping[str, Place]
 
     @staticmethod
-    def of(definition: Decorator | FuncDef | None, checker: TypeChecker, defined_in: str) -> _Places:
+    def of(definition: Decorator | FuncDef, checker: TypeChecker) -> _Places:
         """The places of a definition of the module that is being checked."""
-        if definition is None:
-            return _Places(elsewhere(defined_in), None, {}, {}, {})
         path = checker.tree.path
         function = definition.func if isinstance(definition, Decorator) else definition
         options: dict[str, Place] = {}

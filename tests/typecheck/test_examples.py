@@ -28,8 +28,8 @@ def told(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> dict[s
 
 
 def of_catalogue(lines: list[str]) -> list[str]:
-    matches = [match for line in lines if (match := FINDING.fullmatch(line))]
-    return [f"{match['place']}: {SLUGS[match['slug']]}: {match['message']}" for match in matches if match["slug"] in SLUGS]
+    found = [match.groupdict() for line in lines if (match := FINDING.fullmatch(line))]
+    return [f"{item['place']}: {SLUGS[item['slug']]}: {item['message']}" for item in found if item["slug"] in SLUGS]
 
 
 def once_a_line(finds: tuple[str, ...]) -> list[str]:
