@@ -9,19 +9,23 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help demo test check bench soak clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(READY) ## audit this Python environment with a workflow, on an embedded PostgreSQL
 	@$(BIN)/baton demo
 
 test: check ## everything that CI runs: the checks and the tests
-	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow"
+	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers"
 
 check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 
+
+test-types: $(READY) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group typecheckers
+	$(PYTEST) -m typecheckers
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
