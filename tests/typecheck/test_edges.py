@@ -10,7 +10,10 @@ from types import ModuleType
 
 import edges
 import pytest
+from baton_lint.checkers import prove
 from checking import Project, findings
+
+from baton_dsl.reflect import LIVE_TYPES
 
 UPSTREAM_TYPE = "baton-upstream-type"
 
@@ -57,4 +60,22 @@ def test_mypy_with_the_plugin_finds_every_wrong_edge(project: Project) -> None:
         for line in findings(project.check()).get("corpus.py", [])
         if f"[{UPSTREAM_TYPE}]" in line
     ]
+    assert named(found) == named(edges.WRONG)
+
+
+@pytest.mark.parametrize(
+    "checker",
+    ["mypy", *(pytest.param(name, marks=pytest.mark.typecheckers) for name in ("pyright", "ty", "pyrefly"))],
+)
+def test_a_plain_checker_finds_every_wrong_edge_in_emitted_calls(checker: str, corpus: ModuleType) -> None:
+    flows = []
+    for number in range(len(edges.EDGES)):
+        steps = {name: f"{corpus.__name__}:{name}" for name in (f"up_{number}", f"down_{number}")}
+        flows.append((getattr(corpus, f"flow_{number}").spec(places=True), steps))
+    folder = Path(str(corpus.__file__)).parent
+    proof = prove(flows, checker, roots=[folder], types=LIVE_TYPES)
+    number_at = edges.lines()
+    assert proof.problems == ()
+    assert proof.claims == len(edges.EDGES)
+    found = [number_at[finding.place.line] for finding in proof.findings if finding.place]
     assert named(found) == named(edges.WRONG)
