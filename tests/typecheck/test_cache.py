@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
+import baton_mypy
 import pytest
+from baton_mypy.fingerprint import fingerprint, sources
 from checking import Prepared, Project
 
 MODELS = """\
@@ -126,3 +129,47 @@ def test_a_daemon_says_what_a_cold_run_says(project: Project, cold: dict[str, st
     project.write(BASE)
     project.check("--cache-fine-grained", cache="fine")
     assert said(project, project.daemon(cache="fine").check) == cold
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [["--no-fixed-format-cache"], ["--no-sqlite-cache"], ["--no-native-parser"], ["--num-workers=2"]],
+    ids=["json cache", "a file a module", "old parser", "two workers"],
+)
+def test_other_ways_to_run_say_the_same(flags: list[str], project: Project, cold: dict[str, str]) -> None:
+    some = ["an after is misspelt", "an input is renamed", "a From names another step"]
+    project.write(BASE)
+    assert project.check(*flags) == cold[""]
+    for name in some:
+        files = EDITS[name](BASE)
+        project.write(files)
+        assert project.check(*flags) == cold[name]
+        project.write({file: BASE[file] for file in files})
+        assert project.check(*flags) == cold[""]
+
+
+def test_an_unchanged_module_is_not_checked_again(project: Project) -> None:
+    project.write(BASE)
+    project.check()
+    log = project.check("--verbose")
+    assert [line for line in log.splitlines() if "Parsing" in line] == []
+
+
+def test_a_change_of_the_chosen_rules_checks_again(project: Project) -> None:
+    project.write(BASE)
+    project.write(EDITS["an after is misspelt"](BASE))
+    assert "[baton-missing-upstream]" in project.check()
+    (project.folder / "pyproject.toml").write_text('[tool.baton]\nignore = ["BTN102"]\n', encoding="utf-8")
+    assert project.check() == ""
+
+
+def test_a_change_of_a_rule_changes_the_version_that_mypy_sees(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.py"
+    rule.write_text("one = 1\n", encoding="utf-8")
+    before = fingerprint([rule])
+    rule.write_text("one = 2\n", encoding="utf-8")
+    assert fingerprint([rule]) != before
+    files = {path.name for path in sources()}
+    assert {"cycle.py", "check.py", "graph.py", "hooks.py", "report.py"} <= files
+    assert baton_mypy.__version__ == fingerprint(sources())
