@@ -5,13 +5,16 @@
 | the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
 | dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
+| starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol, cast
 
 import oban.oban
@@ -20,9 +23,12 @@ from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._query import Query, _ack_jobs
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.errors import ObanNotFoundError, PrefixError
+
+logger = logging.getLogger(__name__)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -189,6 +195,19 @@ def pool_of(instance: Oban) -> Pool:
     return cast("Pool", instance._query._pool)
 
 
+@asynccontextmanager
+async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
+    """A connection on which each statement is a transaction: BEGIN and COMMIT would be two more round trips."""
+    async with pool.connection() as conn:
+        before = conn.autocommit
+        await conn.set_autocommit(True)
+        try:
+            yield conn
+        finally:
+            if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
+                await conn.set_autocommit(before)
+
+
 def prefix_of(instance: Oban) -> str:
     """The schema of the instance's tables."""
     return instance._query._prefix
@@ -202,6 +221,36 @@ def notifier_of(instance: Oban) -> Notifier:
 def is_started(instance: Oban) -> bool:
     """True while the instance runs, so that its notifier hears."""
     return instance._signal_token is not None
+
+
+def has_place(instance: Oban, job: Job) -> bool:
+    """True if a job that takes the place of a finishing one may start: its queue runs, and is not paused or stopping.
+
+    `BATON_CLAIM=off` turns it off: then every job is fetched by Oban's producer.
+    """
+    producer = instance._producers.get(job.queue)
+    return (
+        producer is not None
+        and os.environ.get("BATON_CLAIM") != "off"
+        and not producer._paused
+        and not producer._stopping.is_set()
+        and len(producer._running_jobs) <= producer._limit
+    )
+
+
+def dispatch(instance: Oban, job: Job) -> None:
+    """Start a claimed job as its queue's producer starts a fetched one; one that runs already is left alone."""
+    producer = instance._producers.get(job.queue)
+    job_id = job.id
+    assert job_id is not None
+    if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
+        logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
+        return
+    if job_id in producer._running_jobs:
+        return
+    task = producer._dispatcher.dispatch(producer, job)
+    task.add_done_callback(lambda _: producer._on_job_complete(job_id))
+    producer._running_jobs[job_id] = (job, task)
 
 
 class Acknowledged:

@@ -44,7 +44,10 @@ class Database:
             conn: The caller's connection, if there is one.
         """
         prefix = settings.prefix or _prefix(settings.oban)
-        conninfo = None if conn is None else make_conninfo(conn.info.dsn, password=conn.info.password or None)
+        if conn is None:
+            conninfo = _conninfo_of(settings.oban)
+        else:
+            conninfo = make_conninfo(conn.info.dsn, password=conn.info.password or None)
         return Database(bridge.checked_prefix(prefix), settings.oban, conninfo)
 
     @staticmethod
@@ -54,7 +57,7 @@ class Database:
         Raises:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
         """
-        conninfo = dsn or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
+        conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
         if conninfo is None and _instance(oban) is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return Database(bridge.checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
@@ -113,13 +116,9 @@ class Database:
         return sql.Identifier(f"{self.prefix}.oban_{CHANNEL}")
 
     def _conninfo(self) -> str:
-        if self.conninfo is not None:
-            return self.conninfo
-        instance = _instance(self.oban)
-        conninfo = bridge.pool_of(instance).conninfo if instance is not None else None
-        if not isinstance(conninfo, str):
+        if self.conninfo is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
-        return conninfo
+        return self.conninfo
 
 
 async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: asyncio.Event) -> None:
@@ -133,6 +132,13 @@ def _instance(name: str) -> Any:
         return bridge.instance(name)
     except ObanNotFoundError:
         return None
+
+
+def _conninfo_of(oban: str) -> str | None:
+    """How the pool of an Oban instance connects, if it says so."""
+    instance = _instance(oban)
+    conninfo = bridge.pool_of(instance).conninfo if instance is not None else None
+    return conninfo if isinstance(conninfo, str) else None
 
 
 def _prefix(oban: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from baton_dsl.runtime.bridge import Pool
+from baton_dsl.runtime.bridge import Pool, autocommit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
 """Large results that a process keeps for the next job that shares an upstream."""
@@ -82,7 +82,7 @@ class Gate:
             "known": list(known),
             "stamps": [stamp for stamp, _ in known.values()],
         }
-        async with self._pool.connection() as conn:
+        async with autocommit(self._pool) as conn:
             cursor = conn.cursor(row_factory=tuple_row)
             await cursor.execute(self._select, asked)
             rows = await cursor.fetchall()

@@ -43,14 +43,15 @@ class Operations(Protocol):
         """Run, or in offline mode print, one statement."""
 
 
-def upgrade_sql(prefix: str = "public", *, since: int = 0) -> Iterator[str]:
-    """The statements that bring a schema of version `since` to `VERSION`, to run in one transaction, in order.
+def upgrade_sql(prefix: str = "public", *, since: int = 0, until: int = VERSION) -> Iterator[str]:
+    """The statements that bring a schema of version `since` to `until`, to run in one transaction, in order.
 
     Oban's own tables must be there already. `search_path` is as before afterwards.
 
     Args:
         prefix: The schema of Oban's tables.
         since: The version to start from; statements that were run before change nothing.
+        until: The version to reach; default: the one that this library needs.
 
     Raises:
         PrefixError: BTN410, if the prefix can't be used.
@@ -59,7 +60,7 @@ def upgrade_sql(prefix: str = "public", *, since: int = 0) -> Iterator[str]:
     yield next(with_path)
     yield f"SELECT pg_advisory_xact_lock({_ADVISORY})"
     for version, scripts in _SCRIPTS.items():
-        if version > since:
+        if since < version <= until:
             for script in scripts:
                 yield _read(script)
             yield f"INSERT INTO baton_migrations (version) VALUES ({version}) ON CONFLICT DO NOTHING"  # noqa: S608

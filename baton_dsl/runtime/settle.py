@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import psycopg
-from oban import Job
+from oban import Job, Oban
 from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, Pool
+from baton_dsl.runtime.bridge import ACKNOWLEDGED, autocommit, dispatch, has_place, pool_of, prefix_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,66 +40,100 @@ class Finished:
     result: str
 
 
+HOPS: Final = "baton_hops"
+"""The key of a job's `extra` (which is not stored) that counts the claims in a row which led to it."""
+MOST_HOPS: Final = 16
+"""Claims in a row; then a job is fetched, so that a long chain does not keep a place from the rest of the queue."""
+
+_COLUMNS: Final = (
+    *("id", "state", "queue", "worker", "attempt", "max_attempts", "priority", "args", "meta", "errors", "tags"),
+    *("attempted_by", "inserted_at", "attempted_at", "scheduled_at"),
+)
+
+
 class Settler:
     """Settles nodes, in one statement for all jobs that finish at the same time.
 
+    What is promoted by it may take the places that those jobs leave in their queues, in the same transaction: then a
+    hop costs one commit, without a notification and a fetch.
+
     Args:
-        pool: Where connections come from.
-        prefix: The schema.
+        oban: The instance that runs the jobs.
     """
 
-    def __init__(self, pool: Pool, prefix: str) -> None:
-        self._pool = pool
-        self._settle = sql.SQL("SELECT {}(%s::int8[], %s::int2[], %s::text[])").format(
+    def __init__(self, oban: Oban) -> None:
+        self._oban = oban
+        self._pool = pool_of(oban)
+        prefix = prefix_of(oban)
+        self._settle = sql.SQL("SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::json, %s::bool)").format(
             sql.Identifier(prefix, "baton_settle")
         )
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
     async def settle(self, finished: Sequence[Finished]) -> list[bool]:
-        """Settle nodes as completed.
+        """Settle nodes as completed, and start what was claimed.
 
         Returns:
             For each, whether its job was completed with it; if not, the job was in other hands already.
         """
-        ids = [each.job.id for each in finished]
-        values = (ids, [each.job.attempt for each in finished], [each.result for each in finished])
+        jobs = [each.job for each in finished]
+        ids = [job.id for job in jobs]
+        values = (ids, [job.attempt for job in jobs], [each.result for each in finished], self._slots(jobs))
 
-        async def attempt() -> set[int]:
-            async with self._pool.connection() as conn:
-                cursor = await conn.cursor(row_factory=tuple_row).execute(self._settle, values)
-                row = await cursor.fetchone()
-            return set(row[0] or ()) if row else set()
+        async def attempt(again: bool) -> list[tuple[Any, ...]]:
+            async with autocommit(self._pool) as conn:
+                cursor = conn.cursor(row_factory=tuple_row)
+                return await (await cursor.execute(self._settle, (*values, again))).fetchall()
 
-        acknowledged = await insistently("settle", attempt)
-        for each in finished:
-            if each.job.id in acknowledged:
-                ACKNOWLEDGED.add(each.job)
-        return [job_id in acknowledged for job_id in ids]
+        (acknowledged, *_), *claimed = await insistently("settle", attempt)
+        hops = max((job.extra.get(HOPS, 0) for job in jobs), default=0) + 1
+        for row in claimed:
+            fields = dict(zip(_COLUMNS, row[1:], strict=True))
+            dispatch(self._oban, Job(**fields, extra={HOPS: hops}, _validate=False))
+        done = set(acknowledged or ())
+        for job in jobs:
+            if job.id in done:
+                ACKNOWLEDGED.add(job)
+        return [job_id in done for job_id in ids]
+
+    def _slots(self, jobs: Sequence[Job]) -> str:
+        """The places that finishing jobs leave, by queue and priority."""
+        places: dict[tuple[str, int, str], int] = {}
+        for job in jobs:
+            if job.extra.get(HOPS, 0) < MOST_HOPS and has_place(self._oban, job):
+                key = (job.queue, job.priority, json.dumps(job.attempted_by))
+                places[key] = places.get(key, 0) + 1
+        return json.dumps(
+            [
+                {"queue": queue, "priority": priority, "places": count, "by": json.loads(by)}
+                for (queue, priority, by), count in places.items()
+            ]
+        )
 
     async def park(self, jobs: Sequence[Job]) -> list[None]:
         """Put jobs back that were started before their upstreams had settled."""
 
-        async def attempt() -> None:
-            async with self._pool.connection() as conn:
+        async def attempt(_again: bool) -> None:
+            async with autocommit(self._pool) as conn:
                 await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
 
         await insistently("park", attempt)
         return [None] * len(jobs)
 
 
-async def insistently[T](what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
     """Run a statement that is safe to repeat until the database answers, with growing, jittered pauses.
 
     Args:
         what: Its name, for the log.
-        attempt: Runs it once.
+        attempt: Runs it once; it is told whether it ran before, since then it may have done its work unheard.
 
     Raises:
         psycopg.Error: What the last try raised; at once, if repeating can't help.
     """
     for number in range(TRIES):
         try:
-            return await attempt()
+            return await attempt(number > 0)
         except _AGAIN as error:
             if number == TRIES - 1:
                 raise

@@ -120,7 +120,7 @@ class Runtime:
 
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
-        settler = Settler(pool, prefix)
+        settler = Settler(oban)
         self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)

@@ -36,11 +36,12 @@ DECLARE
     ids bigint[];
     job_sequence regclass := pg_get_serial_sequence('oban_jobs', 'id')::regclass;
     moment timestamp := timezone('UTC', now());
-    queue text;
+    notified bigint;
 BEGIN
     IF installed IS DISTINCT FROM schema_version THEN
-        RAISE EXCEPTION 'the schema of baton-dsl is of version %, the library needs %', installed, schema_version
-            USING ERRCODE = 'BT405';
+        -- no percent sign: Alembic would write it twice into an offline script
+        RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
+            'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
     INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
@@ -101,50 +102,63 @@ BEGIN
             coalesce(steps.scheduled_at, moment)
         FROM steps
         LEFT JOIN above USING (position)
+        RETURNING queue, state
+    ),
+    nodes AS (
+        INSERT INTO workflow_nodes (
+            oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
+            ignore_cancelled, ignore_discarded
+        )
+        SELECT
+            steps.job_id,
+            id,
+            label,
+            steps.name,
+            steps.worker,
+            coalesce(above.deps, '{}'),
+            coalesce(above.upstreams, '{}'),
+            coalesce(below.downstreams, '{}'),
+            coalesce(cardinality(above.upstreams), 0),
+            steps.ignore_cancelled,
+            steps.ignore_discarded
+        FROM steps
+        LEFT JOIN above USING (position)
+        LEFT JOIN below USING (position)
     )
-    INSERT INTO workflow_nodes (
-        oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
-        ignore_cancelled, ignore_discarded
-    )
-    SELECT
-        steps.job_id,
-        id,
-        label,
-        steps.name,
-        steps.worker,
-        coalesce(above.deps, '{}'),
-        coalesce(above.upstreams, '{}'),
-        coalesce(below.downstreams, '{}'),
-        coalesce(cardinality(above.upstreams), 0),
-        steps.ignore_cancelled,
-        steps.ignore_discarded
-    FROM steps
-    LEFT JOIN above USING (position)
-    LEFT JOIN below USING (position);
-
-    FOR queue IN
-        SELECT DISTINCT shape.queue
-        FROM json_to_recordset(templates) AS shape(number integer, queue text)
-    LOOP
-        PERFORM pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queue)::text);
-    END LOOP;
+    SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+    INTO notified
+    FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues;
 
     RETURN ids;
 END
 $function$;
 
 -- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
--- A node that has settled before keeps its first outcome. Returns the jobs that were completed here.
-CREATE OR REPLACE FUNCTION baton_settle(job_ids bigint[], attempts smallint[], results text[])
-RETURNS bigint[]
+-- A node that has settled before keeps its first outcome.
+--
+-- `slots` are the places in their queues that the finished jobs leave: `[{"queue", "priority", "places", "by"}]`. What
+-- is promoted here may take them at once, in this transaction, as Oban's fetch would a moment later.
+--
+-- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
+-- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
+CREATE OR REPLACE FUNCTION baton_settle(
+    job_ids bigint[], attempts smallint[], results text[], slots json, is_again boolean
+)
+RETURNS TABLE (
+    acknowledged bigint[], id bigint, state text, queue text, worker text, attempt smallint, max_attempts smallint,
+    priority smallint, args jsonb, meta jsonb, errors jsonb, tags text[], attempted_by text[], inserted_at timestamp,
+    attempted_at timestamp, scheduled_at timestamp
+)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET lock_timeout = '500ms'
 SET baton.settling = 'on'
 AS $function$
+#variable_conflict use_column
 DECLARE
     settled bigint[];
-    acknowledged bigint[];
+    acked_ids bigint[];
+    claimed_ids bigint[];
 BEGIN
     WITH given AS (
         SELECT * FROM unnest(job_ids, attempts, results) AS given(id, attempt, result)
@@ -163,12 +177,31 @@ BEGIN
         WHERE job.id = own.oban_job_id AND job.state = 'executing' AND job.attempt = own.attempt
         RETURNING job.id
     )
-    SELECT (SELECT array_agg(oban_job_id) FROM own), (SELECT array_agg(id) FROM acked) INTO settled, acknowledged;
+    SELECT (SELECT array_agg(oban_job_id) FROM own), (SELECT array_agg(id) FROM acked) INTO settled, acked_ids;
 
     IF settled IS NOT NULL THEN
-        PERFORM baton_spread(settled);
+        claimed_ids := baton_spread(settled, slots);
     END IF;
-    RETURN acknowledged;
+    IF is_again THEN
+        claimed_ids := ARRAY(
+            SELECT DISTINCT job.id
+            FROM workflow_nodes AS node
+            CROSS JOIN unnest(node.downstreams) AS below(id)
+            JOIN oban_jobs AS job ON job.id = below.id
+            JOIN json_to_recordset(slots) AS slot(by text[]) ON slot.by = job.attempted_by
+            WHERE node.oban_job_id = ANY(job_ids) AND job.state = 'executing'
+        );
+    END IF;
+
+    RETURN QUERY SELECT acked_ids, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::smallint, NULL::smallint,
+        NULL::smallint, NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::text[], NULL::text[], NULL::timestamp,
+        NULL::timestamp, NULL::timestamp;
+    IF claimed_ids IS NOT NULL THEN
+        RETURN QUERY SELECT NULL::bigint[], job.id, job.state::text, job.queue, job.worker, job.attempt,
+            job.max_attempts, job.priority, job.args, job.meta, job.errors, job.tags, job.attempted_by,
+            job.inserted_at, job.attempted_at, job.scheduled_at
+        FROM oban_jobs AS job WHERE job.id = ANY(claimed_ids);
+    END IF;
 END
 $function$;
 
@@ -194,13 +227,15 @@ END
 $function$;
 
 -- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
--- and a workflow whose last node settled has ended.
-CREATE OR REPLACE FUNCTION baton_spread(settled bigint[])
-RETURNS void
+-- and a workflow whose last node settled has ended. Returns the jobs that were claimed for `slots`.
+CREATE OR REPLACE FUNCTION baton_spread(settled bigint[], slots json DEFAULT '[]')
+RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
 DECLARE
     channel text := current_schema() || '.oban_';
+    moment timestamp := timezone('UTC', now());
+    claimed_ids bigint[];
     notified bigint;
 BEGIN
     WITH fewer AS (
@@ -230,19 +265,42 @@ BEGIN
         WHERE node.oban_job_id = locked.oban_job_id AND node.outcome IS NULL
         RETURNING node.oban_job_id, node.pending
     ),
+    ready AS MATERIALIZED (
+        SELECT job.id, job.queue, job.priority, job.scheduled_at <= moment AND job.attempt < job.max_attempts AS is_due,
+            row_number() OVER (PARTITION BY job.queue, job.priority ORDER BY job.scheduled_at, job.id) AS place
+        FROM counted
+        JOIN oban_jobs AS job ON job.id = counted.oban_job_id
+        WHERE counted.pending = 0 AND job.state = 'suspended'
+    ),
+    decided AS MATERIALIZED (
+        SELECT ready.id, slot.by
+        FROM ready
+        LEFT JOIN json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
+            ON slot.queue = ready.queue AND slot.priority = ready.priority
+                AND ready.is_due AND ready.place <= slot.places
+    ),
     promoted AS (
         UPDATE oban_jobs AS job
         SET state = CASE
-                WHEN job.scheduled_at > timezone('UTC', now()) THEN 'scheduled'
+                WHEN decided.by IS NOT NULL THEN 'executing'
+                WHEN job.scheduled_at > moment THEN 'scheduled'
                 ELSE 'available'
             END::oban_job_state,
-            scheduled_at = greatest(job.scheduled_at, timezone('UTC', now()))
-        FROM counted
-        WHERE counted.pending = 0 AND job.id = counted.oban_job_id AND job.state = 'suspended'
-        RETURNING job.queue, job.state
+            scheduled_at = greatest(job.scheduled_at, moment),
+            attempt = job.attempt + (decided.by IS NOT NULL)::integer,
+            attempted_at = CASE WHEN decided.by IS NULL THEN job.attempted_at ELSE moment END,
+            attempted_by = coalesce(decided.by, job.attempted_by)
+        FROM decided
+        WHERE job.id = decided.id AND job.state = 'suspended'
+        RETURNING job.id, job.queue, job.state
     )
-    SELECT count(pg_notify(channel || 'insert', json_build_object('queue', queues.queue)::text)) INTO notified
-    FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues;
+    SELECT
+        (SELECT array_agg(id) FROM promoted WHERE state = 'executing'),
+        (
+            SELECT count(pg_notify(channel || 'insert', json_build_object('queue', queues.queue)::text))
+            FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues
+        )
+    INTO claimed_ids, notified;
 
     WITH ends AS (
         SELECT workflow_id,
@@ -275,6 +333,7 @@ BEGIN
         channel || 'workflow', json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
     )) INTO notified
     FROM changed WHERE outcome IS NOT NULL;
+    RETURN claimed_ids;
 END
 $function$;
 

@@ -1,0 +1,116 @@
+"""One PostgreSQL for the whole run, a fresh database for each test, and Oban instances that are gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import oban.oban
+import psycopg
+import pytest
+from oban import Oban
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.embedded import serve
+
+TEMPLATE = "baton_template"
+
+type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The embedded PostgreSQL, shared by all processes of the run; durable storage is not what is tested here.
+
+    Not below pytest's own folder: every other pytest that starts on the machine closes that to other users, and the
+    server, when root runs the tests, is one.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
+    folder = Path(tempfile.gettempdir()) / f"baton-tests-{run}"
+    with serve(folder / "postgres") as dsn:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute("SELECT pg_advisory_lock(1)")
+            if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                    conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.SQL(setting)))
+                conn.execute("SELECT pg_reload_conf()")
+                conn.execute(f"CREATE DATABASE {TEMPLATE}_new")
+                schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
+                conn.execute(f"ALTER DATABASE {TEMPLATE}_new RENAME TO {TEMPLATE}")
+        yield dsn
+    if not (folder / "postgres" / "postmaster.pid").exists():  # the last process has stopped the server
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def empty_dsn(server: str) -> Iterator[str]:
+    """A fresh database with nothing in it."""
+    yield from _database(server, "template1")
+
+
+@pytest.fixture
+def dsn(server: str) -> Iterator[str]:
+    """A fresh database with Oban's tables and ours."""
+    yield from _database(server, TEMPLATE)
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+    yield make_conninfo(server, dbname=name)
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
+    """A pool on the fresh database."""
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def start_oban(pool: AsyncConnectionPool[Any]) -> StartOban:
+    """Starts an Oban instance on the fresh database: `async with start_oban(queues={"default": 10}):`."""
+
+    @asynccontextmanager
+    async def start(**options: Any) -> AsyncIterator[Oban]:
+        instance = Oban(pool=options.pop("pool", pool), **{"queues": {"default": 10}, **options})
+        try:
+            async with instance:
+                yield instance
+        finally:
+            oban.oban._instances.pop(instance._name, None)
+
+    return start
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the fresh database on which every statement is a transaction."""
+    with psycopg.connect(dsn, autocommit=True) as opened:
+        yield opened
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:
+    """Look again and again until something is so, letting the event loop run in between."""
+    async with asyncio.timeout(timeout):
+        while True:
+            seen = condition()
+            if await seen if isinstance(seen, Awaitable) else seen:
+                return
+            await asyncio.sleep(0.002)

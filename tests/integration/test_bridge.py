@@ -1,0 +1,163 @@
+"""What we rely on inside oban. If one of these fails after an update of oban, `runtime/bridge.py` must follow it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import oban.oban
+import psycopg
+import pytest
+from oban import Job, telemetry
+from oban._executor import AckAction
+from oban._extensions import get_ext
+from oban._producer import Producer
+from oban._query import Query, _ack_jobs
+from oban.worker import resolve_worker
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl import Flow
+from baton_dsl.errors import ObanNotFoundError
+from baton_dsl.runtime import bridge
+from baton_dsl.runtime.settle import MOST_HOPS
+from tests.conftest import StartOban, until
+from tests.integration import steps
+
+TIMEOUT = 20
+
+
+async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: StartOban) -> None:
+    assert isinstance(oban.oban._instances, dict)
+    async with start_oban(queues={"default": 3}) as instance:
+        assert oban.oban._instances["Oban"] is instance
+        assert isinstance(instance._query, Query)
+        assert isinstance(instance._query._pool, AsyncConnectionPool)
+        assert instance._query._prefix == "public"
+        assert {"listen", "unlisten"} <= set(dir(instance._notifier))
+        assert instance._signal_token
+        producer = instance._producers["default"]
+        assert isinstance(producer, Producer)
+        assert (producer._limit, producer._paused, producer._running_jobs) == (3, False, {})
+        assert not producer._stopping.is_set()
+        assert callable(producer._dispatcher.dispatch)
+        assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
+        assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
+    assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
+    assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
+    assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
+
+
+async def test_a_worker_name_with_slashes_is_resolved_to_a_class_of_ours() -> None:
+    cls = resolve_worker("baton_dsl.steps.tests/integration/steps:noop")
+    assert isinstance(cls, type)
+    assert resolve_worker("baton_dsl.steps.tests/integration/steps:noop") is cls
+
+
+async def test_settled_jobs_are_not_acked_by_oban_and_all_others_are(
+    start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acked: list[str] = []
+
+    async def spy(query: Query, acks: list[AckAction]) -> list[int]:
+        acked.extend(f"{ack.job.meta.get('workflow_name')} {ack.state}" for ack in acks)
+        return await _ack_jobs(query, acks)
+
+    async with start_oban():
+        warm = await Flow("warm", steps.noop).insert()
+        await warm.wait(TIMEOUT)
+        assert get_ext("query.ack_jobs", _ack_jobs) == bridge.ACKNOWLEDGED.ack
+        monkeypatch.setattr(bridge.ACKNOWLEDGED, "_next", spy)
+        flow = Flow("some").add("good", steps.noop).add("bad", steps.fails)
+        flow.add("plain", steps.ExportWorker.new({}), deps=["good"])
+        workflow = await flow.insert()
+        await workflow.wait(TIMEOUT)
+    assert sorted(acked) == ["bad discarded", "plain completed"]
+    assert bridge.ACKNOWLEDGED._attempts == {}
+
+
+async def test_a_chain_is_claimed_hop_by_hop_and_yields_to_a_fetch_now_and_then(start_oban: StartOban) -> None:
+    length = MOST_HOPS * 2 + 5
+    flow = Flow("chain").add("s0", steps.noop)
+    for index in range(1, length):
+        flow.add(f"s{index}", steps.noop, deps=[f"s{index - 1}"])
+    fetched: list[int] = []
+
+    def count(_name: str, meta: dict[str, Any]) -> None:
+        if meta["count"]:
+            fetched.append(meta["count"])
+
+    telemetry.attach("count-fetches", ["oban.producer.get.stop"], count)
+    try:
+        async with start_oban(queues={"default": 1}):
+            workflow = await flow.insert()
+            assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+    finally:
+        telemetry.detach("count-fetches")
+    assert len(fetched) == 3
+
+
+async def test_a_claimed_job_tells_telemetry_and_its_queue_like_a_fetched_one(start_oban: StartOban) -> None:
+    started: list[str] = []
+
+    def note(_name: str, meta: dict[str, Any]) -> None:
+        started.append(meta["job"].meta["workflow_name"])
+
+    telemetry.attach("note-starts", ["oban.job.start"], note)
+    try:
+        async with start_oban(queues={"default": 2, "auth": 1}):
+            workflow = await steps.billing.insert(api_key="k")
+            await workflow.wait(TIMEOUT)
+    finally:
+        telemetry.detach("note-starts")
+    assert started == ["fetch_token", "regions", "orders", "report"]
+
+
+async def test_a_paused_queue_claims_nothing(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
+    flow = Flow("pausing").add("first", steps.waits_for_a_sign).add("second", steps.noop, deps=["first"])
+    async with start_oban(queues={"default": 1}) as instance:
+        workflow = await flow.insert()
+        await asyncio.wait_for(steps.SIGNS.waiting(), TIMEOUT)
+        await instance.pause_queue("default")
+        steps.SIGNS.give()
+        states = "SELECT array_agg(state::text ORDER BY id) FROM oban_jobs"
+        await until(lambda: conn.execute(states).fetchone() == (["completed", "available"],))
+        await instance.resume_queue("default")
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+
+
+async def test_a_job_of_no_instance_here_says_so() -> None:
+    with pytest.raises(ObanNotFoundError):
+        bridge.instance_of(Job(worker="x", attempted_by=["elsewhere", "no-such-uuid"]))
+
+
+async def test_two_instances_in_one_process_keep_their_jobs_apart(
+    start_oban: StartOban, dsn: str, conn: psycopg.Connection[Any]
+) -> None:
+    from baton_dsl.runtime import schema
+
+    schema.install(dsn, "second")
+    async with start_oban(name="one"), start_oban(name="two", prefix="second"):
+        first = await Flow("a", steps.noop, oban="one").insert()
+        second = await Flow("b", steps.noop, oban="two").insert()
+        assert (await first.wait(TIMEOUT)).name == "a"
+        assert (await second.wait(TIMEOUT)).name == "b"
+    assert conn.execute("SELECT flow_name FROM public.baton_workflows").fetchall() == [("a",)]
+    assert conn.execute("SELECT flow_name FROM second.baton_workflows").fetchall() == [("b",)]
+
+
+async def test_the_switch_leaves_acks_to_oban(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_ACK", "oban")
+    acknowledged = bridge.Acknowledged()
+    acknowledged.install()
+    acknowledged.add(Job(worker="x", id=1, attempt=1))
+    assert acknowledged._attempts == {}
+    assert acknowledged._next is None
+
+
+async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start_oban() as instance:
+        job = Job(worker="x", queue="default")
+        assert bridge.has_place(instance, job)
+        monkeypatch.setenv("BATON_CLAIM", "off")
+        assert not bridge.has_place(instance, job)
