@@ -3,10 +3,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := .venv-oldest
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak clean
+.PHONY: help demo test test-types test-oldest check bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -27,6 +28,14 @@ test-types: $(READY) ## what pyright, ty and pyrefly make of the DSL and of emit
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group typecheckers
 	$(PYTEST) -m typecheckers
 
+test-oldest: ## the mypy plugin on the oldest mypy that it supports
+	@.ci/python -m venv $(OLDEST)
+	@grep -v '^mypy==' constraints.txt > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OLDEST)/constraints.txt \
+		--editable . --group dev 'mypy==2.0.0'
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m "not typecheckers" tests/typecheck tests/typing
+
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
 
@@ -34,7 +43,7 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
