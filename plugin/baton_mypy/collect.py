@@ -188,6 +188,9 @@ class Collector:
         if name is None or facts is None:
             self._open.append(Reference(_OPENING, place))
             return
+        signature = get_proper_type(proper.args[0])
+        if facts.is_open or not isinstance(signature, Parameters) or signature.is_ellipsis_args:
+            self._open.append(Reference("the parameters of the step can't be told", place))
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
         self._steps.append(self._spec(name, proper, facts, expression, place))

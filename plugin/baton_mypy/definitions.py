@@ -21,7 +21,7 @@ from mypy.nodes import (
     SymbolNode,
     Var,
 )
-from mypy.types import CallableType, Instance, RawExpressionType, UnboundType, get_proper_type
+from mypy.types import CallableType, Instance, UnboundType, get_proper_type
 
 from baton_mypy import names
 from baton_mypy.facts import Facts
@@ -85,7 +85,7 @@ def _sources(function: FuncDef, checker: TypeChecker) -> Iterator[tuple[str, str
         if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
             yield name, _source(cast("CallExpr", argument.initializer).args[0])
         elif isinstance(annotation, UnboundType) and annotation.name.rpartition(".")[2] == "Annotated":
-            yield from ((name, source) for source in _annotated(annotation, checker))
+            yield from ((name, source) for source in _annotated(function, name, checker))
 
 
 def _source(expression: Expression) -> str | None:
@@ -111,20 +111,24 @@ def _name_of_step(node: SymbolNode | None) -> str | None:
     return _UNKNOWN
 
 
-def _annotated(annotation: UnboundType, checker: TypeChecker) -> Iterator[str | None]:
-    """What `Annotated[int, From("charge")]` names. mypy forgets metadata, so its text is read again from the file."""
-    for item in annotation.args[1:]:
-        if not isinstance(item, RawExpressionType):
-            continue
-        call = _read(checker.path, item)
-        if call is None:
-            yield _UNKNOWN
-        elif isinstance(call, ast.Call) and call.args and _is_from(call, checker.tree):
-            match call.args[0]:
-                case ast.Constant(value=str() as name):
-                    yield name
-                case step:
-                    yield _name_of_step(_resolved(step, checker.tree))
+def _annotated(function: FuncDef, parameter: str, checker: TypeChecker) -> Iterator[str | None]:
+    """What `Annotated[int, From("charge")]` names. mypy forgets metadata, so the function's text is read again."""
+    arguments = _read(checker.path, function)
+    if arguments is None:
+        yield _UNKNOWN
+        return
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    annotation = next((item.annotation for item in every if item.arg == parameter), None)
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = _expression(annotation.value)
+    if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
+        for item in annotation.slice.elts[1:]:
+            if isinstance(item, ast.Call) and item.args and _is_from(item, checker.tree):
+                match item.args[0]:
+                    case ast.Constant(value=str() as name):
+                        yield name
+                    case step:
+                        yield _name_of_step(_resolved(step, checker.tree))
 
 
 def _is_from(call: ast.Call, module: MypyFile) -> bool:
@@ -132,13 +136,23 @@ def _is_from(call: ast.Call, module: MypyFile) -> bool:
     return function is not None and function.fullname == names.FROM
 
 
-def _read(path: str, where: Context) -> ast.expr | None:
-    """The expression that stands at a place of a file, or None if it can't be read."""
+def _read(path: str, function: FuncDef) -> ast.arguments | None:
+    """The parameters of a function as they are written, or None if they can't be read."""
     try:
-        lines = Path(path).read_bytes().splitlines()[where.line - 1 : where.end_line]
-        lines[-1] = lines[-1][: where.end_column]
-        return ast.parse(b"\n".join(lines)[where.column :].strip(), mode="eval").body
-    except (OSError, SyntaxError, ValueError, IndexError):
+        lines = Path(path).read_bytes().splitlines()[function.line - 1 : function.end_line]
+        head = [b"if True:"] if function.column else []
+        for node in ast.walk(ast.parse(b"\n".join([*head, *lines]))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function.name:
+                return node.args
+    except (OSError, SyntaxError, ValueError):
+        pass
+    return None
+
+
+def _expression(text: str) -> ast.expr | None:
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
         return None
 
 

@@ -62,3 +62,9 @@ generic("x")
 by_list = [takes]
 listed = Flow("listed", *by_list)
 each = Flow("each", generic.bind(value=1), decorated.named("decorated"), anything, step(decorated.function))
+
+hidden = Flow("hidden", decorated)
+
+
+async def insert_hidden() -> None:
+    await hidden.insert(missing=1)
