@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from baton_mypy.entry import BatonPlugin
 from baton_mypy.fingerprint import fingerprint, sources
-from baton_mypy.hooks import BatonPlugin
 
 __all__ = ["plugin"]
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
-from baton_dsl.core import check
+import baton_dsl
 from baton_dsl.version import __version__
 
 
 def sources() -> list[Path]:
     """The files of the rules and of the plugin."""
-    core = Path(check.__file__).parent
+    core = Path(baton_dsl.__file__).parent / "core"
     plugin = Path(__file__).parent
     return [path for folder in (core, plugin) for path in sorted(folder.rglob("*.py"))]
 

@@ -1,4 +1,4 @@
-"""Where the plugin enters mypy: one table of full names.
+"""What is hooked where.
 
 | name | hook | does |
 |---|---|---|
@@ -11,23 +11,20 @@
 | `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
 | `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
 
-mypy asks for a hook at every call of a program, so each answer is one look-up in a dictionary.
+This module loads all that the hooks need, so it is itself loaded at the first call of something hooked.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
-from mypy.options import Options
-from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext, Plugin, ReportConfigContext
+from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
 
 from baton_mypy import calls, flows, names, steps
 from baton_mypy.codes import BATON
-from baton_mypy.settings import Settings
 
 type FunctionHook = Callable[[FunctionContext], Type]
 type MethodHook = Callable[[MethodContext], Type]
@@ -68,56 +65,38 @@ def _failed(error: Exception) -> str:
     return f"baton_mypy failed, so this is not checked: {type(error).__name__}: {error}"
 
 
-_STEPS: Final[Mapping[str, FunctionHook]] = {names.STEP_FUNCTION: _guarded(steps.step)}
-_METHODS: Final[Mapping[str, MethodHook]] = {
-    f"{names.STEP_DECORATOR}.__call__": _guarded(steps.decorate),
-    f"{names.STEP}.named": _guarded(steps.named),
-    f"{names.STEP}.bind": _guarded(steps.bind),
-    f"{names.FLOW}.options": _guarded(flows.options),
-    f"{names.FLOW}.insert": _guarded(flows.insert),
-    **{
-        f"{workflow}.{method}": _guarded(hook)
-        for workflow in (names.WORKFLOW, names.SYNC_WORKFLOW)
-        for method, hook in (("result", flows.result), ("results", flows.results))
-    },
-}
-_SIGNATURES: Final[Mapping[str, SignatureHook]] = {
-    f"{names.STEP}.bind": _guarded_signature(calls.bind),
-    f"{names.FLOW}.insert": _guarded_signature(calls.insert),
-    f"{names.WORKFLOW}.result": _guarded_signature(calls.result),
-    f"{names.SYNC_WORKFLOW}.result": _guarded_signature(calls.result),
-}
-_ATTRIBUTES: Final[Mapping[str, AttributeHook]] = {f"{names.WORKFLOW}.sync": flows.sync}
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Every hook, by the full name that it is for."""
+
+    functions: Mapping[str, FunctionHook]
+    methods: Mapping[str, MethodHook]
+    signatures: Mapping[str, SignatureHook]
+    attributes: Mapping[str, AttributeHook]
 
 
-class BatonPlugin(Plugin):
-    """Checks flows while their modules are checked. It keeps nothing between two calls of its hooks."""
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        settings = Settings.near(options.config_file)
-        for problem in settings.problems:
-            sys.stderr.write(f"{problem}\n")
-        self._codes = sorted(settings.codes)
-        self._functions = {**_STEPS, names.FLOW: _guarded(partial(flows.flow, codes=settings.codes))}
-        self._methods = {**_METHODS, f"{names.FLOW}.add": _guarded(partial(flows.add, codes=settings.codes))}
-
-    def get_function_hook(self, fullname: str) -> FunctionHook | None:
-        """The hook of a function or a class by its full name."""
-        return self._functions.get(fullname)
-
-    def get_method_hook(self, fullname: str) -> MethodHook | None:
-        """The hook of a method by its full name."""
-        return self._methods.get(fullname)
-
-    def get_method_signature_hook(self, fullname: str) -> SignatureHook | None:
-        """The signature hook of a method by its full name."""
-        return _SIGNATURES.get(fullname)
-
-    def get_attribute_hook(self, fullname: str) -> AttributeHook | None:
-        """The hook of an attribute by its full name."""
-        return _ATTRIBUTES.get(fullname)
-
-    def report_config_data(self, ctx: ReportConfigContext) -> list[str]:
-        """What a module's cache depends on besides its source: the rules that are on."""
-        return self._codes
+def hooks(codes: Collection[str]) -> Hooks:
+    """The hooks that check the rules of some codes."""
+    workflows = (names.WORKFLOW, names.SYNC_WORKFLOW)
+    return Hooks(
+        functions={
+            names.STEP_FUNCTION: _guarded(steps.step),
+            names.FLOW: _guarded(partial(flows.flow, codes=codes)),
+        },
+        methods={
+            f"{names.STEP_DECORATOR}.__call__": _guarded(steps.decorate),
+            f"{names.STEP}.named": _guarded(steps.named),
+            f"{names.STEP}.bind": _guarded(steps.bind),
+            f"{names.FLOW}.add": _guarded(partial(flows.add, codes=codes)),
+            f"{names.FLOW}.options": _guarded(flows.options),
+            f"{names.FLOW}.insert": _guarded(flows.insert),
+            **{f"{workflow}.result": _guarded(flows.result) for workflow in workflows},
+            **{f"{workflow}.results": _guarded(flows.results) for workflow in workflows},
+        },
+        signatures={
+            f"{names.STEP}.bind": _guarded_signature(calls.bind),
+            f"{names.FLOW}.insert": _guarded_signature(calls.insert),
+            **{f"{workflow}.result": _guarded_signature(calls.result) for workflow in workflows},
+        },
+        attributes={f"{names.WORKFLOW}.sync": flows.sync},
+    )

@@ -12,3 +12,15 @@ FLOW: Final = "baton_dsl.flow.Flow"
 WORKFLOW: Final = "baton_dsl.runtime.workflow.Workflow"
 SYNC_WORKFLOW: Final = "baton_dsl.runtime.workflow.SyncWorkflow"
 CONTEXT: Final = "baton_dsl.context.StepContext"
+
+FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
+METHODS: Final = frozenset(
+    {
+        f"{STEP_DECORATOR}.__call__",
+        *(f"{STEP}.{method}" for method in ("named", "bind")),
+        *(f"{FLOW}.{method}" for method in ("add", "options", "insert")),
+        *(f"{workflow}.{method}" for workflow in (WORKFLOW, SYNC_WORKFLOW) for method in ("result", "results")),
+    }
+)
+SIGNATURES: Final = frozenset({f"{STEP}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result"})
+ATTRIBUTES: Final = frozenset({f"{WORKFLOW}.sync"})

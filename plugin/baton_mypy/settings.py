@@ -10,16 +10,13 @@ mypy's own `disable_error_code` knows no code of a plugin: it is read before plu
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.rules import CATALOGUE, Door
 
-_FILE: Final = "pyproject.toml"
 CHECKED: Final = frozenset(
     code for code, rule in CATALOGUE.items() if Door.TYPES in rule.doors and rule.by_default and rule.run is not None
 )
@@ -37,22 +34,6 @@ class Settings:
 
     codes: frozenset[str] = CHECKED
     problems: tuple[str, ...] = ()
-
-    @staticmethod
-    def near(config_file: str | None) -> Settings:
-        """The settings of the pyproject.toml beside mypy's configuration, or else of the current directory.
-
-        Args:
-            config_file: mypy's configuration file, if it has one.
-        """
-        path = (Path(config_file).parent if config_file else Path()) / _FILE
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("baton", {})
-        except (OSError, ValueError):  # no file; one that is no TOML is mypy's to complain about
-            return Settings()
-        if not isinstance(table, dict):
-            return Settings(problems=(f"{path}: [tool.baton]: must be a table, got {table!r:.60}",))
-        return Settings.of(table, str(path))
 
     @staticmethod
     def of(table: Mapping[str, object], path: str) -> Settings:

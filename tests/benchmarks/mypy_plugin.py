@@ -16,7 +16,7 @@ from tests.benchmarks.report import Row, medians
 
 MODULES = 200
 STEPS = 10
-ROUNDS = 5
+ROUNDS = 3
 GOAL = "1.05"
 
 _HEAD = """\

@@ -9,6 +9,7 @@ import baton_mypy
 import pytest
 from baton_mypy.fingerprint import fingerprint, sources
 from checking import Prepared, Project
+from mypy.version import __version__
 
 MODELS = """\
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ async def main() -> list[str]:
 """
 BASE = {"models.py": MODELS, "steps.py": STEPS, "flow.py": FLOW, "use.py": USE}
 
+ALIAS = "an alias stops being an input"
+MYPY = tuple(map(int, __version__.split(".")[:2]))
 EDITS: dict[str, Callable[[Mapping[str, str]], dict[str, str]]] = {}
 
 
@@ -81,7 +84,7 @@ edit("an option is out of range", "steps.py", 'after=("token",)', 'after=("token
 edit("an input is renamed", "steps.py", "size: Input[int]", "length: Input[int]")
 edit("an input changes its type", "steps.py", "size: Input[int] = 1", 'size: Input[str] = ""')
 edit("a step leaves the flow", "flow.py", "base, cleanup, report", "base, report")
-edit("an alias stops being an input", "models.py", "type Key = Input[str]", "type Key = str")
+edit(ALIAS, "models.py", "type Key = Input[str]", "type Key = str")
 edit("a class stops being a dataclass", "models.py", "@dataclass\nclass Base", "class Base")
 edit("a class changes its base", "models.py", "class Token(Base)", "class Token")
 edit("a cycle closes", "steps.py", "def token(key: Key,", "def token(base: None, key: Key,")
@@ -128,7 +131,11 @@ def test_a_warm_run_says_what_a_cold_one_says(project: Project, cold: dict[str, 
 def test_a_daemon_says_what_a_cold_run_says(project: Project, cold: dict[str, str]) -> None:
     project.write(BASE)
     project.check("--cache-fine-grained", cache="fine")
-    assert said(project, project.daemon(cache="fine").check) == cold
+    found = said(project, project.daemon(cache="fine").check)
+    if MYPY < (2, 4):  # its daemon loses the parameters of a step whose alias changed: the flow is left alone
+        assert found.pop(ALIAS) == ""
+        cold = {name: output for name, output in cold.items() if name != ALIAS}
+    assert found == cold
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from baton_mypy import names
 from baton_mypy.codes import BATON, OF_RULE
-from baton_mypy.hooks import BatonPlugin
+from baton_mypy.hooks import hooks
 from baton_mypy.settings import CHECKED, Settings
 from checking import Project
-from mypy.options import Options
 
 FLOW = """\
 from baton_dsl import Flow, step
@@ -32,7 +32,8 @@ PRICE = 'flow.py:8:11: error: parameter "price" of step "total" is int, but upst
 
 
 @pytest.mark.parametrize(
-    "full_name", [value for key, value in vars(names).items() if key.isupper() and value != names.EACH]
+    "full_name",
+    [value for key, value in vars(names).items() if isinstance(value, str) and key.isupper() and key != "EACH"],
 )
 def test_a_name_that_is_hooked_exists_and_lives_where_it_says(full_name: str) -> None:
     module, _, name = full_name.rpartition(".")
@@ -56,12 +57,21 @@ def test_every_rule_has_a_code_of_its_own_below_one_parent() -> None:
     assert {code.sub_code_of for code in OF_RULE.values()} == {BATON}
 
 
-def test_the_plugin_keeps_nothing_between_calls(project: Project) -> None:
-    plugin = BatonPlugin(Options())
-    before = {key: repr(value) for key, value in vars(plugin).items()}
-    project.write({"flow.py": FLOW})
-    assert PRICE in project.check()
-    assert {key: repr(value) for key, value in vars(plugin).items()} == before
+def test_each_name_that_mypy_is_told_of_has_its_hook() -> None:
+    table = hooks(CHECKED)
+    assert (set(table.functions), set(table.methods)) == (names.FUNCTIONS, names.METHODS)
+    assert (set(table.signatures), set(table.attributes)) == (names.SIGNATURES, names.ATTRIBUTES)
+
+
+def test_a_program_without_flows_loads_no_rule(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text("text = 1\n", encoding="utf-8")
+    (tmp_path / "mypy.ini").write_text("[mypy]\nplugins = baton_mypy\n", encoding="utf-8")
+    program = (
+        "import sys; from mypy import api; out = api.run(['--no-incremental', 'plain.py']); "
+        "assert out[2] == 0, out; print('baton_mypy.entry' in sys.modules, 'baton_dsl.core.check' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.parametrize(
