@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
 def server() -> Iterator[str]:
     """The embedded PostgreSQL, shared by all processes of the run; durable storage is not what is tested here.
 
+    `BATON_TEST_DSN` names another server to test on, of which the user must be a superuser.
+
     Not below pytest's own folder: every other pytest that starts on the machine closes that to other users, and the
     server, when root runs the tests, is one.
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
     folder = Path(tempfile.gettempdir()) / f"baton-tests-{run}"
-    with serve(folder / "postgres") as dsn:
+    given = os.environ.get("BATON_TEST_DSN")
+    with nullcontext(given) if given else serve(folder / "postgres") as dsn:
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute("SELECT pg_advisory_lock(1)")
             if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
@@ -50,6 +53,13 @@ def server() -> Iterator[str]:
         yield dsn
     if not (folder / "postgres" / "postmaster.pid").exists():  # the last process has stopped the server
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def served_folder() -> Iterator[Path]:
+    """A folder in which an embedded PostgreSQL of the test's own may lie; see `server` for why it is not `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 _numbers = itertools.count()

@@ -63,6 +63,7 @@ class MypyTypes:
         self._api = api
         self._classes: dict[str, TypeInfo] = {}
         self._terms = TermTypes(self._facts)
+        self._unserializable: dict[Type, str | None] = {}
 
     def depend(self, checker: TypeChecker) -> None:
         """Tell the daemon to check the module again when a class that was looked into changes.
@@ -115,7 +116,11 @@ class MypyTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        return self._terms.unserializable(self._term(type)) if isinstance(type, Type) else None
+        if not isinstance(type, Type):
+            return None
+        if type not in self._unserializable:
+            self._unserializable[type] = self._terms.unserializable(self._term(type))
+        return self._unserializable[type]
 
     def show(self, type: object, /) -> str:
         """The type in the words of the other doors."""

@@ -23,26 +23,20 @@ async def test_a_scientific_workflow_runs_in_order(
     described = json.loads(shape.read_text(encoding="utf-8"))["steps"]
     flow = Flow(shape.stem)
     for name, facts in described.items():
-        flow.add(name, steps.add_upstreams, deps=facts["deps"])
+        flow.add(name, steps.traced, deps=facts["deps"])
     expected: dict[str, int] = {}
     for name in flow.validate():
         expected[name] = 1 + sum(expected[dep] for dep in described[name]["deps"])
 
+    steps.TRACE.clear()
     async with start_oban(queues={"default": 50}):
         workflow = await flow.insert()
         status = await workflow.wait(60)
         assert status.outcome == "completed"
         assert await workflow.results() == expected
 
-    too_early = conn.execute(
-        """
-        SELECT node.step_name, upstream.step_name
-        FROM workflow_nodes AS node
-        JOIN oban_jobs AS job ON job.id = node.oban_job_id
-        JOIN workflow_nodes AS upstream ON upstream.oban_job_id = ANY(node.upstreams)
-        JOIN oban_jobs AS before ON before.id = upstream.oban_job_id
-        WHERE job.attempted_at < before.completed_at OR upstream.updated_at > node.updated_at
-        """
-    ).fetchall()
-    assert too_early == []
+    moment = {event: position for position, event in enumerate(steps.TRACE)}
+    assert len(steps.TRACE) == len(moment) == 2 * len(described)
+    for name, facts in described.items():
+        assert all(moment["end", dep] < moment["start", name] for dep in facts["deps"])
     assert conn.execute("SELECT max(attempt), count(*) FROM oban_jobs").fetchone() == (1, len(described))

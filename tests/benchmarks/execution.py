@@ -1,6 +1,7 @@
 """Executing workflows of no-op steps, against raw Oban with as many no-op jobs at the same limit.
 
-Only execution is timed: from the first job's start to the last one's end, by the database's clock.
+Only execution is timed, of a worker that has run a few jobs before: everything is inserted while the queue is paused;
+the time is that from the first job's start to the last one's end, by the database's clock.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from oban import Oban
+from oban.worker import worker_name
 
 from baton_dsl import Flow
 from tests.benchmarks import databases
@@ -89,45 +93,51 @@ def run() -> list[Row]:
 
 
 def _ours(server: str, flows: Sequence[Flow]) -> float:
-    dsn = databases.fresh(server)
-    with psycopg.connect(dsn) as conn:
-        for flow in flows:
-            flow.insert(conn)
-    return asyncio.run(_execute(dsn, "SELECT NOT EXISTS (SELECT FROM baton_workflows WHERE outcome IS NULL)"))
+    def insert(dsn: str, flows: Sequence[Flow] = flows) -> None:
+        with psycopg.connect(dsn) as conn:
+            for flow in flows:
+                flow.insert(conn)
+
+    return asyncio.run(_execute(databases.fresh(server), partial(insert, flows=chain(50) + wide(50)), insert))
 
 
 def _raw(server: str, size: int) -> float:
-    dsn = databases.fresh(server)
-    enqueue(dsn, size)
-    return asyncio.run(_execute(dsn, "SELECT NOT EXISTS (SELECT FROM oban_jobs WHERE state <> 'completed')"))
+    return asyncio.run(_execute(databases.fresh(server), partial(insert_raw, size=100), partial(insert_raw, size=size)))
 
 
-def enqueue(dsn: str, size: int) -> None:
-    """Insert no-op jobs as Oban does."""
-    asyncio.run(_enqueue(dsn, size))
-
-
-async def _enqueue(dsn: str, size: int) -> None:
-    pool = await Oban.create_pool(dsn)
-    async with pool.connection() as conn:
-        await Oban(pool=pool).enqueue_many([ExportWorker.new({}) for _ in range(size)], conn=conn)
-    await pool.close()
-
-
-async def _execute(dsn: str, is_done: str) -> float:
-    pool = await Oban.create_pool(dsn)
-    async with Oban(pool=pool, queues={"default": LIMIT}), pool.connection() as conn:
-        await conn.set_autocommit(True)
-        while (await (await conn.execute(is_done)).fetchone()) != (True,):
-            await asyncio.sleep(0.01)
-        elapsed = await conn.execute(
-            "SELECT extract(epoch FROM max(completed_at) - min(attempted_at))::float FROM oban_jobs"
+def insert_raw(dsn: str, size: int) -> None:
+    """Insert no-op jobs of Oban's own."""
+    with psycopg.connect(dsn) as conn:
+        conn.execute(
+            "INSERT INTO oban_jobs (worker) SELECT %s FROM generate_series(1, %s)", [worker_name(ExportWorker), size]
         )
-        row = await elapsed.fetchone()
+
+
+async def _execute(dsn: str, warm_up: Callable[[str], None], insert: Callable[[str], None]) -> float:
+    pool = await Oban.create_pool(dsn)
+    async with Oban(pool=pool, queues={"default": LIMIT}) as oban, pool.connection() as conn:
+        await conn.set_autocommit(True)
+        warm_up(dsn)
+        await _all_done(conn)
+        await oban.pause_queue("default")
+        row = await (await conn.execute("SELECT max(id) FROM oban_jobs")).fetchone()
+        insert(dsn)
+        await oban.resume_queue("default")
+        await _all_done(conn)
+        elapsed = await conn.execute(
+            "SELECT extract(epoch FROM max(completed_at) - min(attempted_at))::float FROM oban_jobs WHERE id > %s", row
+        )
+        measured = await elapsed.fetchone()
         await conn.set_autocommit(False)
     await pool.close()
-    assert row is not None
-    return float(row[0])
+    assert measured is not None
+    return float(measured[0])
+
+
+async def _all_done(conn: psycopg.AsyncConnection[Any]) -> None:
+    left = "SELECT EXISTS (SELECT FROM oban_jobs WHERE state IN ('available', 'executing', 'suspended'))"
+    while (await (await conn.execute(left)).fetchone()) == (True,):
+        await asyncio.sleep(0.01)
 
 
 def _commit(server: str) -> float:

@@ -44,7 +44,7 @@ def _ours(server: str, steps: int) -> float:
 
 def _raw(server: str, jobs: int) -> float:
     dsn = databases.fresh(server)
-    execution.enqueue(dsn, jobs)
+    execution.insert_raw(dsn, jobs)
     return _peak(dsn)
 
 
