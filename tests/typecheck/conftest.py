@@ -6,7 +6,7 @@ import fcntl
 from pathlib import Path
 
 import pytest
-from checking import Prepared, Project, write_stubs
+from mypy_projects import Prepared, Project, write_stubs
 
 
 @pytest.fixture(scope="session")

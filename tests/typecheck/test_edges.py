@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import edges
+import edge_corpus as edges
 import pytest
 from baton_lint.checkers import prove
-from checking import Project, findings
+from mypy_projects import Project, findings
 
 from baton_dsl.reflect import LIVE_TYPES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checking import Prepared, findings
+from mypy_projects import Prepared, findings
 
 CASES = Path(__file__).parent / "cases"
 FILES = {str(path.relative_to(CASES)): path.read_text(encoding="utf-8") for path in sorted(CASES.rglob("*.py"))}

@@ -13,7 +13,7 @@ from baton_mypy import names
 from baton_mypy.codes import BATON, OF_RULE
 from baton_mypy.hooks import hooks
 from baton_mypy.settings import CHECKED, Settings
-from checking import Project
+from mypy_projects import Project
 
 FLOW = """\
 from baton_dsl import Flow, step

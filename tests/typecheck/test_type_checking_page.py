@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
-from checking import Project
+from mypy_projects import Project
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "type-checking.md"
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL)

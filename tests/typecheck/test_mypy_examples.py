@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from checking import Prepared, findings
+from mypy_projects import Prepared, findings
 
 from baton_dsl.core.rules import CATALOGUE, Door
 

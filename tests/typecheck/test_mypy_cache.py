@@ -8,8 +8,8 @@ from pathlib import Path
 import baton_mypy
 import pytest
 from baton_mypy.fingerprint import fingerprint, sources
-from checking import Prepared, Project
 from mypy.version import __version__
+from mypy_projects import Prepared, Project
 
 MODELS = """\
 from dataclasses import dataclass
