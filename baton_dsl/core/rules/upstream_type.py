@@ -26,9 +26,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 yield mismatch(context.types, step, parameter, upstream, given)
 
 
-def mismatch(
-    types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object
-) -> Diagnostic:
+def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object) -> Diagnostic:
     """The finding for an edge whose types don't fit.
 
     Args:
