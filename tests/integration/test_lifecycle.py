@@ -207,6 +207,26 @@ class Lifecycle(RuleBasedStateMachine):
         waiting = self.chosen(range(60), lambda state: state in (State.SCHEDULED, State.RETRYABLE))
         self.model.change(dict.fromkeys(waiting, State.AVAILABLE))
 
+    @rule()
+    def the_lifeline_looks(self) -> None:
+        """It leaves running steps alone."""
+        exhausted = [name for name, (attempt, most) in self.attempts().items() if attempt >= most]
+        self.run(self.oban._query.rescue_jobs(0))
+        names = [name for name in exhausted if self.model.nodes[name].state is State.AVAILABLE]
+        self.model.change(dict.fromkeys(names, State.DISCARDED))
+
+    @rule()
+    def the_process_dies(self) -> None:
+        attempts = self.attempts()
+        for _ in range(2):  # suspected, then sure
+            self.conn.execute("SELECT baton_rescue('0 s')")
+        self.model.change(
+            {
+                name: State.AVAILABLE if attempts[name][0] < attempts[name][1] else State.DISCARDED
+                for name in self.chosen(range(60), lambda state: state is State.EXECUTING)
+            }
+        )
+
     @rule(positions=picks)
     def somebody_cancels(self, positions: list[int]) -> None:
         names = self.chosen(positions)
