@@ -46,6 +46,9 @@ class FlowError(BatonError):
         self.code = self.diagnostics[0].code
         super().__init__("\n".join(finding.explain() for finding in self.diagnostics))
 
+    def __reduce__(self) -> tuple[type[FlowError], tuple[Sequence[Diagnostic]]]:
+        return type(self), (self.diagnostics,)
+
     def __str__(self) -> str:
         count = len(self.diagnostics)
         return f"{count} {'finding' if count == 1 else 'findings'}\n{self.message}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
-from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step
 from baton_dsl.core.rules.option import wrong_name
 from baton_dsl.core.rules.rule import Finder
@@ -97,6 +97,10 @@ _EXPECTED = {
 }
 
 
+_CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
+"""What a check looks at: a flow with other options of another kind need not be checked again."""
+
+
 def _fits(name: str, value: object) -> bool:
     match name:
         case "ignore_cancelled" | "ignore_discarded" | "debug":
@@ -107,6 +111,13 @@ def _fits(name: str, value: object) -> bool:
             return wrong_name(value) is None
         case _:
             return value is None or wrong_name(value) is None
+
+
+@dataclass(slots=True)
+class _Once:
+    """The check of a flow, shared with its copies that have the same steps and nothing else that a rule looks at."""
+
+    checked: Checked | None = None
 
 
 # Defaults of type parameters have a syntax of their own only from Python 3.13 on.
@@ -154,7 +165,7 @@ class Flow(Generic[I, S]):
                 raise FlowError([_not_a_step(name, step)])
             self.entries.append(Entry(name=step.name, step=step, site=site, position=position))
         self._names = {entry.name for entry in self.entries}
-        self._checked: Checked | None = None
+        self._once = _Once()
 
     def __repr__(self) -> str:
         return f"<flow {self.name!r} of {len(self.entries)} steps>"
@@ -200,6 +211,8 @@ class Flow(Generic[I, S]):
             'montage'
         """
         site = CallSite.of_caller()
+        if expected := wrong_name(name):
+            raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
         if name in self._names:
             raise FlowError(
                 [
@@ -212,8 +225,6 @@ class Flow(Generic[I, S]):
                     )
                 ]
             )
-        if expected := wrong_name(name):
-            raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
         if isinstance(deps, str) or not all(isinstance(dep, str) for dep in deps):
             raise FlowError([_option(f'deps of "{name}" must be a list of names, got {deps!r:.60}', flow=self.name)])
         if not isinstance(step, Step) and not _is_job(step):
@@ -229,7 +240,7 @@ class Flow(Generic[I, S]):
             )
         )
         self._names.add(name)
-        self._checked = None
+        self._once = _Once()
         return self
 
     def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
@@ -245,7 +256,8 @@ class Flow(Generic[I, S]):
         copy.entries = list(self.entries)
         copy._names = set(self._names)
         copy.settings = self.settings.changed(options)
-        copy._checked = None
+        if not _CHECKED_OPTIONS.isdisjoint(options):
+            copy._once = _Once()
         return copy
 
     @property
@@ -268,15 +280,36 @@ class Flow(Generic[I, S]):
         )
 
     def checked(self) -> Checked:
-        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
-        if self._checked is None:
+        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once.
+
+        Raises:
+            FlowError: BTN204, if the annotations of a step can't be evaluated.
+        """
+        if self._once.checked is None:
             checked = check(self.spec(), LIVE_TYPES)
-            self._checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
-        return self._checked
+            checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+            strangers = tuple(self._models_of_no_step())
+            self._once.checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
+        return self._once.checked
+
+    def _models_of_no_step(self) -> Iterator[Diagnostic]:
+        for name in self.settings.models:
+            if name != "*" and name not in self._names:
+                nearest = did_you_mean(name, self.step_names)
+                yield _option(
+                    f'option "models" names "{name}", which is no step of the flow'
+                    + (f'; did you mean "{nearest}"?' if nearest else ""),
+                    help='name a step, or "*" for all others',
+                    suggestion=nearest,
+                    flow=self.name,
+                )
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the flow; empty if nothing is."""
-        return self.checked().findings
+        try:
+            return self.checked().findings
+        except FlowError as error:  # a signature that can't be read: there is no graph to check
+            return error.diagnostics
 
     def validate(self) -> list[str]:
         """Check the flow.

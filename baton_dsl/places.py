@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from types import CodeType, FunctionType
+from typing import Final
 
 from baton_dsl.core.spec import Place
 
@@ -34,10 +34,8 @@ class CallSite:
         if source is None or position is None:
             return None
         _, end_line, _, end_column = position
-        for node in source.nodes():
-            if isinstance(node, ast.Call) and (node.end_lineno, node.end_col_offset) == (end_line, end_column):
-                return source, node
-        return None
+        call = source.calls.get((end_line, end_column))
+        return (source, call) if call is not None else None
 
     def place(self) -> Place | None:
         """The whole call."""
@@ -104,30 +102,43 @@ class DefinitionPlaces:
 
 
 class Source:
-    """One parsed source file."""
+    """One parsed source file, with its calls and functions at hand: a flow may ask for the places of thousands.
+
+    Attributes:
+        path: Where it lies.
+        lines: Its text.
+        calls: Each call by where it ends, which no two calls share: its start is what CPython moves about.
+        functions: All functions of a name, in no certain order.
+    """
 
     def __init__(self, path: str, lines: list[str], tree: ast.Module) -> None:
         self.path = path
         self.lines = lines
-        self.tree = tree
+        self.calls: dict[tuple[int | None, int | None], ast.Call] = {}
+        self.functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                self.calls[node.end_lineno, node.end_col_offset] = node
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                self.functions.setdefault(node.name, []).append(node)
 
     @staticmethod
     def of(path: str) -> Source | None:
-        """The file at a path, parsed; None if it can't be read or parsed."""
+        """The file at a path, parsed once; None if it can't be read or parsed."""
         lines = linecache.getlines(path)
-        return _parsed(path, tuple(lines)) if lines else None
-
-    def nodes(self) -> Iterator[ast.AST]:
-        """Every node of the file."""
-        return ast.walk(self.tree)
+        if not lines:
+            return None
+        known = _parsed.get(path)
+        if known is None or known[0] is not lines:  # linecache gives the same list until it reads the file anew
+            known = _parsed[path] = (lines, _parse(path, lines))
+        return known[1]
 
     def definition(self, name: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         """The function of that name whose first line, decorators included, is the given one."""
-        for node in self.nodes():
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
-                first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
-                if first_line in (first, node.lineno):
-                    return node
+        for node in self.functions.get(name, ()):
+            first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
+            if first_line in (first, node.lineno):
+                return node
         return None
 
     def place(self, node: ast.expr | ast.arg | ast.keyword) -> Place:
@@ -143,9 +154,9 @@ class Source:
 
     def name_place(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Place:
         """The place of the name after `def`."""
-        start = self.lines[node.lineno - 1].find(
-            node.name, self._column(node.lineno, node.col_offset) - 1 + len("def ")
-        )
+        start = self._column(node.lineno, node.col_offset) - 1
+        keyword = _DEF.match(self.lines[node.lineno - 1], start)
+        start = keyword.end() if keyword else start
         return Place(self.path, node.lineno, start + 1, node.lineno, start + 1 + len(node.name))
 
     def strings(self, call: ast.Call, keyword: str) -> dict[str, Place]:
@@ -165,9 +176,12 @@ class Source:
         return len(text.encode()[:offset].decode(errors="replace")) + 1
 
 
-@lru_cache(maxsize=64)
-def _parsed(path: str, lines: tuple[str, ...]) -> Source | None:
+_DEF: Final = re.compile(r"(async\s+)?def\s+")
+_parsed: Final[dict[str, tuple[list[str], Source | None]]] = {}
+
+
+def _parse(path: str, lines: list[str]) -> Source | None:
     try:
-        return Source(path, list(lines), ast.parse("".join(lines)))
-    except (SyntaxError, ValueError):
+        return Source(path, lines, ast.parse("".join(lines)))
+    except (SyntaxError, ValueError, RecursionError):
         return None

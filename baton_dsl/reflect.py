@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import FunctionType
-from typing import Annotated, Any, Final, ForwardRef, Literal, NewType, TypeAliasType, TypeVar, Union, cast
+from typing import Annotated, Any, Final, ForwardRef, Literal, cast
+from weakref import WeakKeyDictionary
 
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
-
+from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased, without_new_types
 from baton_dsl.context import StepContext
+from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
 from baton_dsl.core.spec import (
     MISSING,
@@ -28,10 +27,12 @@ from baton_dsl.core.spec import (
     Role,
     StepSpec,
 )
-from baton_dsl.core.types import ANY, NONE, STANDARD, ClassFacts, Instance, LiteralOf, Term, TermTypes, TupleOf, union
+from baton_dsl.core.types import ANY, Instance, LiteralOf, Term
 from baton_dsl.errors import FlowError
 from baton_dsl.places import DefinitionPlaces
 from baton_dsl.step import Entry, FromMarker, InputMarker, Step
+
+__all__ = ["LIVE_TYPES", "Signature", "argument_of", "flow_spec", "signature", "term_of"]
 
 # --- signatures --------------------------------------------------------------------------------------------------
 
@@ -54,6 +55,7 @@ class Signature:
         defaults: The defaults of inputs.
         result: The return annotation as a term.
         returns: The return annotation as pydantic takes it; `inspect.Signature.empty` if there is none.
+        unimportable: Why a worker can't import the function by name, or None when it can.
     """
 
     parameters: tuple[ParameterSpec, ...]
@@ -61,9 +63,10 @@ class Signature:
     defaults: Mapping[str, Any]
     result: Term
     returns: Any
+    unimportable: str | None
 
 
-_signatures: dict[FunctionType, Signature] = {}
+_signatures: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()
 
 
 def signature(step: Step[..., Any, Any, Any]) -> Signature:
@@ -75,7 +78,16 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     function = cast("FunctionType", step.function)
     found = _signatures.get(function)
     if found is None:
-        found = _signatures[function] = _read(function)
+        try:
+            found = _signatures[function] = _read(function)
+        except (NameError, AttributeError, SyntaxError, TypeError) as error:
+            finding = missing_annotation.finding(
+                f'an annotation of step "{function.__name__}" can\'t be evaluated: {error}',
+                help="import the name at run time, not only under TYPE_CHECKING: results are validated with it",
+                step=function.__name__,
+                place=DefinitionPlaces.of(function).name,
+            )
+            raise FlowError([finding]) from error
     return found
 
 
@@ -85,40 +97,34 @@ def _read(function: FunctionType) -> Signature:
     annotations: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     for name, form, default in _bare_parameters(function):
-        if name not in hints:
-            role = Role.UPSTREAM
-            parameters.append(
-                ParameterSpec(
-                    name=name, role=role, type=MISSING, source=name, form=form, has_default=default is not _NO_DEFAULT
-                )
-            )
-            continue
-        peeled = _peel(hints[name])
-        annotations[name] = peeled.annotation
+        peeled = _peel(hints[name]) if name in hints else _NOT_ANNOTATED
         marker = default if isinstance(default, FromMarker) else peeled.marker
         has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
+        term: Term = MISSING if peeled is _NOT_ANNOTATED else term_of(peeled.annotation)
         source: str | None = None
         if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             role = Role.UNKNOWN
         elif isinstance(marker, FromMarker):
             role, source = Role.UPSTREAM, marker.source
         elif isinstance(marker, InputMarker):
-            role = Role.INPUT
+            role, term = Role.INPUT, without_new_types(term)
             if has_default:
                 defaults[name] = default
-        elif peeled.annotation is StepContext:
-            role = Role.INJECTED
+        elif term == _CONTEXT:
+            role, term = Role.INJECTED, UNKNOWN
         else:
             role, source = Role.UPSTREAM, name
-        term: Term = UNKNOWN if role is Role.INJECTED else term_of(peeled.annotation)
+        if peeled is not _NOT_ANNOTATED:
+            annotations[name] = peeled.annotation
         parameters.append(
             ParameterSpec(name=name, role=role, type=term, source=source, form=form, has_default=has_default)
         )
     returns = hints.get("return", inspect.Signature.empty)
     result: Term = MISSING if returns is inspect.Signature.empty else term_of(returns)
-    return Signature(tuple(parameters), annotations, defaults, result, returns)
+    return Signature(tuple(parameters), annotations, defaults, result, returns, _unimportable(function))
 
 
+_CONTEXT: Final = term_of(StepContext)
 _NO_DEFAULT: Final = object()
 
 
@@ -143,22 +149,19 @@ def _bare_parameters(function: FunctionType) -> Iterable[tuple[str, Form, object
 
 
 def _annotations(function: FunctionType) -> Mapping[str, Any]:
-    try:
-        hints = function.__annotations__
-        if any(isinstance(hint, str) for hint in hints.values()):
-            hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, AttributeError, SyntaxError, TypeError) as error:
-        raise FlowError(
-            [
-                missing_annotation.finding(
-                    f'an annotation of step "{function.__name__}" can\'t be evaluated: {error}',
-                    help="import the name at run time, not only under TYPE_CHECKING: results are validated with it",
-                    step=function.__name__,
-                    place=DefinitionPlaces.of(function).name,
-                )
-            ]
-        ) from error
+    hints = function.__annotations__
+    if any(map(_is_written_as_text, hints.values())):
+        hints = typing.get_type_hints(function, include_extras=True)
     return {name: type(None) if hint is None else hint for name, hint in hints.items()}
+
+
+def _is_written_as_text(annotation: Any) -> bool:
+    """Whether an annotation is a string or has one inside: `list["Token"]`."""
+    if isinstance(annotation, str | ForwardRef):
+        return True
+    if typing.get_origin(annotation) is Literal:
+        return False
+    return any(map(_is_written_as_text, getattr(annotation, "__args__", None) or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +170,17 @@ class _Peeled:
     marker: InputMarker | FromMarker | None
 
 
+_NOT_ANNOTATED: Final = _Peeled(None, None)
+
+
 def _peel(annotation: Any) -> _Peeled:
     """An annotation without the markers around it, through aliases of aliases."""
     marker: InputMarker | FromMarker | None = None
     extras: tuple[Any, ...] = ()
     while True:
-        alias = _unaliased(annotation)
+        alias = unaliased(annotation)
         if alias is not annotation:
-            if marker is None and not _is_marked(alias):
+            if not _is_marked(alias):
                 break  # a user's own alias: pydantic knows it by name
             annotation = alias
             continue
@@ -194,159 +200,13 @@ def _is_marked(annotation: Any) -> bool:
     for _ in range(16):
         if any(isinstance(item, InputMarker | FromMarker) for item in getattr(annotation, "__metadata__", ())):
             return True
-        inner = _unaliased(annotation)
+        inner = unaliased(annotation)
         if inner is annotation:
             inner = getattr(annotation, "__origin__", None) if hasattr(annotation, "__metadata__") else annotation
         if inner is annotation:
             return False
         annotation = inner
     return False
-
-
-def _unaliased(annotation: Any) -> Any:
-    """What a `type` alias stands for, one level; anything else unchanged."""
-    if isinstance(annotation, TypeAliasType):
-        return annotation.__value__
-    origin = getattr(annotation, "__origin__", None)
-    if isinstance(origin, TypeAliasType):
-        return origin.__value__[annotation.__args__]
-    return annotation
-
-
-# --- annotations as terms ----------------------------------------------------------------------------------------
-
-_terms: dict[Any, Term] = {}
-_classes: dict[str, Any] = {}
-
-
-def term_of(annotation: Any) -> Term:
-    """An annotation as a term; `UNKNOWN` for what has none (type variables, forward references)."""
-    try:
-        found = _terms.get(annotation)
-    except TypeError:  # unhashable metadata
-        return _translate(annotation, {}, 0)
-    if found is None:
-        found = _terms[annotation] = _translate(annotation, {}, 0)
-    return found
-
-
-def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Term:
-    if depth > 16:  # a recursive alias
-        return UNKNOWN
-    if annotation is None or annotation is type(None):
-        return NONE
-    if annotation is Any:
-        return ANY
-    if annotation in variables:
-        return variables[annotation]
-    if isinstance(annotation, str | ForwardRef | TypeVar):
-        return UNKNOWN
-    alias = _unaliased(annotation)
-    if alias is not annotation:
-        return _translate(alias, variables, depth + 1)
-    if hasattr(annotation, "__metadata__"):
-        return _translate(annotation.__origin__, variables, depth + 1)
-    origin = typing.get_origin(annotation)
-    arguments = typing.get_args(annotation)
-    if origin is Literal:
-        return union([LiteralOf(repr(value), _full_name(type(value))) for value in arguments])
-    if origin in (Union, types.UnionType):
-        return union([_translate(item, variables, depth + 1) for item in arguments])
-    if origin is Callable:
-        return Instance("collections.abc.Callable")
-    if origin is tuple:
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return Instance("builtins.tuple", (_translate(arguments[0], variables, depth + 1),))
-        return TupleOf(tuple(_translate(item, variables, depth + 1) for item in arguments))
-    if isinstance(annotation, NewType):
-        return Instance(_registered(f"{annotation.__module__}.{annotation.__name__}", annotation))
-    generic = getattr(annotation, "__pydantic_generic_metadata__", None)
-    if generic and generic["origin"] is not None:
-        origin, arguments = generic["origin"], generic["args"]
-    if isinstance(origin, type):
-        items = tuple(_translate(item, variables, depth + 1) for item in arguments)
-        return Instance(_registered(_full_name(origin), origin), items)
-    if isinstance(annotation, type):
-        return Instance(_registered(_full_name(annotation), annotation))
-    return UNKNOWN
-
-
-def _full_name(cls: type) -> str:
-    module = cls.__module__
-    if module.startswith("pathlib."):  # 3.13 moved the classes to pathlib._local
-        module = "pathlib"
-    if module == "builtins" and cls is type(None):
-        module = "types"
-    return f"{module}.{cls.__qualname__}"
-
-
-def _registered(name: str, cls: Any) -> str:
-    """The name by which facts about a class are asked for; two classes of one name get different ones."""
-    if name in STANDARD:
-        return name
-    known = _classes.setdefault(name, cls)
-    return name if known is cls else _registered(f"{name}#{id(cls)}", cls)
-
-
-_facts: dict[str, ClassFacts] = {}
-
-
-def _facts_about(name: str) -> ClassFacts | None:
-    if name not in _facts and name in _classes:
-        _facts[name] = _inspect(_classes[name])
-    return _facts.get(name)
-
-
-def _inspect(cls: Any) -> ClassFacts:
-    if isinstance(cls, NewType):
-        base = term_of(cls.__supertype__)
-        return ClassFacts(bases=(base,), serializable=_round_trips(cls))
-    variables = getattr(cls, "__type_params__", ()) or getattr(cls, "__parameters__", ())
-    stand_ins = {variable: Instance(f"~{variable.__name__}") for variable in variables}
-    fields: tuple[tuple[str, Term, bool], ...] | None = None
-    bases: list[Term] = []
-    if typing.is_typeddict(cls):
-        hints = typing.get_type_hints(cls)
-        fields = tuple((key, term_of(hint), key in cls.__required_keys__) for key, hint in hints.items())
-        bases.append(Instance("collections.abc.Mapping", (Instance("builtins.str"), Instance("builtins.object"))))
-    else:
-        for base in types.get_original_bases(cls):
-            if typing.get_origin(base) in (typing.Generic, typing.Protocol) or base in (
-                typing.Generic,
-                typing.Protocol,
-            ):
-                continue
-            if issubclass(cls, tuple) and base in (tuple, typing.NamedTuple):
-                items = (
-                    [term_of(hint) for hint in typing.get_type_hints(cls).values()] if hasattr(cls, "_fields") else []
-                )
-                bases.append(Instance("builtins.tuple", (union(items),) if items else ()))
-                continue
-            bases.append(_translate(base, stand_ins, 0))
-    return ClassFacts(
-        bases=tuple(bases),
-        parameters=tuple(stand_ins.values()),
-        is_protocol=bool(getattr(cls, "_is_protocol", False)),
-        fields=fields,
-        serializable=_round_trips(cls),
-    )
-
-
-def _round_trips(cls: Any) -> bool | None:
-    """Whether pydantic can both validate and describe a class as JSON; None if it can't tell yet."""
-    if isinstance(cls, type) and issubclass(cls, Enum):
-        return True
-    try:
-        TypeAdapter(cls).json_schema(mode="serialization")
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
-        return False
-    except (PydanticUserError, NameError, TypeError, RecursionError):
-        return None
-    return True
-
-
-LIVE_TYPES: Final = TermTypes(_facts_about)
-"""What live classes say of themselves."""
 
 
 # --- specs -------------------------------------------------------------------------------------------------------
@@ -363,10 +223,22 @@ def flow_spec(
         ignore_cancelled: The flow's option.
         ignore_discarded: The flow's option.
         places: Whether to look up where everything stands: slow, so only once there is something to report.
+
+    Raises:
+        FlowError: BTN204, with a finding for each function that has an annotation which can't be evaluated.
     """
+    steps: list[StepSpec] = []
+    unreadable: dict[Diagnostic, None] = {}  # two steps may share a function
+    for entry in entries:
+        try:
+            steps.append(_step_spec(entry, places=places))
+        except FlowError as error:
+            unreadable.update(dict.fromkeys(finding.in_flow(name) for finding in error.diagnostics))
+    if unreadable:
+        raise FlowError(list(unreadable))
     return FlowSpec(
         name=name,
-        steps=tuple(_step_spec(entry, places=places) for entry in entries),
+        steps=tuple(steps),
         ignore_cancelled=ignore_cancelled,
         ignore_discarded=ignore_discarded,
     )
@@ -386,35 +258,44 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         return _locate_entry(spec, entry) if places else spec
     read = signature(step)
     options = step.options
+    cancelled, discarded = entry.ignore_cancelled, entry.ignore_discarded
     spec = StepSpec(
         name=entry.name,
         parameters=read.parameters,
         result=read.result,
-        after=tuple(map(Reference, options.get("after", ()))),
-        deps=tuple(map(Reference, entry.deps)),
-        ignore_cancelled=_first_set(entry.ignore_cancelled, options.get("ignore_cancelled")),
-        ignore_discarded=_first_set(entry.ignore_discarded, options.get("ignore_discarded")),
+        after=tuple(map(Reference, options["after"])) if "after" in options else (),
+        deps=tuple(map(Reference, entry.deps)) if entry.deps else (),
+        ignore_cancelled=options.get("ignore_cancelled") if cancelled is None else cancelled,
+        ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
-        unimportable=_unimportable(step),
+        unimportable=read.unimportable,
     )
     return _locate(_locate_entry(spec, entry), step) if places else spec
 
 
-def _first_set(*flags: bool | None) -> bool | None:
-    return next((flag for flag in flags if flag is not None), None)
+_SCALARS: Final = (str, int, float, bytes, type(None))
+_SCALAR_TERMS: Final = {scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)}
+_LONGEST_LITERAL: Final = 200
+"""Characters, or bits, of a value that is compared to a `Literal`: nobody writes a longer one."""
 
 
 def argument_of(value: object) -> Argument:
     """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
-    if isinstance(value, Enum) or not isinstance(value, str | int | float | bytes | None):
+    if isinstance(value, Enum) or not isinstance(value, _SCALARS):
         return Argument()
-    term = term_of(type(value))
-    literal = LiteralOf(repr(value), _full_name(type(value))) if isinstance(value, str | int | bytes) else None
-    return Argument(type=term, literal=literal)
+    term = _SCALAR_TERMS.get(type(value)) or cast("Instance", term_of(type(value)))
+    match value:
+        case None | float():
+            return Argument(type=term)
+        case int() if value.bit_length() > _LONGEST_LITERAL:
+            return Argument(type=term)
+        case str() | bytes() if len(value) > _LONGEST_LITERAL:
+            return Argument(type=term)
+        case _:
+            return Argument(type=term, literal=LiteralOf(repr(value), term.name))
 
 
-def _unimportable(step: Step[..., Any, Any, Any]) -> str | None:
-    function = cast("FunctionType", step.function)
+def _unimportable(function: FunctionType) -> str | None:
     if function.__name__ == "<lambda>":
         return "a lambda"
     if "<locals>" in function.__qualname__:

@@ -128,13 +128,13 @@ class Step(Generic[P, R, N, C]):
         plain = function.__func__ if isinstance(function, staticmethod) else function
         if not isinstance(plain, FunctionType):
             raise TypeError(f"step() decorates a function, got {type(function).__name__} {function!r}")
+        update_wrapper(self, plain)  # first: it copies the function's attributes, whatever they are called
         self.function: Callable[P, C] = plain
         self.options: Mapping[str, Any] = options
         self.bound: Mapping[str, Any] = {}
         self.bind_site: CallSite | None = None
         self.name: str = options.get("name", plain.__name__)
         self.is_async: bool = iscoroutinefunction(plain)
-        update_wrapper(self, plain)
         _check_options(plain, options)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,18 @@ type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The embedded PostgreSQL, shared by all processes of the run; durable storage is not what is tested here."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with serve(shared / "postgres") as dsn:
+def server() -> Iterator[str]:
+    """The embedded PostgreSQL, shared by all processes of the run; durable storage is not what is tested here.
+
+    `BATON_TEST_DSN` names another server to test on, of which the user must be a superuser.
+
+    Not below pytest's own folder: every other pytest that starts on the machine closes that to other users, and the
+    server, when root runs the tests, is one.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
+    folder = Path(tempfile.gettempdir()) / f"baton-tests-{run}"
+    given = os.environ.get("BATON_TEST_DSN")
+    with nullcontext(given) if given else serve(folder / "postgres") as dsn:
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute("SELECT pg_advisory_lock(1)")
             if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
@@ -41,6 +51,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
                 conn.execute(f"ALTER DATABASE {TEMPLATE}_new RENAME TO {TEMPLATE}")
         yield dsn
+    if not (folder / "postgres" / "postmaster.pid").exists():  # the last process has stopped the server
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def served_folder() -> Iterator[Path]:
+    """A folder in which an embedded PostgreSQL of the test's own may lie; see `server` for why it is not `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 _numbers = itertools.count()
@@ -97,7 +116,11 @@ def conn(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def workflows_folder() -> Path:
-    """The shapes of real scientific workflows."""
-    return Path(__file__).parent / "shapes"
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:
+    """Look again and again until something is so, letting the event loop run in between."""
+    async with asyncio.timeout(timeout):
+        while True:
+            seen = condition()
+            if await seen if isinstance(seen, Awaitable) else seen:
+                return
+            await asyncio.sleep(0.002)

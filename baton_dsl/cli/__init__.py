@@ -1,1 +1,1 @@
-"""The command line: a thin layer over the library."""
+"""The command line. A module a command; `main` knows them by name and imports only the one that is asked for."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
 
@@ -98,8 +98,7 @@ class ParameterSpec:
         return self.role is Role.INPUT
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
     """A name with the place where it was written: an item of `after=` or `deps=`."""
 
     name: str

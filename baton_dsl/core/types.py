@@ -1,4 +1,4 @@
-"""Types as plain values, and one answer to "may this go there?" for every front end without a type checker.
+"""One answer to "may this go there?" for every front end without a type checker.
 
 Live functions and source text translate their annotations to `Term`s; what a class derives from, they tell through
 `ClassFacts`. mypy brings its own types and never comes here. Relations follow static typing (PEP 483, PEP 484 and the
@@ -12,206 +12,47 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from baton_dsl.core.spec import Absent
+from baton_dsl.core.standard import COVARIANT, IMPLEMENTED, NOT_KEYS, STANDARD
+from baton_dsl.core.terms import (
+    ANY,
+    NEVER,
+    NONE,
+    OBJECT,
+    AnyType,
+    ClassFacts,
+    Instance,
+    LiteralOf,
+    Term,
+    TupleOf,
+    UnionOf,
+    union,
+)
 
+__all__ = [
+    "ANY",
+    "NEVER",
+    "NONE",
+    "OBJECT",
+    "STANDARD",
+    "AnyType",
+    "ClassFacts",
+    "Instance",
+    "LiteralOf",
+    "Term",
+    "TermTypes",
+    "TupleOf",
+    "UnionOf",
+    "union",
+]
 
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A class, with its type arguments: `Instance("builtins.list", (Instance("builtins.int"),))`.
-
-    `arguments` is empty for a generic class written without any.
-    """
-
-    name: str
-    arguments: tuple[Term, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class UnionOf:
-    """One of several types; flat, without repetitions."""
-
-    items: tuple[Term, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TupleOf:
-    """A tuple of fixed length."""
-
-    items: tuple[Term, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LiteralOf:
-    """One value of `Literal[...]`: its class and its `repr`."""
-
-    value: str
-    kind: str
-    """The full name of the value's class."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnyType:
-    """`Any`, written on purpose: fits everywhere and takes everything."""
-
-
-type Term = Instance | UnionOf | TupleOf | LiteralOf | AnyType | Absent
-
-ANY: Final = AnyType()
-NONE: Final = Instance("types.NoneType")
-OBJECT: Final = Instance("builtins.object")
-NEVER: Final = UnionOf(())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassFacts:
-    """What a front end knows of one class.
-
-    Attributes:
-        bases: The direct bases, with type arguments in terms of `parameters`; None if some can't be resolved.
-        parameters: The class's own type parameters, as `Instance`s that stand for them in `bases`.
-        is_protocol: True for a `Protocol`: structural, so "no" is never certain.
-        fields: For a TypedDict, the types of its required and its optional keys.
-        serializable: Whether a value round-trips through JSON; None if that can't be told.
-    """
-
-    bases: tuple[Term, ...] | None = ()
-    parameters: tuple[Term, ...] = ()
-    is_protocol: bool = False
-    fields: tuple[tuple[str, Term, bool], ...] | None = None
-    serializable: bool | None = None
-
-
-def union(items: list[Term]) -> Term:
-    """The union of types, flattened; a single one stays itself."""
-    flat: dict[Term, None] = {}
-    for item in items:
-        for part in item.items if isinstance(item, UnionOf) else (item,):
-            flat[part] = None
-    return next(iter(flat)) if len(flat) == 1 else UnionOf(tuple(flat))
+_BOOL: Final = Instance("builtins.bool")
+_NOT_ITEMS: Final = frozenset({"builtins.str", "builtins.bytes", "builtins.bytearray"})
+"""Iterable, but nobody means to run a step once for each of their characters."""
 
 
 def _single(name: str) -> str:
-    return name.rsplit(".", 1)[-1]
-
-
-# --- what the standard library's classes are to each other -------------------------------------------------------
-
-_T: Final = Instance("~T")
-_K: Final = Instance("~K")
-_V: Final = Instance("~V")
-
-
-def _abc(name: str, *arguments: Term) -> Instance:
-    return Instance(f"collections.abc.{name}", arguments)
-
-
-def _generic(*bases: Term, parameters: tuple[Term, ...] = (_T,), serializable: bool | None = True) -> ClassFacts:
-    return ClassFacts(bases=bases, parameters=parameters, serializable=serializable)
-
-
-def _plain(*bases: str, serializable: bool | None = True) -> ClassFacts:
-    return ClassFacts(bases=tuple(Instance(base) for base in bases), serializable=serializable)
-
-
-STANDARD: Final[dict[str, ClassFacts]] = {
-    "builtins.object": ClassFacts(serializable=None),
-    "types.NoneType": _plain(),
-    # PEP 484's numeric tower: a checker lets an int go where a float is expected
-    "builtins.complex": _plain(),
-    "builtins.float": _plain("builtins.complex"),
-    "builtins.int": _plain("builtins.float"),
-    "builtins.bool": _plain("builtins.int"),
-    "builtins.str": _generic(_abc("Sequence", Instance("builtins.str")), parameters=()),
-    "builtins.bytes": _generic(_abc("Sequence", Instance("builtins.int")), parameters=()),
-    "builtins.bytearray": _generic(_abc("MutableSequence", Instance("builtins.int")), parameters=()),
-    "builtins.list": _generic(_abc("MutableSequence", _T)),
-    "builtins.tuple": _generic(_abc("Sequence", _T)),
-    "builtins.set": _generic(_abc("MutableSet", _T)),
-    "builtins.frozenset": _generic(_abc("Set", _T)),
-    "builtins.dict": _generic(_abc("MutableMapping", _K, _V), parameters=(_K, _V)),
-    "collections.deque": _generic(_abc("MutableSequence", _T)),
-    "collections.defaultdict": _generic(Instance("builtins.dict", (_K, _V)), parameters=(_K, _V)),
-    "collections.OrderedDict": _generic(Instance("builtins.dict", (_K, _V)), parameters=(_K, _V)),
-    "collections.Counter": _generic(Instance("builtins.dict", (_T, Instance("builtins.int")))),
-    "collections.abc.Iterable": _generic(),
-    "collections.abc.Container": _generic(),
-    "collections.abc.Sized": _plain(),
-    "collections.abc.Hashable": _plain(serializable=None),
-    "collections.abc.Collection": _generic(_abc("Iterable", _T), _abc("Container", _T), _abc("Sized")),
-    "collections.abc.Reversible": _generic(_abc("Iterable", _T)),
-    "collections.abc.Sequence": _generic(_abc("Reversible", _T), _abc("Collection", _T)),
-    "collections.abc.MutableSequence": _generic(_abc("Sequence", _T)),
-    "collections.abc.Set": _generic(_abc("Collection", _T)),
-    "collections.abc.MutableSet": _generic(_abc("Set", _T)),
-    "collections.abc.Mapping": _generic(_abc("Collection", _K), parameters=(_K, _V)),
-    "collections.abc.MutableMapping": _generic(_abc("Mapping", _K, _V), parameters=(_K, _V)),
-    "datetime.date": _plain(),
-    "datetime.datetime": _plain("datetime.date"),
-    "datetime.time": _plain(),
-    "datetime.timedelta": _plain(),
-    "decimal.Decimal": _plain(),
-    "fractions.Fraction": _plain(),
-    "uuid.UUID": _plain(),
-    "pathlib.PurePath": _plain(),
-    "pathlib.PurePosixPath": _plain("pathlib.PurePath"),
-    "pathlib.Path": _plain("pathlib.PurePath"),
-    "pathlib.PosixPath": _plain("pathlib.Path", "pathlib.PurePosixPath"),
-    "ipaddress.IPv4Address": _plain(),
-    "ipaddress.IPv6Address": _plain(),
-    "ipaddress.IPv4Network": _plain(),
-    "ipaddress.IPv6Network": _plain(),
-    "enum.Enum": _plain(),
-    "enum.IntEnum": _plain("builtins.int", "enum.Enum"),
-    "enum.StrEnum": _plain("builtins.str", "enum.Enum"),
-    "pydantic.main.BaseModel": _plain(),
-    "pydantic.root_model.RootModel": _plain("pydantic.main.BaseModel"),
-    # what no JSON can carry
-    "builtins.type": ClassFacts(bases=(), parameters=(_T,), serializable=False),
-    "builtins.memoryview": _plain(serializable=False),
-    "builtins.BaseException": _plain(serializable=False),
-    "builtins.Exception": _plain("builtins.BaseException", serializable=False),
-    "types.ModuleType": _plain(serializable=False),
-    "types.FunctionType": _plain(serializable=False),
-    "typing.IO": ClassFacts(bases=(), parameters=(_T,), serializable=False),
-    "typing.TextIO": _plain(serializable=False),
-    "typing.BinaryIO": _plain(serializable=False),
-    "collections.abc.Callable": ClassFacts(bases=(), parameters=(), serializable=False),
-    "collections.abc.Awaitable": _generic(serializable=False),
-    "collections.abc.Coroutine": _generic(_abc("Awaitable", _V), parameters=(_T, _K, _V), serializable=False),
-    "collections.abc.AsyncIterable": _generic(serializable=False),
-    "collections.abc.AsyncIterator": _generic(_abc("AsyncIterable", _T), serializable=False),
-    "collections.abc.AsyncGenerator": _generic(_abc("AsyncIterator", _T), parameters=(_T, _K), serializable=False),
-    "collections.abc.Iterator": _generic(_abc("Iterable", _T), serializable=False),
-    "collections.abc.Generator": _generic(_abc("Iterator", _T), parameters=(_T, _K, _V), serializable=False),
-    "socket.socket": _plain(serializable=False),
-    "threading.Thread": _plain(serializable=False),
-    "threading.Lock": _plain(serializable=False),
-    "subprocess.Popen": ClassFacts(bases=(), parameters=(_T,), serializable=False),
-    "contextlib.AbstractContextManager": ClassFacts(bases=(), parameters=(_T,), serializable=False),
-    "logging.Logger": _plain(serializable=False),
-}
-"""Classes of the standard library that annotations name, and pydantic's base. Others are unknown, so silent."""
-
-_COVARIANT: Final = {
-    "builtins.tuple": (True,),
-    "builtins.frozenset": (True,),
-    "builtins.type": (True,),
-    **dict.fromkeys(
-        (
-            f"collections.abc.{name}"
-            for name in (
-                *("Iterable", "Container", "Collection", "Reversible", "Sequence", "Set", "Iterator", "Awaitable"),
-                *("AsyncIterable", "AsyncIterator"),
-            )
-        ),
-        (True,),
-    ),
-    "collections.abc.Mapping": (False, True),
-}
-"""Parameters that are covariant, by class; all others are taken for invariant (typeshed)."""
-
-_COLLECTIONS: Final = ("collections.abc.Iterable",)
-_NOT_ITEMS: Final = frozenset({"builtins.str", "builtins.bytes", "builtins.bytearray"})
-"""Iterable, but nobody means to run a step once for each of their characters."""
+    """The last part of a full name, without what a front end adds to tell two classes of one name apart."""
+    return name.partition("#")[0].rsplit(".", 1)[-1]
 
 
 @dataclass(slots=True)
@@ -233,6 +74,8 @@ class TermTypes:
 
     def assignable(self, source: object, target: object, /) -> bool | None:
         """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        if isinstance(source, LiteralOf) and isinstance(target, Instance) and source.kind == target.name:
+            return True  # nearly every bound input
         return self._assignable(_term(source), _term(target), 0)
 
     def accepts_none(self, target: object, /) -> bool | None:
@@ -276,9 +119,20 @@ class TermTypes:
                 facts = self.about(name)
                 if facts is not None and facts.serializable is False:
                     return self.show(term)
+                if self._has_bad_keys(term):
+                    return self.show(term)
                 return next((part for item in arguments if (part := self.unserializable(item))), None)
             case _:
                 return None
+
+    def _has_bad_keys(self, mapping: Instance) -> bool:
+        as_mapping = self._as(mapping, "collections.abc.Mapping")
+        if not as_mapping:
+            return False
+        keys = as_mapping[0].items if isinstance(as_mapping[0], UnionOf) else as_mapping[:1]
+        return any(
+            isinstance(key, TupleOf) or any(isinstance(self._as(key, name), tuple) for name in NOT_KEYS) for key in keys
+        )
 
     def show(self, type: object, /) -> str:
         """The type as users write it, by short names."""
@@ -320,7 +174,8 @@ class TermTypes:
             case UnionOf(items), _:
                 return _all([self._assignable(item, target, depth + 1) for item in items])
             case _, UnionOf(items):
-                return _any([self._assignable(source, item, depth + 1) for item in items])
+                verdict = _any([self._assignable(source, item, depth + 1) for item in items])
+                return self._exhausted(source, items) if verdict is False else verdict
             case LiteralOf(), LiteralOf():
                 return False
             case LiteralOf(_, kind), _:
@@ -343,6 +198,14 @@ class TermTypes:
             case _:
                 return None
 
+    def _exhausted(self, source: Term, items: tuple[Term, ...]) -> bool | None:
+        """Whether a union of literals lists every value of a class, which then is that union: bool, an enum."""
+        literals = {item.value for item in items if isinstance(item, LiteralOf) and Instance(item.kind) == source}
+        if source == _BOOL:
+            return literals == {"True", "False"}
+        enum = isinstance(source, Instance) and source.name not in STANDARD
+        return None if enum and len(literals) > 1 else False  # how many members an enum has is not known here
+
     def _instance(self, source: Instance, target: Instance, depth: int) -> bool | None:
         facts = self.about(target.name)
         if source.name != target.name and facts is not None and facts.fields is not None:
@@ -351,12 +214,15 @@ class TermTypes:
         if seen is None:
             return None
         if seen is False:
-            return None if facts is None or facts.is_protocol else False
+            if facts is None:
+                return None
+            is_told = source.name in STANDARD and target.name in IMPLEMENTED
+            return None if facts.is_protocol and not is_told else False
         if not target.arguments or not seen:
             return True  # a bare generic is a generic of Any
         if len(seen) != len(target.arguments):
             return None
-        covariant = _COVARIANT.get(target.name, ())
+        covariant = COVARIANT.get(target.name, ())
         verdicts: list[bool | None] = []
         for index, (given, expected) in enumerate(zip(seen, target.arguments, strict=True)):
             forward = self._assignable(given, expected, depth + 1)
@@ -373,7 +239,8 @@ class TermTypes:
         if facts is None:
             return None
         if facts.fields is None:
-            return False if facts.bases is not None else None
+            ancestors = self._all_ancestors(source.name)
+            return None if ancestors is None or "?" in ancestors else False
         given = {key: (kind, required) for key, kind, required in facts.fields}
         verdicts: list[bool | None] = []
         for key, kind, required in target.fields or ():

@@ -57,6 +57,8 @@ class Coalescer[Request, Reply]:
             return
         try:
             replies = await self._flush([request for request, _ in batch])
+            if len(replies) != len(batch):  # whoever got no reply would wait for ever
+                raise RuntimeError(f"{len(batch)} requests got {len(replies)} replies")
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who asked
             if len(batch) > 1:
                 for single in batch:

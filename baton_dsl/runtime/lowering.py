@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,8 @@ from pydantic_core import PydanticSerializationError
 from baton_dsl.core.check import Checked
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import inputs as input_rule
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.spec import InsertCall, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
 from baton_dsl.flow import Flow
@@ -28,8 +31,10 @@ from baton_dsl.step import Entry, Step
 if TYPE_CHECKING:
     from oban import Job
 
-MODEL: Final = "workflow_model"
-"""The key of a job's args that holds the name of the step's model."""
+MODEL: Final = shadowed_default.MODEL
+
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""An escaped NUL in JSON, but not an escaped backslash in front of `u0000`."""
 
 WORKERS: Final = "baton_dsl.steps."
 """Where Oban imports the worker of a step from; see `baton_dsl.steps`."""
@@ -122,7 +127,7 @@ class _Lowering:
         number = self.numbers.get(key)
         if number is None:
             number = self.numbers[key] = len(self.templates)
-            shape = self._step(step) if isinstance(step, Step) else self._job(step)
+            shape = self._step(step) if isinstance(step, Step) else self._job(entry.name, step)
             ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
             self.templates.append({"number": number, **shape, **ignores})
         return number
@@ -142,7 +147,8 @@ class _Lowering:
             "scheduled_at": _utc(scheduled_at),
         }
 
-    def _job(self, job: Job) -> dict[str, Any]:
+    def _job(self, name: str, job: Job) -> dict[str, Any]:
+        self._json(name, "meta", job.meta)
         return {
             "worker": job.worker,
             "queue": job.queue,
@@ -156,7 +162,7 @@ class _Lowering:
     def args_of(self, entry: Entry) -> str:
         """A job's args as JSON: the inputs of its step, and its model."""
         if not isinstance(entry.step, Step):
-            return json.dumps(entry.step.args)
+            return self._json(entry.name, "args", entry.step.args)
         step = entry.step
         parts: list[str] = []
         for parameter in signature(step).parameters:
@@ -175,6 +181,26 @@ class _Lowering:
         if models and (model := models.get(entry.name, models.get("*"))) is not None:
             parts.append(f'"{MODEL}":{json.dumps(model)}')
         return f"{{{','.join(parts)}}}"
+
+    def _json(self, name: str, part: str, value: object) -> str:
+        """The args or the meta of a plain job; Oban gives them as they were given to it."""
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = str(error)
+        else:
+            if not _NUL.search(text):
+                return text
+            reason = "a NUL character can't be stored"
+        self.findings.append(
+            option_rule.finding(
+                f'the {part} of job "{name}" can\'t be written as JSON: {reason}',
+                help="give plain data: numbers, strings, lists, dicts",
+                flow=self.flow.name,
+                step=name,
+            )
+        )
+        return "null"
 
     def _encode_given(self, step: Step[..., Any, Any, Any], name: str) -> str | None:
         """An input given at insert: encoded once for all steps that annotate it alike."""
@@ -195,7 +221,7 @@ class _Lowering:
         except (PydanticSerializationError, ValueError) as error:
             self._wrong(step, name, value, str(error).splitlines()[0])
             return None
-        if "\\u0000" in text:  # PostgreSQL's jsonb has no NUL
+        if _NUL.search(text):  # PostgreSQL's jsonb has no NUL
             self._wrong(step, name, value, "a NUL character can't be stored")
             return None
         return text
@@ -246,8 +272,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         raise EmptyFlowError(f'flow "{flow.name}" has no steps')
     checked = flow.checked()
     if checked.findings:
-        bad_inputs = all(finding.code == input_rule.finding.code for finding in checked.findings)
-        raise (InputError if bad_inputs else FlowError)(checked.findings)
+        raise _error_of(checked.findings)
     call = InsertCall(arguments={name: argument_of(value) for name, value in given.items()})
     findings = [found.in_flow(flow.name) for found in input_rule.inserted(checked.flow, call, LIVE_TYPES)]
     if findings:
@@ -269,7 +294,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
             edge_from.append(position[edge.upstream])
             edge_to.append(position[name])
     if lowering.findings:
-        raise InputError(lowering.findings)
+        raise _error_of(lowering.findings)
     settings = flow.settings
     return Lowered(
         workflow_id=settings.workflow_id or new_workflow_id(),
@@ -284,6 +309,11 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         edge_from=edge_from,
         edge_to=edge_to,
     )
+
+
+def _error_of(findings: Sequence[Diagnostic]) -> FlowError:
+    bad_inputs = all(finding.code == input_rule.finding.code for finding in findings)
+    return (InputError if bad_inputs else FlowError)(findings)
 
 
 def _record_of(given: Mapping[str, Any], lowering: _Lowering) -> str:

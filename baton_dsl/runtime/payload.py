@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAliasType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -17,28 +18,50 @@ _LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64
 
 
 def result_limit() -> int:
-    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB."""
-    return int(os.environ.get("BATON_RESULT_LIMIT", 16 * 1024 * 1024))
+    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB.
+
+    Raises:
+        ValueError: If `BATON_RESULT_LIMIT` is no number of bytes.
+    """
+    given = os.environ.get("BATON_RESULT_LIMIT", "")
+    if not given:
+        return 16 * 1024 * 1024
+    if not given.isdecimal():
+        raise ValueError(f"BATON_RESULT_LIMIT must be a whole number of bytes, got {given!r}")
+    return int(given)
 
 
 def adapter(annotation: Any) -> TypeAdapter[Any]:
     """Pydantic's adapter for an annotation, made once."""
     try:
-        return _adapter(annotation)
+        # `date | datetime` equals `datetime | date`, but where both fit the first one wins: spelling counts.
+        return _adapter(annotation, str(annotation))
     except TypeError:  # unhashable metadata
         return _make(annotation)
 
 
 @lru_cache(maxsize=4096)
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
+def _adapter(annotation: Any, _spelling: str) -> TypeAdapter[Any]:
     return _make(annotation)
 
 
 def _make(annotation: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(annotation, config=_LOSSLESS)
-    except PydanticUserError:  # models, dataclasses and TypedDicts have a configuration of their own
-        return TypeAdapter(annotation)
+    # A model, dataclass or TypedDict alone refuses a configuration; within something else, and be it an alias, it
+    # takes it over unless it has one of its own.
+    whole: Any = TypeAliasType("Whole", annotation)
+    return TypeAdapter(whole, config=_LOSSLESS)
+
+
+def _encode(annotation: Any, value: Any) -> bytes:
+    codec = adapter(annotation)
+    # Names, not aliases, and no computed fields: a model must be able to read what it has written.
+    return codec.dump_json(codec.validate_python(value), by_alias=False, round_trip=True)
+
+
+def _decode(annotation: Any, text: str) -> Any:
+    value = adapter(annotation).validate_json(text, by_alias=True, by_name=True)
+    # An `Iterable` is validated while it is read, once; a list can be read again and is right or wrong at once.
+    return list(value) if isinstance(value, Iterator) else value
 
 
 def encode(annotation: Any, value: Any) -> str:
@@ -48,8 +71,7 @@ def encode(annotation: Any, value: Any) -> str:
         ValidationError: If the value is not what the annotation says.
         PydanticSerializationError: If pydantic can't write it as JSON.
     """
-    codec = adapter(annotation)
-    return codec.dump_json(codec.validate_python(value)).decode()
+    return _encode(annotation, value).decode()
 
 
 def encode_result(step: str, annotation: Any, value: Any) -> str:
@@ -65,15 +87,20 @@ def encode_result(step: str, annotation: Any, value: Any) -> str:
         ResultTooLargeError: If the JSON has more bytes than `result_limit`.
     """
     try:
-        text = encode(annotation, value)
-    except (ValidationError, PydanticSerializationError, UnicodeEncodeError, UnicodeDecodeError, ValueError) as error:
+        written = _encode(annotation, value)
+    except ValidationError as error:
         raise ResultNotSerializableError(
             f'step "{step}" returned {type(value).__name__}, which is no {_show(annotation)}: {_first_line(error)}'
         ) from error
-    size, limit = len(text.encode()), result_limit()
+    except (PydanticSerializationError, PydanticUserError, ValueError) as error:
+        raise ResultNotSerializableError(
+            f'step "{step}" returned {type(value).__name__}, which JSON can\'t carry as {_show(annotation)}: '
+            f"{_first_line(error)}"
+        ) from error
+    size, limit = len(written), result_limit()
     if size > limit:
         raise ResultTooLargeError(f'step "{step}" returned {size:,} bytes of JSON, the limit is {limit:,}')
-    return text
+    return written.decode()
 
 
 def decode_result(step: str, parameter: str, upstream: str, annotation: Any, text: str | None) -> Any:
@@ -85,7 +112,7 @@ def decode_result(step: str, parameter: str, upstream: str, annotation: Any, tex
     if text is None:
         return None
     try:
-        return adapter(annotation).validate_json(text)
+        return _decode(annotation, text)
     except ValidationError as error:
         raise StoredValueError(
             f'the stored result of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
@@ -101,7 +128,7 @@ def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
     """
     try:
         # The JSON of the row was parsed with it; only JSON again tells a list from a tuple, a string from a date.
-        return adapter(annotation).validate_json(json.dumps(value))
+        return _decode(annotation, json.dumps(value))
     except ValidationError as error:
         raise StoredValueError(
             f'the stored input "{name}" of step "{step}" is no {_show(annotation)}: {_first_line(error)}'

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
-from oban import Cancel, Job, Snooze, current_job, worker
+from oban import Cancel, Job, Oban, Snooze, current_job, worker
 from pydantic import BaseModel
 
 from baton_dsl import Flow, From, Input, StepContext, step
@@ -222,6 +222,18 @@ def add_upstreams(context: StepContext) -> int:
     return 1 + sum(context.upstream.values())
 
 
+TRACE: list[tuple[str, str]] = []
+
+
+@step
+def traced(context: StepContext) -> int:
+    """As `add_upstreams`, and leaves a trace of when it ran."""
+    TRACE.append(("start", context.step))
+    total = 1 + sum(context.upstream.values())
+    TRACE.append(("end", context.step))
+    return total
+
+
 @step
 def number(value: Input[int]) -> int:
     return value
@@ -319,6 +331,33 @@ SIGNS = Signs()
 @step
 async def waits_for_a_sign() -> None:
     await SIGNS.wait()
+
+
+CALLS: list[str] = []
+
+
+@step
+async def counts_its_calls() -> int:
+    CALLS.append("called")
+    return len(CALLS)
+
+
+@step(max_attempts=1)
+async def fails_once_more(context: StepContext) -> str:
+    if context.attempt == 1:
+        raise RuntimeError("the first time")
+    return "at last"
+
+
+@step
+async def holds_until_told(context: StepContext) -> int:
+    """Returns its attempt once a table called `told` is there."""
+    pool = Oban.get_instance()._query._pool
+    while True:
+        async with pool.connection() as conn:
+            if await (await conn.execute("SELECT to_regclass('told') IS NOT NULL AS told")).fetchone() == (True,):
+                return context.attempt
+        await asyncio.sleep(0.01)
 
 
 # --- plain Oban workers ----------------------------------------------------------------------------------------------

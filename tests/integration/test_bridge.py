@@ -21,7 +21,7 @@ from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.settle import MOST_HOPS
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
 from tests.integration import steps
 
 TIMEOUT = 20
@@ -120,8 +120,8 @@ async def test_a_paused_queue_claims_nothing(start_oban: StartOban, conn: psycop
         await asyncio.wait_for(steps.SIGNS.waiting(), TIMEOUT)
         await instance.pause_queue("default")
         steps.SIGNS.give()
-        while (await workflow.status()).counts != {"completed": 1, "available": 1}:
-            await asyncio.sleep(0)
+        states = "SELECT array_agg(state::text ORDER BY id) FROM oban_jobs"
+        await until(lambda: conn.execute(states).fetchone() == (["completed", "available"],))
         await instance.resume_queue("default")
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
 

@@ -16,7 +16,7 @@ from baton_dsl.errors import (
     WorkflowNotFoundError,
     WorkflowTimeoutError,
 )
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
 from tests.integration import steps
 
 TIMEOUT = 20
@@ -201,9 +201,7 @@ async def test_a_step_that_is_not_deployed_here_waits_for_another_try(
         workflow = await Flow("gone", steps.noop).insert()
         conn.execute("UPDATE oban_jobs SET worker = 'baton_dsl.steps.tests/integration/steps:vanished'")
     async with start_oban():
-        states = set()
-        while states != {"retryable"}:
-            states = {node.state for node in await workflow.nodes()}
+        await until(lambda: conn.execute("SELECT state::text FROM oban_jobs").fetchone() == ("retryable",))
     (node,) = workflow.sync.nodes()
     assert 'module "tests.integration.steps" has no step "vanished"' in (node.error or "")
     assert "deploy the code" in (node.error or "")
@@ -214,9 +212,7 @@ async def test_a_later_start_is_kept_when_the_upstreams_are_done(start_oban: Sta
     late.options = {"scheduled_in": 3600}
     async with start_oban():
         workflow = await Flow("later").add("first", steps.noop).add("late", late, deps=["first"]).insert()
-        states: dict[str, str] = {}
-        while states != {"first": "completed", "late": "scheduled"}:
-            states = {node.step: node.state for node in await workflow.nodes()}
+        await until(lambda: workflow.sync.status().counts == {"completed": 1, "scheduled": 1})
 
 
 async def test_waiting_too_long_says_so(start_oban: StartOban) -> None:

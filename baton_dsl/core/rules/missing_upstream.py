@@ -1,6 +1,8 @@
 """BTN102: a name that is no step of the flow and no input."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
@@ -9,47 +11,67 @@ from baton_dsl.core.spec import ParameterSpec, StepSpec
 finding = Finder("BTN102", "baton-missing-upstream")
 
 
+MOST_SUGGESTIONS: Final = 100
+"""Findings of one flow that ask "did you mean?": each compares a name with all others, and nobody reads more."""
+
+
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter, `From`, `after` or `deps` that names nothing."""
     if context.flow.is_open:
         return
     steps = context.graph.steps
     inputs = context.flow.inputs()
+    nearest = _Nearest([*steps])
     for step in context.flow.steps:
         for parameter in step.parameters:
             if parameter.is_upstream and parameter.source is not None and parameter.source not in steps:
-                yield _parameter(step, parameter, [*steps], [*inputs])
+                yield _parameter(step, parameter, nearest, inputs)
         for reference in (*step.after, *step.deps):
             if reference.name not in steps:
-                nearest = did_you_mean(reference.name, (name for name in steps if name != step.name))
+                suggestion = nearest.to(reference.name, step)
                 yield finding(
-                    f'step "{step.name}" waits for "{reference.name}", which is no step of the flow{_ask(nearest)}',
+                    f'step "{step.name}" waits for "{reference.name}", which is no step of the flow{_ask(suggestion)}',
                     help="add that step to the flow, or drop the name",
-                    suggestion=nearest,
+                    suggestion=suggestion,
                     step=step.name,
                     place=reference.place,
                 )
 
 
-def _parameter(step: StepSpec, parameter: ParameterSpec, steps: list[str], inputs: list[str]) -> Diagnostic:
+@dataclass(slots=True)
+class _Nearest:
+    """Suggests names of steps, as long as anybody reads on."""
+
+    names: list[str]
+    left: int = MOST_SUGGESTIONS
+
+    def to(self, name: str, step: StepSpec) -> str | None:
+        """The name nearest to a misspelt one, not that of the step itself."""
+        if self.left == 0:
+            return None
+        self.left -= 1
+        return did_you_mean(name, (other for other in self.names if other != step.name))
+
+
+def _parameter(step: StepSpec, parameter: ParameterSpec, nearest: _Nearest, inputs: Container[str]) -> Diagnostic:
     source = parameter.source or parameter.name
-    others = [name for name in steps if name != step.name]
     if source != parameter.name:
-        nearest = did_you_mean(source, others)
+        suggestion = nearest.to(source, step)
         return finding(
-            f'step "{step.name}" takes "{parameter.name}" from "{source}", which is no step of the flow{_ask(nearest)}',
+            f'step "{step.name}" takes "{parameter.name}" from "{source}", which is no step of the flow'
+            f"{_ask(suggestion)}",
             help="add that step to the flow, or name another in From(...)",
-            suggestion=nearest,
+            suggestion=suggestion,
             step=step.name,
             parameter=parameter.name,
             place=parameter.place,
         )
-    nearest = did_you_mean(source, others)
-    ask = ", but other steps take it as an input; did you forget Input[...]?" if source in inputs else _ask(nearest)
+    suggestion = None if source in inputs else nearest.to(source, step)
+    ask = ", but other steps take it as an input; did you forget Input[...]?" if source in inputs else _ask(suggestion)
     return finding(
         f'step "{step.name}" has no upstream or input called "{source}"{ask}',
         help=f"rename the parameter to a step of the flow, or mark it as an input: {source}: Input[...]",
-        suggestion=None if source in inputs else nearest,
+        suggestion=suggestion,
         step=step.name,
         parameter=parameter.name,
         place=parameter.place,

@@ -12,8 +12,15 @@ finding = Finder("BTN203", "baton-not-serializable")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each return annotation, and each input, that names what JSON can't carry."""
     types = context.types
+    parts: dict[int, str | None] = {}
+
+    def unserializable(type: object) -> str | None:
+        if id(type) not in parts:  # the steps made of one function share its types
+            parts[id(type)] = None if type in (MISSING, UNKNOWN) else types.unserializable(type)
+        return parts[id(type)]
+
     for step in context.flow.steps:
-        if step.result not in (MISSING, UNKNOWN) and (part := types.unserializable(step.result)):
+        if part := unserializable(step.result):
             yield finding(
                 f'step "{step.name}" returns {_tell(types.show(step.result), part)} be stored as JSON',
                 help="return plain data: a pydantic model, a dataclass, a TypedDict, numbers, strings, lists, dicts",
@@ -21,9 +28,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 place=step.return_place or step.place,
             )
         for parameter in step.parameters:
-            if not parameter.is_input or parameter.type in (MISSING, UNKNOWN):
-                continue
-            if part := types.unserializable(parameter.type):
+            if parameter.is_input and (part := unserializable(parameter.type)):
                 yield finding(
                     f'input "{parameter.name}" of step "{step.name}" is '
                     f"{_tell(types.show(parameter.type), part)} be stored as JSON",

@@ -17,6 +17,10 @@ MOST_ATTEMPTS: Final = 32_767
 """`oban_jobs.max_attempts` is a smallint."""
 
 
+MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
+"""A hundred years: what is longer, infinity included, is no duration but a mistake."""
+
+
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of each step."""
     for step in context.flow.steps:
@@ -56,7 +60,9 @@ def wrong_name(name: object) -> str | None:
         return "a name without blanks at its ends"
     if len(name) > LONGEST_NAME:
         return f"at most {LONGEST_NAME} characters long"
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+    if not name.isprintable() and any(
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name
+    ):
         return "a name of printable characters"
     return None
 
@@ -79,9 +85,12 @@ def _flag(value: object) -> str | None:
 
 
 def _seconds(value: object) -> float | None:
+    """The seconds of a duration; None for what is none, or one that no calendar holds."""
     if isinstance(value, timedelta):
-        return value.total_seconds()
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_SECONDS:
+        return None
+    return float(value)
 
 
 def _duration(value: object) -> str | None:

@@ -1,6 +1,7 @@
 """BTN304: a default that can never be used, or an input that a step hides."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
@@ -8,8 +9,12 @@ from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 finding = Finder("BTN304", "baton-shadowed-default")
 
 
+MODEL: Final = "workflow_model"
+"""The key of a job's args that holds the name of the step's model, among the inputs by their names."""
+
+
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each default on an upstream parameter, and each input named like a step."""
+    """A finding for each default on an upstream parameter, and each input named like a step or like the model."""
     for step in context.flow.steps:
         for parameter in step.parameters:
             if parameter.is_upstream and parameter.has_default:
@@ -17,6 +22,14 @@ def run(context: Context) -> Iterator[Diagnostic]:
                     f'parameter "{parameter.name}" of step "{step.name}" has a default that can never be used: '
                     "its value is the upstream's result",
                     help="drop the default; or mark the parameter as an input: Input[...]",
+                    step=step.name,
+                    parameter=parameter.name,
+                    place=parameter.place,
+                )
+            elif parameter.is_input and parameter.name == MODEL:
+                yield finding(
+                    f'input "{MODEL}" of step "{step.name}" has the name under which a job keeps its model',
+                    help="rename the input; the model that was chosen is in StepContext.model",
                     step=step.name,
                     parameter=parameter.name,
                     place=parameter.place,
@@ -68,6 +81,18 @@ shop = Flow("shop", summary, orders, report)
                 ),
                 '14:5: BTN304: input "orders" of step "summary" has the name of a step of the flow',
             ),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def summary(workflow_model: Input[str]) -> str:
+    return workflow_model
+
+shop = Flow("shop", summary)
+""",
+            ('4:13: BTN304: input "workflow_model" of step "summary" has the name under which a job keeps its model',),
         ),
     ),
     good=(

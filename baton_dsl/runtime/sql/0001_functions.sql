@@ -14,6 +14,10 @@
 -- before its node, since the trigger comes after; should such a transaction and a settle meet, `lock_timeout` makes the
 -- settle yield before PostgreSQL looks for a deadlock, and the worker tries again.
 --
+-- Plans are made once a session, perhaps while the tables are still empty, and must serve when they are not: so the
+-- functions that settle allow only one kind, which looks each row up by an index. Their cost is that of the rows they
+-- touch, whatever the statistics say.
+--
 -- Each function that is called from outside carries the search_path it was created with, so the tables are those of its
 -- own schema, whoever calls.
 
@@ -159,6 +163,11 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET lock_timeout = '500ms'
 SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -218,6 +227,11 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET lock_timeout = '500ms'
 SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
 AS $function$
 BEGIN
     -- The lock on the node keeps a settle from counting down to zero between the look and the update.
@@ -367,6 +381,11 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
 AS $function$
 DECLARE
     ended bigint[];
@@ -565,6 +584,11 @@ RETURNS void
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
 AS $function$
 DECLARE
     node record;

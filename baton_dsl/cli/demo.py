@@ -1,0 +1,60 @@
+"""`baton demo`: the package audit, from nothing to a report.
+
+The audit is an example, so its code is no part of `baton_dsl`; the wheel ships it beside, as `baton_audit`, under the
+same name that it has in the repository. So workers import its steps alike in a clone and where a wheel is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from baton_dsl.cli import database, execution, nodes, queues
+from baton_dsl.cli.exits import Exit, FailedError
+from baton_dsl.cli.target import AnyFlow, find_flow
+
+FLOW: Final = "baton_audit:package_audit"
+
+
+@click.command("demo")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the report as a page; default: .baton/package-audit.html.",
+)
+@click.option("--imports", type=click.IntRange(0), default=10, show_default=True, help="How many imports to time.")
+@database.options
+def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> int:
+    """Audit this Python environment with a workflow: licences, sizes, dependencies, import costs.
+
+    Fourteen typed steps; see examples/package_audit in the repository.
+    """
+    try:
+        flow = find_flow(FLOW)
+    except ValueError as error:
+        raise FailedError(f"{error}; the demo needs: pip install 'baton-dsl[demo]'") from error
+    with database.opened(dsn, prefix) as target:
+        report = asyncio.run(_audit(flow, imports, target))
+    if report is None:
+        return Exit.NOT_COMPLETED
+    page = page or database.folder() / "package-audit.html"
+    page.write_text(report.html, encoding="utf-8")
+    click.echo(report.text)
+    click.echo(f"\nThe report as a page: {page}")
+    return Exit.DONE
+
+
+async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
+    """The report; None if a step failed."""
+    workflow = await execution.insert(flow, {"imports": imports}, target)
+    served = queues.limited(queues.of_flow(flow))
+    status = await execution.see_through(workflow, target, queues=served, patience=None)
+    click.echo(f"{len(flow.entries)} steps, {status.outcome} in {nodes.lasted(status)}\n", err=True)
+    if status.outcome == "completed":
+        return await workflow.result("report")
+    click.echo(f"see why: baton status {workflow.id}", err=True)
+    return None

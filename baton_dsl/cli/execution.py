@@ -1,0 +1,50 @@
+"""Inserting a workflow and seeing it through: what `baton run` and `baton demo` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from baton_dsl.cli import progress
+from baton_dsl.cli.database import Target
+from baton_dsl.cli.target import AnyFlow
+from baton_dsl.runtime import node
+from baton_dsl.runtime.workflow import Workflow, WorkflowStatus
+
+
+async def insert(flow: AnyFlow, inputs: Mapping[str, Any], target: Target) -> Workflow[str]:
+    """Insert a workflow in a transaction of its own."""
+    async with await psycopg.AsyncConnection.connect(target.dsn) as conn:
+        inserted = await flow.options(prefix=target.prefix).insert(conn, **inputs)
+    return Workflow.load(inserted.id, dsn=target.dsn, prefix=target.prefix)
+
+
+async def see_through(
+    workflow: Workflow[str], target: Target, *, queues: Mapping[str, int], patience: float | None
+) -> WorkflowStatus:
+    """Follow a workflow to its end.
+
+    Args:
+        workflow: Which.
+        target: Its database.
+        queues: The queues that a node in this process serves meanwhile; none if other nodes shall do the work.
+        patience: Seconds to wait at the most.
+    """
+    if not queues:
+        return await progress.follow(workflow, progress.shown(), patience=patience)
+    async with _node(target, queues) as running:
+        return await progress.follow(workflow, progress.shown(), patience=patience, node=running)
+
+
+@asynccontextmanager
+async def _node(target: Target, queues: Mapping[str, int]) -> AsyncIterator[asyncio.Task[None]]:
+    running = asyncio.create_task(node.serve(target.dsn, queues=queues, prefix=target.prefix, grace=1.0))
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,28 @@
+"""What the exit codes of `baton` mean."""
+
+from enum import IntEnum
+
+import click
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    DONE = 0
+    """Done; a workflow that was waited for completed."""
+    NOT_COMPLETED = 1
+    """The workflow ended, but a step was cancelled or discarded."""
+    USAGE = 2
+    """Wrong usage: an argument, an input or the flow itself."""
+    TIMEOUT = 3
+    """The workflow did not end in time."""
+    FAILED = 4
+    """Anything else: no database, no tables, no such workflow."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells count it."""
+
+
+class FailedError(click.ClickException):
+    """What went wrong outside of the flow and the arguments, in a sentence."""
+
+    exit_code = Exit.FAILED

@@ -1,0 +1,46 @@
+"""`baton graph`: a flow as a picture. Imports no driver and no database code."""
+
+from __future__ import annotations
+
+import click
+
+from baton_dsl.cli import terminal
+from baton_dsl.cli.exits import Exit
+from baton_dsl.cli.target import AnyFlow, flow_argument
+from baton_dsl.core import render
+from baton_dsl.core.drawing import ASCII, Drawing
+
+
+@click.command("graph")
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "ascii", "mermaid", "dot"]),
+    default="text",
+    show_default=True,
+    help="For a terminal; the same without Unicode; for GitHub and documentation; for Graphviz.",
+)
+def command(flow: AnyFlow, form: str) -> int:
+    """Draw a flow, without a database.
+
+    A wrong flow is drawn too; then what is wrong follows on standard error, and the exit code is 2.
+
+    \b
+    Examples:
+      baton graph app.flows:billing
+      baton graph app.flows:billing --format dot | dot -Tsvg > billing.svg
+    """
+    spec = flow.spec()
+    match form:
+        case "mermaid":
+            click.echo(render.mermaid(spec))
+        case "dot":
+            click.echo(render.dot(spec))
+        case _:
+            strokes = ASCII if form == "ascii" else terminal.strokes()
+            click.echo(terminal.coloured(Drawing.of(spec, width=terminal.width(), strokes=strokes)))
+    findings = flow.diagnostics()
+    for finding in findings:
+        click.echo(finding.explain(), err=True)
+    return Exit.USAGE if findings else Exit.DONE

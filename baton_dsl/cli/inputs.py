@@ -1,0 +1,87 @@
+"""The inputs of a flow as text: `--input region=eu --input 'ids=[1, 2]'`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+from baton_dsl.cli.target import AnyFlow
+from baton_dsl.core.types import ANY, Instance
+from baton_dsl.reflect import LIVE_TYPES, signature, term_of
+from baton_dsl.step import Step
+
+TEXT = Instance("builtins.str")
+
+
+def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
+    """What was given with `--input`, as values to insert.
+
+    An input that may be a text takes the characters as they are; of any other type it takes JSON, or else the
+    characters, as pydantic reads them (`2026-11-22` for a date). `null` is None where None is allowed. What does not
+    fit, and what is no input of the flow, is left to the insert, which knows the words for it.
+
+    Args:
+        flow: The flow that the inputs are for.
+        pairs: As `name=value`.
+
+    Raises:
+        click.BadParameter: If a pair has no name, or one name is given twice.
+    """
+    expected = _annotations(flow)
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"write NAME=VALUE, got {pair!r}", param_hint="--input")
+        if name in given:
+            raise click.BadParameter(f'"{name}" is given twice', param_hint="--input")
+        given[name] = value_of(text, expected.get(name, Any))
+    return given
+
+
+def _annotations(flow: AnyFlow) -> dict[str, Any]:
+    """The annotation of each input, of the first step that takes it."""
+    steps = {entry.name: entry.step for entry in flow.entries}
+    found: dict[str, Any] = {}
+    for name, takers in flow.spec().inputs().items():
+        taker = steps[takers[0][0].name]
+        if isinstance(taker, Step):
+            found[name] = signature(taker).annotations[name]
+    return found
+
+
+def value_of(text: str, annotation: Any) -> Any:
+    """A value for an annotation from its text.
+
+    Example:
+        >>> [value_of("12", kind) for kind in (str, int, list[int], str | None)]
+        ['12', 12, 12, '12']
+    """
+    expected = term_of(annotation)
+    if text == "null" and LIVE_TYPES.accepts_none(expected) is True:
+        return None
+    if expected != ANY and LIVE_TYPES.assignable(TEXT, expected) is True:
+        return text
+    try:
+        adapter = TypeAdapter[Any](annotation)
+    except PydanticUserError:  # no JSON can carry it: BTN203, at the insert
+        return _plain(text)
+    try:
+        return adapter.validate_json(text)
+    except ValidationError:
+        pass
+    try:
+        return adapter.validate_python(text)
+    except ValidationError:
+        return _plain(text)
+
+
+def _plain(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

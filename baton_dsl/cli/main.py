@@ -1,0 +1,116 @@
+"""`baton`: which commands there are, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from baton_dsl.cli.exits import Exit
+from baton_dsl.core.diagnostics import did_you_mean
+from baton_dsl.errors import BatonError, FlowError
+from baton_dsl.version import __version__
+
+COMMANDS: Final = {
+    "demo": "Audit this Python environment with a workflow.",
+    "graph": "Draw a flow: in the terminal, as Mermaid or for Graphviz.",
+    "install": "Create or update the tables in a database.",
+    "worker": "Run the steps of workflows.",
+    "run": "Insert a workflow, follow it, and print its results.",
+    "status": "Show how far a workflow has come.",
+}
+"""Each is `baton_dsl.cli.<name>.command`. The words stand here too, so that help imports none: `graph` and help need
+no driver, and come at once."""
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with; a misspelt one gets a suggestion."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            nearest = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f'there is no command "{args[0]}"' + (f'; did you mean "{nearest}"?' if nearest else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="baton")
+def cli() -> None:
+    """Typed DAG workflows on Oban and PostgreSQL.
+
+    Without --dsn, BATON_DSN or OBAN_DSN, an embedded PostgreSQL serves, with its data in .baton/ of this folder.
+
+    \b
+    Exit codes:
+      0  done, or the workflow completed
+      1  the workflow ended, but a step was cancelled or discarded
+      2  wrong usage: an argument, an input or the flow itself
+      3  the workflow did not end in time
+      4  anything else: no database, no tables, no such workflow
+    """
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _leave)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End by an exception, as Ctrl-C does, so that the embedded server is stopped on the way out."""
+    sys.exit(128 + number)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and tell its errors in a sentence.
+
+    Args:
+        arguments: As on the command line, without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = cli.main(list(arguments), prog_name="baton", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except FlowError as error:
+        for finding in error.diagnostics:
+            click.echo(finding.explain(), err=True)
+        return Exit.USAGE
+    except BatonError as error:
+        click.echo(f"Error: {error.code}: {error.message}", err=True)
+        if error.remedy:
+            click.echo(f"  help: {error.remedy}", err=True)
+        return Exit.TIMEOUT if isinstance(error, TimeoutError) else Exit.FAILED
+    return int(code or Exit.DONE)

@@ -1,0 +1,79 @@
+"""The nodes of a workflow as a picture: its graph, their states, and a remark on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from baton_dsl.core.spec import FlowSpec, Reference, StepSpec
+from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
+
+
+def graph_of(name: str, nodes: Sequence[NodeStatus]) -> FlowSpec:
+    """The graph as the database has it, drawn as any flow is, even where the code is not at hand."""
+    steps = (StepSpec(name=node.step, deps=tuple(map(Reference, node.deps))) for node in nodes)
+    return FlowSpec(name=name, steps=tuple(steps))
+
+
+def states_of(nodes: Sequence[NodeStatus]) -> dict[str, str]:
+    """The state of each node by its step."""
+    return {node.step: node.state for node in nodes}
+
+
+def remarks_on(nodes: Sequence[NodeStatus]) -> dict[str, str]:
+    """What is to say of each node beyond its state."""
+    now = datetime.now(UTC)
+    return {node.step: remark for node in nodes if (remark := remark_on(node, now))}
+
+
+def remark_on(node: NodeStatus, now: datetime) -> str:
+    """How long it took, how often it was tried, why it failed."""
+    tries = f"attempt {node.attempt} of {node.max_attempts}"
+    again = [tries] if node.attempt > 1 else []
+    match node.state:
+        case "completed":
+            return ", ".join([*_lasted(node.attempted_at, node.settled_at), *again])
+        case "executing":
+            return ", ".join([*_lasted(node.attempted_at, now), *again])
+        case "retryable":
+            return "; ".join(filter(None, (tries, reason(node), _due(node.scheduled_at, now))))
+        case "scheduled":
+            return _due(node.scheduled_at, now)
+        case "cancelled" | "discarded":
+            return reason(node)
+        case _:
+            return ""
+
+
+def reason(node: NodeStatus) -> str:
+    """The exception of a node's last error, on one line: without its traceback, whose lines are indented."""
+    message = ""
+    for line in reversed((node.error or "").splitlines()):
+        if message and line.startswith((" ", "Traceback ")):
+            break
+        message = line.strip() or message
+    return message[:200]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `80 ms`, `2.5 s`, `3 min 5 s`."""
+    if seconds < 0.995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def lasted(status: WorkflowStatus) -> str:
+    """From its insert to its end, or to now."""
+    return duration(((status.settled_at or datetime.now(UTC)) - status.inserted_at).total_seconds())
+
+
+def _lasted(since: datetime | None, until: datetime | None) -> list[str]:
+    return [duration((until - since).total_seconds())] if since and until else []
+
+
+def _due(moment: datetime | None, now: datetime) -> str:
+    left = (moment - now).total_seconds() if moment else 0
+    return f"due in {duration(left)}" if left > 0 else ""

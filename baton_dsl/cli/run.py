@@ -1,0 +1,89 @@
+"""`baton run`: one workflow, from its inputs to its results."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+from pydantic_core import to_json
+
+from baton_dsl.cli import database, execution, inputs, nodes, queues
+from baton_dsl.cli.exits import Exit
+from baton_dsl.cli.target import AnyFlow, flow_argument
+from baton_dsl.core.drawing import printable
+from baton_dsl.runtime.workflow import Workflow
+
+
+@click.command("run")
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
+@click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; JSON unless it is a text.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait for the end at the most.")
+@click.option(
+    "--worker/--no-worker",
+    "works",
+    default=None,
+    help="Whether this process runs steps too; by default only on the embedded database, for a named one may hold "
+    "jobs that are not yours to run.",
+)
+@click.option(
+    "--queues",
+    "-q",
+    "limits",
+    metavar="NAME:LIMIT,...",
+    callback=queues.limits,
+    help="What it serves then; default: the flow's queues, 10 jobs each.",
+)
+@click.option("--every", is_flag=True, help="Print the results of every step, not only of the last ones.")
+@database.options
+def command(
+    flow: AnyFlow,
+    pairs: tuple[str, ...],
+    timeout: float | None,
+    works: bool | None,
+    limits: dict[str, int] | None,
+    every: bool,
+    dsn: str | None,
+    prefix: str,
+) -> int:
+    """Insert a workflow of FLOW, follow it, and print its results as JSON.
+
+    The drawing goes to standard error, the results to standard output. Exit code: 0 if the workflow completed, 1 if
+    a step was cancelled or discarded, 2 if the flow or an input is wrong, 3 if it did not end in time.
+
+    \b
+    Example:
+      baton run app.flows:billing --input api_key=xyz --input 'regions=["eu", "us"]' | jq .report
+    """
+    given = inputs.read(flow, pairs)
+    with database.opened(dsn, prefix) as target:
+        working = target.is_embedded if works is None else works
+        served = (limits or queues.limited(queues.of_flow(flow))) if working else {}
+        return asyncio.run(_run(flow, given, target, served, timeout, every=every))
+
+
+async def _run(
+    flow: AnyFlow,
+    given: dict[str, Any],
+    target: database.Target,
+    served: dict[str, int],
+    patience: float | None,
+    *,
+    every: bool,
+) -> int:
+    workflow = await execution.insert(flow, given, target)
+    click.echo(f"workflow {printable(workflow.id)}", err=True)
+    try:
+        status = await execution.see_through(workflow, target, queues=served, patience=patience)
+    except (click.Abort, asyncio.CancelledError, TimeoutError):
+        click.echo(f"The workflow stays in the database; see it with: baton status {workflow.id}", err=True)
+        raise
+    click.echo(await _results(flow, workflow, every=every))
+    click.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)
+    return Exit.DONE if status.outcome == "completed" else Exit.NOT_COMPLETED
+
+
+async def _results(flow: AnyFlow, workflow: Workflow[str], *, every: bool) -> str:
+    results = await workflow.results()
+    followed = flow.checked().graph.downstreams()
+    return to_json({name: value for name, value in results.items() if every or not followed[name]}, indent=2).decode()

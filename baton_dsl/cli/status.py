@@ -1,0 +1,51 @@
+"""`baton status`: how far a workflow has come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import click
+from pydantic_core import to_json
+
+from baton_dsl.cli import database, nodes, progress, terminal
+from baton_dsl.cli.exits import Exit
+from baton_dsl.core.drawing import MOST_TELLING, Drawing, printable
+from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus
+
+OUTCOMES: Final = {"completed": "green", "cancelled": "yellow", "discarded": "red"}
+
+
+@click.command("status")
+@click.argument("workflow_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print the status and every node as JSON.")
+@click.option("--watch", is_flag=True, help="Follow it to its end; the exit code then tells the outcome, as with run.")
+@database.options
+def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefix: str) -> int:
+    """Show how far a workflow has come: its graph with the state of each step, and why steps failed."""
+    with database.opened(dsn, prefix) as target:
+        workflow = Workflow.load(workflow_id, dsn=target.dsn, prefix=target.prefix)
+        status = workflow.sync.status()
+        if watch and status.outcome is None:
+            status = asyncio.run(progress.follow(workflow, progress.shown()))
+        found = workflow.sync.nodes()
+    if as_json:
+        click.echo(to_json({"workflow": status, "nodes": found}, indent=2).decode())
+    else:
+        click.echo(told(status, found))
+    return Exit.NOT_COMPLETED if watch and status.outcome != "completed" else Exit.DONE
+
+
+def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
+    """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
+    counts = ", ".join(f"{status.counts[state]:,} {state}" for state in MOST_TELLING[::-1] if status.counts.get(state))
+    outcome = click.style(status.outcome or "under way", fg=OUTCOMES.get(status.outcome or "", "blue"), bold=True)
+    drawing = Drawing.of(nodes.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
+    return "\n".join(
+        (
+            f"{click.style(printable(status.name), bold=True)}  {printable(status.id)}",
+            f"{outcome}, {'took' if status.outcome else 'for'} {nodes.lasted(status)}: {counts}",
+            "",
+            terminal.coloured(drawing, nodes.states_of(found), nodes.remarks_on(found)),
+        )
+    )

@@ -1,0 +1,103 @@
+"""Flows and modules as they are named on the command line: `app.flows:billing`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from baton_dsl.core.diagnostics import did_you_mean, quoted
+from baton_dsl.errors import BatonError
+from baton_dsl.flow import Flow
+from baton_dsl.step import Step
+
+type AnyFlow = Flow[..., Any]
+
+
+def flow_argument(_ctx: click.Context, _param: click.Parameter, value: str) -> AnyFlow:
+    """The callback of an argument that names a flow."""
+    try:
+        return find_flow(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def module_arguments(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> list[ModuleType]:
+    """The callback of an argument that names modules."""
+    try:
+        return list(map(import_module, value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def find_flow(target: str) -> AnyFlow:
+    """The flow of a name such as `app.flows:billing`.
+
+    Raises:
+        ValueError: With a sentence, if there is no such module or flow.
+        BatonError: If importing the module raised it.
+    """
+    name, _, attribute = target.partition(":")
+    module = import_module(name)
+    flows = flows_of(module)
+    if not attribute:
+        if len(flows) == 1:
+            return next(iter(flows.values()))
+        held = f"it holds {quoted(flows)}" if flows else "it holds none"
+        raise ValueError(f"name a flow of {name}, as in {name}:billing; {held}")
+    if attribute in flows:
+        return flows[attribute]
+    found = getattr(module, attribute, None)
+    if found is not None:
+        kind = "a step" if isinstance(found, Step) else f"of type {type(found).__name__}"
+        raise ValueError(f'"{attribute}" of {name} is {kind}, not a flow; {_held(flows)}')
+    nearest = did_you_mean(attribute, flows)
+    raise ValueError(
+        f'{name} has no flow called "{attribute}"; ' + (f'did you mean "{nearest}"?' if nearest else _held(flows))
+    )
+
+
+def _held(flows: dict[str, AnyFlow]) -> str:
+    return f"its flows are {quoted(flows)}" if flows else "it holds no flow"
+
+
+def flows_of(module: ModuleType) -> dict[str, AnyFlow]:
+    """The flows of a module by the names of their variables."""
+    return {name: value for name, value in vars(module).items() if isinstance(value, Flow)}
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module, of the current folder too, as `python -m` does.
+
+    Raises:
+        ValueError: With a sentence that tells a missing module from one that fails.
+        BatonError: If the module raised it: a flow or step of it is wrong.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError(f'"{name}" is no module name; write app.flows, not app/flows.py')
+    try:
+        return importlib.import_module(name)
+    except BatonError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and (error.name == name or name.startswith(f"{error.name}.")):
+            raise ValueError(f'there is no module "{error.name}", neither installed nor in {here}') from error
+        raise ValueError(_failure(name, error)) from error
+    except Exception as error:
+        raise ValueError(_failure(name, error)) from error
+
+
+def _failure(name: str, error: Exception) -> str:
+    """The error of a module in one sentence, with the line of the user's code that it came from."""
+    frames = [it for it in traceback.extract_tb(error.__traceback__) if not it.filename.startswith("<frozen")]
+    last = frames[-1]
+    where = f"{last.filename}:{last.lineno}: " if last.filename != importlib.__file__ else ""
+    return f"{name} can't be imported: {where}{type(error).__name__}: {error}"

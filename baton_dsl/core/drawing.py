@@ -1,0 +1,362 @@
+"""A flow drawn for a terminal: a line a step, its edges as rails on the left.
+
+    ●      fetch_token
+    ├─●    regions
+    ├─│─●  customers
+    ●─┴─╯  orders
+    ●      report
+
+A rail leaves a step downwards and ends at the last step that waits for it. A step waits for the rail that it stands on,
+and for those that meet its line in a tee or a corner (`├ ┼ ┤ ╰ ┴ ╯`); a rail that is only crossed stays whole (`│`).
+So the drawing says exactly the edges, and one can read them back from it. Lines stand in layers: what could run at the
+same moment stands together. It grows by a line a step and a rail a pending edge, so names may be long, and a state
+and a remark have room behind them; boxes in layers, the usual drawing, are wider than a terminal after five steps.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from baton_dsl.core.graph import Graph
+from baton_dsl.core.spec import FlowSpec
+
+MOST_LINES: Final = 40
+"""What is still read as one picture."""
+LONGEST_LABEL: Final = 40
+ROOM_FOR_LABELS: Final = 28
+"""Columns that rails leave free, at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strokes:
+    """The characters of a drawing, each one column wide.
+
+    Attributes:
+        rail: A rail that passes.
+        line: From the rails to the step.
+        meet_left, meet_through, meet_right: A rail that the line meets at its left end, within, at its right end,
+            and that goes on.
+        end_left, end_through, end_right: The same for a rail that ends here.
+        step: A step without a state.
+        states: A step in each of Oban's states.
+        ellipsis: For what is cut.
+    """
+
+    rail: str
+    line: str
+    meet_left: str
+    meet_through: str
+    meet_right: str
+    end_left: str
+    end_through: str
+    end_right: str
+    step: str
+    states: Mapping[str, str]
+    ellipsis: str
+
+
+UNICODE: Final = Strokes(
+    rail="│",
+    line="─",
+    meet_left="├",
+    meet_through="┼",
+    meet_right="┤",
+    end_left="╰",
+    end_through="┴",
+    end_right="╯",
+    step="●",
+    states={
+        "suspended": "○",
+        "scheduled": "◷",
+        "available": "◎",
+        "executing": "▶",
+        "retryable": "↻",
+        "completed": "✔",
+        "cancelled": "⊘",
+        "discarded": "✘",
+    },
+    ellipsis="…",
+)
+ASCII: Final = Strokes(
+    rail="|",
+    line="-",
+    meet_left="+",
+    meet_through="+",
+    meet_right="+",
+    end_left="`",
+    end_through="^",
+    end_right="'",
+    step="*",
+    states={
+        "suspended": "o",
+        "scheduled": "s",
+        "available": "a",
+        "executing": ">",
+        "retryable": "r",
+        "completed": "*",
+        "cancelled": "c",
+        "discarded": "x",
+    },
+    ellipsis="...",
+)
+
+MOST_TELLING: Final = (
+    *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "completed"),
+)
+"""Which state stands for steps that share a line: the first of these that one of them is in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a drawing.
+
+    Attributes:
+        rails: The part on the left, as wide as in every other line.
+        at: The column of the step's own character in `rails`; None for a step on or behind a cycle, which no rail
+            leads to.
+        label: The step's name, made printable, or what stands for several.
+        steps: The steps that share the line.
+        state: Their state; None if none was given.
+        remark: What is said behind the label.
+    """
+
+    rails: str
+    at: int | None
+    label: str
+    steps: tuple[str, ...]
+    state: str | None
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Steps that share a line, before states are known. `cells` has `None` where their own character goes."""
+
+    steps: tuple[str, ...]
+    cells: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A laid out flow, to be drawn again and again with other states.
+
+    Example:
+        >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
+        >>> def step(name, *upstreams):
+        ...     parameters = (ParameterSpec(name=it, role=Role.UPSTREAM, source=it) for it in upstreams)
+        ...     return StepSpec(name=name, parameters=tuple(parameters))
+        >>> flow = FlowSpec(name="f", steps=(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c")))
+        >>> print(Drawing.of(flow).text())
+        ●    a
+        ├─●  b
+        ● │  c
+        ●─╯  d
+    """
+
+    rows: tuple[_Row, ...]
+    strokes: Strokes
+
+    @staticmethod
+    def of(flow: FlowSpec, *, width: int = 100, height: int = MOST_LINES, strokes: Strokes = UNICODE) -> Drawing:
+        """Lay out a flow.
+
+        Args:
+            flow: The flow; it may be wrong. Steps on a cycle, and what waits for them, stand at the end without rails.
+            width: Columns of the terminal. If the rails don't fit, more steps share a line.
+            height: A flow of more steps is folded: steps that stand alike in the graph share a line.
+            strokes: `UNICODE` or `ASCII`.
+        """
+        graph = Graph.of(flow)
+        layers = graph.layers()
+        most = max(height, 2)
+        while True:
+            rows = _laid_out(graph, _folded(graph, layers, most), strokes)
+            if most == 2 or max((len(row.cells) for row in rows), default=0) <= max(width - ROOM_FOR_LABELS, 8):
+                break
+            most = max(2, min(most, len(rows)) * 2 // 3)
+        placed = {name for layer in layers for name in layer}
+        on_cycles = tuple(_Row((name,), ()) for name in graph.steps if name not in placed)
+        return Drawing((*rows, *on_cycles), strokes)
+
+    def lines(self, states: Mapping[str, str] | None = None, remarks: Mapping[str, str] | None = None) -> list[Line]:
+        """The drawing as lines.
+
+        Args:
+            states: Oban's state of each step, as far as known.
+            remarks: What to say behind a step; steps that share a line are counted by state instead.
+        """
+        states, remarks = states or {}, remarks or {}
+        wide = max((len(row.cells) for row in self.rows), default=0)
+        return [self._line(row, wide, states, remarks) for row in self.rows]
+
+    def _line(self, row: _Row, wide: int, states: Mapping[str, str], remarks: Mapping[str, str]) -> Line:
+        found = [states[name] for name in row.steps if name in states]
+        state = min(found, key=_rank, default=None)
+        glyph = self.strokes.step if state is None else self.strokes.states.get(state, self.strokes.step)
+        rails = "".join(glyph if cell is None else cell for cell in row.cells)
+        remark = remarks.get(row.steps[0], "") if len(row.steps) == 1 else _counted(found)
+        return Line(
+            rails=rails.ljust(wide),
+            at=row.cells.index(None) if row.cells else None,
+            label=self._label(row),
+            steps=row.steps,
+            state=state,
+            remark=remark if row.cells else " ".join(filter(None, ("(on or behind a cycle)", remark))),
+        )
+
+    def _label(self, row: _Row) -> str:
+        ellipsis = self.strokes.ellipsis
+        first, last = (cut(printable(name), LONGEST_LABEL, ellipsis) for name in (row.steps[0], row.steps[-1]))
+        return first if len(row.steps) == 1 else f"{len(row.steps):,} steps: {first} {ellipsis} {last}"
+
+    def text(self, states: Mapping[str, str] | None = None, remarks: Mapping[str, str] | None = None) -> str:
+        """The drawing as text, without blanks at the ends of lines."""
+        lines = self.lines(states, remarks)
+        labels = max((columns(line.label) for line in lines if line.remark), default=0)
+        return "\n".join(
+            f"{line.rails}  {line.label}{' ' * (labels - columns(line.label))}  {line.remark}".rstrip()
+            for line in lines
+        )
+
+
+def _rank(state: str) -> int:
+    return MOST_TELLING.index(state) if state in MOST_TELLING else len(MOST_TELLING)
+
+
+def _counted(states: Sequence[str]) -> str:
+    return ", ".join(f"{states.count(state):,} {state}" for state in sorted(set(states), key=_rank))
+
+
+# --- folding -----------------------------------------------------------------------------------------------------
+
+
+def _folded(graph: Graph, layers: list[list[str]], most: int) -> list[tuple[str, ...]]:
+    """The steps in groups, at most `most` of them, in the order of the layers; a group each if they are few.
+
+    Colour refinement: at first the steps of a layer are alike; then those whose neighbours are alike, and so on, as
+    long as there are few enough colours. (A flow of very many layers begins with several layers in one colour.) Edges
+    lead from lower colours to higher ones, so what is folded has no cycle.
+    """
+    order = [name for layer in layers for name in layer]
+    if len(order) <= most:
+        return [(name,) for name in order]
+    depth = {name: index for index, layer in enumerate(layers) for name in layer}
+    bands = min(len(layers), most)
+    colour = {name: depth[name] * bands // len(layers) for name in order}
+    downstreams = graph.downstreams()
+    while True:
+        numbers: dict[tuple[int, frozenset[int], frozenset[int]], int] = {}
+        refined: dict[str, int] = {}
+        for name in order:
+            upward = frozenset(colour[up] for up in graph.upstreams(name) if up in colour)
+            downward = frozenset(colour[down] for down in downstreams[name] if down in colour)
+            refined[name] = numbers.setdefault((colour[name], upward, downward), len(numbers))
+        if len(numbers) > most or len(numbers) == len(set(colour.values())):
+            break
+        colour = refined
+    groups: dict[int, list[str]] = {}
+    for name in order:
+        groups.setdefault(colour[name], []).append(name)
+    return [tuple(group) for group in groups.values()]
+
+
+# --- rails -------------------------------------------------------------------------------------------------------
+
+
+def _laid_out(graph: Graph, groups: list[tuple[str, ...]], strokes: Strokes) -> list[_Row]:
+    group_of = {name: index for index, group in enumerate(groups) for name in group}
+    upstreams: list[set[int]] = [set() for _ in groups]
+    for name, index in group_of.items():
+        upstreams[index].update(group_of[up] for up in graph.upstreams(name) if group_of[up] != index)
+    pending = [0] * len(groups)
+    for sources in upstreams:
+        for source in sources:
+            pending[source] += 1
+    rails = _Rails(pending)
+    return [_Row(group, tuple(rails.pass_by(index, upstreams[index], strokes))) for index, group in enumerate(groups)]
+
+
+class _Rails:
+    """The rails from line to line: which group's rail runs in which lane."""
+
+    def __init__(self, pending: Sequence[int]) -> None:
+        self.pending = list(pending)
+        """How many steps still wait for each group."""
+        self.owner: dict[int, int] = {}
+        """The group whose rail runs in a lane."""
+        self.just_left: set[int] = set()
+        """Lanes that ended in the line above: what stood there would look connected."""
+
+    def pass_by(self, group: int, upstreams: Iterable[int], strokes: Strokes) -> list[str | None]:
+        """Draw the line of a group, and go on below it."""
+        sources = set(upstreams)
+        met = {lane for lane, owner in self.owner.items() if owner in sources}
+        for lane in met:
+            self.pending[self.owner[lane]] -= 1
+        ending = {lane for lane in met if self.pending[self.owner[lane]] == 0}
+        own = min(ending) if ending else self._free()
+        cells = self._cells(own, met, ending, strokes)
+        self.just_left = ending | {own}
+        for lane in ending:
+            del self.owner[lane]
+        if self.pending[group]:
+            self.owner[own] = group
+            self.just_left.discard(own)
+        return cells
+
+    def _free(self) -> int:
+        taken = self.owner.keys() | self.just_left
+        return next(lane for lane in range(len(taken) + 1) if lane not in taken)
+
+    def _cells(self, own: int, met: set[int], ending: set[int], strokes: Strokes) -> list[str | None]:
+        left, right = min({own, *met}), max({own, *met})
+        cells: list[str | None] = []
+        for lane in range(max({right, *self.owner}) + 1):
+            within = left <= lane <= right
+            if lane == own:
+                cells.append(None)
+            elif lane in met:
+                cells.append(_junction(lane, left, right, ends=lane in ending, strokes=strokes))
+            elif lane in self.owner:
+                cells.append(strokes.rail)
+            else:
+                cells.append(strokes.line if within else " ")
+            cells.append(strokes.line if left <= lane < right else " ")
+        return cells[:-1]
+
+
+def _junction(lane: int, left: int, right: int, *, ends: bool, strokes: Strokes) -> str:
+    if lane == left:
+        return strokes.end_left if ends else strokes.meet_left
+    if lane == right:
+        return strokes.end_right if ends else strokes.meet_right
+    return strokes.end_through if ends else strokes.meet_through
+
+
+# --- names on a terminal -----------------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """Text that moves no cursor, hides nothing and turns no writing direction: the rest as escapes."""
+    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode("ascii") for it in text)
+
+
+def columns(text: str) -> int:
+    """The columns that a printable text takes."""
+    return sum(0 if unicodedata.combining(it) else 2 if unicodedata.east_asian_width(it) in "WF" else 1 for it in text)
+
+
+def cut(text: str, most: int, ellipsis: str) -> str:
+    """Text of at most so many columns; the middle of a longer one is left out, for names differ at their ends."""
+    if columns(text) <= most:
+        return text
+    room = most - columns(ellipsis)
+    head, tail = text, text
+    while columns(head) > room - room // 2:
+        head = head[:-1]
+    while columns(tail) > room // 2:
+        tail = tail[1:]
+    return f"{head}{ellipsis}{tail}"

@@ -1,0 +1,121 @@
+"""A flow's graph as text for tools that draw: Mermaid and Graphviz."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from baton_dsl.core.graph import Edge, edges_of
+from baton_dsl.core.spec import FlowSpec
+
+FILL: Final = {
+    "suspended": ("#f1f3f5", "#868e96"),
+    "scheduled": ("#e5dbff", "#7048e8"),
+    "available": ("#e7f5ff", "#1c7ed6"),
+    "executing": ("#fff3bf", "#f08c00"),
+    "retryable": ("#ffe8cc", "#e8590c"),
+    "completed": ("#d3f9d8", "#2f9e44"),
+    "cancelled": ("#e9ecef", "#495057"),
+    "discarded": ("#ffe3e3", "#e03131"),
+}
+"""For each state the colours of a step's area and of its border."""
+
+
+def mermaid(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
+    """A flow as a Mermaid flowchart, which GitHub and many documentation tools draw.
+
+    An edge that carries a result is a solid arrow; one that only orders (`after`, `deps`) is dotted. A flow that is
+    wrong is drawn too, cycles included; what names no step is left out.
+
+    Args:
+        flow: The flow.
+        states: Oban's state of each step, as far as known; it colours the step.
+
+    Example:
+        >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
+        >>> fetched = ParameterSpec(name="fetch", role=Role.UPSTREAM, source="fetch")
+        >>> report = StepSpec(name="report", parameters=(fetched,))
+        >>> print(mermaid(FlowSpec(name="f", steps=(StepSpec(name="fetch"), report))))
+        flowchart TD
+            s0["fetch"]
+            s1["report"]
+            s0 --> s1
+    """
+    states = states or {}
+    numbers = _numbers(flow)
+    used = [state for state in FILL if state in {states.get(name) for name in numbers}]
+    lines = ["flowchart TD"]
+    for name, number in numbers.items():
+        state = states.get(name)
+        lines.append(f'    s{number}["{_mermaid_label(name)}"]' + (f":::{state}" if state in FILL else ""))
+    lines += [
+        f"    s{numbers[edge.upstream]} {'-->' if edge.parameter else '-.->'} s{numbers[edge.step]}"
+        for edge in _edges(flow, numbers)
+    ]
+    lines += [f"    classDef {state} fill:{FILL[state][0]},stroke:{FILL[state][1]},color:#212529" for state in used]
+    return "\n".join(lines)
+
+
+def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
+    """A flow as a Graphviz digraph: `baton graph app.flows:billing --format dot | dot -Tsvg`.
+
+    Edges and states as in `mermaid`.
+
+    Args:
+        flow: The flow.
+        states: Oban's state of each step, as far as known; it colours the step.
+
+    Example:
+        >>> from baton_dsl.core.spec import FlowSpec, StepSpec
+        >>> print(dot(FlowSpec(name="billing", steps=(StepSpec(name="fetch"),))))
+        digraph "billing" {
+            node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="sans-serif"];
+            s0 [label="fetch"];
+        }
+    """
+    states = states or {}
+    numbers = _numbers(flow)
+    lines = [
+        f"digraph {_dot_quoted(flow.name)} {{",
+        '    node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="sans-serif"];',
+    ]
+    for name, number in numbers.items():
+        area, border = FILL.get(states.get(name, ""), ("", ""))
+        colours = f', fillcolor="{area}", color="{border}"' if area else ""
+        lines.append(f"    s{number} [label={_dot_quoted(name)}{colours}];")
+    lines += [
+        f"    s{numbers[edge.upstream]} -> s{numbers[edge.step]}{'' if edge.parameter else ' [style=dashed]'};"
+        for edge in _edges(flow, numbers)
+    ]
+    return "\n".join([*lines, "}"])
+
+
+def _numbers(flow: FlowSpec) -> dict[str, int]:
+    """A number for each step: names may hold anything, identifiers of these languages may not."""
+    return {name: number for number, name in enumerate(dict.fromkeys(step.name for step in flow.steps))}
+
+
+def _edges(flow: FlowSpec, known: Mapping[str, int]) -> Iterator[Edge]:
+    """Each edge between steps that exist once, a self-loop too; a parameter's before one that only orders."""
+    seen: set[tuple[str, str]] = set()
+    for step in flow.steps:
+        for edge in edges_of(step):
+            if edge.upstream in known and (edge.upstream, edge.step) not in seen:
+                seen.add((edge.upstream, edge.step))
+                yield edge
+
+
+_PLAIN_MERMAID: Final = re.compile(r"[^\W\d_](?:[\w.:-]*[^\W_])?")
+"""Labels in which Mermaid sees no Markdown: no list marker, no underscore at an end, no markup."""
+
+
+def _mermaid_label(name: str) -> str:
+    if _PLAIN_MERMAID.fullmatch(name):
+        return name
+    return "".join(it if it.isalnum() or it == " " else f"#{ord(it)};" for it in name)
+
+
+def _dot_quoted(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

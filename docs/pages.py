@@ -1,0 +1,104 @@
+"""The reference pages that the code itself tells: `python docs/pages.py` writes them, a test compares them."""
+
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from baton_dsl import errors
+from baton_dsl.cli.main import COMMANDS, cli
+from baton_dsl.core.rules import CATALOGUE
+from baton_dsl.core.rules.rule import Door, Example, Rule
+
+REFERENCE = Path(__file__).parent / "reference"
+NAMES = ["-h", "--help"]
+WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
+
+RULES = """\
+What can be wrong with a flow, and what is said about it. The same codes and words come from `flow.validate()` and
+`flow.insert()`, which raise a `FlowError` with all findings, from `baton graph`, and from the static checkers. For
+errors that no look at the flow can foresee, see [errors](errors.md)."""
+EXCEPTIONS = """\
+Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and
+`InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
+raised by `insert` has written nothing.
+
+BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. `BTN507`
+is no exception: it is the reason of a node that was cancelled because an upstream did not complete."""
+
+
+def rules() -> str:
+    """Every rule with its reason and its examples, which are its tests."""
+    lines = [
+        "# Rules",
+        WRITTEN,
+        RULES,
+        "\n".join(("| code | name | catches |", "|---|---|---|", *map(_row, CATALOGUE.values()))),
+    ]
+    for rule in CATALOGUE.values():
+        lines += [f"## {rule.code}", f"**{rule.slug}**: {rule.summary}.", rule.why]
+        for example in rule.bad[:2]:
+            lines += ["Wrong:", _module(example), "```text\n" + "\n".join(example.finds) + "\n```", *_doors(example)]
+        lines += ["Right:", _module(rule.good[0])]
+    return "\n\n".join(lines) + "\n"
+
+
+def _row(rule: Rule) -> str:
+    return f"| [{rule.code}](#{rule.code.lower()}) | {rule.slug} | {rule.summary} |"
+
+
+def _module(example: Example) -> str:
+    return f"```py\n{example.source.strip()}\n```"
+
+
+def _doors(example: Example) -> Iterator[str]:
+    if Door.LIVE not in example.doors:
+        yield f"Found by {' and '.join(sorted(door.value for door in example.doors))}."
+
+
+def exceptions() -> str:
+    """Every exception with its code and remedy."""
+    found = [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, errors.BatonError) and "code" in vars(value)
+    ]
+    found = sorted((it for it in found if it is not errors.BatonError), key=lambda it: it.code)
+    lines = [
+        "# Errors",
+        WRITTEN,
+        EXCEPTIONS,
+    ]
+    for error in found:
+        lines.append(f"## {error.code}\n\n**{error.__name__}**. {inspect.cleandoc(error.__doc__ or '')}")
+        if error.default_remedy:
+            lines.append(f"What to do: {error.default_remedy}.")
+    return "\n\n".join(lines) + "\n"
+
+
+def command_line() -> str:
+    """The help of every command."""
+    os.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
+    context = click.Context(cli, info_name="baton", terminal_width=100, help_option_names=NAMES)
+    lines = ["# Command line", WRITTEN, _help(cli, context)]
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        lines += [
+            f"## baton {name}",
+            _help(command, click.Context(command, context, name, terminal_width=100, help_option_names=NAMES)),
+        ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _help(command: click.Command, context: click.Context) -> str:
+    return f"```text\n{command.get_help(context).rstrip()}\n```"
+
+
+PAGES = {"rules.md": rules, "errors.md": exceptions, "command-line.md": command_line}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")

@@ -1,0 +1,26 @@
+"""The flow: fourteen steps whose parameter names say who waits for whom."""
+
+from baton_audit.inventory import environment, inventory
+from baton_audit.licences import licences
+from baton_audit.report import audit, findings, page, report, text
+from baton_audit.requirements import cycles, dependencies, unmet
+from baton_audit.weight import import_candidates, import_costs, sizes
+from baton_dsl import Flow
+
+package_audit = Flow(
+    "package-audit",
+    environment,
+    inventory,
+    licences,
+    sizes,
+    dependencies,
+    unmet,
+    cycles,
+    import_candidates,
+    import_costs,
+    findings,
+    audit,
+    text,
+    page,
+    report,
+)

@@ -1,0 +1,41 @@
+"""The documentation as a whole: what is written from the code is up to date, and no link leads nowhere."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from baton_dsl import errors
+from baton_dsl.core.rules import CATALOGUE
+from tests.docs.test_code_blocks import PAGES, ROOT
+
+
+def _pages() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("baton_docs_pages", ROOT / "docs" / "pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {name: page() for name, page in module.PAGES.items()}
+
+
+def test_pages_written_from_the_code_are_up_to_date() -> None:
+    for name, text in _pages().items():
+        assert (ROOT / "docs" / "reference" / name).read_text() == text, f"run: python docs/pages.py ({name})"
+
+
+def test_every_code_has_a_heading_of_its_own() -> None:
+    told = "".join((ROOT / "docs" / "reference" / name).read_text() for name in ("rules.md", "errors.md"))
+    headings = re.findall(r"^## (BTN\d+)$", told, re.MULTILINE)
+    classes = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, errors.BatonError)]
+    codes = {error.code for error in classes if "code" in vars(error)}
+    assert sorted(headings) == sorted({*CATALOGUE, *codes} - {"BTN400"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_leads_nowhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
