@@ -39,6 +39,7 @@ workflows: Final = Table(
     Column("paused_at", DateTime(timezone=True)),
     Column("stopped_at", DateTime(timezone=True)),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
+    Index("baton_workflows_settled_at_index", "settled_at"),
 )
 
 nodes: Final = Table(

@@ -262,6 +262,39 @@ class Lifecycle(RuleBasedStateMachine):
         self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(names)])
         self.model.change(dict.fromkeys(names, state))
 
+    def operate(self, function: str) -> bool:
+        row = self.conn.execute(f"SELECT {function}(ARRAY[%s])", [self.workflow_id]).fetchone()
+        return row == ([self.workflow_id],)
+
+    @rule()
+    def an_operator_pauses(self) -> None:
+        applies = self.model.outcome is None and not self.model.is_paused
+        assert self.operate("baton_pause") is applies
+        if applies:
+            self.model.pause()
+
+    @rule()
+    def an_operator_resumes(self) -> None:
+        assert self.operate("baton_resume") is self.model.is_paused
+        self.model.resume()
+
+    @rule()
+    def an_operator_cancels(self) -> None:
+        applies = self.model.outcome is None
+        assert self.operate("baton_stop") is applies
+        if applies:
+            self.model.stop()
+
+    @rule()
+    def an_operator_retries(self) -> None:
+        attempts = self.attempts()
+        for name, node in self.model.nodes.items():
+            if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED) and node.state.is_final and attempts[name][0]:
+                node.is_later = False
+        ended = [node for node in self.model.nodes.values() if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED)]
+        assert self.operate("baton_retry") is any(node.state is not State.GONE for node in ended)
+        self.model.retry()
+
     @rule(positions=picks)
     def gates_find_that_it_is_too_early(self, positions: list[int]) -> None:
         names = self.chosen(positions, lambda state: state is State.EXECUTING)
