@@ -22,6 +22,7 @@ check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 
+	$(if $(wildcard examples),$(BIN)/baton-lint examples)
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks

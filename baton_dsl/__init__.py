@@ -12,26 +12,63 @@ def report(fetch_token: Token) -> Report: ...
 billing = Flow("billing", fetch_token, report)
 ```
 
-Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` reach for them.
+Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` reach for them. Not
+even pydantic is loaded before one of its names is used: `baton-lint` needs `baton_dsl.core` alone, and starts fast.
 """
 
-from typing import TYPE_CHECKING, Any
+import sys
 
-from baton_dsl.context import StepContext
-from baton_dsl.errors import BatonError, FlowError
-from baton_dsl.flow import Flow
-from baton_dsl.step import From, Input, Step, step
-from baton_dsl.version import __version__
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from baton_dsl.context import StepContext as StepContext
+    from baton_dsl.errors import BatonError as BatonError
+    from baton_dsl.errors import FlowError as FlowError
+    from baton_dsl.flow import Flow as Flow
     from baton_dsl.runtime.workflow import Workflow as Workflow
+    from baton_dsl.step import From as From
+    from baton_dsl.step import Input as Input
+    from baton_dsl.step import Step as Step
+    from baton_dsl.step import step as step
+    from baton_dsl.version import __version__ as __version__
+
+_HOMES = {
+    "BatonError": "errors",
+    "Flow": "flow",
+    "FlowError": "errors",
+    "From": "step",
+    "Input": "step",
+    "Step": "step",
+    "StepContext": "context",
+    "Workflow": "runtime.workflow",
+    "__version__": "version",
+    "step": "step",
+}
+"""The module that each public name comes from (PEP 562)."""
 
 __all__ = ["BatonError", "Flow", "FlowError", "From", "Input", "Step", "StepContext", "Workflow", "__version__", "step"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Workflow":
-        from baton_dsl.runtime.workflow import Workflow
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Workflow
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(type(sys)):  # type: ignore[misc]
+    """Keeps the name `step` for the decorator: the import of the module `baton_dsl.step` would take it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _HOMES or not isinstance(value, type(sys)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

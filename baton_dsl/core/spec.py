@@ -82,6 +82,8 @@ class ParameterSpec:
     each: bool = False
     """True for a fan-out: the step runs once for each item of its source."""
     has_default: bool = False
+    is_read: bool | None = None
+    """Whether the function's body reads it; None if that can't be told."""
     form: Form = Form.KEYWORD
     place: Place | None = None
     source_place: Place | None = None
@@ -149,6 +151,10 @@ class StepSpec:
     """True for a plain Oban job: it has no signature to check."""
     unimportable: str | None = None
     """Why a worker can't import the function by name, or None when it can."""
+    decorators_above: tuple[Reference, ...] = ()
+    """Decorators that wrap the step, as they are written; source text alone shows them."""
+    blocking_calls: tuple[Reference, ...] = ()
+    """Calls in the body of an async step that stop the event loop, by full name; source text alone shows them."""
     place: Place | None = None
     """The `def`."""
     return_place: Place | None = None
@@ -174,6 +180,8 @@ class InsertCall:
     place: Place | None = None
     is_open: bool = False
     """True if more may be given than can be seen (`**inputs`)."""
+    is_dropped: bool = False
+    """True if the call gives an awaitable that nothing takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +201,14 @@ class FlowSpec:
     def is_open(self) -> bool:
         """True if there may be steps that the front end could not see."""
         return bool(self.open_because)
+
+    @property
+    def knows_its_inputs(self) -> bool:
+        """True if every input of every step can be seen, so that another name is certainly none."""
+        return not self.is_open and not any(
+            step.is_open or any(item.role is Role.UNKNOWN and item.form is Form.KEYWORD for item in step.parameters)
+            for step in self.steps
+        )
 
     def inputs(self) -> dict[str, list[tuple[StepSpec, ParameterSpec]]]:
         """The inputs to give at insert, by name, each with the parameters that take it, in order of definition."""

@@ -191,6 +191,8 @@ class TermTypes:
                 # a tuple of unknown length, or a NamedTuple
                 return False if name in STANDARD else None
             case Instance(name), LiteralOf(_, kind):
+                if self.about(name) is None:  # a name that can't be seen may be an alias of anything
+                    return None
                 related = self._as(Instance(kind), name)
                 return False if name == kind or related is False else None
             case Instance(), Instance():

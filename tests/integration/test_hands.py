@@ -112,18 +112,26 @@ async def test_retrying_a_completed_job_runs_nothing_twice(
     assert len(steps.CALLS) == 1
 
 
-async def test_a_job_started_by_hand_before_its_upstreams_goes_back_to_waiting(
+async def test_a_job_retried_by_hand_before_its_upstreams_goes_on_waiting(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban(queues={}) as oban:
+        await chain().insert()
+        await oban.retry_job(job_id(conn, "second"))
+        assert nodes(conn)["second"] == ("suspended", None, 1)
+
+
+async def test_a_job_that_starts_all_the_same_is_put_back_by_the_gate(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
     flow = Flow("early").add("first", steps.waits_for_a_sign).add("second", steps.counts_its_calls, deps=["first"])
     steps.CALLS.clear()
-    async with start_oban() as oban:
+    async with start_oban(stager={"interval": 0.02}):
         workflow = await flow.insert()
         await steps.SIGNS.waiting()
-        await oban.retry_job(job_id(conn, "second"))
-        assert conn.execute("SELECT state::text FROM oban_jobs ORDER BY id").fetchall()[1] == ("suspended",)
-        conn.execute("SET baton.settling = 'on'")  # past the trigger, to the gate
-        conn.execute("UPDATE oban_jobs SET state = 'available' WHERE state = 'suspended'")
+        conn.execute("SET baton.settling = 'on'")  # no trigger of ours
+        conn.execute("UPDATE oban_jobs SET state = 'available' WHERE id = %s", [job_id(conn, "second")])
+        conn.execute("RESET baton.settling")
         parked = "SELECT 1 FROM oban_jobs WHERE state = 'suspended' AND attempt = 0 AND attempted_at IS NOT NULL"
         await until(lambda: conn.execute(parked).fetchone() is not None)
         assert steps.CALLS == []

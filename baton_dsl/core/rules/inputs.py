@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
-from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, StepSpec, Types
+from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
 
 finding = Finder("BTN303", "baton-input")
 
@@ -12,7 +12,7 @@ finding = Finder("BTN303", "baton-input")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong argument of `bind`, and for each wrong or missing one of a visible `insert`."""
     for step in context.flow.steps:
-        if not step.is_open:
+        if not step.is_open and not any(parameter.role is Role.UNKNOWN for parameter in step.parameters):
             yield from bound(step, context.types)
     for call in context.flow.inserts:
         yield from inserted(context.flow, call, context.types)
@@ -39,7 +39,7 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
     """What is wrong with the arguments of `flow.insert(...)`."""
     takers = flow.inputs()
-    if not flow.is_open:
+    if flow.knows_its_inputs:
         yield from unknown(call.arguments, takers)
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:

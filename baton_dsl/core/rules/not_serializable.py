@@ -128,7 +128,7 @@ def report(colour: Input[Colour], since: Input[datetime | None] = None) -> Repor
 
 @step
 def points(report: Report | None) -> tuple[Point, ...]:
-    return ()
+    return tuple(line.start for line in report.lines.values()) if report else ()
 
 drawing = Flow("drawing", report, points)
 """

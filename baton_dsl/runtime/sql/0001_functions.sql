@@ -14,9 +14,10 @@
 -- before its node, since the trigger comes after; should such a transaction and a settle meet, `lock_timeout` makes the
 -- settle yield before PostgreSQL looks for a deadlock, and the worker tries again.
 --
--- Plans are made once a session, perhaps while the tables are still empty, and must serve when they are not: so the
--- functions that settle allow only one kind, which looks each row up by an index. Their cost is that of the rows they
--- touch, whatever the statistics say.
+-- A plan is made once a session, perhaps while the tables are still empty, and must serve when they are not. So what
+-- settles leaves the planner no choice: an update names its rows by an array of keys and joins nothing, and a walk along
+-- edges looks each node up in a lateral subquery (`OFFSET 0` keeps it one). The cost is that of the rows it touches,
+-- whatever the statistics say.
 --
 -- Each function that is called from outside carries the search_path it was created with, so the tables are those of its
 -- own schema, whoever calls.
@@ -165,8 +166,6 @@ SET lock_timeout = '500ms'
 SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 AS $function$
 #variable_conflict use_column
@@ -175,24 +174,25 @@ DECLARE
     acked_ids bigint[];
     claimed_ids bigint[];
 BEGIN
-    WITH given AS (
-        SELECT * FROM unnest(job_ids, attempts, results) AS given(id, attempt, result)
-    ),
-    own AS (
-        UPDATE workflow_nodes AS node
-        SET outcome = 'completed', result = given.result::json, updated_at = now()
-        FROM given
-        WHERE node.oban_job_id = given.id AND node.outcome IS NULL
-        RETURNING node.oban_job_id, given.attempt
-    ),
-    acked AS (
+    WITH own AS (
+        UPDATE workflow_nodes
+        SET outcome = 'completed',
+            result = results[array_position(job_ids, oban_job_id)]::json,
+            updated_at = now()
+        WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
+        RETURNING oban_job_id
+    )
+    SELECT array_agg(oban_job_id) INTO settled FROM own;
+
+    WITH acked AS (
         UPDATE oban_jobs AS job
         SET state = 'completed', completed_at = timezone('UTC', now())
-        FROM own
-        WHERE job.id = own.oban_job_id AND job.state = 'executing' AND job.attempt = own.attempt
+        WHERE job.id = ANY(settled)
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)]
         RETURNING job.id
     )
-    SELECT (SELECT array_agg(oban_job_id) FROM own), (SELECT array_agg(id) FROM acked) INTO settled, acked_ids;
+    SELECT array_agg(acked.id) INTO acked_ids FROM acked;
 
     IF settled IS NOT NULL THEN
         claimed_ids := baton_spread(settled, slots);
@@ -202,7 +202,7 @@ BEGIN
             SELECT DISTINCT job.id
             FROM workflow_nodes AS node
             CROSS JOIN unnest(node.downstreams) AS below(id)
-            JOIN oban_jobs AS job ON job.id = below.id
+            CROSS JOIN LATERAL (SELECT * FROM oban_jobs WHERE oban_jobs.id = below.id OFFSET 0) AS job
             JOIN json_to_recordset(slots) AS slot(by text[]) ON slot.by = job.attempted_by
             WHERE node.oban_job_id = ANY(job_ids) AND job.state = 'executing'
         );
@@ -229,8 +229,6 @@ SET lock_timeout = '500ms'
 SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 AS $function$
 BEGIN
@@ -240,9 +238,12 @@ BEGIN
     UPDATE oban_jobs AS job
     SET state = CASE WHEN node.pending > 0 THEN 'suspended' ELSE 'available' END::oban_job_state,
         attempt = job.attempt - 1
-    FROM unnest(job_ids, attempts) AS given(id, attempt)
-    JOIN workflow_nodes AS node ON node.oban_job_id = given.id
-    WHERE job.id = given.id AND job.state = 'executing' AND job.attempt = given.attempt AND node.outcome IS NULL;
+    FROM workflow_nodes AS node
+    WHERE job.id = ANY(job_ids)
+        AND node.oban_job_id = job.id
+        AND job.state = 'executing'
+        AND job.attempt = attempts[array_position(job_ids, job.id)]
+        AND node.outcome IS NULL;
 END
 $function$;
 
@@ -254,34 +255,38 @@ AS $function$
 DECLARE
     moment timestamp := timezone('UTC', now());
     claimed_ids bigint[];
+    claimants jsonb;
     notified bigint;
 BEGIN
     WITH ready AS MATERIALIZED (
-        SELECT job.id, job.queue, job.priority, job.scheduled_at <= moment AND job.attempt < job.max_attempts AS is_due,
+        SELECT job.id, job.queue, job.priority,
             row_number() OVER (PARTITION BY job.queue, job.priority ORDER BY job.scheduled_at, job.id) AS place
         FROM oban_jobs AS job
-        WHERE job.id = ANY(ready_ids) AND job.state = 'suspended'
-    ),
-    decided AS MATERIALIZED (
-        SELECT ready.id, slot.by
-        FROM ready
-        LEFT JOIN json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
-            ON slot.queue = ready.queue AND slot.priority = ready.priority
-                AND ready.is_due AND ready.place <= slot.places
-    ),
-    promoted AS (
+        WHERE job.id = ANY(ready_ids)
+            AND job.state = 'suspended'
+            AND job.scheduled_at <= moment
+            AND job.attempt < job.max_attempts
+    )
+    SELECT coalesce(array_agg(ready.id), '{}'), coalesce(jsonb_object_agg(slot.queue, to_jsonb(slot.by)), '{}')
+    INTO claimed_ids, claimants
+    FROM json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
+    JOIN ready ON ready.queue = slot.queue AND ready.priority = slot.priority AND ready.place <= slot.places;
+
+    WITH promoted AS (
         UPDATE oban_jobs AS job
         SET state = CASE
-                WHEN decided.by IS NOT NULL THEN 'executing'
+                WHEN job.id = ANY(claimed_ids) THEN 'executing'
                 WHEN job.scheduled_at > moment THEN 'scheduled'
                 ELSE 'available'
             END::oban_job_state,
             scheduled_at = greatest(job.scheduled_at, moment),
-            attempt = job.attempt + (decided.by IS NOT NULL)::integer,
-            attempted_at = CASE WHEN decided.by IS NULL THEN job.attempted_at ELSE moment END,
-            attempted_by = coalesce(decided.by, job.attempted_by)
-        FROM decided
-        WHERE job.id = decided.id AND job.state = 'suspended'
+            attempt = job.attempt + (job.id = ANY(claimed_ids))::integer,
+            attempted_at = CASE WHEN job.id = ANY(claimed_ids) THEN moment ELSE job.attempted_at END,
+            attempted_by = CASE
+                WHEN job.id = ANY(claimed_ids) THEN ARRAY(SELECT jsonb_array_elements_text(claimants -> job.queue))
+                ELSE job.attempted_by
+            END
+        WHERE job.id = ANY(ready_ids) AND job.state = 'suspended'
         RETURNING job.id, job.queue, job.state
     )
     SELECT
@@ -302,75 +307,79 @@ RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
 DECLARE
+    below_ids bigint[];
+    fewer jsonb;
     ready bigint[];
     claimed_ids bigint[];
+    workflow_ids text[];
+    ends jsonb;
     notified bigint;
 BEGIN
-    WITH fewer AS (
-        SELECT below.id, count(*)::integer AS by
+    SELECT array_agg(counts.id ORDER BY counts.id), jsonb_object_agg(counts.id, counts.upstreams)
+    INTO below_ids, fewer
+    FROM (
+        SELECT below.id, count(*) AS upstreams
         FROM workflow_nodes AS node
         CROSS JOIN unnest(node.downstreams) AS below(id)
-        JOIN workflow_nodes AS waiting ON waiting.oban_job_id = below.id
         WHERE node.oban_job_id = ANY(settled)
             AND CASE node.outcome
                 WHEN 'completed' THEN true
-                WHEN 'cancelled' THEN waiting.ignore_cancelled
-                ELSE waiting.ignore_discarded
+                WHEN 'cancelled' THEN (SELECT ignore_cancelled FROM workflow_nodes WHERE oban_job_id = below.id)
+                ELSE (SELECT ignore_discarded FROM workflow_nodes WHERE oban_job_id = below.id)
             END
         GROUP BY below.id
-    ),
-    locked AS MATERIALIZED (
-        SELECT node.oban_job_id, fewer.by
-        FROM fewer
-        JOIN workflow_nodes AS node ON node.oban_job_id = fewer.id
-        ORDER BY node.oban_job_id
-        FOR NO KEY UPDATE OF node
-    ),
-    counted AS (
-        UPDATE workflow_nodes AS node
-        SET pending = node.pending - locked.by
-        FROM locked
-        WHERE node.oban_job_id = locked.oban_job_id AND node.outcome IS NULL
-        RETURNING node.oban_job_id, node.pending
-    )
-    SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
+    ) AS counts;
 
-    IF ready IS NOT NULL THEN
-        claimed_ids := baton_promote(ready, slots);
+    IF below_ids IS NOT NULL THEN
+        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(below_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+        WITH counted AS (
+            UPDATE workflow_nodes
+            SET pending = pending - (fewer ->> oban_job_id::text)::integer
+            WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
+            RETURNING oban_job_id, pending
+        )
+        SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
+        IF ready IS NOT NULL THEN
+            claimed_ids := baton_promote(ready, slots);
+        END IF;
     END IF;
 
-    WITH ends AS (
+    SELECT array_agg(counts.workflow_id ORDER BY counts.workflow_id),
+        jsonb_object_agg(counts.workflow_id, jsonb_build_array(counts.nodes, counts.cancelled, counts.discarded))
+    INTO workflow_ids, ends
+    FROM (
         SELECT workflow_id,
-            count(*)::integer AS nodes,
-            (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
-            (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
+            count(*) AS nodes,
+            count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE outcome = 'discarded') AS discarded
         FROM workflow_nodes WHERE oban_job_id = ANY(settled) GROUP BY workflow_id
-    ),
-    locked AS MATERIALIZED (
-        SELECT ends.* FROM ends JOIN baton_workflows AS workflow USING (workflow_id)
-        ORDER BY workflow_id FOR NO KEY UPDATE OF workflow
-    ),
-    changed AS (
-        UPDATE baton_workflows AS workflow
-        SET unsettled = workflow.unsettled - locked.nodes,
-            cancelled = workflow.cancelled + locked.cancelled,
-            discarded = workflow.discarded + locked.discarded,
-            settled_at = CASE WHEN workflow.unsettled = locked.nodes THEN now() END,
+    ) AS counts;
+
+    IF cardinality(workflow_ids) > 1 THEN -- one row needs no order
+        PERFORM 1 FROM baton_workflows WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id FOR NO KEY UPDATE;
+    END IF;
+
+    WITH counted AS (
+        UPDATE baton_workflows
+        SET unsettled = unsettled - (ends -> workflow_id ->> 0)::integer,
+            cancelled = cancelled + (ends -> workflow_id ->> 1)::integer,
+            discarded = discarded + (ends -> workflow_id ->> 2)::integer,
+            settled_at = CASE WHEN unsettled = (ends -> workflow_id ->> 0)::integer THEN now() END,
             outcome = CASE
-                WHEN workflow.unsettled > locked.nodes THEN NULL
-                WHEN workflow.discarded + locked.discarded > 0 THEN 'discarded'
-                WHEN workflow.cancelled + locked.cancelled > 0 THEN 'cancelled'
+                WHEN unsettled > (ends -> workflow_id ->> 0)::integer THEN NULL
+                WHEN discarded + (ends -> workflow_id ->> 2)::integer > 0 THEN 'discarded'
+                WHEN cancelled + (ends -> workflow_id ->> 1)::integer > 0 THEN 'cancelled'
                 ELSE 'completed'
             END
-        FROM locked
-        WHERE workflow.workflow_id = locked.workflow_id
-        RETURNING workflow.workflow_id, workflow.outcome
+        WHERE workflow_id = ANY(workflow_ids)
+        RETURNING workflow_id, outcome
     )
     SELECT count(pg_notify(
         current_schema() || '.oban_workflow',
         json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
     )) INTO notified
-    FROM changed WHERE outcome IS NOT NULL;
+    FROM counted WHERE outcome IS NOT NULL;
     RETURN claimed_ids;
 END
 $function$;
@@ -383,8 +392,6 @@ SET search_path FROM CURRENT
 SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 AS $function$
 DECLARE
@@ -409,8 +416,8 @@ BEGIN
             SELECT node.oban_job_id
             FROM workflow_nodes AS origin
             CROSS JOIN unnest(origin.downstreams) AS below(id)
-            JOIN workflow_nodes AS node ON node.oban_job_id = below.id
-            JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS node
+            CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job
             WHERE origin.oban_job_id = ANY(ended)
                 AND node.outcome IS NULL
                 AND NOT CASE how WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
@@ -418,10 +425,10 @@ BEGIN
             UNION
             SELECT node.oban_job_id
             FROM reached
-            JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+            CROSS JOIN LATERAL (SELECT downstreams FROM workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS above
             CROSS JOIN unnest(above.downstreams) AS below(id)
-            JOIN workflow_nodes AS node ON node.oban_job_id = below.id
-            JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS node
+            CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job
             WHERE node.outcome IS NULL
                 AND NOT node.ignore_cancelled
                 AND job.state NOT IN ('completed', 'cancelled', 'discarded')
@@ -586,8 +593,6 @@ SET search_path FROM CURRENT
 SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET jit = off
 AS $function$
 DECLARE

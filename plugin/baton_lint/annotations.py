@@ -1,0 +1,265 @@
+"""Annotations in source as the same `Term`s that `baton_dsl.reflect` makes of live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from baton_dsl.core.spec import UNKNOWN
+from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, union
+from baton_lint.expressions import Expression, parse
+from baton_lint.names import Names, ours
+from baton_lint.values import (
+    AliasValue,
+    ClassValue,
+    ConstantValue,
+    External,
+    NewTypeValue,
+    TypeVariable,
+    Unknown,
+    Value,
+)
+
+DEEPEST: Final = 16
+"""Aliases of aliases that are followed."""
+
+_COLLECTIONS: Final = (
+    *("Iterable", "Iterator", "Container", "Collection", "Reversible", "Sequence", "MutableSequence", "Mapping"),
+    *("MutableMapping", "MutableSet", "Sized", "Hashable", "Awaitable", "Coroutine", "Generator", "Callable"),
+    *("AsyncIterable", "AsyncIterator", "AsyncGenerator"),
+)
+
+CANONICAL: Final[Mapping[str, str]] = {
+    **{f"typing.{name}": f"collections.abc.{name}" for name in _COLLECTIONS},
+    "typing.AbstractSet": "collections.abc.Set",
+    **{f"typing.{name}": f"builtins.{name.lower()}" for name in ("List", "Dict", "Set", "FrozenSet", "Tuple", "Type")},
+    "typing.Deque": "collections.deque",
+    "typing.DefaultDict": "collections.defaultdict",
+    "typing.OrderedDict": "collections.OrderedDict",
+    "typing.Counter": "collections.Counter",
+    "typing.ContextManager": "contextlib.AbstractContextManager",
+    "typing.Text": "builtins.str",
+    "types.NoneType": "types.NoneType",
+    "pydantic.BaseModel": "pydantic.main.BaseModel",
+    "pydantic.RootModel": "pydantic.root_model.RootModel",
+}
+"""Where a class is defined, for those that users import from elsewhere."""
+
+_WRAPPERS: Final = frozenset(
+    f"{module}.{name}"
+    for module in ("typing", "typing_extensions")
+    for name in ("Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly")
+)
+"""Forms that stand for their first argument."""
+
+
+def canonical(name: str) -> str:
+    """The full name of a class where it is defined."""
+    if name.startswith("typing_extensions."):
+        name = f"typing.{name.removeprefix('typing_extensions.')}"
+    return CANONICAL.get(name, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Peeled:
+    """An annotation without the markers around it.
+
+    Attributes:
+        marker: `input`, `each`, `from`, or None.
+        source: What `From(...)` was given, with its file and scope.
+        type: The rest, as a term.
+        is_context: True for `StepContext`.
+        is_known: False if the annotation might hide a marker.
+    """
+
+    marker: str | None
+    source: tuple[str, int, Expression] | None
+    type: Term
+    is_context: bool
+    is_known: bool
+
+
+class Annotations:
+    """Translates annotations.
+
+    Args:
+        names: What the names in them stand for.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.classes: dict[str, ClassValue | NewTypeValue] = {}
+        """The project's classes by the names that their terms have."""
+
+    # -- markers ----------------------------------------------------------------------------------------------
+
+    def peel(self, path: str, scope: int, expression: Expression) -> Peeled:
+        """A parameter's annotation, split into marker and type."""
+        marker: str | None = None
+        source: tuple[str, int, Expression] | None = None
+        variables: Mapping[str, Term] = {}
+        for _ in range(DEEPEST):
+            expression = _unquoted(expression)
+            base = expression[2] if expression[0] == "sub" else expression
+            value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
+            arguments = _arguments(expression)
+            name = ours(value) if value is not None else None
+            if name in ("Input", "Each") and arguments:
+                marker = marker or ("input" if name == "Input" else "each")
+                expression = arguments[0]
+            elif isinstance(value, External) and value.name in _WRAPPERS and arguments:
+                for item in arguments[1:]:
+                    called = self._called(path, scope, item)
+                    if called == "From" and item[3]:
+                        marker, source = marker or "from", (path, scope, item[3][0])
+                    elif called == "InputMarker":
+                        marker = marker or "input"
+                expression = arguments[0]
+            elif isinstance(value, AliasValue):
+                given = [self.term(path, scope, argument, variables) for argument in arguments]
+                variables = dict(zip(value.parameters, given, strict=False))
+                path, scope, expression = value.path, value.scope, value.expression
+            else:
+                rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
+                is_known = marker is not None or not isinstance(value, Unknown)
+                return Peeled(marker, source, rest, name == "StepContext", is_known)
+        return Peeled(marker, source, UNKNOWN, False, marker is not None)
+
+    def _called(self, path: str, scope: int, expression: Expression) -> str | None:
+        """Which of our names an expression calls."""
+        return ours(self.names.evaluate(path, scope, expression[2])) if expression[0] == "call" else None
+
+    # -- terms ------------------------------------------------------------------------------------------------
+
+    def term(
+        self,
+        path: str,
+        scope: int,
+        expression: Expression,
+        variables: Mapping[str, Term] | None = None,
+        depth: int = 0,
+    ) -> Term:
+        """An annotation as a term; `UNKNOWN` for what can't be told."""
+        if depth > DEEPEST:
+            return UNKNOWN
+        depth += 1
+        variables = variables or {}
+        expression = _unquoted(expression)
+        match expression[0]:
+            case "const":
+                return NONE if expression[2] is None else UNKNOWN
+            case "or":
+                left = self.term(path, scope, expression[2], variables, depth)
+                return union([left, self.term(path, scope, expression[3], variables, depth)])
+            case "name" | "attr":
+                if expression[0] == "name" and expression[2] in variables:
+                    return variables[expression[2]]
+                value = self.names.evaluate(path, scope, expression)
+                return self._named(value, None, path, scope, variables, depth)
+            case "sub":
+                value = self.names.evaluate(path, scope, expression[2])
+                return self._named(value, _arguments(expression), path, scope, variables, depth)
+            case _:
+                return UNKNOWN
+
+    def _named(
+        self,
+        value: Value,
+        arguments: tuple[Expression, ...] | None,
+        path: str,
+        scope: int,
+        variables: Mapping[str, Term],
+        depth: int,
+    ) -> Term:
+        def terms() -> tuple[Term, ...]:
+            return tuple(self.term(path, scope, item, variables, depth) for item in arguments or ())
+
+        match value:
+            case External():
+                if ours(value) in ("Input", "Each"):
+                    return self.term(path, scope, arguments[0], variables, depth) if arguments else UNKNOWN
+                return self._external(canonical(value.name), arguments, path, scope, variables, depth)
+            case ClassValue() | NewTypeValue():
+                return Instance(self.register(value), terms())
+            case AliasValue(file, inner, parameters, expression):
+                given = dict(zip(parameters, terms(), strict=False))
+                return self.term(file, inner, expression, given, depth)
+            case ConstantValue(None):
+                return NONE
+            case TypeVariable(name):
+                return variables.get(name, UNKNOWN)
+            case _:
+                return UNKNOWN
+
+    def _external(
+        self,
+        name: str,
+        arguments: tuple[Expression, ...] | None,
+        path: str,
+        scope: int,
+        variables: Mapping[str, Term],
+        depth: int,
+    ) -> Term:
+        def terms() -> list[Term]:
+            return [self.term(path, scope, item, variables, depth) for item in arguments or ()]
+
+        if name == "typing.Any":
+            return ANY
+        if name == "collections.abc.Callable":
+            return Instance(name)
+        if name == "typing.Optional":
+            return union([*terms(), NONE]) if arguments else UNKNOWN
+        if name == "typing.Union":
+            return union(terms()) if arguments else UNKNOWN
+        if name in _WRAPPERS:
+            return terms()[0] if arguments else UNKNOWN
+        if name == "typing.Literal":
+            return self._literal(arguments or ())
+        if name == "builtins.tuple" and arguments is not None:
+            if len(arguments) == 2 and arguments[1][0] == "const" and arguments[1][2] is Ellipsis:
+                return Instance(name, (terms()[0],))
+            return TupleOf(tuple(terms()))
+        if name.startswith("typing.") and name not in ("typing.IO", "typing.TextIO", "typing.BinaryIO"):
+            return UNKNOWN  # Self, LiteralString, TypeGuard and the like
+        return Instance(name, tuple(terms()))
+
+    def _literal(self, arguments: tuple[Expression, ...]) -> Term:
+        items: list[Term] = []
+        for item in arguments:
+            if item[0] != "const":
+                return UNKNOWN  # a member of an enum
+            kind = type(item[2])
+            module = "types" if item[2] is None else kind.__module__
+            items.append(LiteralOf(repr(item[2]), f"{module}.{kind.__qualname__}"))
+        return union(items)
+
+    def register(self, value: ClassValue | NewTypeValue) -> str:
+        """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
+        if isinstance(value, NewTypeValue):
+            name = f"{value.path}.{value.name}"
+        else:
+            facts = self.names.project.files.facts(value.path)
+            assert facts is not None
+            name = f"{value.path}.{facts['scopes'][facts['classes'][value.index]['inner']]['name'].rstrip('.')}"
+            if self.classes.get(name, value) != value:
+                name = f"{value.path}#{value.index}.{facts['classes'][value.index]['name']}"
+        self.classes[name] = value
+        return name
+
+
+def _unquoted(expression: Expression) -> Expression:
+    if expression[0] == "const" and isinstance(expression[2], str):
+        return parse(expression[2], expression[1])
+    return expression
+
+
+def _arguments(expression: Expression) -> tuple[Expression, ...]:
+    """What stands between the brackets."""
+    if expression[0] != "sub":
+        return ()
+    index: Expression = expression[3]
+    if index[0] == "tuple":
+        items: tuple[Expression, ...] = index[2]
+        return items
+    return (index,)

@@ -1,0 +1,131 @@
+"""The command line. Without argparse: it takes longer to import than most runs take."""
+
+from __future__ import annotations
+
+FORMATS = ("text", "full", "json", "sarif", "github")
+DRAWINGS = ("mermaid", "dot")
+
+USAGE = """\
+baton-lint: the whole graph checked from source, without importing it
+
+usage: baton-lint [PATH ...] [options]     check these folders and files; default: the current folder
+       baton-lint explain CODE ...         a rule, why it exists, and its examples
+       baton-lint rules                    every rule, a line each
+       baton-lint graph [PATH ...]         draw the flows as they are seen [--format mermaid|dot] [--flow NAME]
+
+what is checked:
+  --select RULES          only these: codes, slugs, beginnings of codes, or ALL; separated by commas
+  --extend-select RULES   these too; rules that are off by default must be named
+  --ignore RULES          not these
+  --exclude PATTERNS      leave out files and folders
+  --strict                report what had to be left alone, and why
+
+what is done about it:
+  --fix                   mend what is safe to mend
+  --unsafe-fixes          mend also what may change the meaning
+  --diff                  show what --fix would change, and change nothing
+
+how it is told:
+  --format FORMAT         text (default), full, json, sarif or github
+  --statistics            how often each rule found something
+  --quiet                 nothing but findings
+
+how it runs:
+  --jobs N                processes; default: one a processor
+  --cache-dir FOLDER      default: .baton_cache beside pyproject.toml
+  --no-cache              begin from nothing
+  --version, --help
+
+exit status: 0 nothing found, 1 findings, 2 wrong usage or a file that can't be read
+"""
+
+COMMANDS = ("check", "explain", "rules", "graph")
+_LISTS = ("--select", "--extend-select", "--ignore", "--exclude")
+_VALUES = ("--format", "--jobs", "--cache-dir", "--flow")
+_FLAGS = (
+    "--strict",
+    "--fix",
+    "--unsafe-fixes",
+    "--diff",
+    "--statistics",
+    "--quiet",
+    "--no-cache",
+    "--version",
+    "--help",
+)
+
+
+class UsageError(Exception):
+    """What is wrong with a command line, in a sentence."""
+
+
+class Arguments:
+    """What was asked for."""
+
+    def __init__(self) -> None:
+        self.command = "check"
+        self.paths: list[str] = []
+        self.select: list[str] | None = None
+        self.extend_select: list[str] = []
+        self.ignore: list[str] = []
+        self.exclude: list[str] = []
+        self.format: str | None = None
+        self.flow: str | None = None
+        self.jobs: int | None = None
+        self.cache_dir: str | None = None
+        self.flags: set[str] = set()
+
+    def has(self, flag: str) -> bool:
+        """Whether a flag such as `--fix` was given."""
+        return flag in self.flags
+
+    @staticmethod
+    def of(given: list[str]) -> Arguments:
+        """Understand a command line.
+
+        Raises:
+            UsageError: It can't be understood.
+        """
+        arguments = Arguments()
+        rest = list(given)
+        if rest and rest[0] in COMMANDS:
+            arguments.command = rest.pop(0)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                arguments.paths += rest
+                break
+            if not word.startswith("-") or word == "-":
+                arguments.paths.append(word)
+                continue
+            name, equals, value = word.partition("=")
+            name = {"-h": "--help", "-q": "--quiet", "-V": "--version", "-j": "--jobs"}.get(name, name)
+            if name in _FLAGS and not equals:
+                arguments.flags.add(name)
+            elif name in (*_LISTS, *_VALUES):
+                if not equals:
+                    if not rest:
+                        raise UsageError(f"{name} needs a value")
+                    value = rest.pop(0)
+                arguments._set(name, value)
+            else:
+                raise UsageError(f"there is no option {word}; baton-lint --help lists them")
+        arguments._check()
+        return arguments
+
+    def _set(self, name: str, value: str) -> None:
+        if name in _LISTS:
+            items = [item.strip() for item in value.split(",") if item.strip()]
+            attribute = name[2:].replace("-", "_")
+            setattr(self, attribute, [*(getattr(self, attribute) or []), *items])
+        elif name == "--jobs":
+            if not value.isdecimal() or int(value) < 1:
+                raise UsageError(f"--jobs must be a whole number from 1, got {value}")
+            self.jobs = int(value)
+        else:
+            setattr(self, name[2:].replace("-", "_"), value)
+
+    def _check(self) -> None:
+        formats = DRAWINGS if self.command == "graph" else FORMATS
+        if self.format is not None and self.format not in formats:
+            raise UsageError(f"--format must be one of {', '.join(formats)}, got {self.format}")

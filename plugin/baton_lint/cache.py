@@ -1,0 +1,144 @@
+"""What the last run knew: facts by content, and the findings for as long as nothing at all has changed."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from zlib import crc32
+
+import baton_dsl
+from baton_lint.prefilter import WORD
+from baton_lint.walk import stamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from baton_lint.facts import FileFacts
+    from baton_lint.prefilter import Needle
+    from baton_lint.walk import Stamp
+
+FORMAT = 1
+"""To be raised with every change of what is stored."""
+FOLDER = ".baton_cache"
+
+
+class Cache:
+    """One cache file.
+
+    Attributes:
+        stamps: Of every file that was walked, the version that is known; None for one too fresh to be trusted.
+        digests: Of every file that matters, what its content was.
+        facts: By digest.
+        needles: With which the other files were searched.
+        outside: Files that imports led to, outside the walked folders, with their stamps.
+        probes: Paths outside that were asked for, and whether they were there.
+        report: What was found, if nothing changed since.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: dict[str, Stamp | None] = {}
+        self.digests: dict[str, bytes] = {}
+        self.needles: tuple[Needle, ...] = (WORD,)
+        self.outside: dict[str, Stamp] = {}
+        self.probes: dict[str, bool] = {}
+        self.report: bytes | None = None
+        self._stored_facts: bytes = b""
+        self._facts: dict[bytes, FileFacts] | None = None
+
+    @property
+    def facts(self) -> dict[bytes, FileFacts]:
+        """Facts by digest; unpacked when they are first asked for."""
+        if self._facts is None:
+            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - checked sum
+        return self._facts
+
+    def keep_facts(self, facts: dict[bytes, FileFacts]) -> None:
+        """Replace the facts."""
+        self._facts = facts
+
+    def holds_outside(self) -> bool:
+        """Whether all that was seen outside the walked folders is as it was."""
+        for path, known in self.outside.items():
+            try:
+                if stamp(os.stat(path)) != known:
+                    return False
+            except OSError:
+                return False
+        return all((os.path.isdir(path) or os.path.isfile(path)) == there for path, there in self.probes.items())
+
+    # -- the file ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def load(path: str, key: str) -> Cache:
+        """The cache in a file; an empty one if there is none, or it was made by or for something else."""
+        cache = Cache()
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            if int.from_bytes(data[:4]) != crc32(data[4:]):
+                return cache
+            stored = marshal.loads(data[4:])  # noqa: S302 - its check sum is right
+            if stored["key"] != key:
+                return cache
+        except (OSError, EOFError, ValueError, TypeError, KeyError):
+            return cache
+        for name in ("stamps", "digests", "needles", "outside", "probes", "report"):
+            setattr(cache, name, stored[name])
+        cache._stored_facts = stored["facts"]
+        return cache
+
+    def save(self, path: str, key: str) -> None:
+        """Write the cache; a failure is no concern of the user's."""
+        stored = {
+            "key": key,
+            "stamps": self.stamps,
+            "digests": self.digests,
+            "needles": self.needles,
+            "outside": self.outside,
+            "probes": self.probes,
+            "report": self.report,
+            "facts": marshal.dumps(self._facts) if self._facts is not None else self._stored_facts,
+        }
+        folder = os.path.dirname(path)
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            _ignore(folder)
+            data = marshal.dumps(stored)
+            with open(temporary, "wb") as file:
+                file.write(crc32(data).to_bytes(4))
+                file.write(data)
+            os.replace(temporary, path)
+        except (OSError, ValueError):
+            return
+
+
+def _ignore(folder: str) -> None:
+    """Keep the folder out of version control."""
+    path = os.path.join(folder, ".gitignore")
+    if not os.path.exists(path):
+        with open(path, "w", encoding="ascii") as file:
+            file.write("*\n")
+
+
+def key_of(version: str, settings: tuple[object, ...]) -> str:
+    """What must be the same for a cache to be of use: our version, Python's, our own code, the settings."""
+    return repr((FORMAT, version, sys.version, _own_code(), settings))
+
+
+def _own_code() -> tuple[tuple[str, int, int], ...]:
+    """The stamps of our own modules, so that an edit of a rule is seen too."""
+    here = os.path.dirname(__file__)
+    core = os.path.join(os.path.dirname(str(baton_dsl.__file__)), "core")
+    folders = [here, core, os.path.join(core, "rules")]
+    found: list[tuple[str, int, int]] = []
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        status = entry.stat()
+                        found.append((entry.name, status.st_mtime_ns, status.st_size))
+        except OSError:
+            continue
+    return tuple(sorted(found))

@@ -1,0 +1,82 @@
+"""Which calls are worth keeping: those that may make, grow or insert a flow, and those that block."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from typing import Final
+
+from baton_dsl.core.blocking import BLOCKING
+from baton_lint.facts import Binding
+
+_FOREIGN: Final = sys.stdlib_module_names
+"""Modules whose functions make no flows."""
+
+
+class Chain:
+    """A call with what stands left of it: `Flow("a", b).options(...).insert(c)`.
+
+    Args:
+        node: The last call of the chain.
+    """
+
+    def __init__(self, node: ast.Call) -> None:
+        self.node = node
+        self.root: ast.expr = node
+        self.attributes: list[str] = []
+        """From the right to the left."""
+        self.calls: list[ast.Call] = []
+        """From the right to the left."""
+        while isinstance(self.root, ast.Call | ast.Attribute):
+            if isinstance(self.root, ast.Attribute):
+                self.attributes.append(self.root.attr)
+                self.root = self.root.value
+            else:
+                self.calls.append(self.root)
+                self.root = self.root.func
+
+    def may_be_flow(self, binding: Binding | None) -> bool:
+        """Whether the chain may have to do with a flow, given what its root is bound to: most have not."""
+        node = self.node
+        if isinstance(node.func, ast.Attribute):
+            if node.func.attr == "insert" and len(node.args) <= 1:
+                return True
+            if node.func.attr == "add" and (len(node.args) >= 2 or "add" in self.attributes[1:] or len(self.calls) > 1):
+                return True
+        if binding is None or binding[0] in ("def", "class", "parameter"):
+            return False
+        given = self.calls[-1].args
+        if not given or not isinstance(given[0], ast.Constant | ast.Name | ast.JoinedStr | ast.Attribute):
+            return False
+        match binding[0]:
+            case "from" if binding[1] == 0:
+                return str(binding[2]).partition(".")[0] not in _FOREIGN
+            case "module" | "package":
+                return str(binding[1]).partition(".")[0] not in _FOREIGN
+            case kind:
+                return kind in ("from", "value")
+
+    def may_be_value(self, binding: Binding | None) -> bool:
+        """Whether what the chain gives may be a flow, a step, a decorator or a type."""
+        if self.attributes and self.attributes[0] in ("named", "bind", "add", "options"):
+            return True
+        if binding is not None and binding[0] == "from" and binding[2] in ("typing", "typing_extensions"):
+            return True
+        if self.may_be_flow(binding):
+            return True
+        return binding is not None and binding[0] in ("from", "module", "package", "value") and not self.calls[-1].args
+
+    def blocks(self, binding: Binding | None) -> str | None:
+        """The full name of the function that is called, if it is known to block."""
+        if len(self.calls) != 1 or not isinstance(self.root, ast.Name):
+            return None
+        attributes = self.attributes[::-1]
+        if binding is None:
+            name = f"builtins.{self.root.id}" if not attributes else ""
+        elif binding[0] == "from" and binding[1] == 0:
+            name = ".".join([binding[2], binding[3], *attributes])
+        elif binding[0] in ("module", "package"):
+            name = ".".join([binding[1], *attributes])
+        else:
+            return None
+        return name if name in BLOCKING else None

@@ -1,0 +1,24 @@
+"""What fixes would change, as a unified diff."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+
+from baton_lint.fixes.apply import Change
+from baton_lint.reading import declared_encoding
+
+
+def difference(changes: Iterable[Change], shown: Callable[[str], str]) -> str:
+    """One diff over all files; empty if nothing changes."""
+    parts: list[str] = []
+    for change in changes:
+        encoding = declared_encoding(change.before) or "utf-8"
+        before = change.before.decode(encoding, "replace").splitlines(keepends=True)
+        after = change.after.decode(encoding, "replace").splitlines(keepends=True)
+        path = shown(change.path)
+        parts += [
+            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+            for line in difflib.unified_diff(before, after, path, path)
+        ]
+    return "".join(parts).removesuffix("\n")

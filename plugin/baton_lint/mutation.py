@@ -1,0 +1,30 @@
+"""Whether a named list may hold something else than it was written with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_BEFORE: Final = re.compile(r"(?:\*|\bin\s+|\bimport\s+(?:\(?[\w\s,]*,\s*)?|\b(?:len|tuple|sorted|print)\(|[\"'])$")
+_AFTER: Final = re.compile(r"\s*(?:=(?!=)|:\s*[^=\n]*=(?!=))")
+_LINE_START: Final = re.compile(r"(?:^|\n)[ \t]*$")
+
+
+def may_change(text: str, names: Iterable[str]) -> list[str]:
+    """Those names that the text uses for anything but making, unpacking, importing or looping over a list.
+
+    Every occurrence counts, in strings and comments too: this errs on the side of silence.
+    """
+    return sorted(name for name in names if not _only_read(text, name))
+
+
+def _only_read(text: str, name: str) -> bool:
+    for match in re.finditer(rf"\b{re.escape(name)}\b", text):
+        before = text[max(0, match.start() - 400) : match.start()]
+        if _BEFORE.search(before):
+            continue
+        if _LINE_START.search(before) and _AFTER.match(text, match.end()):
+            continue  # where it is made; a second time would be an ambiguous name
+        return False
+    return True

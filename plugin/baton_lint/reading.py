@@ -1,0 +1,49 @@
+"""Bytes of a source file to text, as Python itself would decode them (PEP 263)."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Final
+
+_COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
+
+
+class UndecodableError(ValueError):
+    """The bytes are no Python source; the message says why."""
+
+
+def decode(data: bytes) -> str:
+    """The text of a source file, with line feeds at the ends of lines and without a byte order mark.
+
+    Raises:
+        UndecodableError: The encoding is unknown, the bytes don't fit it, or there are null bytes.
+    """
+    has_mark = data.startswith(codecs.BOM_UTF8)
+    if has_mark:
+        data = data[len(codecs.BOM_UTF8) :]
+    encoding = declared_encoding(data) or "utf-8"
+    if has_mark and encoding != "utf-8":
+        raise UndecodableError(f"it has a byte order mark of UTF-8, but says that it is {encoding}")
+    if b"\0" in data:
+        raise UndecodableError("source code can't contain null bytes")
+    try:
+        text = data.decode(encoding)
+    except LookupError:
+        raise UndecodableError(f"unknown encoding {encoding}") from None
+    except (UnicodeError, ValueError) as error:
+        raise UndecodableError(f"it is not {encoding}: {error}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def declared_encoding(data: bytes) -> str | None:
+    """What a cookie in the first two lines says, normalized; None without one."""
+    for line in data[:2000].replace(b"\r", b"\n").split(b"\n", 2)[:2]:
+        found = _COOKIE.match(line)
+        if found:
+            name = found.group(1).decode("ascii", "replace").lower().replace("_", "-")
+            return "utf-8" if name in ("utf-8", "utf8") or name.startswith("utf-8-") else name
+        if not _BLANK.match(line):
+            return None
+    return None

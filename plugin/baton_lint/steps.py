@@ -1,0 +1,222 @@
+"""Steps in source as the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from baton_dsl.core.spec import (
+    MISSING,
+    UNKNOWN,
+    Argument,
+    Form,
+    Option,
+    ParameterSpec,
+    Place,
+    Reference,
+    Role,
+    StepSpec,
+)
+from baton_dsl.core.types import Instance, Term
+from baton_lint.annotations import Annotations
+from baton_lint.expressions import Expression, dotted
+from baton_lint.facts import FunctionFacts, ParameterFacts
+from baton_lint.names import Names, ours
+from baton_lint.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
+
+_FORMS: Final = {form.value: form for form in Form}
+_SCALARS: Final = (str, int, float, bool, bytes, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """What a function says of itself, whatever it is called in a flow."""
+
+    parameters: tuple[ParameterSpec, ...]
+    result: Term
+    unimportable: str | None
+    place: Place
+    return_place: Place | None
+    blocking_calls: tuple[Reference, ...]
+
+
+class Steps:
+    """Describes steps.
+
+    Args:
+        names: What names stand for.
+        annotations: What annotations mean.
+    """
+
+    def __init__(self, names: Names, annotations: Annotations) -> None:
+        self.names = names
+        self.annotations = annotations
+        self._definitions: dict[tuple[str, int], _Definition] = {}
+
+    def spec(
+        self, step: StepValue, name: str, *, argument_place: Place | None = None, deps: tuple[Reference, ...] = ()
+    ) -> StepSpec:
+        """A step under its name in a flow."""
+        place = self.names.project.place
+        options = {keyword.name: self._option(keyword) for keyword in step.maker.options}
+        bound = {
+            keyword.name: Argument(
+                type=self.type_of_value(keyword.path, keyword.scope, keyword.expression),
+                place=place(keyword.path, keyword.span),
+            )
+            for keyword in step.bound
+        }
+        seen = self._definition(step.path, step.index) if step.index is not None else None
+        whole = None if step.is_wrapped else seen
+        return StepSpec(
+            name=name,
+            parameters=whole.parameters if whole else (),
+            result=whole.result if whole else UNKNOWN,
+            return_place=whole.return_place if whole else None,
+            blocking_calls=whole.blocking_calls if whole else (),
+            place=seen.place if seen else None,
+            unimportable=seen.unimportable if seen else "a lambda",
+            after=self._after(step),
+            deps=deps,
+            ignore_cancelled=_flag(options.get("ignore_cancelled")),
+            ignore_discarded=_flag(options.get("ignore_discarded")),
+            options=options,
+            bound=bound,
+            argument_place=argument_place,
+            bind_place=place(*step.bind) if step.bind else None,
+            decorators_above=tuple(
+                Reference(dotted(_callee(item)) or "?", place(step.path, item[1])) for item in step.above
+            ),
+            is_open=step.is_wrapped or step.hides_bound or seen is None,
+        )
+
+    def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:
+        """The type of a value that is given to an input: scalars only; what is inside of containers is unknown."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, TextValue):
+            return Instance("builtins.str")
+        if isinstance(value, ConstantValue) and isinstance(value.value, _SCALARS):
+            kind = type(value.value)
+            return Instance("types.NoneType" if value.value is None else f"builtins.{kind.__name__}")
+        return UNKNOWN
+
+    def literal(self, path: str, scope: int, expression: Expression) -> object:
+        """The value of an expression that is written out; `UNKNOWN` for any other."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, ConstantValue):
+            return value.value
+        if isinstance(value, ItemsValue) and value.changes is None:
+            items = [self.literal(value.path, value.scope, item) for item in value.items]
+            return UNKNOWN if UNKNOWN in items else items
+        return UNKNOWN
+
+    def references(self, keyword: Keyword) -> tuple[tuple[Reference, ...], bool]:
+        """The names in `after=` or `deps=`, and whether those are all."""
+        value = self.names.evaluate(keyword.path, keyword.scope, keyword.expression)
+        if not isinstance(value, ItemsValue):
+            return (), False
+        found: list[Reference] = []
+        for item in value.items:
+            name = self.literal(value.path, value.scope, item)
+            if isinstance(name, str):
+                written_here = keyword.expression[0] in ("tuple", "list")
+                span = item[1] if written_here else keyword.span
+                found.append(Reference(name, self.names.project.place(keyword.path, span)))
+        return tuple(found), value.changes is None and len(found) == len(value.items)
+
+    def _after(self, step: StepValue) -> tuple[Reference, ...]:
+        after = next((keyword for keyword in step.maker.options if keyword.name == "after"), None)
+        return self.references(after)[0] if after else ()
+
+    def _option(self, keyword: Keyword) -> Option:
+        value = self.literal(keyword.path, keyword.scope, keyword.expression)
+        return Option(value=value, place=self.names.project.place(keyword.path, keyword.span))
+
+    # -- functions --------------------------------------------------------------------------------------------
+
+    def _definition(self, path: str, index: int) -> _Definition:
+        if (path, index) not in self._definitions:
+            file = self.names.project.files.facts(path)
+            assert file is not None
+            function = file["functions"][index]
+            qualified_name = file["scopes"][function["inner"]]["name"].rstrip(".")
+            self._definitions[path, index] = self._define(path, function, qualified_name)
+        return self._definitions[path, index]
+
+    def _define(self, path: str, function: FunctionFacts, qualified_name: str) -> _Definition:
+        place = self.names.project.place
+        inner, returns = function["inner"], function["returns"]
+        unread = function["unread"]
+        parameters = tuple(self._parameter(path, inner, item, unread) for item in function["parameters"])
+        first = parameters[0].name if parameters else None
+        unimportable = None
+        if "<locals>" in qualified_name:
+            unimportable = "a function inside a function"
+        elif "." in qualified_name and first in ("self", "cls"):
+            unimportable = "a method"
+        return _Definition(
+            parameters=parameters,
+            result=self.annotations.term(path, inner, returns) if returns else MISSING,
+            unimportable=unimportable,
+            place=place(path, function["span"]),
+            return_place=place(path, returns[1]) if returns else None,
+            blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
+        )
+
+    def _parameter(self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None) -> ParameterSpec:
+        name, default, annotation = facts["name"], facts["default"], facts["annotation"]
+        form = _FORMS[facts["form"]]
+        role, each, has_default = Role.UPSTREAM, False, default is not None
+        source: str | None = name
+        term: Term = MISSING
+        if annotation is not None:
+            peeled = self.annotations.peel(path, scope, annotation)
+            term, each = peeled.type, peeled.marker == "each"
+            origin = self._origin(path, scope, default) or peeled.source
+            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
+                role, source = Role.UNKNOWN, None
+            elif origin is not None and (origin is not peeled.source or peeled.marker in ("from", "each")):
+                source = self._source(*origin)
+                has_default = has_default and origin is peeled.source
+            elif peeled.marker == "input":
+                role, source = Role.INPUT, None
+            elif peeled.is_context:
+                role, source = Role.INJECTED, None
+            elif not peeled.is_known:
+                role, source = Role.UNKNOWN, None
+        return ParameterSpec(
+            name=name,
+            role=role,
+            source=source,
+            type=term,
+            each=each,
+            has_default=has_default,
+            is_read=None if unread is None else name not in unread,
+            form=form,
+            place=self.names.project.place(path, facts["span"]),
+        )
+
+    def _origin(self, path: str, scope: int, default: Expression | None) -> tuple[str, int, Expression] | None:
+        """What `= From(...)` was given."""
+        if default is None or default[0] != "call" or not default[3]:
+            return None
+        is_from = ours(self.names.evaluate(path, scope, default[2])) == "From"
+        return (path, scope, default[3][0]) if is_from else None
+
+    def _source(self, path: str, scope: int, expression: Expression) -> str | None:
+        """The name of the step that `From(...)` was given."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, StepValue):
+            return value.name
+        return value.value if isinstance(value, ConstantValue) and isinstance(value.value, str) else None
+
+
+def _callee(expression: Expression) -> Expression:
+    return expression[2] if expression[0] == "call" else expression
+
+
+def _flag(option: Option | None) -> bool | None:
+    """An `ignore_*` flag; one that is no literal counts as not set, so that rules stay silent."""
+    if option is None:
+        return None
+    return option.value if isinstance(option.value, bool) or option.value is None else False

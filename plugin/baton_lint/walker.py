@@ -1,0 +1,469 @@
+"""One walk over the `ast` of a file, which gathers all that is ever asked about it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from baton_dsl.core.blocking import BLOCKING
+from baton_lint.calls import Chain
+from baton_lint.comments import ignore_comments
+from baton_lint.definitions import arguments_of, class_facts, is_stub, last_names, parameters_of, type_variables
+from baton_lint.expressions import Columns, encode
+from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
+from baton_lint.mutation import may_change
+
+_BLOCKING_BUILTINS: Final = frozenset(
+    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
+)
+_READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
+
+
+class _Body:
+    """What is gathered while the body of a function is walked."""
+
+    __slots__ = ("facts", "node", "outer", "reads")
+
+    def __init__(self, facts: FunctionFacts, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: _Body | None) -> None:
+        self.facts = facts
+        self.node = node
+        self.outer = outer
+        self.reads: set[str] = set()
+
+
+class _Where:
+    """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
+
+    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope")
+
+    def __init__(
+        self,
+        scope: int,
+        body: _Body | None = None,
+        *,
+        is_certain: bool = True,
+        in_lambda: bool = False,
+        expects_error: bool = False,
+    ) -> None:
+        self.scope = scope
+        self.body = body
+        self.is_certain = is_certain
+        self.in_lambda = in_lambda
+        self.expects_error = expects_error
+        """Under `pytest.raises`: what is written there is meant to be wrong."""
+        self.maybe: _Where = self
+        """The same in a branch, a loop or a `try`."""
+        if is_certain:
+            self.maybe = _Where(scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error)
+
+
+class Walker:
+    """Walks one file.
+
+    Args:
+        text: The source.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.columns = Columns(text)
+        self.lines = self.columns.lines
+        self.scopes: list[ScopeFacts] = []
+        self.functions: list[FunctionFacts] = []
+        self.classes: list[ClassSourceFacts] = []
+        self.calls: list[CallFacts] = []
+        self.passed: set[tuple[int, str]] = set()
+        self.bodies: list[_Body] = []
+        self.given: set[str] = set()
+        self.starred: set[str] = set()
+        self.stack: list[tuple[ast.AST, _Where]] = []
+
+    def facts(self) -> FileFacts:
+        """What the walk has gathered."""
+        self.given = {name for _, name in self.passed}
+        for body in reversed(self.bodies):  # inner ones first
+            self._finish(body)
+        return FileFacts(
+            error=None,
+            scopes=self.scopes,
+            functions=self.functions,
+            classes=self.classes,
+            calls=self.calls,
+            passed=sorted(self.passed),
+            written=may_change(self.text, self._lists() | self.starred),
+            comments=ignore_comments(self.text),
+        )
+
+    # -- the walk ---------------------------------------------------------------------------------------------
+
+    def walk(self, tree: ast.Module) -> None:
+        """Visit every node. With a stack of our own: an `elif` chain is as deep as it is long."""
+        module = _Where(self._scope(-1, "module", ""))
+        self._push(tree.body, module)
+        stack = self.stack
+        while stack:
+            node, where = stack.pop()
+            visit = _VISITS.get(type(node))
+            if visit is not None:
+                visit(self, node, where)
+            else:
+                self._children(node, where)
+
+    def _push(self, nodes: Sequence[ast.AST], where: _Where) -> None:
+        stack = self.stack
+        for node in reversed(nodes):
+            stack.append((node, where))
+
+    def _children(self, node: ast.AST, where: _Where) -> None:
+        stack = self.stack
+        kind = type(node)
+        fields = _FIELDS.get(kind)
+        if fields is None:
+            fields = _FIELDS[kind] = tuple(name for name in reversed(node._fields) if name not in _NO_NODES)
+        for name in fields:
+            value = getattr(node, name, None)
+            if type(value) is list:
+                for item in reversed(value):
+                    if isinstance(item, ast.AST):
+                        stack.append((item, where))
+            elif value is not None and type(value) is not ast.Constant and isinstance(value, ast.AST):
+                stack.append((value, where))
+
+    def _scope(self, parent: int, kind: str, name: str) -> int:
+        self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, stars=[]))
+        return len(self.scopes) - 1
+
+    def _bind(self, where: _Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+        names = self.scopes[where.scope]["names"]
+        if name not in names:
+            if not where.is_certain:
+                binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
+            names[name] = binding
+        elif names[name] != binding:
+            names[name] = ("unknown", "is set more than once", self.columns.span(node))
+
+    def _unknown(self, where: _Where, target: ast.AST, reason: str) -> None:
+        """All names in a target are bound to something that can't be told."""
+        if isinstance(target, ast.Name):
+            self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
+            return
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+                self._bind(where, node.id, ("unknown", reason, self.columns.span(node)), node)
+
+    # -- definitions ------------------------------------------------------------------------------------------
+
+    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: _Where) -> None:
+        """Enter a function: a scope, and perhaps a step."""
+        prefix = self.scopes[where.scope]["name"]
+        kind = self.scopes[where.scope]["kind"]
+        base = f"{prefix}<locals>." if kind == "function" else prefix
+        inner = self._scope(where.scope, "function", f"{base}{node.name}.")
+        start = self._name_column(node)
+        facts = FunctionFacts(
+            name=node.name,
+            scope=where.scope,
+            inner=inner,
+            is_async=isinstance(node, ast.AsyncFunctionDef),
+            is_certain=where.is_certain,
+            decorators=tuple(encode(decorator, self.columns) for decorator in node.decorator_list),
+            parameters=[],
+            returns=None,
+            span=(node.lineno, start, node.lineno, start + len(node.name)),
+            unread=None,
+            blocking=[],
+        )
+        self.functions.append(facts)
+        self._bind(where, node.name, ("def", len(self.functions) - 1), node)
+        body = _Body(facts, node, where.body)
+        self.bodies.append(body)
+        names = self.scopes[inner]["names"]
+        for variable in type_variables(node):
+            names[variable] = ("variable",)
+        for argument in arguments_of(node.args):
+            annotation = encode(argument.annotation, self.columns) if argument.annotation else None
+            names[argument.arg] = ("parameter", annotation)
+        inside = _Where(inner, body)
+        self._push(node.body, inside)
+        defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
+        self._push([*node.decorator_list, *defaults], where)
+
+    def _name_column(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+        if self.lines is None:
+            self.lines = self.text.split("\n")
+        line = self.lines[node.lineno - 1]
+        return line.find(node.name, self.columns(node.lineno, node.col_offset) - 1 + len("def ")) + 1
+
+    def _finish(self, body: _Body) -> None:
+        """Fill in what only the whole file tells of a function."""
+        facts, node = body.facts, body.node
+        if body.outer is not None:
+            body.outer.reads |= body.reads
+        if not node.decorator_list and node.name not in self.given:
+            return
+        facts["parameters"] = parameters_of(node.args, self.columns)
+        facts["returns"] = encode(node.returns, self.columns) if node.returns else None
+        if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
+            facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
+
+    def visit_class(self, node: ast.ClassDef, where: _Where) -> None:
+        """Enter a class."""
+        scope = self.scopes[where.scope]
+        base = f"{scope['name']}<locals>." if scope["kind"] == "function" else scope["name"]
+        inner = self._scope(where.scope, "class", f"{base}{node.name}.")
+        for variable in type_variables(node):
+            self.scopes[inner]["names"][variable] = ("variable",)
+        self.classes.append(class_facts(node, where.scope, inner, self.columns))
+        self._bind(where, node.name, ("class", len(self.classes) - 1), node)
+        self._push(node.body, _Where(inner, where.body))
+        self._push([*node.decorator_list, *node.bases], where)
+
+    # -- bindings ---------------------------------------------------------------------------------------------
+
+    def visit_import(self, node: ast.Import, where: _Where) -> None:
+        """Bind modules."""
+        for alias in node.names:
+            if alias.asname:
+                self._bind(where, alias.asname, ("module", alias.name), node)
+            else:
+                top = alias.name.partition(".")[0]
+                self._bind(where, top, ("package", top), node)
+
+    def visit_import_from(self, node: ast.ImportFrom, where: _Where) -> None:
+        """Bind names of modules."""
+        module = node.module or ""
+        for alias in node.names:
+            if alias.name == "*":
+                self.scopes[where.scope]["stars"].append((node.level, module))
+            else:
+                self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
+
+    def visit_assign(self, node: ast.Assign, where: _Where) -> None:
+        """Bind names to an expression."""
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._bind(where, target.id, self._value(node.value, where), node)
+            else:
+                self._unknown(where, target, "is unpacked")
+                self._push([target], where)
+        self._push([node.value], where)
+
+    def _value(self, node: ast.expr, where: _Where) -> Binding:
+        """What a name is set to; what most expressions give is nothing that we could tell."""
+        if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
+            return ("unknown", "is worked out at run time", self.columns.span(node))
+        if isinstance(node, ast.Call):
+            chain = Chain(node)
+            root = chain.root.id if isinstance(chain.root, ast.Name) else None
+            binding = self._binding(root, where.scope) if root else None
+            if not chain.may_be_value(binding):
+                return ("unknown", "is what a call gives", self.columns.span(node))
+        return ("value", encode(node, self.columns))
+
+    def visit_annotated(self, node: ast.AnnAssign, where: _Where) -> None:
+        """Bind a name that has an annotation."""
+        if node.value is None:
+            return
+        if isinstance(node.target, ast.Name):
+            self._bind(where, node.target.id, self._value(node.value, where), node)
+        else:
+            self._push([node.target], where)
+        self._push([node.value], where)
+
+    def visit_augmented(self, node: ast.AugAssign, where: _Where) -> None:
+        """A name that is changed is no constant."""
+        self._unknown(where, node.target, "is changed")
+        if isinstance(node.target, ast.Name):
+            self._read(node.target.id, where)
+        self._push([node.target, node.value], where)
+
+    def visit_alias(self, node: ast.TypeAlias, where: _Where) -> None:
+        """Bind a `type` alias."""
+        parameters = type_variables(node)
+        self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
+
+    def visit_global(self, node: ast.Global | ast.Nonlocal, where: _Where) -> None:
+        """A name that a function sets is no constant anywhere."""
+        for name in node.names:
+            for scope in self.scopes:
+                if name in scope["names"] or scope["kind"] == "module":
+                    scope["names"][name] = ("unknown", "is set in a function", self.columns.span(node))
+
+    # -- statements -------------------------------------------------------------------------------------------
+
+    def visit_if(self, node: ast.If, where: _Where) -> None:
+        """A branch: what it binds is uncertain, except for type checkers."""
+        test = node.test
+        if "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None)):
+            # what checkers see; the other branch names the same things for the interpreter
+            self._push(node.body, where)
+            return
+        if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
+            self._push([*node.body, *node.orelse], where)
+            return
+        self._push([test], where)
+        self._push([*node.body, *node.orelse], where.maybe)
+
+    def visit_with(self, node: ast.With | ast.AsyncWith, where: _Where) -> None:
+        """A block that runs, unless it swallows errors."""
+        reason = "is set by an async with" if isinstance(node, ast.AsyncWith) else "is set by a with statement"
+        for item in node.items:
+            if item.optional_vars is not None:
+                self._unknown(where, item.optional_vars, reason)
+        self._push(node.items, where)
+        names = {part for item in node.items for part in last_names(item.context_expr)}
+        if "raises" in names:
+            where = _Where(where.scope, where.body, is_certain=False, expects_error=True)
+        self._push(node.body, where.maybe if "suppress" in names else where)
+
+    def visit_for(self, node: ast.For | ast.AsyncFor, where: _Where) -> None:
+        """A loop."""
+        self._unknown(where, node.target, "is set by a loop")
+        self._push([node.iter, *node.body, *node.orelse], where.maybe)
+
+    def visit_block(self, node: ast.stmt, where: _Where) -> None:
+        """Any other block that may not run to its end."""
+        if isinstance(node, ast.Try | ast.TryStar):
+            for handler in node.handlers:
+                if handler.name:
+                    self._bind(where, handler.name, ("unknown", "is an exception", self.columns.span(node)), node)
+        self._children(node, where.maybe)
+
+    def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: _Where) -> None:
+        """A name that a pattern binds."""
+        if node.name:
+            names = self.scopes[where.scope]["names"]
+            names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
+        self._children(node, where)
+
+    def visit_statement(self, node: ast.Expr, where: _Where) -> None:
+        """An expression on its own: a call that nobody awaits, perhaps."""
+        if isinstance(node.value, ast.Call):
+            self.visit_call(node.value, where, is_dropped=True)
+        elif not isinstance(node.value, ast.Constant):
+            self._push([node.value], where)
+
+    # -- expressions ------------------------------------------------------------------------------------------
+
+    def visit_name(self, node: ast.Name, where: _Where) -> None:
+        """A name that is read."""
+        if not isinstance(node.ctx, ast.Store):
+            self._read(node.id, where)
+
+    def _read(self, name: str, where: _Where) -> None:
+        if where.body is not None:
+            where.body.reads.add(name)
+
+    def visit_walrus(self, node: ast.NamedExpr, where: _Where) -> None:
+        """A name that an expression binds."""
+        self._unknown(where, node.target, "is set in an expression")
+        self._push([node.value], where)
+
+    def visit_lambda(self, node: ast.Lambda, where: _Where) -> None:
+        """Enter a lambda: what it calls runs later, if at all."""
+        self._children(node, _Where(where.scope, where.body, is_certain=False, in_lambda=True))
+
+    def visit_comprehension(self, node: ast.expr, where: _Where) -> None:
+        """Enter a comprehension: what it calls runs as often as it likes."""
+        self._children(node, where.maybe)
+
+    def visit_call(self, node: ast.Call, where: _Where, is_dropped: bool = False) -> None:
+        """A call, with all that stands left of it."""
+        function = node.func
+        if (
+            isinstance(function, ast.Name)
+            and function.id not in _BLOCKING_BUILTINS
+            and self._binding(function.id, where.scope) is None
+        ):  # `len(x)`: the most common call by far
+            self._read(function.id, where)
+            self._arguments(node, where)
+            return
+        chain = Chain(node)
+        if isinstance(chain.root, ast.Name):
+            binding = self._binding(chain.root.id, where.scope)
+            if not where.expects_error and chain.may_be_flow(binding):
+                self.calls.append(
+                    CallFacts(
+                        scope=where.scope,
+                        expression=encode(node, self.columns),
+                        is_dropped=is_dropped,
+                        is_certain=where.is_certain,
+                    )
+                )
+            if where.body is not None and where.body.facts["is_async"] and not where.in_lambda:
+                blocking = chain.blocks(binding)
+                if blocking is not None:
+                    where.body.facts["blocking"].append((blocking, self.columns.span(node)))
+        for call in chain.calls:
+            self._arguments(call, where)
+        self.stack.append((chain.root, where))
+
+    def _arguments(self, call: ast.Call, where: _Where) -> None:
+        stack = self.stack
+        for word in call.keywords:
+            stack.append((word.value, where))
+        for argument in reversed(call.args):
+            stack.append((argument, where))
+            if isinstance(argument, ast.Name):
+                self.passed.add((where.scope, argument.id))
+            elif isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name):
+                self.starred.add(argument.value.id)
+
+    def _binding(self, name: str, scope: int) -> Binding | None:
+        start = scope
+        while scope >= 0:
+            facts = self.scopes[scope]
+            found = facts["names"].get(name)
+            if found is not None and (scope == start or facts["kind"] != "class"):
+                return found
+            scope = facts["parent"]
+        return ("from", 1, "", name) if self.scopes[0]["stars"] else None
+
+    def _lists(self) -> set[str]:
+        return {
+            name
+            for scope in self.scopes
+            for name, binding in scope["names"].items()
+            if binding[0] == "value" and isinstance(binding[1], tuple) and binding[1][0] == "list"
+        }
+
+
+_NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "kind", "type_comment", "conversion"})
+"""Fields that hold no node which matters."""
+_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
+"""Fields to look into, the last first, by kind of node; filled as kinds are met."""
+
+_VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, _Where], None]]] = {
+    ast.Name: Walker.visit_name,
+    ast.Call: Walker.visit_call,
+    ast.Expr: Walker.visit_statement,
+    ast.FunctionDef: Walker.visit_function,
+    ast.AsyncFunctionDef: Walker.visit_function,
+    ast.ClassDef: Walker.visit_class,
+    ast.Import: Walker.visit_import,
+    ast.ImportFrom: Walker.visit_import_from,
+    ast.Assign: Walker.visit_assign,
+    ast.AnnAssign: Walker.visit_annotated,
+    ast.AugAssign: Walker.visit_augmented,
+    ast.TypeAlias: Walker.visit_alias,
+    ast.Global: Walker.visit_global,
+    ast.Nonlocal: Walker.visit_global,
+    ast.If: Walker.visit_if,
+    ast.With: Walker.visit_with,
+    ast.AsyncWith: Walker.visit_with,
+    ast.For: Walker.visit_for,
+    ast.AsyncFor: Walker.visit_for,
+    ast.While: Walker.visit_block,
+    ast.Try: Walker.visit_block,
+    ast.TryStar: Walker.visit_block,
+    ast.Match: Walker.visit_block,
+    ast.MatchAs: Walker.visit_match_name,
+    ast.MatchStar: Walker.visit_match_name,
+    ast.NamedExpr: Walker.visit_walrus,
+    ast.Lambda: Walker.visit_lambda,
+    ast.ListComp: Walker.visit_comprehension,
+    ast.SetComp: Walker.visit_comprehension,
+    ast.DictComp: Walker.visit_comprehension,
+    ast.GeneratorExp: Walker.visit_comprehension,
+}
