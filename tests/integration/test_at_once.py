@@ -81,25 +81,34 @@ def test_the_last_two_upstreams_settle_at_the_same_moment(dsn: str, conn: psycop
     assert count(conn, "last", "available") == ROUNDS
 
 
-@pytest.mark.parametrize("how", ["gate", "failure"])
+GO_BACK = {
+    "gate": "SELECT FROM baton_park(ARRAY[%s::int8], ARRAY[1::int2])",
+    "failure": "UPDATE oban_jobs SET state = 'available' WHERE id = %s",
+}
+
+
+@pytest.mark.parametrize("how", GO_BACK)
+@pytest.mark.parametrize("is_settle_first", [True, False], ids=["settle first", "settle last"])
 def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
-    dsn: str, conn: psycopg.Connection[Any], how: str
+    dsn: str, conn: psycopg.Connection[Any], how: str, is_settle_first: bool
 ) -> None:
-    ids = joined(conn)
-    start(conn, "available")
-    settle_all(ids, "left")(conn)
+    """The second transaction begins before the first one ends, and sees what it did all the same."""
+    Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
     conn.execute("SET baton.settling = 'on'")  # started by hand, past the trigger
-    start(conn, "suspended")
-
-    def go_back(other: psycopg.Connection[Any]) -> None:
-        for number in range(ROUNDS):
-            if how == "gate":
-                other.execute("SELECT baton_park(ARRAY[%s::int8], ARRAY[1::int2])", [ids[f"last{number}"]])
-            else:
-                other.execute("UPDATE oban_jobs SET state = 'available' WHERE id = %s", [ids[f"last{number}"]])
-
-    at_once(dsn, settle_all(ids, "right"), go_back)
-    assert count(conn, "last", "available") == ROUNDS
+    conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1")
+    ids = dict(conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall())
+    acts = [(SETTLE, ids["first"]), (GO_BACK[how], ids["last"])]
+    (early, early_id), (late, late_id) = acts if is_settle_first else acts[::-1]
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn, autocommit=True) as other:
+        one.execute(early, [early_id])
+        thread = threading.Thread(target=other.execute, args=[late, [late_id]])
+        thread.start()
+        waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+        while thread.is_alive() and conn.execute(waits, [other.info.backend_pid]).fetchone() != (True,):
+            pass
+        one.commit()
+        thread.join()
+    assert count(conn, "last", "available") == 1
 
 
 def test_a_workflow_is_paused_and_resumed_while_its_steps_settle(dsn: str, conn: psycopg.Connection[Any]) -> None:

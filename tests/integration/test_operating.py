@@ -56,6 +56,18 @@ async def test_cancelling_ends_all_that_has_not_started_and_what_runs_is_told_an
         assert "since its workflow was" in (first.error or "")
 
 
+async def test_what_runs_while_its_workflow_is_cancelled_is_not_tried_again_whoever_returns_it(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban(queues={}) as oban:
+        workflow = await Flow("running", steps.noop).insert()
+        await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid="u")
+        assert await workflow.cancel() is True
+        conn.execute("UPDATE oban_jobs SET state = 'retryable'")
+        assert (await workflow.status()).counts == {"cancelled": 1}
+        assert (await workflow.status()).outcome == "cancelled"
+
+
 async def test_retrying_runs_what_failed_and_what_that_cancelled_and_nothing_else(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
