@@ -327,12 +327,10 @@ class Flow(Generic[I, S]):
         return checked.graph.topological_order()
 
     @overload
-    def insert(self, conn: SyncConnectionLike, /, *args: I.args, **inputs: I.kwargs) -> Workflow[S]: ...
+    def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(
-        self, conn: AsyncConnectionLike | None = None, /, *args: I.args, **inputs: I.kwargs
-    ) -> Awaitable[Workflow[S]]: ...
-    def insert(self, conn: object = None, /, *args: I.args, **inputs: I.kwargs) -> object:
+    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 
         The steps without upstreams become available when that transaction commits.

@@ -170,7 +170,7 @@ class Step(Generic[P, R, N, C]):
         copy.name = name
         return cast("Step[P, R, M, C]", copy)
 
-    def bind(self, **inputs: Any) -> Step[..., R, N, C]:
+    def bind(self, **inputs: Any) -> Step[P, R, N, C]:
         """The same step with some of its inputs set, which `insert` then need not give.
 
         The values are checked against the annotations by `Flow.validate` and `Flow.insert`.
@@ -181,7 +181,7 @@ class Step(Generic[P, R, N, C]):
         copy = self._copy()
         copy.bound = {**self.bound, **inputs}
         copy.bind_site = CallSite.of_caller()
-        return cast("Step[..., R, N, C]", copy)
+        return copy
 
     def _copy(self) -> Step[P, R, N, C]:
         copy: Step[P, R, N, C] = object.__new__(type(self))

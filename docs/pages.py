@@ -2,7 +2,6 @@
 
 import inspect
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from baton_dsl import errors
 from baton_dsl.cli.main import COMMANDS, cli
 from baton_dsl.core.rules import CATALOGUE
-from baton_dsl.core.rules.rule import Door, Example, Rule
+from baton_dsl.core.rules.rule import Door, Rule
 
 REFERENCE = Path(__file__).parent / "reference"
 NAMES = ["-h", "--help"]
@@ -30,32 +29,14 @@ is no exception: it is the reason of a node that was cancelled because an upstre
 
 
 def rules() -> str:
-    """Every rule with its reason and its examples, which are its tests."""
-    lines = [
-        "# Rules",
-        WRITTEN,
-        RULES,
-        "\n".join(("| code | name | catches |", "|---|---|---|", *map(_row, CATALOGUE.values()))),
-    ]
-    for rule in CATALOGUE.values():
-        lines += [f"## {rule.code}", f"**{rule.slug}**: {rule.summary}.", rule.why]
-        for example in rule.bad[:2]:
-            lines += ["Wrong:", _module(example), "```text\n" + "\n".join(example.finds) + "\n```", *_doors(example)]
-        lines += ["Right:", _module(rule.good[0])]
-    return "\n\n".join(lines) + "\n"
+    """Every rule in a line, with a link to its own page."""
+    rows = "\n".join(("| code | name | catches | told by |", "|---|---|---|---|", *map(_row, CATALOGUE.values())))
+    return "\n\n".join(("# Rules", WRITTEN, RULES, rows)) + "\n"
 
 
 def _row(rule: Rule) -> str:
-    return f"| [{rule.code}](#{rule.code.lower()}) | {rule.slug} | {rule.summary} |"
-
-
-def _module(example: Example) -> str:
-    return f"```py\n{example.source.strip()}\n```"
-
-
-def _doors(example: Example) -> Iterator[str]:
-    if Door.LIVE not in example.doors:
-        yield f"Found by {' and '.join(sorted(door.value for door in example.doors))}."
+    doors = ", ".join(door.value for door in Door if door in rule.doors)
+    return f"| [{rule.code}](../rules/{rule.code}.md) | {rule.slug} | {rule.summary} | {doors} |"
 
 
 def exceptions() -> str:

@@ -191,7 +191,7 @@ class Workflow(Generic[S]):
         rows = await self._read(reads.RESULT, step_name=name)
         return _result(self.id, step, rows or await self._read(reads.STEP_NAMES))
 
-    async def results(self) -> dict[str, Any]:
+    async def results(self) -> Mapping[str, Any]:
         """The results of all steps that have completed, by name, in topological order."""
         return _results(await self._read(reads.RESULTS))
 
@@ -289,7 +289,7 @@ class SyncWorkflow(Generic[S]):
             rows = self._read(conn, reads.RESULT, step_name=name)
             return _result(self.id, step, rows or self._read(conn, reads.STEP_NAMES))
 
-    def results(self) -> dict[str, Any]:
+    def results(self) -> Mapping[str, Any]:
         """See `Workflow.results`."""
         with self._database.sync_connection() as conn:
             return _results(self._read(conn, reads.RESULTS))

@@ -1,1 +1,28 @@
-"""The mypy plugin: a flow proven while its module is type-checked."""
+"""The mypy plugin: a flow proven while its module is type-checked.
+
+```toml
+[tool.mypy]
+plugins = ["baton_mypy"]
+```
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from baton_mypy.entry import BatonPlugin
+from baton_mypy.fingerprint import fingerprint, sources
+
+__all__ = ["plugin"]
+
+__version__: Final = fingerprint(sources())
+"""Part of mypy's cache key: a change of a rule makes every cached verdict stale."""
+
+
+def plugin(version: str) -> type[BatonPlugin]:
+    """What mypy calls to get the plugin.
+
+    Args:
+        version: mypy's version.
+    """
+    return BatonPlugin

@@ -1,7 +1,8 @@
 """Executing workflows of no-op steps, against raw Oban with as many no-op jobs at the same limit.
 
 Only execution is timed, of a worker that has run a few jobs before: everything is inserted while the queue is paused;
-a worker runs on uvloop, as `baton worker` and `oban start` do; the time is that from the first job's start to the last one's end, by the database's clock.
+the time is that from the first job's start to the last one's end, by the database's clock. A worker runs on uvloop, as
+under `baton worker` and `oban start`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec
+from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN201", "baton-upstream-type")
 
@@ -23,20 +23,27 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 continue
             given = types.list_of(upstream.result) if upstream.is_mapped else upstream.result
             if types.assignable(given, parameter.type) is False:
-                yield _finding(context, step, parameter, upstream, given)
+                yield mismatch(context.types, step, parameter, upstream, given)
 
 
-def _finding(
-    context: Context, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object
-) -> Diagnostic:
-    shown = context.types.show(given)
+def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object) -> Diagnostic:
+    """The finding for an edge whose types don't fit.
+
+    Args:
+        types: What is known of the types.
+        step: The step that takes the result.
+        parameter: The parameter that takes it.
+        upstream: The step that gives it.
+        given: Its type as the parameter sees it.
+    """
+    shown = types.show(given)
     if upstream.is_mapped:
         remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {shown}'
     else:
         remedy = f"annotate the parameter as {shown}, or change what the upstream returns"
     place = upstream.return_place or upstream.place
     return finding(
-        f'parameter "{parameter.name}" of step "{step.name}" is {context.types.show(parameter.type)}, '
+        f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, '
         f'but upstream "{upstream.name}" gives {shown}',
         help=remedy,
         step=step.name,

@@ -1,0 +1,242 @@
+"""Type checkers without a plugin, asked to prove emitted calls: how each is run, and what it found on which line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from baton_dsl.core.diagnostics import Diagnostic, Note
+from baton_dsl.core.rules import not_optional, upstream_type
+from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Types
+from baton_lint.emit import Claim, emit
+
+MODULE: Final = "baton_edges"
+"""The name of the emitted module while it is checked."""
+
+
+class CheckerError(Exception):
+    """A type checker is not installed, or gave no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One error of a type checker in the emitted module."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """How a type checker is run.
+
+    Attributes:
+        name: Its command.
+        flags: Its arguments for the emitted file, the folders of the project and the Python interpreter.
+        remarks: The errors in its output.
+        configuration: A file that it wants beside the emitted one, by name; the text for the folders of the project.
+    """
+
+    name: str
+    flags: Callable[[Path, Sequence[Path], Path], list[str]]
+    remarks: Callable[[str], Iterator[Remark]]
+    configuration: Callable[[Sequence[Path]], dict[str, str]] = lambda roots: {}
+
+
+def _mypy(output: str) -> Iterator[Remark]:
+    for line in output.splitlines():
+        if line.startswith("{"):
+            found = json.loads(line)
+            if found["severity"] == "error" and Path(found["file"]).stem == MODULE:
+                yield Remark(found["line"], found["message"])
+
+
+def _pyright(output: str) -> Iterator[Remark]:
+    for found in _json(output)["generalDiagnostics"]:
+        if found["severity"] == "error":
+            yield Remark(found["range"]["start"]["line"] + 1, " ".join(found["message"].split()))
+
+
+def _ty(output: str) -> Iterator[Remark]:
+    for found in _json(output):
+        message = found["description"].removeprefix(f"{found['check_name']}: ")
+        yield Remark(found["location"]["positions"]["begin"]["line"], message)
+
+
+def _pyrefly(output: str) -> Iterator[Remark]:
+    for found in _json(output)["errors"]:
+        if found["severity"] == "error":
+            yield Remark(found["line"], found["concise_description"])
+
+
+def _json(output: str) -> Any:
+    """The answer of a checker.
+
+    Raises:
+        CheckerError: If it is none.
+    """
+    try:
+        return json.loads(output[min(index for index in (output.find("{"), output.find("[")) if index >= 0) :])
+    except ValueError:
+        raise CheckerError(f"the answer is not JSON: {output:.200}") from None
+
+
+def _each(flag: str, roots: Sequence[Path]) -> list[str]:
+    return [part for root in roots for part in (flag, str(root))]
+
+
+CHECKERS: Final[Mapping[str, Checker]] = {
+    checker.name: checker
+    for checker in (
+        Checker(
+            "mypy",
+            lambda file, roots, python: [
+                *("--config-file=", "--output=json", f"--python-executable={python}"),
+                *("--follow-imports=silent", str(file)),
+            ],
+            _mypy,
+        ),
+        Checker(
+            "pyright",
+            lambda file, roots, python: ["--outputjson", "--pythonpath", str(python), "--project", str(file.parent)],
+            _pyright,
+            lambda roots: {
+                "pyrightconfig.json": json.dumps(
+                    {"include": [f"{MODULE}.py"], "extraPaths": list(map(str, roots)), "typeCheckingMode": "standard"}
+                )
+            },
+        ),
+        Checker(
+            "ty",
+            lambda file, roots, python: [
+                *("check", "--output-format", "gitlab", "--python", str(python), "--project", str(file.parent)),
+                *_each("--extra-search-path", roots),
+                str(file),
+            ],
+            _ty,
+        ),
+        Checker(
+            "pyrefly",
+            lambda file, roots, python: [
+                *("check", "--output-format", "json", "--python-interpreter-path", str(python)),
+                *_each("--search-path", roots),
+                str(file),
+            ],
+            _pyrefly,
+            lambda roots: {"pyrefly.toml": 'preset = "default"\n'},
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a type checker made of the edges.
+
+    Attributes:
+        findings: The edges that it refutes, each at its parameter.
+        claims: How many edges it was asked about.
+        problems: What else it said: of these lines nothing was proven.
+    """
+
+    findings: tuple[Diagnostic, ...]
+    claims: int
+    problems: tuple[str, ...]
+
+
+def prove(
+    flows: Iterable[tuple[FlowSpec, Mapping[str, str]]],
+    checker: str,
+    *,
+    roots: Sequence[Path] = (),
+    python: Path = Path(sys.executable),
+    types: Types | None = None,
+) -> Proof:
+    """Have a type checker prove the edges of flows.
+
+    Args:
+        flows: As `emit` takes them.
+        checker: `mypy`, `pyright`, `ty` or `pyrefly`.
+        roots: The folders that the project's modules are imported from.
+        python: The interpreter in whose environment the project is installed; the checker is looked for beside it
+            first, then on the path.
+        types: What is known of the types in the flows, for the catalogue's words.
+
+    Raises:
+        CheckerError: If the checker is unknown, not installed, or gives no answer.
+    """
+    how = CHECKERS.get(checker)
+    if how is None:
+        raise CheckerError(f'"{checker}" is no type checker that is known here: {", ".join(CHECKERS)}')
+    emitted = emit(flows)
+    with tempfile.TemporaryDirectory(prefix="baton-") as folder:
+        file = Path(folder).resolve() / f"{MODULE}.py"
+        file.write_text(emitted.text, encoding="utf-8")
+        for name, text in how.configuration(roots).items():
+            file.with_name(name).write_text(text, encoding="utf-8")
+        remarks = list(how.remarks(_run(how, file, roots, python)))
+    findings = [
+        _finding(emitted.claims[remark.line], remark, checker, types)
+        for remark in remarks
+        if remark.line in emitted.claims
+    ]
+    problems = [f"{checker}: {remark.message}" for remark in remarks if remark.line not in emitted.claims]
+    return Proof(tuple(dict.fromkeys(findings)), len(emitted.claims), tuple(dict.fromkeys(problems)))
+
+
+def _run(checker: Checker, file: Path, roots: Sequence[Path], python: Path) -> str:
+    beside = python.parent / checker.name
+    command = [str(beside) if beside.exists() else checker.name, *checker.flags(file, roots, python)]
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, roots)), "NO_COLOR": "1"}
+    try:
+        run = subprocess.run(command, cwd=file.parent, env=environment, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise CheckerError(f"{checker.name} is not installed: pip install {checker.name}") from None
+    if run.returncode not in (0, 1):
+        raise CheckerError(f"{checker.name} gave no answer: {(run.stderr or run.stdout).strip():.300}")
+    return run.stdout
+
+
+def _finding(claim: Claim, remark: Remark, checker: str, types: Types | None) -> Diagnostic:
+    """The catalogue's finding for a claim that was refuted, with the checker's own words as a note."""
+    step, parameter, upstream = claim.step, claim.parameter, claim.upstream
+    note = Note(f"{checker}: {remark.message}")
+    known = types is not None and not {MISSING, UNKNOWN} & {parameter.type, upstream.result}
+    if claim.is_absent:
+        finding = not_optional.finding(
+            f'parameter "{parameter.name}" of step "{step.name}" does not accept None, but "{upstream.name}" may be '
+            "absent",
+            help=f"accept None: {parameter.name}: ... | None",
+            step=step.name,
+            parameter=parameter.name,
+            place=parameter.place,
+            notes=(note,),
+        )
+    elif known and types is not None:
+        given = types.list_of(upstream.result) if upstream.is_mapped else upstream.result
+        told = upstream_type.mismatch(types, step, parameter, upstream, given)
+        finding = upstream_type.finding(
+            told.message,
+            help=told.help,
+            step=told.step,
+            parameter=told.parameter,
+            place=told.place,
+            notes=(*told.notes, note),
+        )
+    else:
+        finding = upstream_type.finding(
+            f'parameter "{parameter.name}" of step "{step.name}" does not accept what upstream "{upstream.name}" gives',
+            help="annotate the parameter as what the upstream returns, or change what it returns",
+            step=step.name,
+            parameter=parameter.name,
+            place=parameter.place,
+            notes=(note,),
+        )
+    return finding.in_flow(claim.flow.name)

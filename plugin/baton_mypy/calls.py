@@ -1,0 +1,156 @@
+"""Signature hooks: what `bind`, `insert` and `result` are given is checked in the catalogue's words, at the argument.
+
+`insert` and `result` are overloaded, and mypy answers a wrong argument of an overloaded call with a list of all
+variants. These hooks run before an overload is chosen: they compare each argument with what the flow takes, report what
+is wrong, and hand mypy a signature that accepts the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from mypy.nodes import ARG_STAR2, CallExpr, Expression
+from mypy.plugin import MethodSigContext
+from mypy.types import (
+    AnyType,
+    CallableType,
+    FunctionLike,
+    Instance,
+    LiteralType,
+    Parameters,
+    ProperType,
+    Type,
+    TypeOfAny,
+    UnionType,
+    get_proper_type,
+)
+
+from baton_dsl.core.diagnostics import did_you_mean, quoted
+from baton_dsl.core.rules import inputs as rule
+from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, ParameterSpec, Role, StepSpec
+from baton_mypy import names
+from baton_mypy.codes import STEP_NOT_IN_WORKFLOW
+from baton_mypy.facts import takers_of
+from baton_mypy.literals import text_of
+from baton_mypy.markers import Marker, marker_of
+from baton_mypy.relations import MypyTypes, known
+from baton_mypy.report import before, here, report
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+
+def bind(context: MethodSigContext) -> FunctionLike:
+    """`.bind(...)` takes the inputs of the step, each of its type."""
+    step, call = context.type, context.context
+    signature = get_proper_type(step.args[0]) if isinstance(step, Instance) else None
+    if not isinstance(step, Instance) or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
+        return context.default_signature
+    if signature.is_ellipsis_args:
+        return context.default_signature
+    checker = cast("TypeChecker", context.api)
+    parameters = tuple(
+        ParameterSpec(name=name, role=Role.INPUT, type=known(marked.type))
+        for annotation, name in zip(signature.arg_types, signature.arg_names, strict=True)
+        if name is not None and (marked := marker_of(annotation)).marker is Marker.INPUT
+    )
+    spec = StepSpec(
+        name=text_of(step.args[2]) or "step", parameters=parameters, bound=_given(call, parameters, checker)
+    )
+    report(rule.bound(spec, MypyTypes(checker)), {}, call, checker)
+    return _accepting_any(context.default_signature, kept=0)
+
+
+def insert(context: MethodSigContext) -> FunctionLike:
+    """`.insert(...)` takes the inputs of the flow, each of its type; those without a default must be given."""
+    flow, call = context.type, context.context
+    takers = takers_of(flow) if isinstance(flow, Instance) else None
+    signature = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
+    if takers is None or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
+        return context.default_signature
+    checker = cast("TypeChecker", context.api)
+    parameters = tuple(
+        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
+        for name, annotation, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
+        if name is not None
+    )
+    steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
+    given = InsertCall(
+        arguments=_given(call, parameters, checker),
+        place=here(checker.path, call),
+        is_open=ARG_STAR2 in call.arg_kinds,
+    )
+    report(rule.inserted(FlowSpec(name="", steps=steps), given, MypyTypes(checker)), {}, call, checker)
+    return _accepting_any(context.default_signature, kept=1)
+
+
+def result(context: MethodSigContext) -> FunctionLike:
+    """`.result(step)` takes a step of the workflow's flow, or its name."""
+    workflow, call, signature = context.type, context.context, context.default_signature
+    steps = _names(workflow)
+    if not steps or not isinstance(call, CallExpr) or len(call.args) != 1:
+        return signature
+    checker = cast("TypeChecker", context.api)
+    asked = get_proper_type(checker.get_expression_type(call.args[0]))
+    name = text_of(asked.args[2] if isinstance(asked, Instance) and _is_step(asked) else asked)
+    if name is not None and name not in steps:
+        nearest = did_you_mean(name, steps)
+        message = f'the workflow has no step "{name}"'
+        checker.fail(
+            message + (f'; did you mean "{nearest}"?' if nearest else f"; it has {quoted(steps)}"),
+            call.args[0],
+            code=STEP_NOT_IN_WORKFLOW,
+        )
+    return signature.copy_modified(arg_types=[_of_any_name(formal, checker) for formal in signature.arg_types])
+
+
+def _given(call: CallExpr, parameters: tuple[ParameterSpec, ...], checker: TypeChecker) -> Mapping[str, Argument]:
+    """The keyword arguments of a call, each inferred as a value for the parameter of its name."""
+    expected = {item.name: item.type for item in parameters if isinstance(item.type, Type)}
+    return {
+        keyword: Argument(
+            type=_inferred(expression, expected.get(keyword), checker),
+            place=before(here(checker.path, expression), keyword),
+        )
+        for expression, keyword in zip(call.args, call.arg_names, strict=True)
+        if keyword is not None
+    }
+
+
+def _inferred(expression: Expression, expected: Type | None, checker: TypeChecker) -> Type:
+    return checker.get_expression_type(expression, type_context=expected)
+
+
+def _accepting_any(signature: CallableType, *, kept: int) -> CallableType:
+    """A signature with its first parameters and any keyword arguments."""
+    return signature.copy_modified(
+        arg_types=[*signature.arg_types[:kept], AnyType(TypeOfAny.special_form)],
+        arg_kinds=[*signature.arg_kinds[:kept], ARG_STAR2],
+        arg_names=[*signature.arg_names[:kept], "inputs"],
+    )
+
+
+def _names(workflow: ProperType) -> list[str]:
+    """The step names of a workflow's type; none if it is open."""
+    if not isinstance(workflow, Instance) or not workflow.args:
+        return []
+    steps = get_proper_type(workflow.args[0])
+    items = steps.items if isinstance(steps, UnionType) else [steps]
+    found = [get_proper_type(item) for item in items]
+    literals = [item.value for item in found if isinstance(item, LiteralType) and isinstance(item.value, str)]
+    return literals if len(literals) == len(found) else []
+
+
+def _is_step(type: ProperType) -> bool:
+    return isinstance(type, Instance) and type.type.fullname == names.STEP
+
+
+def _of_any_name(type: Type, checker: TypeChecker) -> Type:
+    """A step's type with its name left open: whether it is in the workflow has been said."""
+    proper = get_proper_type(type)
+    if not isinstance(proper, Instance) or not _is_step(proper):
+        return type
+    arguments = list(proper.args)
+    arguments[2] = checker.named_type("builtins.str")
+    return proper.copy_modified(args=arguments)

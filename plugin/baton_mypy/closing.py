@@ -1,0 +1,145 @@
+"""Whether a flow is all that its call shows, or grows by `.add(...)` later.
+
+A hook sees one call and nothing around it, so the statements of the module are read: is the call the start of a chain,
+is it handed to somebody who may add to it, is `.add` called on the name that it is assigned to?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+from mypy.nodes import (
+    AssignmentStmt,
+    AwaitExpr,
+    Block,
+    CallExpr,
+    ClassDef,
+    Decorator,
+    DictExpr,
+    Expression,
+    ExpressionStmt,
+    ForStmt,
+    FuncDef,
+    IfStmt,
+    ListExpr,
+    MatchStmt,
+    MemberExpr,
+    MypyFile,
+    NameExpr,
+    OverloadedFuncDef,
+    ReturnStmt,
+    Statement,
+    TryStmt,
+    TupleExpr,
+    WhileStmt,
+    WithStmt,
+)
+
+
+class Ending(Enum):
+    """What becomes of a flow after the call that was looked at."""
+
+    CLOSED = "closed"
+    """Nothing is added: every step of the flow has been seen."""
+
+    CHAINED = "chained"
+    """`.add` is called on the result at once, and the outermost call of the chain sees it all."""
+
+    OPEN = "open"
+    """Something else may add steps, somewhere."""
+
+
+def ending_of(call: CallExpr, module: MypyFile) -> Ending:
+    """What becomes of the flow that a call of `Flow(...)` or of `.add(...)` gives."""
+    for statement in _around(module.defs, call.line, call.end_line or call.line):
+        for expression in _expressions(statement):
+            ending = _within(expression, call)
+            if ending is None:
+                continue
+            if ending is Ending.CLOSED and isinstance(statement, AssignmentStmt):
+                names = {target.name for target in statement.lvalues if isinstance(target, NameExpr | MemberExpr)}
+                if any(name in names for name in _added_to(module.defs)):
+                    return Ending.OPEN
+            return ending
+    return Ending.OPEN
+
+
+def _within(expression: Expression, call: CallExpr) -> Ending | None:
+    """How the call stands in an expression: alone, as the start of a chain, or deeper. None if it is not there."""
+    if expression is call:
+        return Ending.CLOSED
+    if isinstance(expression, AwaitExpr):
+        return _within(expression.expr, call)
+    if isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
+        inner = _within(expression.callee.expr, call)
+        return Ending.CHAINED if inner is Ending.CLOSED and expression.callee.name == "add" else inner
+    if isinstance(expression, ListExpr | TupleExpr):
+        return next((ending for item in expression.items if (ending := _within(item, call))), None)
+    if isinstance(expression, DictExpr):
+        return next((ending for _, item in expression.items if (ending := _within(item, call))), None)
+    return None
+
+
+def _expressions(statement: Statement) -> Iterator[Expression]:
+    match statement:
+        case AssignmentStmt():
+            yield statement.rvalue
+        case ExpressionStmt():
+            yield statement.expr
+        case ReturnStmt(expr=Expression() as expression):
+            yield expression
+        case WithStmt():
+            yield from statement.expr
+
+
+def _blocks(statement: Statement) -> Iterator[Block]:
+    match statement:
+        case FuncDef():
+            yield statement.body
+        case Decorator():
+            yield statement.func.body
+        case ClassDef():
+            yield statement.defs
+        case OverloadedFuncDef():
+            for item in statement.items:
+                yield from _blocks(item)
+        case IfStmt():
+            yield from statement.body
+            if statement.else_body:
+                yield statement.else_body
+        case ForStmt() | WhileStmt():
+            yield statement.body
+            if statement.else_body:
+                yield statement.else_body
+        case WithStmt():
+            yield statement.body
+        case TryStmt():
+            yield statement.body
+            yield from statement.handlers
+            yield from (block for block in (statement.else_body, statement.finally_body) if block)
+        case MatchStmt():
+            yield from statement.bodies
+        case Block():
+            yield statement
+
+
+def _around(statements: list[Statement], first: int, last: int) -> Iterator[Statement]:
+    """The statements that stand around some lines, from the outside in."""
+    for statement in statements:
+        if statement.line <= first and last <= (statement.end_line or last):
+            yield statement
+            for block in _blocks(statement):
+                yield from _around(block.body, first, last)
+
+
+def _added_to(statements: list[Statement]) -> Iterator[str]:
+    """The names on which a statement calls `.add`, alone or at the end of a chain."""
+    for statement in statements:
+        for expression in _expressions(statement):
+            while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
+                called, expression = expression.callee.name, expression.callee.expr
+                if called == "add" and isinstance(expression, NameExpr | MemberExpr):
+                    yield expression.name
+        for block in _blocks(statement):
+            yield from _added_to(block.body)

@@ -1,0 +1,19 @@
+"""mypy's error codes for the catalogue: one a rule, all below `baton`, so `# type: ignore[baton]` silences any."""
+
+from typing import Final
+
+from mypy.errorcodes import ErrorCode
+
+from baton_dsl.core.rules import CATALOGUE, Door
+
+_CATEGORY: Final = "baton-dsl"
+
+BATON: Final = ErrorCode("baton", "Check that flows can run", _CATEGORY)
+STEP_NOT_IN_WORKFLOW: Final = ErrorCode(
+    "baton-step-not-in-workflow", "Check that a workflow has the step that is asked for", _CATEGORY, sub_code_of=BATON
+)
+OF_RULE: Final = {
+    rule.slug: ErrorCode(rule.slug, f"Check for {rule.summary}", _CATEGORY, sub_code_of=BATON)
+    for rule in CATALOGUE.values()
+    if Door.TYPES in rule.doors
+}

@@ -1,0 +1,366 @@
+"""From the types in a call of `Flow(...)` to a `FlowSpec`: the translation in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from mypy.nodes import (
+    ARG_NAMED_OPT,
+    ARG_OPT,
+    ARG_POS,
+    ARG_STAR,
+    ARG_STAR2,
+    ArgKind,
+    Argument,
+    CallExpr,
+    Decorator,
+    Expression,
+    FuncDef,
+    MypyFile,
+    RefExpr,
+    SymbolNode,
+    TypeInfo,
+)
+from mypy.options import Options
+from mypy.types import CallableType, Instance, Parameters, TupleType, Type, get_proper_type
+
+from baton_dsl.core.spec import (
+    MISSING,
+    UNKNOWN,
+    FlowSpec,
+    Form,
+    Option,
+    ParameterSpec,
+    Place,
+    Reference,
+    Role,
+    StepSpec,
+)
+from baton_dsl.core.spec import (
+    Argument as Given,
+)
+from baton_mypy import names
+from baton_mypy.facts import Facts, OptionValue, facts_of
+from baton_mypy.literals import is_call_of, option, receiver, strings, text_of
+from baton_mypy.markers import Marker, marker_of
+from baton_mypy.relations import known
+from baton_mypy.report import before, elsewhere, here
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+_FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
+_STARS: Final = {ARG_STAR: len("*"), ARG_STAR2: len("**")}
+_OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
+_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
+_OPENING: Final = "mypy can't tell which step this is"
+_GROWING: Final = "steps may be added to the flow later"
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A flow as it was seen.
+
+    Attributes:
+        spec: The flow.
+        results: The result type of each step that could be told, by name.
+        arguments: Where the flow takes each step.
+    """
+
+    spec: FlowSpec
+    results: Mapping[str, Type]
+    arguments: Mapping[str, Place]
+
+
+class Collector:
+    """Collects one flow from the calls that make it.
+
+    Args:
+        checker: The checker of the module that the calls are in.
+    """
+
+    def __init__(self, checker: TypeChecker) -> None:
+        self._checker = checker
+        self._module: MypyFile = checker.tree
+        self._steps: list[StepSpec] = []
+        self._results: dict[str, Type] = {}
+        self._open: list[Reference] = []
+
+    def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
+        """The flow of a call of `Flow(...)` and of the calls of `.add(...)` that follow it in a chain.
+
+        Args:
+            calls: The calls, the innermost first.
+            is_closed: False if more steps may be added where the calls don't show it.
+        """
+        first, *further = calls
+        if not is_closed:
+            self._open.append(Reference(_GROWING, here(self._module.path, first)))
+        name = ""
+        options: dict[str, OptionValue] = {}
+        for position, (expression, kind, keyword) in enumerate(_arguments(first)):
+            if keyword is not None:
+                options[keyword] = option(expression, self._type(expression))
+            elif kind is ARG_STAR2:
+                continue
+            elif position == 0:
+                name = text_of(self._type(expression)) or ""
+            else:
+                self._entry(expression, kind)
+        for call in further:
+            self._added(call)
+        spec = FlowSpec(
+            name=name,
+            steps=tuple(self._steps),
+            ignore_cancelled=_is_true(options.get("ignore_cancelled")),
+            ignore_discarded=_is_true(options.get("ignore_discarded")),
+            open_because=tuple(self._open),
+            place=here(self._module.path, first),
+        )
+        places: dict[str, Place] = {}
+        for step in self._steps:
+            if step.argument_place is not None:
+                places.setdefault(step.name, step.argument_place)
+        return Collected(spec, self._results, places)
+
+    def added(self, call: CallExpr) -> Collected:
+        """One step that is added to a flow of which nothing else is known."""
+        self._open.append(Reference(_GROWING, here(self._module.path, call)))
+        self._added(call)
+        places = {step.name: step.argument_place for step in self._steps if step.argument_place}
+        return Collected(
+            FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open)), self._results, places
+        )
+
+    # -- calls ------------------------------------------------------------------------------------------------
+
+    def _entry(self, expression: Expression, kind: ArgKind) -> None:
+        """A positional argument of `Flow(...)`: a step, or a tuple of steps to unpack."""
+        place = here(self._module.path, expression)
+        given = get_proper_type(self._type(expression))
+        if kind is ARG_POS:
+            self._step(given, expression, place)
+        elif isinstance(given, TupleType):
+            for item in given.items:
+                self._step(get_proper_type(item), expression, place)
+        else:
+            self._open.append(Reference(_OPENING, place))
+
+    def _added(self, call: CallExpr) -> None:
+        """The step of `.add("name", step, deps=[...])`."""
+        positional = [expression for expression, kind, _ in _arguments(call) if kind is ARG_POS]
+        keywords = {keyword: expression for expression, _, keyword in _arguments(call) if keyword}
+        if len(positional) != 2:
+            self._open.append(Reference(_OPENING, here(self._module.path, call)))
+            return
+        name = text_of(self._type(positional[0]))
+        first = len(self._steps)
+        place = here(self._module.path, positional[1])
+        self._step(get_proper_type(self._type(positional[1])), positional[1], place, name=name, is_renamed=True)
+        flags = {flag: _flag(option(keywords[flag], self._type(keywords[flag]))) for flag in _FLAGS if flag in keywords}
+        deps = strings(keywords["deps"]) if "deps" in keywords else ()
+        references = tuple(Reference(name, here(self._module.path, node)) for name, node in deps)
+        for index in range(first, len(self._steps)):
+            step = self._steps[index]
+            self._steps[index] = replace(
+                step,
+                deps=references,
+                ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
+                ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),
+            )
+
+    def _step(
+        self, type: Type, expression: Expression, place: Place, *, name: str | None = None, is_renamed: bool = False
+    ) -> None:
+        """One step by its type; the flow is open if that does not say which step it is."""
+        proper = get_proper_type(type)
+        if not isinstance(proper, Instance) or proper.type.fullname != names.STEP:
+            if is_renamed and name is not None and isinstance(proper, Instance):  # a plain Oban job
+                self._steps.append(StepSpec(name=name, is_job=True, argument_place=place))
+            else:
+                self._open.append(Reference(_OPENING, place))
+            return
+        facts = facts_of(proper)
+        if not is_renamed:
+            name = text_of(proper.args[2])
+        if name is None or facts is None:
+            self._open.append(Reference(_OPENING, place))
+            return
+        signature = get_proper_type(proper.args[0])
+        if facts.is_open or not isinstance(signature, Parameters) or signature.is_ellipsis_args:
+            self._open.append(Reference("the parameters of the step can't be told", place))
+        if facts.binds_more:
+            self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
+        self._steps.append(self._spec(name, proper, facts, expression, place))
+        self._results.setdefault(name, proper.args[1])
+
+    def _type(self, expression: Expression) -> Type:
+        found = self._checker.lookup_type_or_none(expression)
+        return self._checker.named_type("builtins.object") if found is None else found
+
+    # -- one step ---------------------------------------------------------------------------------------------
+
+    def _spec(self, name: str, step: Instance, facts: Facts, expression: Expression, place: Place) -> StepSpec:
+        places = self._places(facts, expression, place)
+        after = facts.options.get("after")
+        wanted = after.value if after and after.is_known and isinstance(after.value, list) else ()
+        unseen = facts.is_open
+        return StepSpec(
+            name=name,
+            parameters=() if unseen else tuple(_parameters(step, facts, places)),
+            result=known(step.args[1]),
+            after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
+            ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
+            ignore_discarded=_flag(facts.options.get("ignore_discarded")),
+            options={
+                key: Option(
+                    value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name)
+                )
+                for key, value in facts.options.items()
+            },
+            bound={key: Given() for key in facts.bound},
+            unimportable=facts.unimportable,
+            place=places.name,
+            return_place=places.result,
+            argument_place=place,
+            is_open=True,  # what `bind` is given was checked where it is called
+        )
+
+    def _places(self, facts: Facts, expression: Expression, taken: Place) -> _Places:
+        """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
+        definition = self._definition(facts, expression)
+        if definition is not None:
+            return _Places.of(definition, self._checker)
+        is_here = facts.module == self._module.fullname
+        return _Places(taken if is_here else elsewhere(facts.module), None, {}, {}, {})
+
+    def _definition(self, facts: Facts, expression: Expression) -> Decorator | FuncDef | None:
+        """The definition of a step, if it is in the module that is being checked and so has its syntax."""
+        if facts.module != self._module.fullname:
+            return None
+        node: SymbolNode | None = None
+        if facts.function.startswith(f"{facts.module}."):
+            node = _resolved(facts.function.removeprefix(f"{facts.module}.").split("."), self._module)
+        origin = receiver(expression)
+        if node is None and isinstance(origin, RefExpr):
+            node = origin.node
+        function = node.func if isinstance(node, Decorator) else node
+        if not isinstance(function, FuncDef) or function.name != facts.name:
+            return None
+        return node if isinstance(node, Decorator) else function
+
+
+def _arguments(call: CallExpr) -> Iterator[tuple[Expression, ArgKind, str | None]]:
+    return zip(call.args, call.arg_kinds, call.arg_names, strict=True)
+
+
+def _resolved(path: Sequence[str], module: MypyFile) -> SymbolNode | None:
+    node: SymbolNode | None = module
+    for name in path:
+        found = node.names.get(name) if isinstance(node, MypyFile | TypeInfo) else None
+        node = found.node if found else None
+    return node
+
+
+def _is_true(option: OptionValue | None) -> bool:
+    return option is not None and option.is_known and option.value is True
+
+
+def _flag(option: OptionValue | None) -> bool | None:
+    """A flag of a step: None inherits the flow's; one that can't be read is taken for unset."""
+    return None if option is None or (option.is_known and option.value is None) else _is_true(option)
+
+
+def _first_set(*flags: bool | None) -> bool | None:
+    return next((flag for flag in flags if flag is not None), None)
+
+
+def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[ParameterSpec]:
+    signature = get_proper_type(step.args[0])
+    if not isinstance(signature, Parameters) or signature.is_ellipsis_args:
+        return
+    unnamed = iter(facts.positional)
+    for annotation, kind, given in zip(signature.arg_types, signature.arg_kinds, signature.arg_names, strict=True):
+        name = given if given is not None else next(unnamed, None)
+        if name is None:
+            continue
+        form = _FORMS.get(kind, Form.KEYWORD if given is not None else Form.POSITIONAL_ONLY)
+        yield _parameter(name, annotation, form, kind, facts, places)
+
+
+def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: _Places) -> ParameterSpec:
+    marked = marker_of(type)
+    annotation = get_proper_type(marked.type)
+    source: str | None = None
+    if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
+        role = Role.UNKNOWN
+    elif name in facts.sources:
+        role, source = Role.UPSTREAM, facts.sources[name]
+    elif marked.marker is Marker.INPUT:
+        role = Role.INPUT
+    elif isinstance(annotation, Instance) and annotation.type.fullname == names.CONTEXT:
+        role = Role.INJECTED
+    else:
+        role, source = Role.UPSTREAM, name
+    type_known = known(marked.type)
+    return ParameterSpec(
+        name=name,
+        role=role,
+        type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
+        source=source,
+        each=marked.marker is Marker.EACH,
+        has_default=kind in _OPTIONAL and name not in facts.defaulted,
+        form=form,
+        place=places.parameters.get(name, places.name),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the parts of a step's definition stand."""
+
+    name: Place
+    result: Place | None
+    parameters: Mapping[str, Place]
+    options: Mapping[str, Place]
+    after: Mapping[str, Place]
+
+    @staticmethod
+    def of(definition: Decorator | FuncDef, checker: TypeChecker) -> _Places:
+        """The places of a definition of the module that is being checked."""
+        path = checker.tree.path
+        function = definition.func if isinstance(definition, Decorator) else definition
+        options: dict[str, Place] = {}
+        after: dict[str, Place] = {}
+        for decorator in definition.decorators if isinstance(definition, Decorator) else ():
+            if is_call_of(decorator, names.STEP_FUNCTION) and isinstance(decorator, CallExpr):
+                for value, _, keyword in _arguments(decorator):
+                    if keyword is not None:
+                        options[keyword] = before(here(path, value), keyword)
+                    if keyword == "after":
+                        after |= {text: here(path, node) for text, node in strings(value)}
+        arguments: list[Argument] = function.arguments
+        written = function.unanalyzed_type
+        result = written.ret_type if isinstance(written, CallableType) and written.ret_type.line > 0 else None
+        return _Places(
+            name=_name(function, path),
+            result=here(path, result) if result else None,
+            parameters={item.variable.name: _parameter_place(item, path, checker.options) for item in arguments},
+            options=options,
+            after=after,
+        )
+
+
+def _name(function: FuncDef, path: str) -> Place:
+    """The name after `def`."""
+    column = function.column + 1 + len("async def " if function.is_coroutine else "def ")
+    return Place(path, function.line, column, function.line, column + len(function.name))
+
+
+def _parameter_place(argument: Argument, path: str, options: Options) -> Place:
+    """A parameter without its stars, which one of mypy's two parsers counts to it."""
+    place = here(path, argument)
+    stars = _STARS.get(argument.kind, 0) if options.native_parser else 0
+    return replace(place, column=place.column + stars)

@@ -1,0 +1,152 @@
+"""What a step's type can't say: its options, and where its function stands. It travels inside the type itself.
+
+A flow is checked in another module than its steps are defined in, and mypy keeps only types between the two: in its
+cache, in the daemon, between parallel workers. So what the type parameters of `Step` have no room for is written as one
+literal string among the instance's extra attributes (`Instance.extra_attrs`, which mypy has for modules and for
+narrowing by `hasattr`). mypy serializes, compares and snapshots them with the type, so a changed `after=` in one module
+re-checks the flows of another. The attribute's name is no identifier: no code can read it by accident.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final
+
+from mypy.types import ExtraAttrs, Instance, LiteralType, Type, get_proper_type
+
+_KEY: Final = "baton facts"
+_RESULT: Final = "baton result of "
+_TAKERS: Final = "baton takers of inputs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionValue:
+    """The value of a decorator option, if it is a literal."""
+
+    is_known: bool = False
+    value: Any = None
+    is_tuple: bool = False
+
+    @property
+    def python(self) -> Any:
+        """The value as it was written."""
+        return tuple(self.value) if self.is_tuple else self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the plugin knows of a step besides its type.
+
+    Attributes:
+        function: The full name of the decorated function; empty if it can't be told.
+        module: The module that defines it.
+        sources: For each parameter that `From` marks, the name of its upstream, or None if that can't be told.
+        defaulted: The parameters whose `From` is their default, which is then none.
+        positional: The names of positional-only parameters, which mypy forgets.
+        options: The decorator's options.
+        bound: The names of the inputs that `bind` has set.
+        binds_more: True if `bind` was given more than can be seen (`**inputs`).
+        unimportable: Why a worker can't import the function, or None.
+        is_open: True if the function is not what the decorator got: another decorator stands between.
+    """
+
+    function: str = ""
+    module: str = ""
+    sources: Mapping[str, str | None] = field(default_factory=dict)
+    defaulted: tuple[str, ...] = ()
+    positional: tuple[str, ...] = ()
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    bound: tuple[str, ...] = ()
+    binds_more: bool = False
+    unimportable: str | None = None
+    is_open: bool = False
+
+    @property
+    def name(self) -> str:
+        """The function's own name."""
+        return self.function.rpartition(".")[2]
+
+    def encode(self) -> str:
+        """As text, without what is at its default."""
+        written: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value:
+                written[each.name] = value
+        if self.options:
+            written["options"] = {name: asdict(option) for name, option in self.options.items()}
+        return json.dumps(written, sort_keys=True)
+
+    @staticmethod
+    def decode(text: str) -> Facts:
+        """Back from text."""
+        written = json.loads(text)
+        for name in ("defaulted", "positional", "bound"):
+            if name in written:
+                written[name] = tuple(written[name])
+        if "options" in written:
+            written["options"] = {name: OptionValue(**option) for name, option in written["options"].items()}
+        return Facts(**written)
+
+
+def attach(facts: Facts, to: Instance, text: Instance) -> Instance:
+    """The same type with facts.
+
+    Args:
+        facts: What is known.
+        to: A `Step` or a `StepDecorator`.
+        text: mypy's `builtins.str`.
+    """
+    literal = LiteralType(facts.encode(), text)
+    changed = to.copy_modified()
+    changed.extra_attrs = ExtraAttrs({_KEY: literal})
+    return changed
+
+
+def facts_of(instance: Instance) -> Facts | None:
+    """The facts of a type, or None if it did not come from the decorator."""
+    literal = _literal(instance, _KEY)
+    return None if literal is None else Facts.decode(literal)
+
+
+def attach_flow(results: Mapping[str, Type], takers: Mapping[str, str], to: Instance, text: Instance) -> Instance:
+    """The type of a flow with what is known of it.
+
+    Args:
+        results: The result type of each step, by name.
+        takers: For each input the name of the step that takes it first.
+        to: A `Flow`.
+        text: mypy's `builtins.str`.
+    """
+    changed = attach_results(results, to)
+    assert changed.extra_attrs is not None
+    changed.extra_attrs.attrs[_TAKERS] = LiteralType(json.dumps(takers), text)
+    return changed
+
+
+def takers_of(flow: Instance) -> dict[str, str] | None:
+    """For each input of a flow the step that takes it first, or None if the flow is not known."""
+    literal = _literal(flow, _TAKERS)
+    return None if literal is None else json.loads(literal)
+
+
+def attach_results(results: Mapping[str, Type], to: Instance) -> Instance:
+    """The type of a flow or a workflow with the result type of each step, by name."""
+    changed = to.copy_modified()
+    changed.extra_attrs = ExtraAttrs({f"{_RESULT}{name}": result for name, result in results.items()})
+    return changed
+
+
+def results_of(instance: Instance) -> dict[str, Type] | None:
+    """The result types of a flow's or workflow's steps by name, or None if the flow is not known."""
+    attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
+    found = {key.removeprefix(_RESULT): result for key, result in attributes.items() if key.startswith(_RESULT)}
+    return found or None
+
+
+def _literal(instance: Instance, key: str) -> str | None:
+    attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
+    literal = get_proper_type(attributes.get(key))
+    return literal.value if isinstance(literal, LiteralType) and isinstance(literal.value, str) else None

@@ -1,0 +1,34 @@
+"""What the plugin's verdicts depend on, as one short text that mypy keeps with its cache.
+
+mypy forgets its cache when a plugin's own module or its `__version__` changes; a rule is in neither. So the version
+that it sees has a hash of every file that takes part in a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+import baton_dsl
+from baton_dsl.version import __version__
+
+
+def sources() -> list[Path]:
+    """The files of the rules and of the plugin."""
+    core = Path(baton_dsl.__file__).parent / "core"
+    plugin = Path(__file__).parent
+    return [path for folder in (core, plugin) for path in sorted(folder.rglob("*.py"))]
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """The library's version with a hash of some files.
+
+    Args:
+        paths: The files, in an order that does not depend on the machine.
+    """
+    digest = blake2b(digest_size=8)
+    for path in paths:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()}"

@@ -1,0 +1,102 @@
+"""What is hooked where.
+
+| name | hook | does |
+|---|---|---|
+| `step`, `StepDecorator()` | `steps.step`, `steps.decorate` | a step's type: its name a literal, with its facts |
+| `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
+| `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
+| `Flow.options` | `flows.options` | the same flow |
+| `Flow.insert` | `calls.insert`, `flows.insert` | what it is given; the workflow's results |
+| `Step.bind` | `calls.bind` | what it is given |
+| `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
+| `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
+
+This module loads all that the hooks need, so it is itself loaded at the first call of something hooked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
+from mypy.types import FunctionLike, Type
+
+from baton_mypy import calls, flows, names, steps
+from baton_mypy.codes import BATON
+
+type FunctionHook = Callable[[FunctionContext], Type]
+type MethodHook = Callable[[MethodContext], Type]
+type AttributeHook = Callable[[AttributeContext], Type]
+type SignatureHook = Callable[[MethodSigContext], FunctionLike]
+
+
+def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> Callable[[C], Type]:
+    """A hook whose failure is reported and does not end the user's run.
+
+    An exception in a hook aborts mypy, and one that is swallowed leaves a flow unchecked without a word.
+    """
+
+    def guarded(context: C) -> Type:
+        try:
+            return hook(context)
+        except Exception as error:  # noqa: BLE001 - told to the user, and the run goes on
+            context.api.fail(_failed(error), context.context, code=BATON)
+            return context.default_return_type
+
+    return guarded
+
+
+def _guarded_signature(hook: SignatureHook) -> SignatureHook:
+    """The same for a signature hook."""
+
+    def guarded(context: MethodSigContext) -> FunctionLike:
+        try:
+            return hook(context)
+        except Exception as error:  # noqa: BLE001 - told to the user, and the run goes on
+            context.api.fail(_failed(error), context.context, code=BATON)
+            return context.default_signature
+
+    return guarded
+
+
+def _failed(error: Exception) -> str:
+    return f"baton_mypy failed, so this is not checked: {type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Every hook, by the full name that it is for."""
+
+    functions: Mapping[str, FunctionHook]
+    methods: Mapping[str, MethodHook]
+    signatures: Mapping[str, SignatureHook]
+    attributes: Mapping[str, AttributeHook]
+
+
+def hooks(codes: Collection[str]) -> Hooks:
+    """The hooks that check the rules of some codes."""
+    workflows = (names.WORKFLOW, names.SYNC_WORKFLOW)
+    return Hooks(
+        functions={
+            names.STEP_FUNCTION: _guarded(steps.step),
+            names.FLOW: _guarded(partial(flows.flow, codes=codes)),
+        },
+        methods={
+            f"{names.STEP_DECORATOR}.__call__": _guarded(steps.decorate),
+            f"{names.STEP}.named": _guarded(steps.named),
+            f"{names.STEP}.bind": _guarded(steps.bind),
+            f"{names.FLOW}.add": _guarded(partial(flows.add, codes=codes)),
+            f"{names.FLOW}.options": _guarded(flows.options),
+            f"{names.FLOW}.insert": _guarded(flows.insert),
+            **{f"{workflow}.result": _guarded(flows.result) for workflow in workflows},
+            **{f"{workflow}.results": _guarded(flows.results) for workflow in workflows},
+        },
+        signatures={
+            f"{names.STEP}.bind": _guarded_signature(calls.bind),
+            f"{names.FLOW}.insert": _guarded_signature(calls.insert),
+            **{f"{workflow}.result": _guarded_signature(calls.result) for workflow in workflows},
+        },
+        attributes={f"{names.WORKFLOW}.sync": flows.sync},
+    )

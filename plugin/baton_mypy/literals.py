@@ -1,0 +1,87 @@
+"""What an expression says without running it: names, flags and numbers written as literals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mypy.nodes import (
+    BytesExpr,
+    CallExpr,
+    Expression,
+    FloatExpr,
+    IntExpr,
+    ListExpr,
+    MemberExpr,
+    NameExpr,
+    RefExpr,
+    StrExpr,
+    TupleExpr,
+    UnaryExpr,
+)
+from mypy.types import Instance, LiteralType, Type, get_proper_type
+
+from baton_mypy.facts import OptionValue
+
+_CONSTANTS = {"builtins.True": True, "builtins.False": False, "builtins.None": None}
+UNKNOWN_OPTION = OptionValue()
+
+
+def option(expression: Expression, type: Type) -> OptionValue:
+    """The value of an argument, by what is written there or by the literal type that mypy gave it."""
+    match expression:
+        case StrExpr() | IntExpr() | FloatExpr():
+            return OptionValue(is_known=True, value=expression.value)
+        case UnaryExpr(op="-", expr=IntExpr() | FloatExpr() as number):
+            return OptionValue(is_known=True, value=-number.value)
+        case NameExpr() if expression.fullname in _CONSTANTS:
+            return OptionValue(is_known=True, value=_CONSTANTS[expression.fullname])
+        case ListExpr() | TupleExpr():
+            texts = [item.value for item in expression.items if isinstance(item, StrExpr)]
+            if len(texts) == len(expression.items):
+                return OptionValue(is_known=True, value=texts, is_tuple=isinstance(expression, TupleExpr))
+            return UNKNOWN_OPTION
+        case BytesExpr():
+            return UNKNOWN_OPTION
+        case _:
+            literal = literal_of(type)
+            if literal is not None and isinstance(literal.value, str | int | float):
+                return OptionValue(is_known=True, value=literal.value)
+            return UNKNOWN_OPTION
+
+
+def literal_of(type: Type) -> LiteralType | None:
+    """The literal type of a value: declared, or remembered by mypy of a final or a fresh one."""
+    proper = get_proper_type(type)
+    if isinstance(proper, Instance) and proper.last_known_value is not None:
+        return proper.last_known_value
+    return proper if isinstance(proper, LiteralType) else None
+
+
+def text_of(type: Type) -> str | None:
+    """The one string that a type stands for, or None."""
+    literal = literal_of(type)
+    return literal.value if literal is not None and isinstance(literal.value, str) else None
+
+
+def strings(expression: Expression) -> Iterator[tuple[str, StrExpr]]:
+    """The literal strings of a list or tuple display, each with its node."""
+    if isinstance(expression, ListExpr | TupleExpr):
+        for item in expression.items:
+            if isinstance(item, StrExpr):
+                yield item.value, item
+
+
+def receiver(expression: Expression) -> Expression:
+    """The step that `charge.named("eu").bind(region="eu")` is made of: the expression before all such calls."""
+    while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
+        expression = expression.callee.expr
+    return expression
+
+
+def is_call_of(expression: Expression, fullname: str) -> bool:
+    """True for a call of the function of that full name, under whichever name it was imported."""
+    return (
+        isinstance(expression, CallExpr)
+        and isinstance(expression.callee, RefExpr)
+        and expression.callee.fullname == fullname
+    )

@@ -1,0 +1,26 @@
+"""The full names by which mypy knows the DSL. Moving a class breaks the plugin silently, so a test resolves each."""
+
+from typing import Final
+
+STEP_FUNCTION: Final = "baton_dsl.step.step"
+STEP: Final = "baton_dsl.step.Step"
+STEP_DECORATOR: Final = "baton_dsl.step.StepDecorator"
+FROM: Final = "baton_dsl.step.From"
+INPUT: Final = "baton_dsl.step.Input"
+EACH: Final = "baton_dsl.step.Each"
+FLOW: Final = "baton_dsl.flow.Flow"
+WORKFLOW: Final = "baton_dsl.runtime.workflow.Workflow"
+SYNC_WORKFLOW: Final = "baton_dsl.runtime.workflow.SyncWorkflow"
+CONTEXT: Final = "baton_dsl.context.StepContext"
+
+FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
+METHODS: Final = frozenset(
+    {
+        f"{STEP_DECORATOR}.__call__",
+        *(f"{STEP}.{method}" for method in ("named", "bind")),
+        *(f"{FLOW}.{method}" for method in ("add", "options", "insert")),
+        *(f"{workflow}.{method}" for workflow in (WORKFLOW, SYNC_WORKFLOW) for method in ("result", "results")),
+    }
+)
+SIGNATURES: Final = frozenset({f"{STEP}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result"})
+ATTRIBUTES: Final = frozenset({f"{WORKFLOW}.sync"})

@@ -1,0 +1,188 @@
+"""`Types` over mypy: whether a type may go somewhere is mypy's answer, how it is written is the catalogue's."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from mypy.checkexpr import has_uninhabited_component
+from mypy.maptype import map_instance_to_supertype
+from mypy.nodes import TypeInfo
+from mypy.server.trigger import make_wildcard_trigger
+from mypy.subtypes import is_subtype
+from mypy.typeops import make_simplified_union
+from mypy.types import (
+    AnyType,
+    CallableType,
+    Instance,
+    LiteralType,
+    NoneType,
+    Overloaded,
+    TupleType,
+    Type,
+    TypedDictType,
+    TypeOfAny,
+    TypeType,
+    UninhabitedType,
+    UnionType,
+    get_proper_type,
+    has_type_vars,
+)
+
+from baton_dsl.core import types as terms
+from baton_dsl.core.spec import MISSING, UNKNOWN
+from baton_dsl.core.types import ANY, NEVER, NONE, STANDARD, ClassFacts, LiteralOf, Term, TermTypes, TupleOf, union
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+_RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
+_MODEL: Final = "pydantic.main.BaseModel"
+_DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
+"""Where mypy's own plugin leaves its mark."""
+_SCHEMAS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_serializer__")
+_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
+
+
+def known(type: Type) -> object:
+    """The type, `MISSING` if nobody wrote one, or `UNKNOWN` if rules must not judge by it."""
+    proper = get_proper_type(type)
+    if isinstance(proper, AnyType):
+        return MISSING if proper.type_of_any is TypeOfAny.unannotated else type
+    return UNKNOWN if has_type_vars(type) or has_uninhabited_component(type) else type
+
+
+class MypyTypes:
+    """What mypy knows of the types in one flow.
+
+    Args:
+        api: The checker of the module that the flow is in.
+    """
+
+    def __init__(self, api: TypeChecker) -> None:
+        self._api = api
+        self._classes: dict[str, TypeInfo] = {}
+        self._terms = TermTypes(self._facts)
+        self._unserializable: dict[Type, str | None] = {}
+
+    def depend(self, checker: TypeChecker) -> None:
+        """Tell the daemon to check the module again when a class that was looked into changes.
+
+        A class that loses its `@dataclass` keeps its name and bases, so mypy sees no reason of its own.
+        """
+        for name in {base.fullname for info in self._classes.values() for base in info.mro}:
+            targets = checker.tree.plugin_deps.setdefault(make_wildcard_trigger(name), set())
+            targets.add(checker.tscope.current_target())
+
+    def assignable(self, source: object, target: object, /) -> bool | None:
+        """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        if not isinstance(source, Type) or not isinstance(target, Type):
+            return None
+        return is_subtype(source, target, options=self._api.options)
+
+    def accepts_none(self, target: object, /) -> bool | None:
+        """May `None` go where `target` is expected?"""
+        return self.assignable(NoneType(), target)
+
+    def list_of(self, item: object, /) -> object:
+        """`list[item]`."""
+        return self._api.named_generic_type("builtins.list", [item]) if isinstance(item, Type) else UNKNOWN
+
+    def item_of(self, collection: object, /) -> object | None:
+        """What iterating gives; for a mapping, its keys. None for what is no collection."""
+        if not isinstance(collection, Type):
+            return UNKNOWN
+        proper = get_proper_type(collection)
+        match proper:
+            case TupleType():
+                return make_simplified_union(proper.items)
+            case UnionType():
+                parts = [self.item_of(item) for item in proper.items]
+                types = [part for part in parts if isinstance(part, Type)]
+                return None if None in parts else make_simplified_union(types) if len(types) == len(parts) else UNKNOWN
+            case TypedDictType():
+                return self._api.named_generic_type("builtins.str", [])
+            case Instance() if any(base.fullname in _NOT_ITEMS for base in proper.type.mro):
+                return None
+            case Instance() if proper.type.has_base("typing.Iterable"):
+                iterable = next(base for base in proper.type.mro if base.fullname == "typing.Iterable")
+                return map_instance_to_supertype(proper, iterable).args[0]
+            case Instance() if proper.type.fallback_to_any:
+                return UNKNOWN
+            case Instance() | NoneType() | LiteralType():
+                return None
+            case _:
+                return UNKNOWN
+
+    def unserializable(self, type: object, /) -> str | None:
+        """The part of a type that can't round-trip through JSON, or None."""
+        if not isinstance(type, Type):
+            return None
+        if type not in self._unserializable:
+            self._unserializable[type] = self._terms.unserializable(self._term(type))
+        return self._unserializable[type]
+
+    def show(self, type: object, /) -> str:
+        """The type in the words of the other doors."""
+        return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN)
+
+    # -- mypy's types as terms --------------------------------------------------------------------------------
+
+    def _term(self, type: Type) -> Term:
+        proper = get_proper_type(type)
+        match proper:
+            case AnyType():
+                return ANY
+            case NoneType():
+                return NONE
+            case UninhabitedType():
+                return NEVER
+            case UnionType():
+                return union([self._term(item) for item in proper.items])
+            case LiteralType():
+                return LiteralOf(proper.value_repr(), self._named(proper.fallback.type))
+            case TupleType() if proper.partial_fallback.type.fullname == "builtins.tuple":
+                return TupleOf(tuple(self._term(item) for item in proper.items))
+            case TupleType():
+                return terms.Instance(self._named(proper.partial_fallback.type))
+            case TypedDictType():
+                return terms.Instance(self._named(proper.fallback.type))
+            case CallableType() | Overloaded():
+                return terms.Instance("builtins.type" if proper.is_type_obj() else "collections.abc.Callable")
+            case TypeType():
+                return terms.Instance("builtins.type", (self._term(proper.item),))
+            case Instance():
+                return terms.Instance(self._named(proper.type), tuple(map(self._term, proper.args)))
+            case _:
+                return UNKNOWN
+
+    def _named(self, info: TypeInfo) -> str:
+        name = info.fullname
+        if name.startswith("typing."):
+            name = _RENAMED.get(name, "collections.abc" + name.removeprefix("typing"))
+            name = name if name in STANDARD else info.fullname
+        if name not in STANDARD:
+            self._classes[name] = info
+        return name
+
+    def _facts(self, name: str) -> ClassFacts | None:
+        info = self._classes.get(name)
+        return None if info is None else ClassFacts(bases=None, serializable=_round_trips(info))
+
+
+def _round_trips(info: TypeInfo) -> bool | None:
+    """False for a plain class, which pydantic can't describe; None where its insides would have to be judged."""
+    if info.is_enum or info.is_named_tuple or info.is_newtype or info.is_protocol or info.typeddict_type:
+        return None
+    if info.fallback_to_any or info.metaclass_type is not None or info.alt_promote is not None:
+        return None
+    for base in info.mro:
+        if base.fullname == "builtins.object":
+            continue
+        if base.fullname == _MODEL or base.dataclass_transform_spec or not _DATACLASS.isdisjoint(base.metadata):
+            return None
+        if base.module_name.partition(".")[0] in sys.stdlib_module_names:
+            return None
+        if any(name in base.names for name in _SCHEMAS):
+            return None
+    return False

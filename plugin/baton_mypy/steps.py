@@ -1,0 +1,126 @@
+"""Hooks that make steps: `@step`, `@step(...)`, `.named(...)` and `.bind(...)`. They report nothing.
+
+mypy drops an overload whose hook reports an error, and runs the hooks of overloads that lose. So these only compute a
+type from what they are given; whatever is wrong is told where a `Flow` takes the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from mypy.erasetype import erase_typevars
+from mypy.nodes import ARG_STAR2, Context, Expression
+from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
+from mypy.types import CallableType, Instance, LiteralType, Parameters, Type, get_proper_type
+
+from baton_mypy import names
+from baton_mypy.definitions import definition_facts
+from baton_mypy.facts import Facts, OptionValue, attach, facts_of
+from baton_mypy.literals import option, text_of
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+
+def step(context: FunctionContext) -> Type:
+    """`@step`, `step(function)`, or `step(queue=...)`, which keeps the options for `decorate`."""
+    made = get_proper_type(context.default_return_type)
+    if not isinstance(made, Instance):
+        return made
+    if made.type.fullname == names.STEP_DECORATOR:
+        return attach(Facts(options=_options(context)), made, _text(context.api))
+    if made.type.fullname == names.STEP:
+        return _step(made, context.arg_types[0][0], context.args[0][0], {}, context.context, context.api)
+    return made
+
+
+def decorate(context: MethodContext) -> Type:
+    """`@step(...)` applied to a function."""
+    made = get_proper_type(context.default_return_type)
+    if not isinstance(made, Instance) or not isinstance(context.type, Instance):
+        return made
+    given = facts_of(context.type)
+    return _step(
+        made,
+        context.arg_types[0][0],
+        context.args[0][0],
+        given.options if given else {},
+        context.context,
+        context.api,
+    )
+
+
+def named(context: MethodContext) -> Type:
+    """`.named("charge_eu")`: the same step, its name a literal."""
+    made = get_proper_type(context.default_return_type)
+    if not isinstance(made, Instance) or not isinstance(context.type, Instance):
+        return made
+    name = text_of(context.arg_types[0][0])
+    text = _text(context.api)
+    arguments = list(made.args)
+    arguments[2] = text if name is None else LiteralType(name, text)
+    made = made.copy_modified(args=arguments)
+    facts = facts_of(context.type)
+    return made if facts is None else attach(facts, made, text)
+
+
+def bind(context: MethodContext) -> Type:
+    """`.bind(region="eu")`: the same step, with the names of the inputs that it has."""
+    made = get_proper_type(context.default_return_type)
+    facts = facts_of(context.type) if isinstance(context.type, Instance) else None
+    if not isinstance(made, Instance) or facts is None:
+        return made
+    given = [name for group in context.arg_names for name in group if name is not None]
+    unpacked = any(kind is ARG_STAR2 for group in context.arg_kinds for kind in group)
+    facts = replace(facts, bound=tuple(sorted({*facts.bound, *given})), binds_more=facts.binds_more or unpacked)
+    return attach(facts, made, _text(context.api))
+
+
+def _text(api: CheckerPluginInterface) -> Instance:
+    return api.named_generic_type("builtins.str", [])
+
+
+def _options(context: FunctionContext) -> dict[str, OptionValue]:
+    options: dict[str, OptionValue] = {}
+    for keywords, expressions, types in zip(context.arg_names, context.args, context.arg_types, strict=True):
+        for keyword, expression, inferred in zip(keywords, expressions, types, strict=True):
+            if keyword is not None:
+                options[keyword] = option(expression, inferred)
+    return options
+
+
+def _step(
+    made: Instance,
+    callee: Type,
+    expression: Expression,
+    options: Mapping[str, OptionValue],
+    context: Context,
+    api: CheckerPluginInterface,
+) -> Type:
+    """The type of a step from the function itself, whichever overload mypy tries."""
+    function = get_proper_type(callee)
+    if not isinstance(function, CallableType):
+        return made
+    text = _text(api)
+    facts = definition_facts(function, expression, context, cast("TypeChecker", api))
+    facts = replace(facts, options=options)
+    if function.variables:  # no type can say what a generic step gives: its calls are unchecked, its edges unknown
+        function = cast("CallableType", erase_typevars(function.copy_modified(variables=[])))
+    parameters = Parameters(
+        function.arg_types, function.arg_kinds, function.arg_names, is_ellipsis_args=function.is_ellipsis_args
+    )
+    given = facts.options.get("name")
+    own_name = facts.name if given is None else given.value
+    name: Type = LiteralType(own_name, text) if isinstance(own_name, str) and own_name else text
+    arguments = [parameters, _awaited(function.ret_type), name, function.ret_type]
+    return attach(facts, made.copy_modified(args=arguments), text)
+
+
+def _awaited(type: Type) -> Type:
+    """The result of a coroutine; any other type unchanged."""
+    proper = get_proper_type(type)
+    if isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine" and len(proper.args) == 3:
+        return proper.args[2]
+    return type

@@ -1,0 +1,1 @@
+from shop.steps import count as count, orders as orders

@@ -1,0 +1,247 @@
+"""The corpus of edges: what an upstream gives, what a parameter takes, and whether the one may go to the other.
+
+Every door judges it: live functions, mypy with the plugin, source text, and plain checkers on emitted calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PREAMBLE = """\
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum
+from pathlib import Path, PurePath
+from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Protocol, TypedDict
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from baton_dsl import Flow, step
+
+
+@dataclass
+class Animal:
+    name: str
+
+
+@dataclass
+class Dog(Animal):
+    age: int
+
+
+@dataclass
+class Puppy(Dog):
+    weeks: int
+
+
+class Order(BaseModel):
+    total: int
+
+
+class Refund(Order):
+    reason: str
+
+
+class Page[T](BaseModel):
+    items: list[T]
+
+
+class Row(TypedDict):
+    id: int
+
+
+class WideRow(Row):
+    name: str
+
+
+class LooseRow(TypedDict):
+    id: NotRequired[int]
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+UserId = NewType("UserId", int)
+type Ids = list[int]
+type Pair[T] = tuple[T, T]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One edge of the corpus.
+
+    Attributes:
+        source: The upstream's return annotation.
+        target: The parameter's annotation.
+        fits: The verdict.
+        is_async: Whether the upstream is a coroutine function.
+        is_known: Whether run time can tell; where it can't it is silent.
+    """
+
+    source: str
+    target: str
+    fits: bool
+    is_async: bool = False
+    is_known: bool = True
+
+
+EDGES = (
+    # the same, and nothing like it
+    Edge("int", "int", True),
+    Edge("str", "int", False),
+    Edge("int", "str", False),
+    Edge("None", "None", True),
+    Edge("None", "int", False),
+    Edge("bytes", "str", False),
+    Edge("Any", "int", True),
+    Edge("int", "Any", True),
+    Edge("list[Any]", "list[int]", True),
+    Edge("int", "object", True),
+    Edge("object", "int", False),
+    # the numeric tower
+    Edge("bool", "int", True),
+    Edge("int", "bool", False),
+    Edge("int", "float", True),
+    Edge("float", "int", False),
+    Edge("int", "Decimal", False),
+    Edge("Level", "int", True),
+    Edge("int", "Level", False),
+    # optional and unions
+    Edge("int", "int | None", True),
+    Edge("int | None", "int", False),
+    Edge("int | None", "int | None", True),
+    Edge("int | str", "str | int", True),
+    Edge("int | str", "int", False),
+    Edge("int", "int | str | bytes", True),
+    Edge("int | None", "float | None", True),
+    Edge("list[int] | None", "Sequence[int] | None", True),
+    # async
+    Edge("int", "int", True, is_async=True),
+    Edge("int | None", "int", False, is_async=True),
+    Edge("list[str]", "list[int]", False, is_async=True),
+    # builtin generics
+    Edge("list[int]", "list[int]", True),
+    Edge("list[int]", "list[float]", False),
+    Edge("list[bool]", "list[int]", False),
+    Edge("list[int]", "Sequence[float]", True),
+    Edge("list[int]", "Iterable[int]", True),
+    Edge("Sequence[int]", "list[int]", False),
+    Edge("dict[str, int]", "dict[str, float]", False),
+    Edge("dict[str, int]", "Mapping[str, float]", True),
+    Edge("dict[str, int]", "Mapping[int, int]", False),
+    Edge("Mapping[str, int]", "MutableMapping[str, int]", False),
+    Edge("set[int]", "Set[float]", True),
+    Edge("set[int]", "list[int]", False),
+    Edge("frozenset[int]", "frozenset[float]", True),
+    Edge("list[list[int]]", "list[list[str]]", False),
+    Edge("list[Dog]", "Sequence[Animal]", True),
+    Edge("list[Dog]", "list[Animal]", False),
+    Edge("str", "Sequence[str]", True),
+    Edge("str", "list[str]", False),
+    # tuples
+    Edge("tuple[int, str]", "tuple[int, str]", True),
+    Edge("tuple[int, str]", "tuple[int, int]", False),
+    Edge("tuple[int, int]", "tuple[int, ...]", True),
+    Edge("tuple[int, ...]", "tuple[int, int]", False),
+    Edge("tuple[int, int]", "tuple[int, int, int]", False),
+    Edge("tuple[bool, int]", "Sequence[int]", True),
+    Edge("Point", "tuple[int, ...]", True),
+    # classes
+    Edge("Dog", "Animal", True),
+    Edge("Animal", "Dog", False),
+    Edge("Puppy", "Animal | None", True),
+    Edge("Dog | Puppy", "Animal", True),
+    Edge("Refund", "Order", True),
+    Edge("Order", "Refund", False),
+    Edge("Order", "Animal", False),
+    Edge("datetime", "date", True),
+    Edge("date", "datetime", False),
+    Edge("Path", "PurePath", True),
+    Edge("str", "Path", False),
+    Edge("UUID", "str", False),
+    Edge("Colour", "str", False),
+    # generics of users
+    Edge("Page[int]", "Page[int]", True),
+    Edge("Page[int]", "Page[str]", False, is_known=False),
+    Edge("Page[int]", "BaseModel", True),
+    # protocols
+    Edge("Dog", "Named", True, is_known=False),
+    Edge("Order", "Named", False, is_known=False),
+    # TypedDict
+    Edge("Row", "Row", True),
+    Edge("WideRow", "Row", True),
+    Edge("Row", "WideRow", False),
+    Edge("Row", "LooseRow", False),
+    Edge("Row", "Mapping[str, object]", True),
+    Edge("Row", "dict[str, int]", False),
+    Edge("dict[str, int]", "Row", False),
+    # NewType and Literal
+    Edge("UserId", "int", True),
+    Edge("int", "UserId", False),
+    Edge('Literal["a"]', 'Literal["a", "b"]', True),
+    Edge('Literal["a", "c"]', 'Literal["a", "b"]', False),
+    Edge('Literal["a"]', "str", True),
+    Edge("str", 'Literal["a"]', False),
+    Edge("Literal[1]", "Literal[True]", False),
+    # aliases and metadata
+    Edge("Ids", "list[int]", True),
+    Edge("Ids", "list[str]", False),
+    Edge("Pair[int]", "tuple[int, int]", True),
+    Edge("Pair[int]", "Pair[str]", False),
+    Edge('Annotated[int, "metres"]', "int", True),
+    Edge("str", 'Annotated[int, "metres"]', False),
+)
+
+
+def module() -> str:
+    """A module with one flow an edge: `up_0` and `down_0` in `flow_0`, and so on."""
+    parts = [PREAMBLE]
+    for number, edge in enumerate(EDGES):
+        parts.append(
+            f"""
+
+@step
+{"async " if edge.is_async else ""}def up_{number}() -> {edge.source}:
+    raise NotImplementedError
+
+
+@step
+def down_{number}(up_{number}: {edge.target}) -> None: ...
+
+
+flow_{number} = Flow("flow_{number}", up_{number}, down_{number})
+"""
+        )
+    return "".join(parts)
+
+
+def lines() -> dict[int, int]:
+    """The line of each edge's parameter in the module."""
+    found: dict[int, int] = {}
+    for line, text in enumerate(module().splitlines(), start=1):
+        if text.startswith("def down_"):
+            found[line] = int(text.removeprefix("def down_").partition("(")[0])
+    return found
+
+
+WRONG = [number for number, edge in enumerate(EDGES) if not edge.fits]
+"""The edges that every door must find."""
