@@ -5,10 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any, Never, final
 
 if TYPE_CHECKING:
     from oban import Job
+
+
+class StepEnded(BaseException):
+    """Carries `StepContext.cancel` and `StepContext.snooze` to the worker, past every `except Exception`.
+
+    Attributes:
+        reason: Why the step is cancelled; None for a snooze.
+        seconds: After how long it runs again; None for a cancellation.
+    """
+
+    def __init__(self, *, reason: str | None = None, seconds: int | None = None) -> None:
+        super().__init__(reason if reason is not None else f"snoozed for {seconds} s")
+        self.reason = reason
+        self.seconds = seconds
 
 
 @final
@@ -57,3 +73,24 @@ class StepContext:
     def cancelled(self) -> bool:
         """True once somebody has asked to cancel this job: stop at the next safe point and return `oban.Cancel`."""
         return self.cancel_requested()
+
+    def cancel(self, reason: str) -> Never:
+        """End this step as cancelled, at once and without another attempt.
+
+        The same as returning `oban.Cancel`, for a step whose return annotation says what it returns.
+
+        Args:
+            reason: Why; stored with the job.
+        """
+        raise StepEnded(reason=reason)
+
+    def snooze(self, delay: float | timedelta) -> Never:
+        """End this attempt, and run the step again later without counting it.
+
+        The same as returning `oban.Snooze`, for a step whose return annotation says what it returns.
+
+        Args:
+            delay: Seconds, rounded up to whole ones, or a timedelta.
+        """
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        raise StepEnded(seconds=ceil(seconds))

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.context import StepContext
+from baton_dsl.context import StepContext, StepEnded
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.spec import Role
 from baton_dsl.errors import (
@@ -181,10 +181,14 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 
 
 async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> Any:
-    if step.is_async:
-        return await step.function(**arguments)
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(step.function, **arguments))
+    try:
+        if step.is_async:
+            return await step.function(**arguments)
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_threads, lambda: context.run(step.function, **arguments))
+    except StepEnded as ended:
+        return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
 
 
 def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:

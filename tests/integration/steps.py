@@ -265,6 +265,24 @@ def snoozes(context: StepContext) -> int:
     return context.attempt
 
 
+@step
+def ends_by_context(how: Input[str], context: StepContext) -> int:
+    """In a thread, and past an `except Exception`."""
+    try:
+        if how == "cancel":
+            context.cancel("no stock")
+        if how == "snooze" and not context.job.meta.get("snoozed"):
+            context.snooze(0)
+    except Exception as error:
+        raise AssertionError("not to be caught") from error
+    return context.attempt
+
+
+@step
+async def ends_by_context_async(context: StepContext) -> int:
+    context.cancel("no stock either")
+
+
 @step(max_attempts=20)
 def lies() -> int:
     return "seven"  # type: ignore[return-value]

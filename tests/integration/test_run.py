@@ -121,6 +121,23 @@ async def test_a_snooze_runs_the_step_again_without_using_an_attempt(start_oban:
         assert await workflow.result(steps.snoozes) == 1
 
 
+async def test_a_step_ends_by_its_context_as_by_what_it_returns(start_oban: StartOban) -> None:
+    flow = Flow("ends").add("cancelled", steps.ends_by_context.bind(how="cancel"))
+    flow.add("snoozed", steps.ends_by_context.bind(how="snooze")).add("async", steps.ends_by_context_async)
+    async with start_oban(stager={"interval": 0.02}):
+        workflow = await flow.insert()
+        assert (await workflow.wait(TIMEOUT)).outcome == "cancelled"
+        nodes = {node.step: node for node in await workflow.nodes()}
+        assert {name: node.state for name, node in nodes.items()} == {
+            "cancelled": "cancelled",
+            "snoozed": "completed",
+            "async": "cancelled",
+        }
+        assert nodes["cancelled"].error == "no stock"
+        assert nodes["async"].error == "no stock either"
+        assert await workflow.result("snoozed") == 1
+
+
 @pytest.mark.parametrize(("step", "state"), [(steps.fails, "discarded"), (steps.cancels, "cancelled")])
 async def test_what_waits_for_a_failed_step_is_cancelled_all_the_way_down(
     start_oban: StartOban, step: Any, state: str
