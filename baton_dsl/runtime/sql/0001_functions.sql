@@ -455,8 +455,9 @@ $function$;
 -- Cancel jobs that do not run, and say why in their errors.
 CREATE OR REPLACE FUNCTION baton_cancel_jobs(job_ids bigint[], reason text)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql -- not sql: that would be parsed now, when Oban's state 'suspended' may be too new to be named
 AS $function$
+BEGIN
     UPDATE oban_jobs AS job
     SET state = 'cancelled',
         cancelled_at = timezone('UTC', now()),
@@ -465,7 +466,8 @@ AS $function$
             'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
             'error', reason
         )
-    WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable')
+    WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable');
+END
 $function$;
 
 -- Bring a workflow in line with jobs that somebody has retried after they were cancelled or discarded: their nodes live
