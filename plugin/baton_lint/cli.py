@@ -132,7 +132,7 @@ def _session(arguments: Arguments, target: Target) -> Session:
     return Session(
         target.folders,
         config.root,
-        sources=[os.path.join(config.root, folder) for folder in config.src],
+        sources=[os.path.normpath(os.path.join(config.root, folder)) for folder in config.src],
         is_excluded=is_excluded,
         jobs=arguments.jobs or os.cpu_count() or 1,
         extra=target.files,

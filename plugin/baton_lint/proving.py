@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,13 +28,22 @@ def types(project: Importable, checker: str, python: str | None, cache: str | No
         A finding for each edge that is refuted, once and in the order of the source; and all that the checker said.
 
     Raises:
-        UsageError: The checker is unknown, not installed, or gives no answer.
+        UsageError: The interpreter is none, or the checker is unknown, not installed, or gives no answer.
     """
+    interpreter = shutil.which(python or sys.executable)
+    if interpreter is None:
+        raise UsageError(f"--python must be a Python interpreter, got {python}")
     roots = [Path(root) for root in project.roots]
     folder = Path(cache).absolute() / checker if cache else None
-    interpreter = Path(python or sys.executable).absolute()
     try:
-        proof = prove(project.flows, checker, roots=roots, python=interpreter, types=project.types, cache=folder)
+        proof = prove(
+            project.flows,
+            checker,
+            roots=roots,
+            python=Path(interpreter).absolute(),  # not resolved: a virtual environment is known by its own link
+            types=project.types,
+            cache=folder,
+        )
     except CheckerError as error:
         raise UsageError(str(error)) from None
     seen: dict[tuple[object, ...], Finding] = {}
