@@ -206,10 +206,12 @@ class Workflow:
 
     def retry(self) -> None:
         """All that was cancelled or discarded may run again, as far as its job is still there."""
-        for node in self.nodes.values():
-            if node.outcome in _ENDED and node.state.is_final:
+        ended = [node for node in self.nodes.values() if node.outcome in _ENDED and node.state is not State.GONE]
+        for node in ended:
+            if node.state.is_final:
                 node.state = State.SUSPENDED
-        self._revive()
+        if ended:
+            self._revive()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 

@@ -6,22 +6,28 @@
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
 | dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
 | starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
+| a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 import oban.oban
+import psycopg
 from oban import Job, Oban
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
+from oban._producer import Producer
 from oban._query import Query, _ack_jobs
+from oban._refresher import build_refresher
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
@@ -34,109 +40,16 @@ type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 _PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED: Final = frozenset(
-    [
-        "all",
-        "analyse",
-        "analyze",
-        "and",
-        "any",
-        "array",
-        "as",
-        "asc",
-        "asymmetric",
-        "authorization",
-        "binary",
-        "both",
-        "case",
-        "cast",
-        "check",
-        "collate",
-        "collation",
-        "column",
-        "concurrently",
-        "constraint",
-        "create",
-        "cross",
-        "current_catalog",
-        "current_date",
-        "current_role",
-        "current_schema",
-        "current_time",
-        "current_timestamp",
-        "current_user",
-        "default",
-        "deferrable",
-        "desc",
-        "distinct",
-        "do",
-        "else",
-        "end",
-        "except",
-        "false",
-        "fetch",
-        "for",
-        "foreign",
-        "freeze",
-        "from",
-        "full",
-        "grant",
-        "group",
-        "having",
-        "ilike",
-        "in",
-        "initially",
-        "inner",
-        "intersect",
-        "into",
-        "is",
-        "isnull",
-        "join",
-        "lateral",
-        "leading",
-        "left",
-        "like",
-        "limit",
-        "localtime",
-        "localtimestamp",
-        "natural",
-        "not",
-        "notnull",
-        "null",
-        "offset",
-        "on",
-        "only",
-        "or",
-        "order",
-        "outer",
-        "overlaps",
-        "placing",
-        "primary",
-        "references",
-        "returning",
-        "right",
-        "select",
-        "session_user",
-        "similar",
-        "some",
-        "symmetric",
-        "system_user",
-        "table",
-        "tablesample",
-        "then",
-        "to",
-        "trailing",
-        "true",
-        "union",
-        "unique",
-        "user",
-        "using",
-        "variadic",
-        "verbose",
-        "when",
-        "where",
-        "window",
-        "with",
-    ]
+    """
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
+    collation column concurrently constraint create cross current_catalog current_date current_role
+    current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
+    except false fetch for foreign freeze from full grant group having ilike in initially inner intersect into
+    is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null offset on
+    only or order outer overlaps placing primary references returning right select session_user similar some
+    symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when
+    where window with
+    """.split()  # noqa: SIM905 - one word a line would be three pages
 )
 """Words that PostgreSQL reserves as the name of a schema (its documentation, appendix C)."""
 
@@ -251,6 +164,112 @@ def dispatch(instance: Oban, job: Job) -> None:
     task = producer._dispatcher.dispatch(producer, job)
     task.add_done_callback(lambda _: producer._on_job_complete(job_id))
     producer._running_jobs[job_id] = (job, task)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProducer:
+    """One queue of one process, as others know it."""
+
+    producer: Producer
+
+    @property
+    def uuid(self) -> str:
+        """The second item of `attempted_by` of the jobs that it runs."""
+        return str(self.producer._uuid)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a job of it runs."""
+        return bool(self.producer._running_jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs beside it needs of an Oban instance: its database, and the producers that it has at the moment."""
+
+    query: Query
+    by_queue: Mapping[str, Producer]
+
+    @property
+    def prefix(self) -> str:
+        """The schema."""
+        return self.query._prefix
+
+    def producers(self) -> list[RunningProducer]:
+        """The producers, without those whose queue was stopped."""
+        return [RunningProducer(producer) for producer in list(self.by_queue.values())]
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own to the database of the pool."""
+        given = cast("Pool", self.query._pool).kwargs
+        options = (
+            {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
+        )
+        return psycopg.connect(asyncio.run(self.query.dsn()), **options, autocommit=True)
+
+
+_OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
+"""Arguments of a pool's connections that mean nothing to a plain one."""
+
+
+class Companion(Protocol):
+    """What starts and stops with an instance."""
+
+    def start(self) -> None:
+        """The instance starts."""
+
+    def retire(self) -> None:
+        """The instance stops; its jobs may go on for a while."""
+
+
+class Accompanied:
+    """Oban's refresher, with something beside it that starts and stops with it."""
+
+    def __init__(self, refresher: Any, running: Running, make: Callable[[Running], Companion]) -> None:
+        self._refresher = refresher
+        self._running = running
+        self._make = make
+        self._companion: Companion | None = None
+
+    def ensure(self) -> None:
+        """Start the companion if there is a queue, unless it runs."""
+        if self._companion is None and self._running.by_queue:
+            self._companion = self._make(self._running)
+            self._companion.start()
+
+    async def start(self) -> None:
+        """As Oban's."""
+        self.ensure()
+        await self._refresher.start()
+
+    async def stop(self) -> None:
+        """As Oban's."""
+        if self._companion is not None:
+            self._companion.retire()
+            self._companion = None
+        await self._refresher.stop()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._refresher, name)
+
+
+def accompany_all(make: Callable[[Running], Companion]) -> None:
+    """Make a companion for every instance of this process that is made from now on."""
+    build = get_ext("refresher.build", build_refresher)
+
+    def accompanied(config: dict[str, Any], *, producers: dict[str, Producer], query: Query, **others: Any) -> Any:
+        refresher = build(config, producers=producers, query=query, **others)
+        return Accompanied(refresher, Running(query, producers), make)
+
+    put_ext("refresher.build", accompanied)
+
+
+def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
+    """Make a companion for an instance that runs, unless it has one."""
+    if not isinstance(instance._refresher, Accompanied):
+        running = Running(instance._query, instance._producers)
+        instance._refresher = Accompanied(instance._refresher, running, make)
+    instance._refresher.ensure()
 
 
 class Acknowledged:

@@ -20,18 +20,27 @@ from baton_dsl.runtime.bridge import checked_prefix
 VERSION: Final = 1
 """The version of the schema that this library needs."""
 
-_SCRIPTS: Final[dict[int, tuple[str, ...]]] = {1: ("0001_tables.sql", "0001_functions.sql")}
+_SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
+    1: ("0001_tables.sql", "0001_functions.sql", "0001_orphans.sql", "0001_operating.sql")
+}
 
 _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_settled ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_revived ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_returned ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
+    "DROP TRIGGER IF EXISTS baton_job_rescued ON oban_jobs",
+    "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
+    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_pause, baton_resume, baton_prune",
+    (
+        "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
+        "baton_producer_key"
+    ),
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
         "baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
     ),
-    "DROP TABLE IF EXISTS workflow_nodes, baton_workflows, baton_migrations",
+    "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_workflows, baton_migrations",
 )
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns

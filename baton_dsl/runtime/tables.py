@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Me
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB
 
 metadata: Final = MetaData()
-"""Holds `baton_migrations`, `baton_workflows` and `workflow_nodes`."""
+"""Holds `baton_migrations`, `baton_workflows`, `workflow_nodes` and `baton_suspects`."""
 
 _name: Final = Text(collation="C")
 
@@ -39,6 +39,7 @@ workflows: Final = Table(
     Column("paused_at", DateTime(timezone=True)),
     Column("stopped_at", DateTime(timezone=True)),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
+    Index("baton_workflows_settled_at_index", "settled_at"),
 )
 
 nodes: Final = Table(
@@ -61,6 +62,14 @@ nodes: Final = Table(
     Column("inserted_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Index("workflow_nodes_workflow_id_step_name_index", "workflow_id", "step_name", unique=True),
+)
+
+suspects: Final = Table(
+    "baton_suspects",
+    metadata,
+    Column("producer", _name, primary_key=True),
+    Column("suspected_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
 )
 
 jobs: Final = Table(

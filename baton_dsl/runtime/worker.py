@@ -30,6 +30,7 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler
 from baton_dsl.step import Step
@@ -125,9 +126,12 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
+        guard(oban)
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
+
+guard_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
 
 
 def runtime_of(job: Job) -> Runtime:

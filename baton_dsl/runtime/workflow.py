@@ -26,6 +26,7 @@ from baton_dsl.errors import (
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload, reads
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
 from baton_dsl.runtime.worker import step_of_worker
 from baton_dsl.step import Step
 
@@ -99,7 +100,7 @@ class Workflow(Generic[S]):
 
     Attributes:
         id: The workflow's id.
-        sync: The blocking counterparts of `status`, `nodes`, `wait`, `result` and `results`.
+        sync: The blocking counterparts of the methods.
 
     Example:
         ```python
@@ -194,6 +195,45 @@ class Workflow(Generic[S]):
         """The results of all steps that have completed, by name, in topological order."""
         return _results(await self._read(reads.RESULTS))
 
+    async def cancel(self) -> bool:
+        """Cancel every step that has not started. A running one sees `StepContext.cancelled()`, and is not tried again.
+
+        Calling it again tells the running steps again, should their node not have heard.
+
+        Returns:
+            True; False if the workflow has ended already, or there is none.
+        """
+        return await self._operate(Action.CANCEL)
+
+    async def retry(self) -> bool:
+        """Let every step run again that was cancelled or discarded. Results that are stored stay.
+
+        A step whose job Oban has pruned can't come back, nor can what it keeps from running.
+
+        Returns:
+            True; False if there is nothing to retry.
+        """
+        return await self._operate(Action.RETRY)
+
+    async def pause(self) -> bool:
+        """Let no step start until `resume`. What runs goes on.
+
+        Returns:
+            True; False if the workflow is paused already, or has ended.
+        """
+        return await self._operate(Action.PAUSE)
+
+    async def resume(self) -> bool:
+        """End a pause.
+
+        Returns:
+            True; False if the workflow is not paused.
+        """
+        return await self._operate(Action.RESUME)
+
+    async def _operate(self, action: Action) -> bool:
+        return bool(await operate(self._database, action, Which(ids=[self.id])))
+
     async def _outcome(self) -> str | None:
         rows = await self._read(reads.WORKFLOW)
         return cast("str | None", _workflow_row(self.id, rows)["outcome"])
@@ -253,6 +293,25 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.results`."""
         with self._database.sync_connection() as conn:
             return _results(self._read(conn, reads.RESULTS))
+
+    def cancel(self) -> bool:
+        """See `Workflow.cancel`."""
+        return self._operate(Action.CANCEL)
+
+    def retry(self) -> bool:
+        """See `Workflow.retry`."""
+        return self._operate(Action.RETRY)
+
+    def pause(self) -> bool:
+        """See `Workflow.pause`."""
+        return self._operate(Action.PAUSE)
+
+    def resume(self) -> bool:
+        """See `Workflow.resume`."""
+        return self._operate(Action.RESUME)
+
+    def _operate(self, action: Action) -> bool:
+        return bool(operate_sync(self._database, action, Which(ids=[self.id])))
 
     def _read(
         self, conn: psycopg.Connection[Any], statement: Select[*tuple[Any, ...]], **parameters: Any

@@ -20,6 +20,7 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
     inserts a flow says only the flow's name.
     """
     exports: dict[str, set[str]] = {}
+    dedicated: set[str] = set()
     flows: set[bytes] = set()
     grew = True
     while grew:
@@ -27,16 +28,32 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
         for path, file in facts.items():
             leaf = _leaf(path)
             names = _handed_on(path, file, exports)
+            if names and not _uses_them(path, file):
+                dedicated.add(leaf)
             if names - exports.get(leaf, set()):
                 exports.setdefault(leaf, set()).update(names)
                 grew = True
     for file in facts.values():
         flows |= _flow_names(file)
     needles = [WORD]
-    needles += [((leaf.encode(),), tuple(sorted(name.encode() for name in names))) for leaf, names in exports.items()]
+    needles += [_needle(leaf, names, leaf in dedicated) for leaf, names in exports.items()]
     if flows:
         needles.append(((b".insert(", b".add("), tuple(sorted(flows))))
     return tuple(sorted(needles, key=lambda needle: (needle != WORD, needle)))
+
+
+def _needle(leaf: str, names: set[str], is_dedicated: bool) -> Needle:
+    """What a file says that takes our names from a module.
+
+    Any module of steps could hand on what it imports, though hardly one does: of those, only an import is looked for.
+    """
+    spelled = [leaf] if is_dedicated else [f"{leaf} import", *(f"{leaf}.{name}" for name in names)]
+    return tuple(sorted(part.encode() for part in spelled)), tuple(sorted(name.encode() for name in names))
+
+
+def _uses_them(path: str, file: FileFacts) -> bool:
+    """True for a module that decorates functions of its own, and so is no module that just hands names on."""
+    return not path.endswith(PACKAGE) and any(function["decorators"] for function in file["functions"])
 
 
 def _leaf(path: str) -> str:
@@ -48,8 +65,6 @@ def _leaf(path: str) -> str:
 def _handed_on(path: str, file: FileFacts, exports: Mapping[str, set[str]]) -> set[str]:
     """Names of ours, as this module calls them, that others may import from it."""
     is_package = path.endswith(PACKAGE)
-    if not is_package and any(function["decorators"] for function in file["functions"]):
-        return set()  # it uses them itself
     found: set[str] = set()
     for name, binding in file["scopes"][0]["names"].items():
         if binding[0] == "from":

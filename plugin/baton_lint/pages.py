@@ -50,7 +50,7 @@ def pages() -> dict[str, str]:
 
 
 def _example(example: Example) -> str:
-    block = f"```python\n{example.source}```"
+    block = f"```py\n{example.source}```"
     if not example.finds:
         return block
     return f"{block}\n\n```text\n" + "\n".join(f"flows.py:{found}" for found in example.finds) + "\n```"

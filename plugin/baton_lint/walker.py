@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
+from baton_lint.circumstances import Body, Where
 from baton_lint.comments import ignore_comments
 from baton_lint.definitions import arguments_of, class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
@@ -18,44 +19,6 @@ _BLOCKING_BUILTINS: Final = frozenset(
     name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
 )
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
-
-
-class _Body:
-    """What is gathered while the body of a function is walked."""
-
-    __slots__ = ("facts", "node", "outer", "reads")
-
-    def __init__(self, facts: FunctionFacts, node: ast.FunctionDef | ast.AsyncFunctionDef, outer: _Body | None) -> None:
-        self.facts = facts
-        self.node = node
-        self.outer = outer
-        self.reads: set[str] = set()
-
-
-class _Where:
-    """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
-
-    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope")
-
-    def __init__(
-        self,
-        scope: int,
-        body: _Body | None = None,
-        *,
-        is_certain: bool = True,
-        in_lambda: bool = False,
-        expects_error: bool = False,
-    ) -> None:
-        self.scope = scope
-        self.body = body
-        self.is_certain = is_certain
-        self.in_lambda = in_lambda
-        self.expects_error = expects_error
-        """Under `pytest.raises`: what is written there is meant to be wrong."""
-        self.maybe: _Where = self
-        """The same in a branch, a loop or a `try`."""
-        if is_certain:
-            self.maybe = _Where(scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error)
 
 
 class Walker:
@@ -74,10 +37,10 @@ class Walker:
         self.classes: list[ClassSourceFacts] = []
         self.calls: list[CallFacts] = []
         self.passed: set[tuple[int, str]] = set()
-        self.bodies: list[_Body] = []
+        self.bodies: list[Body] = []
         self.given: set[str] = set()
         self.starred: set[str] = set()
-        self.stack: list[tuple[ast.AST, _Where]] = []
+        self.stack: list[tuple[ast.AST, Where]] = []
 
     def facts(self) -> FileFacts:
         """What the walk has gathered."""
@@ -99,7 +62,7 @@ class Walker:
 
     def walk(self, tree: ast.Module) -> None:
         """Visit every node. With a stack of our own: an `elif` chain is as deep as it is long."""
-        module = _Where(self._scope(-1, "module", ""))
+        module = Where(self._scope(-1, "module", ""))
         self._push(tree.body, module)
         stack = self.stack
         while stack:
@@ -110,12 +73,12 @@ class Walker:
             else:
                 self._children(node, where)
 
-    def _push(self, nodes: Sequence[ast.AST], where: _Where) -> None:
+    def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
         stack = self.stack
         for node in reversed(nodes):
             stack.append((node, where))
 
-    def _children(self, node: ast.AST, where: _Where) -> None:
+    def _children(self, node: ast.AST, where: Where) -> None:
         stack = self.stack
         kind = type(node)
         fields = _FIELDS.get(kind)
@@ -134,7 +97,7 @@ class Walker:
         self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, stars=[]))
         return len(self.scopes) - 1
 
-    def _bind(self, where: _Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+    def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
         names = self.scopes[where.scope]["names"]
         if name not in names:
             if not where.is_certain:
@@ -143,7 +106,7 @@ class Walker:
         elif names[name] != binding:
             names[name] = ("unknown", "is set more than once", self.columns.span(node))
 
-    def _unknown(self, where: _Where, target: ast.AST, reason: str) -> None:
+    def _unknown(self, where: Where, target: ast.AST, reason: str) -> None:
         """All names in a target are bound to something that can't be told."""
         if isinstance(target, ast.Name):
             self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
@@ -154,7 +117,7 @@ class Walker:
 
     # -- definitions ------------------------------------------------------------------------------------------
 
-    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: _Where) -> None:
+    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: Where) -> None:
         """Enter a function: a scope, and perhaps a step."""
         prefix = self.scopes[where.scope]["name"]
         kind = self.scopes[where.scope]["kind"]
@@ -176,7 +139,7 @@ class Walker:
         )
         self.functions.append(facts)
         self._bind(where, node.name, ("def", len(self.functions) - 1), node)
-        body = _Body(facts, node, where.body)
+        body = Body(facts, node, where.body)
         self.bodies.append(body)
         names = self.scopes[inner]["names"]
         for variable in type_variables(node):
@@ -184,7 +147,7 @@ class Walker:
         for argument in arguments_of(node.args):
             annotation = encode(argument.annotation, self.columns) if argument.annotation else None
             names[argument.arg] = ("parameter", annotation)
-        inside = _Where(inner, body)
+        inside = Where(inner, body)
         self._push(node.body, inside)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
         self._push([*node.decorator_list, *defaults], where)
@@ -195,7 +158,7 @@ class Walker:
         line = self.lines[node.lineno - 1]
         return line.find(node.name, self.columns(node.lineno, node.col_offset) - 1 + len("def ")) + 1
 
-    def _finish(self, body: _Body) -> None:
+    def _finish(self, body: Body) -> None:
         """Fill in what only the whole file tells of a function."""
         facts, node = body.facts, body.node
         if body.outer is not None:
@@ -207,7 +170,7 @@ class Walker:
         if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
             facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
 
-    def visit_class(self, node: ast.ClassDef, where: _Where) -> None:
+    def visit_class(self, node: ast.ClassDef, where: Where) -> None:
         """Enter a class."""
         scope = self.scopes[where.scope]
         base = f"{scope['name']}<locals>." if scope["kind"] == "function" else scope["name"]
@@ -216,12 +179,12 @@ class Walker:
             self.scopes[inner]["names"][variable] = ("variable",)
         self.classes.append(class_facts(node, where.scope, inner, self.columns))
         self._bind(where, node.name, ("class", len(self.classes) - 1), node)
-        self._push(node.body, _Where(inner, where.body))
+        self._push(node.body, Where(inner, where.body))
         self._push([*node.decorator_list, *node.bases], where)
 
     # -- bindings ---------------------------------------------------------------------------------------------
 
-    def visit_import(self, node: ast.Import, where: _Where) -> None:
+    def visit_import(self, node: ast.Import, where: Where) -> None:
         """Bind modules."""
         for alias in node.names:
             if alias.asname:
@@ -230,7 +193,7 @@ class Walker:
                 top = alias.name.partition(".")[0]
                 self._bind(where, top, ("package", top), node)
 
-    def visit_import_from(self, node: ast.ImportFrom, where: _Where) -> None:
+    def visit_import_from(self, node: ast.ImportFrom, where: Where) -> None:
         """Bind names of modules."""
         module = node.module or ""
         for alias in node.names:
@@ -239,7 +202,7 @@ class Walker:
             else:
                 self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
 
-    def visit_assign(self, node: ast.Assign, where: _Where) -> None:
+    def visit_assign(self, node: ast.Assign, where: Where) -> None:
         """Bind names to an expression."""
         for target in node.targets:
             if isinstance(target, ast.Name):
@@ -249,7 +212,7 @@ class Walker:
                 self._push([target], where)
         self._push([node.value], where)
 
-    def _value(self, node: ast.expr, where: _Where) -> Binding:
+    def _value(self, node: ast.expr, where: Where) -> Binding:
         """What a name is set to; what most expressions give is nothing that we could tell."""
         if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
             return ("unknown", "is worked out at run time", self.columns.span(node))
@@ -261,7 +224,7 @@ class Walker:
                 return ("unknown", "is what a call gives", self.columns.span(node))
         return ("value", encode(node, self.columns))
 
-    def visit_annotated(self, node: ast.AnnAssign, where: _Where) -> None:
+    def visit_annotated(self, node: ast.AnnAssign, where: Where) -> None:
         """Bind a name that has an annotation."""
         if node.value is None:
             return
@@ -271,19 +234,19 @@ class Walker:
             self._push([node.target], where)
         self._push([node.value], where)
 
-    def visit_augmented(self, node: ast.AugAssign, where: _Where) -> None:
+    def visit_augmented(self, node: ast.AugAssign, where: Where) -> None:
         """A name that is changed is no constant."""
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
             self._read(node.target.id, where)
         self._push([node.target, node.value], where)
 
-    def visit_alias(self, node: ast.TypeAlias, where: _Where) -> None:
+    def visit_alias(self, node: ast.TypeAlias, where: Where) -> None:
         """Bind a `type` alias."""
         parameters = type_variables(node)
         self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
 
-    def visit_global(self, node: ast.Global | ast.Nonlocal, where: _Where) -> None:
+    def visit_global(self, node: ast.Global | ast.Nonlocal, where: Where) -> None:
         """A name that a function sets is no constant anywhere."""
         for name in node.names:
             for scope in self.scopes:
@@ -292,7 +255,7 @@ class Walker:
 
     # -- statements -------------------------------------------------------------------------------------------
 
-    def visit_if(self, node: ast.If, where: _Where) -> None:
+    def visit_if(self, node: ast.If, where: Where) -> None:
         """A branch: what it binds is uncertain, except for type checkers."""
         test = node.test
         if "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None)):
@@ -305,7 +268,7 @@ class Walker:
         self._push([test], where)
         self._push([*node.body, *node.orelse], where.maybe)
 
-    def visit_with(self, node: ast.With | ast.AsyncWith, where: _Where) -> None:
+    def visit_with(self, node: ast.With | ast.AsyncWith, where: Where) -> None:
         """A block that runs, unless it swallows errors."""
         reason = "is set by an async with" if isinstance(node, ast.AsyncWith) else "is set by a with statement"
         for item in node.items:
@@ -314,15 +277,15 @@ class Walker:
         self._push(node.items, where)
         names = {part for item in node.items for part in last_names(item.context_expr)}
         if "raises" in names:
-            where = _Where(where.scope, where.body, is_certain=False, expects_error=True)
+            where = Where(where.scope, where.body, is_certain=False, expects_error=True)
         self._push(node.body, where.maybe if "suppress" in names else where)
 
-    def visit_for(self, node: ast.For | ast.AsyncFor, where: _Where) -> None:
+    def visit_for(self, node: ast.For | ast.AsyncFor, where: Where) -> None:
         """A loop."""
         self._unknown(where, node.target, "is set by a loop")
         self._push([node.iter, *node.body, *node.orelse], where.maybe)
 
-    def visit_block(self, node: ast.stmt, where: _Where) -> None:
+    def visit_block(self, node: ast.stmt, where: Where) -> None:
         """Any other block that may not run to its end."""
         if isinstance(node, ast.Try | ast.TryStar):
             for handler in node.handlers:
@@ -330,14 +293,14 @@ class Walker:
                     self._bind(where, handler.name, ("unknown", "is an exception", self.columns.span(node)), node)
         self._children(node, where.maybe)
 
-    def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: _Where) -> None:
+    def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: Where) -> None:
         """A name that a pattern binds."""
         if node.name:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
         self._children(node, where)
 
-    def visit_statement(self, node: ast.Expr, where: _Where) -> None:
+    def visit_statement(self, node: ast.Expr, where: Where) -> None:
         """An expression on its own: a call that nobody awaits, perhaps."""
         if isinstance(node.value, ast.Call):
             self.visit_call(node.value, where, is_dropped=True)
@@ -346,29 +309,29 @@ class Walker:
 
     # -- expressions ------------------------------------------------------------------------------------------
 
-    def visit_name(self, node: ast.Name, where: _Where) -> None:
+    def visit_name(self, node: ast.Name, where: Where) -> None:
         """A name that is read."""
         if not isinstance(node.ctx, ast.Store):
             self._read(node.id, where)
 
-    def _read(self, name: str, where: _Where) -> None:
+    def _read(self, name: str, where: Where) -> None:
         if where.body is not None:
             where.body.reads.add(name)
 
-    def visit_walrus(self, node: ast.NamedExpr, where: _Where) -> None:
+    def visit_walrus(self, node: ast.NamedExpr, where: Where) -> None:
         """A name that an expression binds."""
         self._unknown(where, node.target, "is set in an expression")
         self._push([node.value], where)
 
-    def visit_lambda(self, node: ast.Lambda, where: _Where) -> None:
+    def visit_lambda(self, node: ast.Lambda, where: Where) -> None:
         """Enter a lambda: what it calls runs later, if at all."""
-        self._children(node, _Where(where.scope, where.body, is_certain=False, in_lambda=True))
+        self._children(node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
-    def visit_comprehension(self, node: ast.expr, where: _Where) -> None:
+    def visit_comprehension(self, node: ast.expr, where: Where) -> None:
         """Enter a comprehension: what it calls runs as often as it likes."""
         self._children(node, where.maybe)
 
-    def visit_call(self, node: ast.Call, where: _Where, is_dropped: bool = False) -> None:
+    def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
         """A call, with all that stands left of it."""
         function = node.func
         if (
@@ -399,7 +362,7 @@ class Walker:
             self._arguments(call, where)
         self.stack.append((chain.root, where))
 
-    def _arguments(self, call: ast.Call, where: _Where) -> None:
+    def _arguments(self, call: ast.Call, where: Where) -> None:
         stack = self.stack
         for word in call.keywords:
             stack.append((word.value, where))
@@ -434,7 +397,7 @@ _NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "
 _FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
 """Fields to look into, the last first, by kind of node; filled as kinds are met."""
 
-_VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, _Where], None]]] = {
+_VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.Name: Walker.visit_name,
     ast.Call: Walker.visit_call,
     ast.Expr: Walker.visit_statement,

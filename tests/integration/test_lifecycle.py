@@ -207,6 +207,26 @@ class Lifecycle(RuleBasedStateMachine):
         waiting = self.chosen(range(60), lambda state: state in (State.SCHEDULED, State.RETRYABLE))
         self.model.change(dict.fromkeys(waiting, State.AVAILABLE))
 
+    @rule()
+    def the_lifeline_looks(self) -> None:
+        """It leaves running steps alone."""
+        exhausted = [name for name, (attempt, most) in self.attempts().items() if attempt >= most]
+        self.run(self.oban._query.rescue_jobs(0))
+        names = [name for name in exhausted if self.model.nodes[name].state is State.AVAILABLE]
+        self.model.change(dict.fromkeys(names, State.DISCARDED))
+
+    @rule()
+    def the_process_dies(self) -> None:
+        attempts = self.attempts()
+        for _ in range(2):  # suspected, then sure
+            self.conn.execute("SELECT baton_rescue('0 s')")
+        self.model.change(
+            {
+                name: State.AVAILABLE if attempts[name][0] < attempts[name][1] else State.DISCARDED
+                for name in self.chosen(range(60), lambda state: state is State.EXECUTING)
+            }
+        )
+
     @rule(positions=picks)
     def somebody_cancels(self, positions: list[int]) -> None:
         names = self.chosen(positions)
@@ -241,6 +261,39 @@ class Lifecycle(RuleBasedStateMachine):
             names = [name for name in names if self.model.nodes[name].state is state]
         self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(names)])
         self.model.change(dict.fromkeys(names, state))
+
+    def operate(self, function: str) -> bool:
+        row = self.conn.execute(f"SELECT {function}(ARRAY[%s])", [self.workflow_id]).fetchone()
+        return row == ([self.workflow_id],)
+
+    @rule()
+    def an_operator_pauses(self) -> None:
+        applies = self.model.outcome is None and not self.model.is_paused
+        assert self.operate("baton_pause") is applies
+        if applies:
+            self.model.pause()
+
+    @rule()
+    def an_operator_resumes(self) -> None:
+        assert self.operate("baton_resume") is self.model.is_paused
+        self.model.resume()
+
+    @rule()
+    def an_operator_cancels(self) -> None:
+        applies = self.model.outcome is None
+        assert self.operate("baton_stop") is applies
+        if applies:
+            self.model.stop()
+
+    @rule()
+    def an_operator_retries(self) -> None:
+        attempts = self.attempts()
+        for name, node in self.model.nodes.items():
+            if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED) and node.state.is_final and attempts[name][0]:
+                node.is_later = False
+        ended = [node for node in self.model.nodes.values() if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED)]
+        assert self.operate("baton_retry") is any(node.state is not State.GONE for node in ended)
+        self.model.retry()
 
     @rule(positions=picks)
     def gates_find_that_it_is_too_early(self, positions: list[int]) -> None:

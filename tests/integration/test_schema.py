@@ -60,6 +60,8 @@ def test_installing_again_changes_nothing(empty_dsn: str) -> None:
         "baton_job_settled",
         "baton_job_revived",
         "baton_job_returned",
+        "baton_job_rescued",
+        "baton_producers_changed",
         "baton_job_deleted",
     }
 

@@ -572,7 +572,12 @@ BEGIN
         cancelled = counts.cancelled,
         discarded = counts.discarded,
         stopped_at = NULL,
-        outcome = CASE WHEN counts.unsettled = 0 THEN workflow_row.outcome END,
+        outcome = CASE
+            WHEN counts.unsettled > 0 THEN NULL
+            WHEN counts.discarded > 0 THEN 'discarded'
+            WHEN counts.cancelled > 0 THEN 'cancelled'
+            ELSE 'completed'
+        END,
         settled_at = CASE WHEN counts.unsettled = 0 THEN workflow_row.settled_at END
     FROM (
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,

@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS baton_workflows (
 
 CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton_workflows (workflow_label, inserted_at);
 
+CREATE INDEX IF NOT EXISTS baton_workflows_settled_at_index ON baton_workflows (settled_at);
+
 -- One row a node. `oban_job_id` is no foreign key: Oban prunes its jobs, and a node outlives its job. Nor is
 -- `workflow_id` one: both rows are written by one function, and the check would cost as much as the insert.
 CREATE TABLE IF NOT EXISTS workflow_nodes (

@@ -1,0 +1,120 @@
+"""The guard of a process: shows that its producers live, and looks after the steps of those that do not.
+
+It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. The SQL is
+in `0001_orphans.sql`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import psycopg
+from oban import Oban
+from psycopg import sql
+
+from baton_dsl.runtime import bridge
+from baton_dsl.runtime.bridge import RunningProducer
+
+logger = logging.getLogger(__name__)
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks; the first ones come faster, since producers start at the same time."""
+RECONNECT: Final = 0.25
+"""Seconds before it connects again; well within the grace that `baton_rescue` gives to a producer that is not seen."""
+NOT_INSTALLED: Final = 30.0
+"""Seconds before it looks again for a schema that is not there."""
+
+# A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
+_SETTINGS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
+    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false)"
+)
+
+
+class Guard:
+    """Guards the producers of one Oban instance until it is retired and the last of its jobs has ended.
+
+    Args:
+        connect: Opens a connection in autocommit mode.
+        prefix: The schema.
+        producers: The producers that run now.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        prefix: str,
+        producers: Callable[[], Iterable[RunningProducer]],
+    ) -> None:
+        self._connect = connect
+        self._producers = producers
+        self._guard = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(prefix, "baton_guard"))
+        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s))").format(
+            sql.Identifier(prefix, "baton_producer_key")
+        )
+        self._rescue = sql.SQL("SELECT {}()").format(sql.Identifier(prefix, "baton_rescue"))
+        self._known: dict[str, RunningProducer] = {}
+        self._retired = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def retire(self) -> None:
+        """End as soon as no job runs any more."""
+        self._retired.set()
+
+    def _run(self) -> None:
+        pause = RECONNECT
+        while not self._is_done():
+            try:
+                with self._connect() as conn:
+                    conn.execute(_SETTINGS)
+                    self._watch(conn)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                pause = RECONNECT  # the server restarts, or the database is gone
+            except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
+                pause = NOT_INSTALLED
+            except psycopg.Error:
+                logger.exception("the guard of the running steps starts anew")
+                pause = RECONNECT
+            self._retired.wait(pause)
+
+    def _watch(self, conn: psycopg.Connection[Any]) -> None:
+        held: list[str] = []
+        pause = 0.02
+        while not self._is_done():
+            pause = min(INTERVAL, pause * 1.5)
+            current = {producer.uuid: producer for producer in self._producers()}
+            self._known.update(current)
+            for uuid, producer in list(self._known.items()):
+                if uuid not in current and not producer.is_busy:  # its queue was stopped, and what ran has ended
+                    del self._known[uuid]
+                    conn.execute(self._release, [uuid])
+            row = conn.execute(self._guard, [list(self._known), held]).fetchone()
+            held = row[0] if row is not None else []
+            conn.execute(self._rescue)
+            if self._retired.wait(pause):
+                time.sleep(RECONNECT)  # jobs end one after another now
+
+    def _is_done(self) -> bool:
+        return self._retired.is_set() and not any(producer.is_busy for producer in self._known.values())
+
+
+def guard_instances() -> None:
+    """Guard every Oban instance of this process that is made from now on, from its start to its stop."""
+    bridge.accompany_all(_guard_of)
+
+
+def guard(instance: Oban) -> None:
+    """Guard an instance that runs already, unless it is guarded."""
+    bridge.accompany(instance, _guard_of)
+
+
+def _guard_of(running: bridge.Running) -> Guard:
+    return Guard(running.connect, running.prefix, running.producers)

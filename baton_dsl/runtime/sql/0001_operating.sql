@@ -1,0 +1,179 @@
+-- What an operator does with whole workflows. Each function takes any number of them, and leaves alone those that it
+-- does not apply to. Workflows are taken in one order, so that two operators wait for each other.
+
+-- Cancel all that has not started. What runs goes on, and is not tried again. Returns the workflows that were running,
+-- and tells the running jobs, as Oban's own cancellation does.
+CREATE OR REPLACE FUNCTION baton_stop(workflow_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    stopped text[];
+    ended bigint[];
+    notified bigint;
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    WITH locked AS MATERIALIZED (
+        SELECT workflow_id FROM baton_workflows
+        WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL
+        ORDER BY workflow_id FOR NO KEY UPDATE
+    ),
+    changed AS (
+        UPDATE baton_workflows AS workflow SET stopped_at = coalesce(workflow.stopped_at, now())
+        FROM locked WHERE workflow.workflow_id = locked.workflow_id
+        RETURNING workflow.workflow_id
+    )
+    SELECT array_agg(workflow_id) INTO stopped FROM changed;
+
+    SELECT array_agg(node.oban_job_id) INTO ended
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = ANY(stopped)
+        AND node.outcome IS NULL
+        AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id AND job.state = 'executing');
+    PERFORM baton_end(ended, 'cancelled');
+    PERFORM baton_cancel_jobs(ended, 'BTN507: cancelled, since its workflow was');
+
+    SELECT count(pg_notify(
+        current_schema() || '.oban_signal', json_build_object('action', 'pkill', 'job_id', job.id)::text
+    )) INTO notified
+    FROM workflow_nodes AS node
+    JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = ANY(stopped) AND job.state = 'executing';
+
+    RETURN coalesce(stopped, '{}');
+END
+$function$;
+
+-- Let all run again that was cancelled or discarded, as far as its job is still there. Results that are stored stay.
+CREATE OR REPLACE FUNCTION baton_retry(workflow_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    retried text[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
+    FROM workflow_nodes AS node
+    JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = ANY(workflow_ids) AND node.outcome IN ('cancelled', 'discarded');
+
+    UPDATE oban_jobs AS job
+    SET state = 'suspended',
+        max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        -- a pause before the next attempt is over; a start in the future that the step was given is not
+        scheduled_at = CASE
+            WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))
+            ELSE job.scheduled_at
+        END,
+        completed_at = NULL,
+        cancelled_at = NULL,
+        discarded_at = NULL
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = ANY(retried)
+        AND node.outcome IN ('cancelled', 'discarded')
+        AND job.id = node.oban_job_id
+        AND job.state IN ('completed', 'cancelled', 'discarded');
+
+    PERFORM baton_revive(given.id) FROM unnest(retried) AS given(id);
+    RETURN coalesce(retried, '{}');
+END
+$function$;
+
+-- Let nothing start, until `baton_resume`. What runs goes on.
+CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    paused text[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    WITH changed AS (
+        UPDATE baton_workflows AS workflow SET paused_at = now()
+        WHERE workflow.workflow_id = ANY(workflow_ids) AND workflow.outcome IS NULL AND workflow.paused_at IS NULL
+        RETURNING workflow.workflow_id
+    )
+    SELECT array_agg(workflow_id) INTO paused FROM changed;
+
+    -- To be paused is to wait for one thing more: nothing else has to know of it.
+    UPDATE workflow_nodes SET pending = pending + 1 WHERE workflow_id = ANY(paused) AND outcome IS NULL;
+
+    UPDATE oban_jobs AS job SET state = 'suspended'
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = ANY(paused)
+        AND node.outcome IS NULL
+        AND job.id = node.oban_job_id
+        AND job.state IN ('scheduled', 'available', 'retryable');
+    RETURN coalesce(paused, '{}');
+END
+$function$;
+
+-- End a pause.
+CREATE OR REPLACE FUNCTION baton_resume(workflow_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    resumed text[];
+    ready bigint[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    WITH changed AS (
+        UPDATE baton_workflows AS workflow SET paused_at = NULL
+        WHERE workflow.workflow_id = ANY(workflow_ids) AND workflow.paused_at IS NOT NULL
+        RETURNING workflow.workflow_id
+    )
+    SELECT array_agg(workflow_id) INTO resumed FROM changed;
+
+    WITH counted AS (
+        UPDATE workflow_nodes SET pending = pending - 1
+        WHERE workflow_id = ANY(resumed) AND outcome IS NULL
+        RETURNING oban_job_id, pending
+    )
+    SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
+    PERFORM baton_promote(ready);
+    RETURN coalesce(resumed, '{}');
+END
+$function$;
+
+-- Remove workflows that settled longer than `age` ago, with their results; never one that still runs. Their jobs are
+-- Oban's to prune. Takes at most `most` of them.
+CREATE OR REPLACE FUNCTION baton_prune(age interval, most integer)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+#variable_conflict use_column
+DECLARE
+    old text[];
+BEGIN
+    SELECT array_agg(workflow_id) INTO old
+    FROM (
+        SELECT workflow_id FROM baton_workflows
+        WHERE settled_at < now() - age
+        ORDER BY settled_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ) AS settled;
+    DELETE FROM workflow_nodes WHERE workflow_id = ANY(old);
+    DELETE FROM baton_workflows WHERE workflow_id = ANY(old);
+    RETURN coalesce(cardinality(old), 0);
+END
+$function$;
