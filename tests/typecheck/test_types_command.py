@@ -114,6 +114,14 @@ def test_a_checker_refutes_what_is_wrong_and_nothing_once_it_is_mended(checker: 
     assert outcome.status == 0
 
 
+def test_a_comment_for_what_only_a_checker_finds_is_not_called_unused(shop: Path) -> None:
+    parameter = "price: int | None, anonymous: Named) -> int:"
+    silenced = FILES["src/app/shop.py"].replace(parameter, f"{parameter}  # baton: ignore[BTN201]")
+    assert silenced != FILES["src/app/shop.py"]
+    write(shop, {"src/app/shop.py": silenced})
+    assert run(shop, "--no-cache", "--select", "BTN901").output == ""
+
+
 def test_emit_writes_a_module_of_calls(shop: Path) -> None:
     printed = run(shop, "emit")
     assert printed.status == 0
