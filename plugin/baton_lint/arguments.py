@@ -12,6 +12,9 @@ usage: baton-lint [PATH ...] [options]     check these folders and files; defaul
        baton-lint explain CODE ...         a rule, why it exists, and its examples
        baton-lint rules                    every rule, a line each
        baton-lint graph [PATH ...]         draw the flows as they are seen [--format mermaid|dot] [--flow NAME]
+       baton-lint types [PATH ...]         have a type checker prove every edge
+                                           --checker mypy|pyright|ty|pyrefly [--python PYTHON]
+       baton-lint emit [PATH ...]          write every edge as a call, for any type checker [--output FILE]
 
 what is checked:
   --select RULES          only these: codes, slugs, beginnings of codes, or ALL; separated by commas
@@ -39,9 +42,9 @@ how it runs:
 exit status: 0 nothing found, 1 findings, 2 wrong usage or a file that can't be read
 """
 
-COMMANDS = ("check", "explain", "rules", "graph")
+COMMANDS = ("check", "explain", "rules", "graph", "types", "emit")
 _LISTS = ("--select", "--extend-select", "--ignore", "--exclude")
-_VALUES = ("--format", "--jobs", "--cache-dir", "--flow")
+_VALUES = ("--format", "--jobs", "--cache-dir", "--flow", "--checker", "--python", "--output")
 _FLAGS = (
     "--strict",
     "--fix",
@@ -71,6 +74,9 @@ class Arguments:
         self.exclude: list[str] = []
         self.format: str | None = None
         self.flow: str | None = None
+        self.checker: str | None = None
+        self.python: str | None = None
+        self.output: str | None = None
         self.jobs: int | None = None
         self.cache_dir: str | None = None
         self.flags: set[str] = set()
@@ -129,3 +135,5 @@ class Arguments:
         formats = DRAWINGS if self.command == "graph" else FORMATS
         if self.format is not None and self.format not in formats:
             raise UsageError(f"--format must be one of {', '.join(formats)}, got {self.format}")
+        if self.command == "types" and self.checker is None:
+            raise UsageError("types needs --checker mypy, pyright, ty or pyrefly")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from baton_lint.config import Config
+    from baton_lint.facts import CommentFacts
     from baton_lint.findings import Finding
+    from baton_lint.selection import Selection
     from baton_lint.session import Report, Session
 
 CLEAN, FOUND, WRONG = 0, 1, 2
@@ -60,6 +62,10 @@ def main(given: list[str] | None = None) -> int:
                 return rules(_print)
             case "graph":
                 return _graph(arguments)
+            case "types":
+                return _types(arguments)
+            case "emit":
+                return _emit(arguments)
             case _:
                 return _check(arguments)
     except UsageError as error:
@@ -126,7 +132,7 @@ def _session(arguments: Arguments, target: Target) -> Session:
     return Session(
         target.folders,
         config.root,
-        sources=[os.path.join(config.root, folder) for folder in config.src],
+        sources=[os.path.normpath(os.path.join(config.root, folder)) for folder in config.src],
         is_excluded=is_excluded,
         jobs=arguments.jobs or os.cpu_count() or 1,
         extra=target.files,
@@ -174,41 +180,30 @@ def _run(arguments: Arguments, target: Target, session: Session) -> Report:
     from zlib import crc32
 
     from baton_dsl.version import __version__
-    from baton_lint.cache import FOLDER, key_of
+    from baton_lint.cache import key_of
 
     config = target.config
     settings = (config.root, session.folders, session.extra, session.sources, config.exclude, arguments.exclude)
-    folder = arguments.cache_dir or os.path.join(config.root, FOLDER)
+    folder = _cache_folder(arguments, target)
     name = f"{crc32(repr((session.folders, session.extra)).encode()):08x}"
     return session.run(os.path.join(folder, name), key_of(__version__, settings))
+
+
+def _cache_folder(arguments: Arguments, target: Target) -> str:
+    from baton_lint.cache import FOLDER
+
+    return arguments.cache_dir or os.path.join(target.config.root, FOLDER)
 
 
 def _chosen(arguments: Arguments, target: Target, report: Report) -> list[Finding]:
     """The findings that were asked for and are not ignored by a comment, and the comments that ignore nothing."""
     if not report.catalogue:
         return []
-    from baton_lint.config import matcher
-    from baton_lint.selection import Selection, UnknownRuleError
-
-    config = target.config
-    strict = ["BTN903"] if arguments.has("--strict") or config.strict else []
-    try:
-        selection = Selection(
-            config.select if arguments.select is None else arguments.select,
-            [*config.extend_select, *arguments.extend_select, *strict],
-            [*config.ignore, *arguments.ignore],
-            [(matcher([pattern], config.root), codes) for pattern, codes in config.per_file_ignores.items()],
-            report.catalogue,
-        )
-    except UnknownRuleError as error:
-        raise UsageError(str(error)) from None
-    wanted = [item for item in report.findings if target.holds(item.path) and selection.wants(item.code, item.path)]
-    if report.comments:
-        from baton_lint.suppress import UNUSED, is_rule, suppress
-
-        comments = {path: here for path, here in report.comments.items() if target.holds(path)}
-        wanted, unused = suppress(wanted, comments, report.catalogue)
+    selection = _selection(arguments, target, report)
+    wanted, unused = _wanted(target, report, selection)
+    if unused:
         from baton_lint.reporting import unused_comment
+        from baton_lint.suppress import UNUSED, is_rule
 
         for path, comment, code in unused:
             exists = is_rule(code, report.catalogue)
@@ -220,7 +215,49 @@ def _chosen(arguments: Arguments, target: Target, report: Report) -> list[Findin
     return wanted
 
 
+def _selection(arguments: Arguments, target: Target, report: Report) -> Selection:
+    from baton_lint.config import matcher
+    from baton_lint.selection import Selection, UnknownRuleError
+
+    config = target.config
+    strict = ["BTN903"] if arguments.has("--strict") or config.strict else []
+    try:
+        return Selection(
+            config.select if arguments.select is None else arguments.select,
+            [*config.extend_select, *arguments.extend_select, *strict],
+            [*config.ignore, *arguments.ignore],
+            [(matcher([pattern], config.root), codes) for pattern, codes in config.per_file_ignores.items()],
+            report.catalogue,
+        )
+    except UnknownRuleError as error:
+        raise UsageError(str(error)) from None
+
+
+def _wanted(
+    target: Target, report: Report, selection: Selection
+) -> tuple[list[Finding], list[tuple[str, CommentFacts, str]]]:
+    """The findings that were asked for and are not ignored, and for each comment each code that ignores nothing."""
+    wanted = [item for item in report.findings if target.holds(item.path) and selection.wants(item.code, item.path)]
+    if not report.comments:
+        return wanted, []
+    from baton_lint.suppress import suppress
+
+    comments = {path: here for path, here in report.comments.items() if target.holds(path)}
+    return suppress(wanted, comments, report.catalogue)
+
+
 def _output(arguments: Arguments, findings: list[Finding], report: Report) -> None:
+    _show_all(arguments, findings)
+    seen = f"{_count(report.flows, 'flow')} of {_count(report.steps, 'step')}"
+    if not findings:
+        _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
+        return
+    fixable = sum(1 for item in findings if item.fix and item.fix[1])
+    hint = f"; --fix mends {fixable}" if fixable else ""
+    _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
+
+
+def _show_all(arguments: Arguments, findings: list[Finding]) -> None:
     if arguments.has("--statistics"):
         counts: dict[tuple[str, str], int] = {}
         for item in findings:
@@ -238,13 +275,6 @@ def _output(arguments: Arguments, findings: list[Finding], report: Report) -> No
             text = RENDERERS[form](findings, _shown)
             if text:
                 _print(text)
-    seen = f"{_count(report.flows, 'flow')} of {_count(report.steps, 'step')}"
-    if not findings:
-        _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
-        return
-    fixable = sum(1 for item in findings if item.fix and item.fix[1])
-    hint = f"; --fix mends {fixable}" if fixable else ""
-    _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
 
 
 def _graph(arguments: Arguments) -> int:
@@ -258,6 +288,40 @@ def _graph(arguments: Arguments) -> int:
         _tell("no flows found" if arguments.flow is None else f'no flow called "{arguments.flow}" found')
     status = graph(flows, arguments.format or "mermaid", _print)
     return WRONG if target.problems or target.config.problems else status
+
+
+def _types(arguments: Arguments) -> int:
+    target = Target(arguments.paths)
+    from baton_lint.proving import types
+
+    project, report = _session(arguments, target).importable()
+    selection = _selection(arguments, target, report)
+    checker = arguments.checker or ""
+    cache = None if arguments.has("--no-cache") else _cache_folder(arguments, target)
+    report.findings, proof = types(project, checker, arguments.python, cache)
+    # which comments ignore nothing is not told: most are there for rules that no checker is asked about
+    findings, _ = _wanted(target, report, selection)
+    for problem in (*target.problems, *target.config.problems, *report.problems, *proof.problems):
+        _tell(problem)
+    _show_all(arguments, findings)
+    edges = _count(proof.claims, "edge")
+    found = _count(len(findings), "finding") if findings else "nothing found"
+    _say(arguments, f"{found} in {edges}, asked of {checker}" if report.flows else "no flows found")
+    if target.problems or target.config.problems or report.problems or proof.problems:
+        return WRONG
+    return FOUND if findings else CLEAN
+
+
+def _emit(arguments: Arguments) -> int:
+    target = Target(arguments.paths)
+    from baton_lint.proving import emit_to
+
+    project, report = _session(arguments, target).importable()
+    for problem in (*target.problems, *target.config.problems, *report.problems):
+        _tell(problem)
+    edges = emit_to(project, arguments.output, _print)
+    _say(arguments, f"{_count(edges, 'edge')} written" if report.flows else "no flows found")
+    return WRONG if target.problems or target.config.problems or report.problems else CLEAN
 
 
 def _shown(path: str) -> str:

@@ -4,8 +4,8 @@ For each step one function calls it with the result of every upstream, an argume
 
 ```python
 def edges_of_total() -> object:  # "total" in flow "shop"
-    return app.shop.total(
-        price=From(app.shop.price),
+    return shop.total(
+        price=From(shop.price),
     )
 ```
 
@@ -105,18 +105,35 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]]) -> Emitted:
     lines = _Lines()
     for line in _HEADER.splitlines():
         lines.add(line)
-    modules = {place.partition(":")[0] for _, places in known for place in places.values()}
-    for module in sorted(modules):
-        lines.add(f"import {module}")
+    modules = _named({place.partition(":")[0] for _, places in known for place in places.values()})
+    for module, name in modules.items():
+        lines.add(f"import {module}" if name == module else f"import {module} as {name}")
     for line in _GIVEN.splitlines():
         lines.add(line)
     number = 0
     for flow, places in known:
-        paths = {name: place.replace(":", ".") for name, place in places.items()}
+        paths = {name: _path(place, modules) for name, place in places.items()}
         for call in _calls(flow, paths):
             number += 1
             _write(lines, number, call, paths)
     return Emitted("\n".join(lines.text) + "\n", lines.claims)
+
+
+def _named(modules: Iterable[str]) -> dict[str, str]:
+    """What each module is called here.
+
+    A submodule gets a name of its own: a package may well give another thing by that name, as with
+    `from app.shop import shop` in `app/__init__.py`.
+    """
+    return {
+        module: f"baton_{module.rpartition('.')[2]}_{number}" if "." in module else module
+        for number, module in enumerate(sorted(modules), start=1)
+    }
+
+
+def _path(place: str, modules: Mapping[str, str]) -> str:
+    module, _, qualified_name = place.partition(":")
+    return f"{modules[module]}.{qualified_name}"
 
 
 @dataclass(frozen=True, slots=True)

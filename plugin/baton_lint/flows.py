@@ -47,6 +47,8 @@ class Build:
     ignores: Ignores = field(default_factory=lambda: Ignores())
     steps: list[StepSpec] = field(default_factory=list)
     used: set[tuple[str, int | None]] = field(default_factory=set)
+    definitions: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    """The file and function of each step, by its name in the flow; the first of two that share a name."""
     inserts: list[InsertCall] = field(default_factory=list)
     variants: list[Ignores] = field(default_factory=list)
     open_because: dict[Reference, None] = field(default_factory=dict)
@@ -217,6 +219,7 @@ class Flows:
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, StepValue) and value.name is not None:
             build.used.add((value.path, value.index))
+            build.definitions.setdefault(value.name, (value.path, value.index))
             if not any(keyword.name == "name" for keyword in value.maker.options):  # else the option is checked
                 self._check_name(build, value.name, place)
             build.steps.append(self.steps.spec(value, value.name, argument_place=place))
@@ -311,6 +314,7 @@ class Flows:
         value = self.names.evaluate(path, scope, arguments[1])
         if isinstance(value, StepValue):
             build.used.add((value.path, value.index))
+            build.definitions.setdefault(name, (value.path, value.index))
             spec = self.steps.spec(value, name, argument_place=place, deps=deps)
             return replace(spec, is_open=spec.is_open or not is_whole)
         last = arguments[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,11 +91,14 @@ class Project:
         root: The folder that holds `pyproject.toml`.
         sources: Further folders that imports start from.
         shown: How a path is shown to the user.
+
+    Attributes:
+        starts: The folders that absolute imports of any file may start from.
     """
 
     def __init__(self, files: Files, root: str, sources: Iterable[str], shown: Callable[[str], str]) -> None:
         self.files = files
-        self._starts = (*sources, os.path.join(root, "src"), root)
+        self.starts = tuple(dict.fromkeys((*sources, os.path.join(root, "src"), root)))
         self._shown = shown
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str], Module | None] = {}
@@ -111,7 +114,7 @@ class Project:
             top = folder
             while self.files.is_file(os.path.join(top, PACKAGE)):
                 top = os.path.dirname(top)
-            self._roots[folder] = tuple(dict.fromkeys((top, folder, *self._starts)))
+            self._roots[folder] = tuple(dict.fromkeys((top, folder, *self.starts)))
         return self._roots[folder]
 
     def module(self, path: str, dotted: str) -> Module | None:
@@ -125,6 +128,10 @@ class Project:
             regular = [module for module in modules if module.path is not None]
             self._found[roots, dotted] = next(iter(regular or modules), None)
         return self._found[roots, dotted]
+
+    def imported(self) -> Iterator[tuple[str, Module]]:
+        """Each name that was looked for and found so far, and what it means."""
+        return ((dotted, module) for (_, dotted), module in self._found.items() if module is not None)
 
     def knows(self, path: str, dotted: str) -> bool:
         """Whether the first part of a dotted name is of this project, so that all of it should be."""

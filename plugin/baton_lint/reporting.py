@@ -20,15 +20,16 @@ def catalogue() -> dict[str, tuple[str, bool]]:
 def findings_of(analysis: Analysis) -> list[Finding]:
     """The findings of an analysis."""
     planner = Planner(analysis)
-    return [_finding(diagnostic, planner.fix(diagnostic)) for diagnostic in analysis.findings]
+    return [finding_of(diagnostic, planner.fix(diagnostic)) for diagnostic in analysis.findings]
 
 
 def unused_comment(path: str, span: tuple[int, int, int, int], code: str, *, exists: bool) -> Finding:
     """The finding for a suppression comment, or one code of it, that hides nothing."""
-    return _finding(unused_ignore.unused(code, Place(path, *span), exists=exists), ())
+    return finding_of(unused_ignore.unused(code, Place(path, *span), exists=exists))
 
 
-def _finding(diagnostic: Diagnostic, fix: tuple[object, ...]) -> Finding:
+def finding_of(diagnostic: Diagnostic, fix: tuple[object, ...] = ()) -> Finding:
+    """A diagnostic as a finding, with what would mend it."""
     place = diagnostic.place or NOWHERE
     return Finding(
         path=place.path,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from baton_lint.analysis import Analysis
     from baton_lint.facts import CommentFacts, FileFacts
     from baton_lint.findings import Finding
+    from baton_lint.importable import Importable
+    from baton_lint.project import Project
     from baton_lint.walk import Stamp
 
 SETTLED = 50_000_000
@@ -131,6 +133,18 @@ class Session:
         facts, _ = self._look(Cache(), stamps)
         return list(self._analysis(Cache(), stamps, facts).flows)
 
+    def importable(self) -> tuple[Importable, Report]:
+        """The flows of the project with the names that their steps are imported by, and a report of no findings yet."""
+        from baton_lint.importable import importable  # only for those who ask for it
+        from baton_lint.reporting import catalogue
+
+        stamps, problems = self._walk()
+        facts, unreadable = self._look(Cache(), stamps)
+        problems += [f"{path}: can't be read: {reason}" for path, reason in unreadable]
+        found = importable(self._project(Cache(), stamps, facts), facts)
+        steps = sum(len(flow.steps) for flow, _ in found.flows)
+        return found, Report([], _comments(facts), catalogue(), problems, len(found.flows), steps)
+
     def _walk(self) -> tuple[dict[str, Stamp], list[str]]:
         stamps, problems = walk(self.folders, self.is_excluded)
         for path in self.extra:
@@ -177,12 +191,16 @@ class Session:
         from baton_lint.reporting import catalogue, findings_of  # only if there is something to check
 
         analysis = self._analysis(cache, stamps, facts)
-        comments = {path: file["comments"] for path, file in facts.items() if file["comments"]}
         steps = sum(len(flow.steps) for flow in analysis.flows)
-        return Report(findings_of(analysis), comments, catalogue(), [], len(analysis.flows), steps)
+        return Report(findings_of(analysis), _comments(facts), catalogue(), [], len(analysis.flows), steps)
 
     def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
         from baton_lint.analysis import analyse  # brings the rules
+
+        return analyse(self._project(cache, stamps, facts), facts)
+
+    def _project(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Project:
+        """The modules of the project. What is looked for outside of its folders is put down in the cache."""
         from baton_lint.project import Files, Project
 
         outside: dict[str, Stamp] = {}
@@ -206,9 +224,12 @@ class Session:
             return known[name]
 
         files = Files(stamps, self.folders, load)
-        analysis = analyse(Project(files, self.root, self.sources, str), facts)
-        cache.outside, cache.probes = outside, files.probes
-        return analysis
+        cache.outside, cache.probes = outside, files.probes  # both grow while it is analysed
+        return Project(files, self.root, self.sources, str)
+
+
+def _comments(facts: dict[str, FileFacts]) -> dict[str, list[CommentFacts]]:
+    return {path: file["comments"] for path, file in facts.items() if file["comments"]}
 
 
 def _load_rules() -> object:

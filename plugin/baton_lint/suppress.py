@@ -9,6 +9,8 @@ from baton_lint.findings import Finding
 from baton_lint.selection import Catalogue
 
 UNUSED = "BTN901"
+PROVABLE = frozenset({"BTN201", "baton-upstream-type", "BTN202", "baton-not-optional"})
+"""Rules that a type checker decides where text can't: a comment may be there for what `baton-lint types` finds."""
 
 
 def suppress(
@@ -24,7 +26,8 @@ def suppress(
         catalogue: All rules.
 
     Returns:
-        The rest, and for each comment each code (or "" for all) that hid nothing.
+        The rest, and for each comment each code (or "" for all) that hid nothing, unless a type checker may
+        find what it hides.
     """
     by_line: dict[tuple[str, int], list[tuple[CommentFacts, set[str]]]] = {}
     every: list[tuple[str, CommentFacts, set[str]]] = []
@@ -48,7 +51,7 @@ def suppress(
         (path, comment, code)
         for path, comment, used in every
         for code in ([code for code, _ in comment["codes"]] or [""])
-        if code not in used
+        if code not in used and code not in PROVABLE
     ]
     return kept, unused
 

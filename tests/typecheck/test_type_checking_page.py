@@ -18,7 +18,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_page_shows_what_mypy_says(project: Project) -> None:
-    shop, explicit = blocks("python")
+    shop, explicit, _ = blocks("python")
     (said,) = blocks("text")
     project.write({"shop.py": shop, "explicit.py": explicit})
     assert project.check("--hide-column-numbers").splitlines() == said.splitlines()
