@@ -23,7 +23,8 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.embedded import serve
 
-TEMPLATE = "baton_template"
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+TEMPLATE = f"baton_template_{RUN[:12]}"
 
 type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
 
@@ -37,8 +38,7 @@ def server() -> Iterator[str]:
     Not below pytest's own folder: every other pytest that starts on the machine closes that to other users, and the
     server, when root runs the tests, is one.
     """
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
-    folder = Path(tempfile.gettempdir()) / f"baton-tests-{run}"
+    folder = Path(tempfile.gettempdir()) / f"baton-tests-{RUN}"
     given = os.environ.get("BATON_TEST_DSN")
     with nullcontext(given) if given else serve(folder / "postgres") as dsn:
         with psycopg.connect(dsn, autocommit=True) as conn:

@@ -676,8 +676,8 @@ CREATE OR REPLACE TRIGGER baton_job_returned
 AFTER UPDATE OF state ON oban_jobs
 FOR EACH ROW
 WHEN (
-    OLD.state IN ('executing', 'suspended')
-    AND NEW.state IN ('scheduled', 'available', 'retryable')
+    NEW.state IN ('scheduled', 'available', 'retryable')
+    AND OLD.state::text IN ('executing', 'suspended') -- as text: 'suspended' may be too new to be named here
     AND NEW.meta ? 'workflow_id'
     AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
 )
