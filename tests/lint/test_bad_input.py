@@ -31,7 +31,10 @@ BAD: dict[str, tuple[bytes, str | None]] = {
     "a mark": (b"\xef\xbb\xbfimport baton_dsl\n", None),
     "nested brackets": (b"import baton_dsl\nx = " + b"[" * 10_000 + b"]" * 10_000 + b"\n", "BTN902: can't be parsed"),
     "nested operators": (b"import baton_dsl\nx = " + b"1 + " * 1_000 + b"1\n", None),
-    "a chain of calls": (b"from baton_dsl import Flow\nf = Flow('f')" + b".add('a', b)" * 500 + b"\n", None),
+    "a chain of calls": (
+        b"from baton_dsl import Flow\nf = Flow('f')" + b"".join(b".add('a%d', b)" % n for n in range(500)) + b"\n",
+        None,
+    ),
     "a chain of elifs": (b"import baton_dsl\nif 1: pass\n" + b"elif 1: pass\n" * 900, None),
     "a chain of names": (
         b"from baton_dsl import Flow\n"
