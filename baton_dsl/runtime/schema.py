@@ -21,7 +21,7 @@ VERSION: Final = 1
 """The version of the schema that this library needs."""
 
 _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
-    1: ("0001_tables.sql", "0001_functions.sql", "0001_orphans.sql", "0001_operating.sql")
+    1: ("0001_tables.sql", "0001_functions.sql", "0001_ending.sql", "0001_orphans.sql", "0001_operating.sql")
 }
 
 _DOWN: Final = (

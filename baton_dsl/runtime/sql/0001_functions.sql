@@ -313,7 +313,6 @@ DECLARE
     claimed_ids bigint[];
     workflow_ids text[];
     ends jsonb;
-    notified bigint;
 BEGIN
     SELECT array_agg(counts.id ORDER BY counts.id), jsonb_object_agg(counts.id, counts.upstreams)
     INTO below_ids, fewer
@@ -375,11 +374,10 @@ BEGIN
         WHERE workflow_id = ANY(workflow_ids)
         RETURNING workflow_id, outcome
     )
-    SELECT count(pg_notify(
-        current_schema() || '.oban_workflow',
-        json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
-    )) INTO notified
-    FROM counted WHERE outcome IS NOT NULL;
+    SELECT array_agg(workflow_id) INTO workflow_ids FROM counted WHERE outcome IS NOT NULL;
+    IF workflow_ids IS NOT NULL THEN
+        PERFORM baton_announce(workflow_ids);
+    END IF;
     RETURN claimed_ids;
 END
 $function$;
