@@ -139,7 +139,6 @@ def charge(region: Input[str], amount: Input[int] = 1) -> int:
     return amount
 
 billing = Flow("billing", charge)
-
 in_europe = billing.bind(region="eu")
 
 async def main() -> None:
