@@ -7,7 +7,7 @@ is wrong, and hand mypy a signature that accepts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import ARG_STAR2, CallExpr, Expression
@@ -26,12 +26,12 @@ from mypy.types import (
     get_proper_type,
 )
 
-from baton_dsl.core.diagnostics import did_you_mean, quoted
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean, quoted
 from baton_dsl.core.rules import inputs as rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, ParameterSpec, Role, StepSpec
 from baton_mypy import names
 from baton_mypy.codes import STEP_NOT_IN_WORKFLOW
-from baton_mypy.facts import takers_of
+from baton_mypy.flow_facts import flow_facts_of
 from baton_mypy.literals import text_of
 from baton_mypy.markers import Marker, marker_of
 from baton_mypy.relations import MypyTypes, known
@@ -64,25 +64,47 @@ def bind(context: MethodSigContext) -> FunctionLike:
 
 def insert(context: MethodSigContext) -> FunctionLike:
     """`.insert(...)` takes the inputs of the flow, each of its type; those without a default must be given."""
-    flow, call = context.type, context.context
-    takers = takers_of(flow) if isinstance(flow, Instance) else None
-    signature = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
-    if takers is None or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
-        return context.default_signature
-    checker = cast("TypeChecker", context.api)
-    parameters = tuple(
-        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
-        for name, annotation, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
-        if name is not None
-    )
-    steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
-    given = InsertCall(
-        arguments=_given(call, parameters, checker),
+    return _given_to_flow(context, kept=1, find=rule.inserted)
+
+
+def preset(context: MethodSigContext) -> FunctionLike:
+    """`.bind(...)` of a flow takes some of its inputs, each of its type."""
+    return _given_to_flow(context, kept=0, find=rule.given)
+
+
+def bind_call(call: CallExpr, inputs: Parameters, checker: TypeChecker) -> InsertCall:
+    """A call of `.bind(...)` or `.insert(...)`, each argument inferred as a value for the input of its name."""
+    return InsertCall(
+        arguments=_given(call, _parameters(inputs), checker),
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
-    report(rule.inserted(FlowSpec(name="", steps=steps), given, MypyTypes(checker)), {}, call, checker)
-    return _accepting_any(context.default_signature, kept=1)
+
+
+type _Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
+
+
+def _given_to_flow(context: MethodSigContext, *, kept: int, find: _Find) -> FunctionLike:
+    flow, call = context.type, context.context
+    facts = flow_facts_of(flow) if isinstance(flow, Instance) else None
+    inputs = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
+    if facts is None or not isinstance(inputs, Parameters) or not isinstance(call, CallExpr):
+        return context.default_signature
+    checker = cast("TypeChecker", context.api)
+    steps = tuple(
+        StepSpec(name=facts.takers[parameter.name], parameters=(parameter,)) for parameter in _parameters(inputs)
+    )
+    found = find(FlowSpec(name="", steps=steps), bind_call(call, inputs, checker), MypyTypes(checker))
+    report(found, {}, call, checker)
+    return _accepting_any(context.default_signature, kept=kept)
+
+
+def _parameters(inputs: Parameters) -> tuple[ParameterSpec, ...]:
+    return tuple(
+        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
+        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
+        if name is not None
+    )
 
 
 def result(context: MethodSigContext) -> FunctionLike:

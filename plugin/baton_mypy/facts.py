@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from mypy.types import ExtraAttrs, Instance, LiteralType, Type, get_proper_type
+from mypy.types import ExtraAttrs, Instance, LiteralType, get_proper_type
 
 _KEY: Final = "baton facts"
-_RESULT: Final = "baton result of "
-_TAKERS: Final = "baton takers of inputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,46 +105,12 @@ def attach(facts: Facts, to: Instance, text: Instance) -> Instance:
 
 def facts_of(instance: Instance) -> Facts | None:
     """The facts of a type, or None if it did not come from the decorator."""
-    literal = _literal(instance, _KEY)
+    literal = literal_attribute(instance, _KEY)
     return None if literal is None else Facts.decode(literal)
 
 
-def attach_flow(results: Mapping[str, Type], takers: Mapping[str, str], to: Instance, text: Instance) -> Instance:
-    """The type of a flow with what is known of it.
-
-    Args:
-        results: The result type of each step, by name.
-        takers: For each input the name of the step that takes it first.
-        to: A `Flow`.
-        text: mypy's `builtins.str`.
-    """
-    changed = attach_results(results, to)
-    assert changed.extra_attrs is not None
-    changed.extra_attrs.attrs[_TAKERS] = LiteralType(json.dumps(takers), text)
-    return changed
-
-
-def takers_of(flow: Instance) -> dict[str, str] | None:
-    """For each input of a flow the step that takes it first, or None if the flow is not known."""
-    literal = _literal(flow, _TAKERS)
-    return None if literal is None else json.loads(literal)
-
-
-def attach_results(results: Mapping[str, Type], to: Instance) -> Instance:
-    """The type of a flow or a workflow with the result type of each step, by name."""
-    changed = to.copy_modified()
-    changed.extra_attrs = ExtraAttrs({f"{_RESULT}{name}": result for name, result in results.items()})
-    return changed
-
-
-def results_of(instance: Instance) -> dict[str, Type] | None:
-    """The result types of a flow's or workflow's steps by name, or None if the flow is not known."""
-    attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
-    found = {key.removeprefix(_RESULT): result for key, result in attributes.items() if key.startswith(_RESULT)}
-    return found or None
-
-
-def _literal(instance: Instance, key: str) -> str | None:
+def literal_attribute(instance: Instance, key: str) -> str | None:
+    """The text among the extra attributes of a type, or None."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     literal = get_proper_type(attributes.get(key))
     return literal.value if isinstance(literal, LiteralType) and isinstance(literal.value, str) else None
