@@ -7,7 +7,7 @@ is wrong, and hand mypy a signature that accepts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import ARG_STAR2, CallExpr, Expression
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 
-def bind(context: MethodSigContext) -> FunctionLike:
-    """`.bind(...)` takes the inputs of the step, each of its type."""
+def bind(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
+    """`.bind(...)` of a step takes its inputs, each of its type."""
     step, call = context.type, context.context
+    if rule.finding.code not in codes:
+        return context.default_signature
     signature = get_proper_type(step.args[0]) if isinstance(step, Instance) else None
     if not isinstance(step, Instance) or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
         return context.default_signature
@@ -62,14 +64,14 @@ def bind(context: MethodSigContext) -> FunctionLike:
     return _accepting_any(context.default_signature, kept=0)
 
 
-def insert(context: MethodSigContext) -> FunctionLike:
+def insert(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     """`.insert(...)` takes the inputs of the flow, each of its type; those without a default must be given."""
-    return _given_to_flow(context, kept=1, find=rule.inserted)
+    return _given_to_flow(context, codes, kept=1, find=rule.inserted)
 
 
-def preset(context: MethodSigContext) -> FunctionLike:
+def preset(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     """`.bind(...)` of a flow takes some of its inputs, each of its type."""
-    return _given_to_flow(context, kept=0, find=rule.given)
+    return _given_to_flow(context, codes, kept=0, find=rule.given)
 
 
 def bind_call(call: CallExpr, inputs: Parameters, checker: TypeChecker) -> InsertCall:
@@ -84,8 +86,10 @@ def bind_call(call: CallExpr, inputs: Parameters, checker: TypeChecker) -> Inser
 type _Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
 
 
-def _given_to_flow(context: MethodSigContext, *, kept: int, find: _Find) -> FunctionLike:
+def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: int, find: _Find) -> FunctionLike:
     flow, call = context.type, context.context
+    if rule.finding.code not in codes:
+        return context.default_signature
     facts = flow_facts_of(flow) if isinstance(flow, Instance) else None
     inputs = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
     if facts is None or not isinstance(inputs, Parameters) or not isinstance(call, CallExpr):

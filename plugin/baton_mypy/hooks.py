@@ -95,9 +95,9 @@ def hooks(codes: Collection[str]) -> Hooks:
             **{f"{workflow}.results": _guarded(flows.results) for workflow in workflows},
         },
         signatures={
-            f"{names.STEP}.bind": _guarded_signature(calls.bind),
-            f"{names.FLOW}.bind": _guarded_signature(calls.preset),
-            f"{names.FLOW}.insert": _guarded_signature(calls.insert),
+            f"{names.STEP}.bind": _guarded_signature(partial(calls.bind, codes=codes)),
+            f"{names.FLOW}.bind": _guarded_signature(partial(calls.preset, codes=codes)),
+            f"{names.FLOW}.insert": _guarded_signature(partial(calls.insert, codes=codes)),
             **{f"{workflow}.result": _guarded_signature(calls.result) for workflow in workflows},
         },
         attributes={f"{names.WORKFLOW}.sync": flows.sync},

@@ -40,9 +40,9 @@ def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Stri
             continue
         for parameter in step.parameters:
             source, annotation = parameter.source, parameter.type
-            if not parameter.is_upstream or parameter.each or source not in collected.results or source in mapped:
+            if not parameter.is_upstream or parameter.each or source is None or source in mapped:
                 continue
-            if isinstance(annotation, Type) and types.accepts_none(annotation) is False:
+            if source in collected.results and isinstance(annotation, Type) and types.accepts_none(annotation) is False:
                 strict = Strict(
                     step=step.name,
                     function=facts.function,
