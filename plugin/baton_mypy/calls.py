@@ -58,7 +58,7 @@ def bind(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
         if name is not None and (marked := marker_of(annotation)).marker is Marker.INPUT
     )
     spec = StepSpec(
-        name=text_of(step.args[2]) or "step", parameters=parameters, bound=_given(call, parameters, checker)
+        name=text_of(step.args[2]) or "step", parameters=parameters, bound=_arguments(call, parameters, checker)
     )
     report(rule.bound(spec, MypyTypes(checker)), {}, call, checker)
     return _accepting_any(context.default_signature, kept=0)
@@ -74,19 +74,36 @@ def preset(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     return _given_to_flow(context, codes, kept=0, find=rule.given)
 
 
-def bind_call(call: CallExpr, inputs: Parameters, checker: TypeChecker) -> InsertCall:
-    """A call of `.bind(...)` or `.insert(...)`, each argument inferred as a value for the input of its name."""
-    return InsertCall(
-        arguments=_given(call, _parameters(inputs), checker),
+type Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
+
+
+def given(
+    call: CallExpr, inputs: Parameters, takers: Mapping[str, str], checker: TypeChecker, find: Find = rule.given
+) -> Iterable[Diagnostic]:
+    """What is wrong with the arguments of a call of `.bind(...)` or `.insert(...)`.
+
+    Args:
+        call: The call; each argument is inferred as a value for the input of its name.
+        inputs: The inputs of the flow.
+        takers: For each input the name of the step that takes it first.
+        checker: The checker of the module that the call is in.
+        find: The rule.
+    """
+    parameters = tuple(
+        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
+        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
+        if name is not None
+    )
+    steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
+    arguments = InsertCall(
+        arguments=_arguments(call, parameters, checker),
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
+    return find(FlowSpec(name="", steps=steps), arguments, MypyTypes(checker))
 
 
-type _Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
-
-
-def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: int, find: _Find) -> FunctionLike:
+def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: int, find: Find) -> FunctionLike:
     flow, call = context.type, context.context
     if rule.finding.code not in codes:
         return context.default_signature
@@ -95,20 +112,8 @@ def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: i
     if facts is None or not isinstance(inputs, Parameters) or not isinstance(call, CallExpr):
         return context.default_signature
     checker = cast("TypeChecker", context.api)
-    steps = tuple(
-        StepSpec(name=facts.takers[parameter.name], parameters=(parameter,)) for parameter in _parameters(inputs)
-    )
-    found = find(FlowSpec(name="", steps=steps), bind_call(call, inputs, checker), MypyTypes(checker))
-    report(found, {}, call, checker)
+    report(given(call, inputs, facts.takers, checker, find), {}, call, checker)
     return _accepting_any(context.default_signature, kept=kept)
-
-
-def _parameters(inputs: Parameters) -> tuple[ParameterSpec, ...]:
-    return tuple(
-        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
-        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
-        if name is not None
-    )
 
 
 def result(context: MethodSigContext) -> FunctionLike:
@@ -131,7 +136,7 @@ def result(context: MethodSigContext) -> FunctionLike:
     return signature.copy_modified(arg_types=[_of_any_name(formal, checker) for formal in signature.arg_types])
 
 
-def _given(call: CallExpr, parameters: tuple[ParameterSpec, ...], checker: TypeChecker) -> Mapping[str, Argument]:
+def _arguments(call: CallExpr, parameters: tuple[ParameterSpec, ...], checker: TypeChecker) -> Mapping[str, Argument]:
     """The keyword arguments of a call, each inferred as a value for the parameter of its name."""
     expected = {item.name: item.type for item in parameters if isinstance(item.type, Type)}
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, ARG_STAR, ARG_STAR2, CallExpr, Expression, MemberExpr, RefExpr
@@ -21,9 +20,10 @@ from mypy.types import (
 )
 
 from baton_dsl.core.check import check
+from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
-from baton_mypy.calls import bind_call
+from baton_mypy.calls import given
 from baton_mypy.closing import Ending, ending_of, grows_later
 from baton_mypy.collect import Collected, Collector
 from baton_mypy.flow_facts import FlowFacts, attach_results, flow_facts_of, results_of
@@ -173,20 +173,22 @@ def _checked(
         codes: The rules to check.
     """
     types = MypyTypes(checker)
-    inputs = _inputs(collected.spec, types)
-    bindings = [call for call in calls[1:] if called(call) == "bind"]
-    spec = replace(collected.spec, binds=tuple(bind_call(call, inputs, checker) for call in bindings))
+    spec = collected.spec
     report(check(spec, types, codes=codes).findings, collected.arguments, calls[-1], checker)
     types.depend(checker)
     if spec.is_open or not spec.steps:
         return _of_anything(made, checker)
     text = checker.named_type("builtins.str")
-    for call in bindings:
-        inputs = _given_already(inputs, call)
+    inputs = _inputs(spec, types)
+    takers = {name: takers[0][0].name for name, takers in spec.inputs().items()}
+    for call in calls[1:]:
+        if called(call) == "bind":
+            report(given(call, inputs, takers, checker) if input_rule.finding.code in codes else (), {}, call, checker)
+            inputs = _given_already(inputs, call)
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
     facts = FlowFacts(
         results=collected.results,
-        takers={name: takers[0][0].name for name, takers in spec.inputs().items()},
+        takers=takers,
         ignores=(spec.ignore_cancelled, spec.ignore_discarded),
         strict=tuple(strict_parameters(collected, types)),
     )
