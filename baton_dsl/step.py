@@ -201,7 +201,7 @@ def _check_options(function: FunctionType, options: Mapping[str, Any]) -> None:
 class OnlyAny:
     """What no function returns, so that only one annotated `-> Any` (or `-> Never`) may pass for a function of it.
 
-    Without an overload of its own pyright takes such a function for a coroutine function: `Any` fits whatever comes first.
+    Without an overload of its own pyright takes such a function for a coroutine function: `Any` fits the first one.
     """
 
 

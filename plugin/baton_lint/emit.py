@@ -64,16 +64,20 @@ class Emitted:
     Attributes:
         text: Its source.
         claims: What each line claims, by line number.
+        calls: The one claim of a whole call, by the line that it begins on: some checkers point there when no variant
+            of an overloaded function takes the argument.
     """
 
     text: str
     claims: Mapping[int, Claim]
+    calls: Mapping[int, Claim]
 
 
 @dataclass(slots=True)
 class _Lines:
     text: list[str] = field(default_factory=list)
     claims: dict[int, Claim] = field(default_factory=dict)
+    calls: dict[int, Claim] = field(default_factory=dict)
 
     def add(self, text: str, claim: Claim | None = None) -> None:
         self.text.append(text)
@@ -116,7 +120,7 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]]) -> Emitted:
         for call in _calls(flow, paths):
             number += 1
             _write(lines, number, call, paths)
-    return Emitted("\n".join(lines.text) + "\n", lines.claims)
+    return Emitted("\n".join(lines.text) + "\n", lines.claims, lines.calls)
 
 
 def _named(modules: Iterable[str]) -> dict[str, str]:
@@ -185,6 +189,7 @@ def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) ->
         if upstream.is_mapped:  # a name of its own: a list display would be widened to what the parameter takes
             lines.add(f"    baton_{name} = baton_list_of({paths[upstream.name]})")
     lines.add(f"    return {paths[call.step.name]}(")
+    start = len(lines.text)
     for parameter in call.step.parameters:
         if parameter.form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             continue
@@ -198,3 +203,6 @@ def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) ->
             given = f"baton_{parameter.name}" if source.is_mapped else f"From({paths[source.name]})"
             lines.add(f"        {keyword}{given},", Claim(call.flow, call.step, parameter, source))
     lines.add("    )")
+    claims = [lines.claims[line] for line in range(start, len(lines.text)) if line in lines.claims]
+    if len(claims) == 1:
+        lines.calls[start] = claims[0]

@@ -15,6 +15,7 @@ from mypy.nodes import (
     Expression,
     FuncDef,
     MypyFile,
+    OverloadedFuncDef,
     RefExpr,
     SymbolNode,
     TypeInfo,
@@ -51,6 +52,7 @@ def definition_in(
         node = _resolved(function.removeprefix(f"{home}.").split("."), module)
     if node is None and isinstance(origin, RefExpr):
         node = origin.node
+    node = node.impl if isinstance(node, OverloadedFuncDef) else node
     found = node.func if isinstance(node, Decorator) else node
     if not isinstance(found, FuncDef) or found.name != function.rpartition(".")[2]:
         return None

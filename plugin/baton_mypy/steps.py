@@ -11,9 +11,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from mypy.erasetype import erase_typevars
-from mypy.nodes import ARG_STAR2, Context, Expression
+from mypy.nodes import ARG_STAR2, Context, Expression, FuncDef, OverloadedFuncDef, RefExpr
 from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
-from mypy.types import CallableType, Instance, LiteralType, Parameters, Type, get_proper_type
+from mypy.types import (
+    CallableType,
+    Instance,
+    LiteralType,
+    Overloaded,
+    Parameters,
+    ProperType,
+    Type,
+    get_proper_type,
+)
 
 from baton_mypy import names
 from baton_mypy.definitions import definition_facts
@@ -100,7 +109,8 @@ def _step(
     api: CheckerPluginInterface,
 ) -> Type:
     """The type of a step from the function itself, whichever overload mypy tries."""
-    function = get_proper_type(callee)
+    proper = get_proper_type(callee)
+    function = _implementation(expression) if isinstance(proper, Overloaded) else proper
     if not isinstance(function, CallableType):
         return made
     text = _text(api)
@@ -116,6 +126,13 @@ def _step(
     name: Type = LiteralType(own_name, text) if isinstance(own_name, str) and own_name else text
     arguments = [parameters, _awaited(function.ret_type), name, function.ret_type]
     return attach(facts, made.copy_modified(args=arguments), text)
+
+
+def _implementation(expression: Expression) -> ProperType | None:
+    """The type of an overloaded function as a step has it: results and inputs are validated by its own annotations."""
+    node = expression.node if isinstance(expression, RefExpr) else None
+    implementation = node.impl if isinstance(node, OverloadedFuncDef) else None
+    return get_proper_type(implementation.type) if isinstance(implementation, FuncDef) else None
 
 
 def _awaited(type: Type) -> Type:
