@@ -15,7 +15,7 @@ from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased, without_new_ty
 from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
-from baton_dsl.core.rules.option import MAP_OPTIONS
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
