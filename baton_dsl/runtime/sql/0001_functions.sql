@@ -378,7 +378,6 @@ DECLARE
     waiting bigint[];
     concluded bigint[];
     expansion record;
-    added jsonb := '{}';
     claimed_now bigint[];
     claimed_ids bigint[];
     workflow_ids text[];
@@ -455,18 +454,6 @@ BEGIN
                 ready_maps := expansion.further;
                 windows := windows || expansion.windows;
                 concluded := concluded || baton_follow(expansion.failing);
-                added := (
-                    SELECT coalesce(jsonb_object_agg(total.id, total.nodes), '{}')
-                    FROM (
-                        SELECT key AS id, sum(value::integer) AS nodes
-                        FROM (
-                            SELECT * FROM jsonb_each_text(added)
-                            UNION ALL
-                            SELECT * FROM jsonb_each_text(expansion.inserted)
-                        ) AS every
-                        GROUP BY key
-                    ) AS total
-                );
             END IF;
         END IF;
 
@@ -496,18 +483,13 @@ BEGIN
         jsonb_object_agg(counts.workflow_id, jsonb_build_array(counts.nodes, counts.cancelled, counts.discarded))
     INTO workflow_ids, ends
     FROM (
-        SELECT every.workflow_id,
-            sum(every.nodes) AS nodes, sum(every.cancelled) AS cancelled, sum(every.discarded) AS discarded
-        FROM (
-            SELECT workflow_id,
-                count(*) AS nodes,
-                count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
-                count(*) FILTER (WHERE outcome = 'discarded') AS discarded
-            FROM workflow_nodes WHERE oban_job_id = ANY(settled) GROUP BY workflow_id
-            UNION ALL
-            SELECT key, -value::integer, 0, 0 FROM jsonb_each_text(added)
-        ) AS every
-        GROUP BY every.workflow_id
+        SELECT workflow_id,
+            count(*) AS nodes,
+            count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE outcome = 'discarded') AS discarded
+        FROM workflow_nodes
+        WHERE oban_job_id = ANY(settled) AND map_id IS NULL -- what becomes of items is their map's to tell
+        GROUP BY workflow_id
     ) AS counts;
 
     IF cardinality(workflow_ids) > 1 THEN -- one row needs no order
@@ -870,7 +852,7 @@ BEGIN
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
             (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
             (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
-        FROM workflow_nodes WHERE workflow_id = workflow
+        FROM workflow_nodes WHERE workflow_id = workflow AND map_id IS NULL
     ) AS counts
     WHERE workflow_row.workflow_id = workflow;
 END

@@ -33,11 +33,10 @@ $function$;
 --   ended: those that have settled by it: refused ones, as discarded, and those without items, as completed;
 --   further: maps that may expand now, their children or maps over them;
 --   failing: nodes that ended otherwise than completed, of which new children have to be told;
---   windows: roots that let only so many items run at once;
---   inserted: how many nodes each workflow has more.
+--   windows: roots that let only so many items run at once.
 CREATE OR REPLACE FUNCTION baton_expand(
     map_ids bigint[],
-    OUT ended bigint[], OUT further bigint[], OUT failing bigint[], OUT windows bigint[], OUT inserted jsonb
+    OUT ended bigint[], OUT further bigint[], OUT failing bigint[], OUT windows bigint[]
 )
 LANGUAGE plpgsql
 AS $function$
@@ -258,13 +257,9 @@ BEGIN
             SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
             FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues
         ),
-        (
-            SELECT jsonb_object_agg(counts.workflow_id, counts.nodes)
-            FROM (SELECT child.workflow_id, count(*) AS nodes FROM child GROUP BY child.workflow_id) AS counts
-        ),
         (SELECT array_agg(child.id) FROM child WHERE child.levels > 1 AND child.waits = 0),
         (SELECT array_agg(DISTINCT child.root_id) FROM child WHERE child.has_window AND child.levels = 1)
-    INTO notified, inserted, further, windows;
+    INTO notified, further, windows;
 
     IF origins IS NOT NULL THEN
         UPDATE workflow_nodes AS above

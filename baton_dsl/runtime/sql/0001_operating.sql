@@ -65,7 +65,10 @@ BEGIN
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM workflow_nodes AS node
     JOIN oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE node.workflow_id = ANY(workflow_ids) AND node.outcome IN ('cancelled', 'discarded');
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
+    WHERE node.workflow_id = ANY(workflow_ids)
+        AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'; -- it could do without these items
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -79,8 +82,10 @@ BEGIN
         cancelled_at = NULL,
         discarded_at = NULL
     FROM workflow_nodes AS node
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     WHERE node.workflow_id = ANY(retried)
         AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'
         AND job.id = node.oban_job_id
         AND job.state IN ('completed', 'cancelled', 'discarded');
 
