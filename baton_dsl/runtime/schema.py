@@ -31,7 +31,7 @@ _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_rescued ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_pause, baton_resume, baton_prune",
+    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_retry_from, baton_pause, baton_resume, baton_prune",
     (
         "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
         "baton_producer_key"

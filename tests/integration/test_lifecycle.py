@@ -295,6 +295,18 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.operate("baton_retry") is any(node.state is not State.GONE for node in ended)
         self.model.retry()
 
+    @rule(position=st.integers(0, 59))
+    def an_operator_retries_from_a_step(self, position: int) -> None:
+        attempts = self.attempts()
+        (name,) = self.chosen([position])
+        applies = not self.model.held(name)
+        row = self.conn.execute("SELECT baton_retry_from(ARRAY[%s], %s)", [self.workflow_id, name]).fetchone()
+        assert row == ([self.workflow_id] if applies else [],)
+        for below in self.model.below(name) if applies else ():
+            if attempts[below][0]:
+                self.model.nodes[below].is_later = False
+        self.model.retry_from(name)
+
     @rule(positions=picks)
     def gates_find_that_it_is_too_early(self, positions: list[int]) -> None:
         names = self.chosen(positions, lambda state: state is State.EXECUTING)

@@ -578,7 +578,7 @@ BEGIN
             WHEN counts.cancelled > 0 THEN 'cancelled'
             ELSE 'completed'
         END,
-        settled_at = CASE WHEN counts.unsettled = 0 THEN workflow_row.settled_at END
+        settled_at = CASE WHEN counts.unsettled = 0 THEN coalesce(workflow_row.settled_at, now()) END
     FROM (
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
             (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
