@@ -485,18 +485,24 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     workflow text := id;
+    was_settled boolean;
     doomed bigint[];
     ready bigint[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back.
+    was_settled := (SELECT outcome IS NOT NULL FROM baton_workflows WHERE workflow_id = workflow);
+
+    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
+    -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
+    -- was changed by the same statement as ours and settles by itself.
     WITH RECURSIVE ended AS NOT MATERIALIZED (
-        SELECT node.*, job.id IS NULL
-            OR (NOT node.by_upstream AND job.state IN ('completed', 'cancelled', 'discarded')) AS is_origin
+        SELECT node.*, job.id IS NULL OR (
+            (node.outcome IS NULL OR NOT node.by_upstream) AND job.state IN ('completed', 'cancelled', 'discarded')
+        ) AS is_origin
         FROM workflow_nodes AS node
         LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
-        WHERE node.outcome IN ('cancelled', 'discarded')
+        WHERE node.outcome IS DISTINCT FROM 'completed'
     ),
     reached(id) AS (
         SELECT node.oban_job_id
@@ -505,6 +511,7 @@ BEGIN
         JOIN ended AS node ON node.oban_job_id = below.id
         WHERE origin.workflow_id = workflow
             AND origin.is_origin
+            AND origin.outcome IS NOT NULL
             AND NOT node.is_origin
             AND NOT CASE origin.outcome WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
         UNION
@@ -586,6 +593,10 @@ BEGIN
         FROM workflow_nodes WHERE workflow_id = workflow
     ) AS counts
     WHERE workflow_row.workflow_id = workflow;
+
+    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
+        PERFORM baton_announce(ARRAY[workflow]);
+    END IF;
 END
 $function$;
 

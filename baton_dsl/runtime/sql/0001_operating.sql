@@ -103,7 +103,6 @@ AS $function$
 DECLARE
     again bigint[];
     retried text[];
-    ended text[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
@@ -152,13 +151,6 @@ BEGIN
     WHERE job.id = ANY(again) AND node.oban_job_id = job.id AND node.workflow_id = ANY(retried);
 
     PERFORM baton_revive(given.id) FROM unnest(retried) AS given(id);
-
-    -- One of them may have waited for a step that is cancelled again.
-    SELECT array_agg(workflow_id) INTO ended
-    FROM baton_workflows WHERE workflow_id = ANY(retried) AND settled_at = now();
-    IF ended IS NOT NULL THEN
-        PERFORM baton_announce(ended);
-    END IF;
     RETURN coalesce(retried, '{}');
 END
 $function$;
