@@ -300,7 +300,8 @@ def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
     if obstacle := _obstacle(facts, node):
         return f"could start, but {obstacle}"
     queue = facts.queues[node.queue]
-    taken = f", whose {queue.slots} slots are taken" if queue.slots and queue.running >= queue.slots else ""
+    slots = f"{queue.slots} slots are" if queue.slots > 1 else "only slot is"
+    taken = f", whose {slots} taken" if queue.slots and queue.running >= queue.slots else ""
     if node.ahead is None:
         return f'waits for a slot of queue "{node.queue}"{taken}'
     if node.ahead == 0:

@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Generic, cast, final, overload
 
 import psycopg
@@ -16,77 +14,27 @@ from psycopg.rows import dict_row
 from sqlalchemy import Select
 from typing_extensions import TypeVar
 
-from baton_dsl.core.diagnostics import did_you_mean, quoted
 from baton_dsl.errors import (
     ResultNotReadyError,
     StepNotInWorkflowError,
     WorkflowNotFoundError,
     WorkflowTimeoutError,
 )
+from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload, reads
+from baton_dsl.runtime import facts, payload, reads
 from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
+from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
+from baton_dsl.runtime.reading import read, read_sync
+from baton_dsl.runtime.rerun import rerun, rerun_sync
+from baton_dsl.runtime.status import NodeStatus as NodeStatus
+from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
+from baton_dsl.runtime.status import node_of, status_of, workflow_row
 from baton_dsl.runtime.worker import step_of_worker
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
 """Seconds between two looks of `wait`, in case a notification was lost with a connection."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowStatus:
-    """How far a workflow has come.
-
-    Attributes:
-        id: The workflow's id.
-        name: Its label.
-        flow: The name of its flow.
-        outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
-        counts: How many of its nodes are in each state that any is in.
-        inserted_at: When it was inserted.
-        settled_at: When its last node settled; None while it runs.
-    """
-
-    id: str
-    name: str
-    flow: str
-    outcome: str | None
-    counts: Mapping[str, int]
-    inserted_at: datetime
-    settled_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStatus:
-    """How far one node has come.
-
-    Attributes:
-        step: The name of its step.
-        state: Oban's: `suspended` (waits for upstreams), `scheduled`, `available`, `executing`, `retryable`,
-            `completed`, `cancelled` or `discarded`.
-        deps: The names of its upstreams.
-        attempt: How often it was tried.
-        max_attempts: After how many tries it is discarded.
-        queue: The queue of its job; None once the job is pruned, as are the three before `settled_at`.
-        worker: The job's worker.
-        error: The last error, if there was one.
-        attempted_at: When the last try began.
-        scheduled_at: When it may run, at the earliest.
-        settled_at: When it settled; None until then.
-    """
-
-    step: str
-    state: str
-    deps: tuple[str, ...]
-    attempt: int
-    max_attempts: int
-    queue: str | None
-    worker: str
-    error: str | None
-    attempted_at: datetime | None
-    scheduled_at: datetime | None
-    settled_at: datetime | None
 
 
 S = TypeVar("S", bound=str, default=str)
@@ -142,11 +90,11 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         rows = await self._read(reads.WORKFLOW)
-        return _status(self.id, rows, await self._read(reads.COUNTS))
+        return status_of(self.id, rows, await self._read(reads.COUNTS))
 
     async def nodes(self) -> list[NodeStatus]:
         """How far each node has come, in topological order."""
-        return list(map(_node, await self._read(reads.NODES)))
+        return list(map(node_of, await self._read(reads.NODES)))
 
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
@@ -205,15 +153,62 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.CANCEL)
 
-    async def retry(self) -> bool:
+    async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """Let every step run again that was cancelled or discarded. Results that are stored stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
 
+        Args:
+            from_step: Lets this step run again instead, and all behind it, completed or not: their results are
+                forgotten, all others stay. What keeps a step from running elsewhere keeps it still.
+
         Returns:
             True; False if there is nothing to retry.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone.
+            WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
-        return await self._operate(Action.RETRY)
+        name = _name(from_step)
+        while not await self._operate(Action.RETRY, name):
+            if name is None:
+                return False
+            if error := await read(self._database, refusal(self.id, name)):
+                raise error
+        return True
+
+    async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
+        """Insert a new workflow with the inputs and the label of this one. This one stays as it is.
+
+        Args:
+            flow: The flow that it was inserted from, as the code is now. Its options count, such as `workflow_id`.
+
+        Raises:
+            InputError: BTN303, if the stored inputs are not what the flow takes now.
+            FlowMismatchError: BTN416, if this one was inserted from a flow of another name.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+        """
+        inserted = await rerun(self._database, Which(ids=[self.id]), flow)
+        return Workflow(_new_id(self.id, inserted), database=self._database)
+
+    async def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
+        """One sentence with the chain of causes: why the workflow, or a step of it, stands where it stands.
+
+        Args:
+            step: The step; None is for the workflow.
+
+        Raises:
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+            StepNotInWorkflowError: BTN408, if it has no such step.
+
+        Example:
+            ```python
+            await workflow.why(report)
+            # "report" waits for "charge", which could start, but no node runs queue "llm".
+            ```
+        """
+        return await read(self._database, facts.explain(self.id, _name(step)))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`. What runs goes on.
@@ -231,12 +226,12 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.RESUME)
 
-    async def _operate(self, action: Action) -> bool:
-        return bool(await operate(self._database, action, Which(ids=[self.id])))
+    async def _operate(self, action: Action, from_step: str | None = None) -> bool:
+        return bool(await operate(self._database, action, Which(ids=[self.id]), from_step=from_step))
 
     async def _outcome(self) -> str | None:
         rows = await self._read(reads.WORKFLOW)
-        return cast("str | None", _workflow_row(self.id, rows)["outcome"])
+        return cast("str | None", workflow_row(self.id, rows)["outcome"])
 
     async def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> list[dict[str, Any]]:
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
@@ -257,19 +252,19 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.status`."""
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.WORKFLOW)
-            return _status(self.id, rows, self._read(conn, reads.COUNTS))
+            return status_of(self.id, rows, self._read(conn, reads.COUNTS))
 
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""
         with self._database.sync_connection() as conn:
-            return list(map(_node, self._read(conn, reads.NODES)))
+            return list(map(node_of, self._read(conn, reads.NODES)))
 
     def wait(self, timeout: float | None = None) -> WorkflowStatus:
         """See `Workflow.wait`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
             conn.execute(sql.SQL("LISTEN {}").format(self._database.channel))
-            while _workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
+            while workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
@@ -298,9 +293,24 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.cancel`."""
         return self._operate(Action.CANCEL)
 
-    def retry(self) -> bool:
+    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """See `Workflow.retry`."""
-        return self._operate(Action.RETRY)
+        name = _name(from_step)
+        while not self._operate(Action.RETRY, name):
+            if name is None:
+                return False
+            if error := read_sync(self._database, refusal(self.id, name)):
+                raise error
+        return True
+
+    def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
+        """See `Workflow.rerun`."""
+        inserted = rerun_sync(self._database, Which(ids=[self.id]), flow)
+        return Workflow(_new_id(self.id, inserted), database=self._database)
+
+    def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
+        """See `Workflow.why`."""
+        return read_sync(self._database, facts.explain(self.id, _name(step)))
 
     def pause(self) -> bool:
         """See `Workflow.pause`."""
@@ -310,8 +320,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.resume`."""
         return self._operate(Action.RESUME)
 
-    def _operate(self, action: Action) -> bool:
-        return bool(operate_sync(self._database, action, Which(ids=[self.id])))
+    def _operate(self, action: Action, from_step: str | None = None) -> bool:
+        return bool(operate_sync(self._database, action, Which(ids=[self.id]), from_step=from_step))
 
     def _read(
         self, conn: psycopg.Connection[Any], statement: Select[*tuple[Any, ...]], **parameters: Any
@@ -320,43 +330,14 @@ class SyncWorkflow(Generic[S]):
         return conn.cursor(row_factory=dict_row).execute(text, values).fetchall()
 
 
-def _workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    if not rows:
+def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:
+    return step.name if isinstance(step, Step) else step
+
+
+def _new_id(workflow_id: str, inserted: Mapping[str, str]) -> str:
+    if workflow_id not in inserted:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    return rows[0]
-
-
-def _status(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> WorkflowStatus:
-    row = _workflow_row(workflow_id, rows)
-    return WorkflowStatus(
-        id=workflow_id,
-        name=row["workflow_label"],
-        flow=row["flow_name"],
-        outcome=row["outcome"],
-        counts={count["state"]: count["count"] for count in counts},
-        inserted_at=row["inserted_at"],
-        settled_at=row["settled_at"],
-    )
-
-
-def _node(row: dict[str, Any]) -> NodeStatus:
-    return NodeStatus(
-        step=row["step_name"],
-        state=row["state"],
-        deps=tuple(row["deps"]),
-        attempt=row["attempt"] or 0,
-        max_attempts=row["max_attempts"] or 0,
-        queue=row["queue"],
-        worker=row["worker"],
-        error=row["error"],
-        attempted_at=_in_utc(row["attempted_at"]),
-        scheduled_at=_in_utc(row["scheduled_at"]),
-        settled_at=row["updated_at"] if row["outcome"] else None,
-    )
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
+    return inserted[workflow_id]
 
 
 def _result(workflow_id: str, step: Step[..., Any, Any, Any] | str, rows: Sequence[dict[str, Any]]) -> Any:
@@ -364,12 +345,7 @@ def _result(workflow_id: str, step: Step[..., Any, Any, Any] | str, rows: Sequen
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
     if "outcome" not in rows[0]:  # the names of the steps that it does have
-        names = [row["step_name"] for row in rows]
-        nearest = did_you_mean(name, names)
-        raise StepNotInWorkflowError(
-            f'workflow "{workflow_id}" has no step "{name}"',
-            remedy=f'did you mean "{nearest}"?' if nearest else f"it has {quoted(names)}",
-        )
+        raise StepNotInWorkflowError.among(workflow_id, name, [row["step_name"] for row in rows])
     row = rows[0]
     if row["outcome"] != "completed":
         ended = f"was {row['outcome']}" if row["outcome"] else "has not completed"

@@ -70,8 +70,8 @@ DISCARDED = replace(
         (
             replace(FAILED, queue="gpu"),
             (
-                '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, in 4 min 0 s, '
-                'but no node runs queue "gpu".'
+                '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, '
+                'in 4 min 0 s, but no node runs queue "gpu".'
             ),
         ),
         (
@@ -250,8 +250,8 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
                 settled_at=NOW,
             ),
             (
-                'The workflow was discarded at 12:00:00: "charge" was discarded at 2026-11-21 12:00:00 in attempt 5 of 5: '
-                "RuntimeError: no route; that cancelled 1 step behind."
+                'The workflow was discarded at 12:00:00: "charge" was discarded at 2026-11-21 12:00:00 in attempt 5 '
+                "of 5: RuntimeError: no route; that cancelled 1 step behind."
             ),
         ),
         (
