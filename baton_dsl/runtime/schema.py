@@ -6,7 +6,9 @@ the functions keep it (`SET search_path FROM CURRENT`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
@@ -21,7 +23,14 @@ VERSION: Final = 1
 """The version of the schema that this library needs."""
 
 _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
-    1: ("0001_tables.sql", "0001_functions.sql", "0001_ending.sql", "0001_orphans.sql", "0001_operating.sql")
+    1: (
+        "0001_tables.sql",
+        "0001_functions.sql",
+        "0001_maps.sql",
+        "0001_ending.sql",
+        "0001_orphans.sql",
+        "0001_operating.sql",
+    )
 }
 
 _DOWN: Final = (
@@ -31,19 +40,44 @@ _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_rescued ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_pause, baton_resume, baton_prune",
+    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_retry_from, baton_pause, baton_resume, baton_prune",
     (
         "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
         "baton_producer_key"
     ),
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
+        "baton_announce, baton_recount, baton_start, baton_follow, baton_reach, baton_collections, baton_expand, "
+        "baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, baton_park, baton_settle, "
+        "baton_insert"
     ),
     "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_workflows, baton_migrations",
 )
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an installed schema consists of besides its tables.
+
+    Attributes:
+        functions: The body of each function by its name.
+        triggers: The table of each trigger by its name.
+    """
+
+    functions: Mapping[str, str]
+    triggers: Mapping[str, str]
+
+
+_FUNCTION: Final = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$function\$(.*?)\$function\$", re.M | re.S)
+_TRIGGER: Final = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\n.*? ON (\w+)$", re.M)
+
+
+def parts() -> Parts:
+    """What `install` makes, as the scripts say it."""
+    text = "\n".join(_read(script) for scripts in _SCRIPTS.values() for script in scripts)
+    return Parts(dict(_FUNCTION.findall(text)), dict(_TRIGGER.findall(text)))
 
 
 class Operations(Protocol):

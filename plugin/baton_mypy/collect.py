@@ -37,7 +37,7 @@ from baton_dsl.core.spec import (
 from baton_mypy import names
 from baton_mypy.facts import Facts, OptionValue, facts_of
 from baton_mypy.literals import arguments_of, called, is_true, option, receiver, strings, text_of
-from baton_mypy.markers import Marker, marker_of
+from baton_mypy.markers import levels_of, marked
 from baton_mypy.options import GivenOptions
 from baton_mypy.places import Places, definition_in
 from baton_mypy.relations import known
@@ -59,13 +59,15 @@ class Collected:
 
     Attributes:
         spec: The flow.
-        results: The result type of each step that could be told, by name.
+        results: The result type of each step that could be told, by name; of one item if the step is mapped.
+        levels: How many lists deep the results of mapped steps are, by name.
         arguments: Where the flow takes each step.
         facts: What is known of each step besides its type.
     """
 
     spec: FlowSpec
     results: Mapping[str, Type]
+    levels: Mapping[str, int]
     arguments: Mapping[str, Place]
     facts: Mapping[str, Facts]
 
@@ -83,6 +85,7 @@ class Collector:
         self._steps: list[StepSpec] = []
         self._results: dict[str, Type] = {}
         self._facts: dict[str, Facts] = {}
+        self._levels: dict[str, int] = {}
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
@@ -125,19 +128,15 @@ class Collector:
         for step in self._steps:
             if step.argument_place is not None:
                 places.setdefault(step.name, step.argument_place)
-        return Collected(spec, self._results, places, self._facts)
+        return Collected(spec, self._results, self._levels, places, self._facts)
 
     def added(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
         self._open.append(Reference(_GROWING, here(self._module.path, call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
-        return Collected(
-            FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open)),
-            self._results,
-            places,
-            self._facts,
-        )
+        spec = FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open))
+        return Collected(spec, self._results, self._levels, places, self._facts)
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -199,8 +198,11 @@ class Collector:
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
         self._steps.append(self._spec(name, proper, facts, expression, place))
-        self._results.setdefault(name, proper.args[1])
         self._facts.setdefault(name, facts)
+        if name not in self._results:
+            self._results[name] = proper.args[1]
+            if levels := levels_of(proper):
+                self._levels[name] = levels
 
     def _type(self, expression: Expression) -> Type:
         found = self._checker.lookup_type_or_none(expression)
@@ -217,6 +219,7 @@ class Collector:
             name=name,
             parameters=() if unseen else tuple(_parameters(step, facts, places)),
             result=known(step.args[1]),
+            may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
             ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
             ignore_discarded=_flag(facts.options.get("ignore_discarded")),
@@ -270,26 +273,26 @@ def _parameters(step: Instance, facts: Facts, places: Places) -> Iterator[Parame
 
 
 def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: Places) -> ParameterSpec:
-    marked = marker_of(type)
-    annotation = get_proper_type(marked.type)
+    found = marked(type)
+    annotation = get_proper_type(found.type)
     source: str | None = None
     if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
         role = Role.UNKNOWN
     elif name in facts.sources:
         role, source = Role.UPSTREAM, facts.sources[name]
-    elif marked.marker is Marker.INPUT:
+    elif found.is_input:
         role = Role.INPUT
     elif isinstance(annotation, Instance) and annotation.type.fullname == names.CONTEXT:
         role = Role.INJECTED
     else:
         role, source = Role.UPSTREAM, name
-    type_known = known(marked.type)
+    type_known = known(found.type)
     return ParameterSpec(
         name=name,
         role=role,
         type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
         source=source,
-        each=marked.marker is Marker.EACH,
+        each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
         place=places.parameters.get(name, places.name),

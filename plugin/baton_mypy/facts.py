@@ -46,6 +46,7 @@ class Facts:
         options: The decorator's options.
         bound: The names of the inputs that `bind` has set.
         binds_more: True if `bind` was given more than can be seen (`**inputs`).
+        may_skip: True if the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function, or None.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
@@ -58,6 +59,7 @@ class Facts:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     bound: tuple[str, ...] = ()
     binds_more: bool = False
+    may_skip: bool = False
     unimportable: str | None = None
     is_open: bool = False
 

@@ -16,12 +16,26 @@ from baton_mypy.facts import literal_attribute
 
 _KEY: Final = "baton flow"
 _RESULT: Final = "baton result of "
+_LEVELS: Final = "baton levels of results"
 _STRICT: Final = "baton parameter "
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a step of a flow or a workflow gives.
+
+    Attributes:
+        type: Its result; that of one item if the step is mapped.
+        levels: How many lists deep it is, all items together.
+    """
+
+    type: Type
+    levels: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strict:
-    """An upstream parameter that does not accept None.
+    """An upstream parameter that has no room for an upstream, or for an item of one, without a result.
 
     Attributes:
         step: The step's name in the flow.
@@ -31,6 +45,7 @@ class Strict:
         ignore_discarded: The same.
         parameter: The parameter.
         source: The upstream.
+        each: How often `Each` stands around its type.
     """
 
     step: str
@@ -40,9 +55,10 @@ class Strict:
     ignore_discarded: bool | None
     parameter: str
     source: str
+    each: int
 
     @staticmethod
-    def decode(written: list[str]) -> Strict:
+    def decode(written: list[object]) -> Strict:
         """Back from what `astuple` gave."""
         names = Strict.__dataclass_fields__
         return Strict(**dict(zip(names, written, strict=True)))  # type: ignore[arg-type]
@@ -53,13 +69,13 @@ class FlowFacts:
     """What the plugin knows of a closed flow besides its inputs and its steps' names.
 
     Attributes:
-        results: The result type of each step, by name.
+        results: What each step gives, by name.
         takers: For each input the name of the step that takes it first.
         ignores: The flow's `ignore_cancelled` and `ignore_discarded`.
-        strict: Its upstream parameters that do not accept None, each with its type.
+        strict: Its upstream parameters without room for what is absent, each with its type.
     """
 
-    results: Mapping[str, Type]
+    results: Mapping[str, Result]
     takers: Mapping[str, str]
     ignores: tuple[bool, bool]
     strict: tuple[tuple[Strict, Type], ...] = ()
@@ -77,13 +93,15 @@ class FlowFacts:
             to: A `Flow`.
             text: mypy's `builtins.str`.
         """
-        changed = attach_results(self.results, to)
-        assert changed.extra_attrs is not None
-        attributes = changed.extra_attrs.attrs
+        attributes: dict[str, Type] = {f"{_RESULT}{name}": result.type for name, result in self.results.items()}
+        levels = {name: result.levels for name, result in self.results.items() if result.levels}
+        attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
         written = [self.takers, self.ignores, [astuple(strict) for strict, _ in self.strict]]
         attributes[_KEY] = LiteralType(json.dumps(written, separators=(",", ":")), text)
         for number, (_, annotation) in enumerate(self.strict):
             attributes[f"{_STRICT}{number}"] = annotation
+        changed = to.copy_modified()
+        changed.extra_attrs = ExtraAttrs(attributes)
         return changed
 
 
@@ -102,15 +120,22 @@ def flow_facts_of(flow: Instance) -> FlowFacts | None:
     )
 
 
-def attach_results(results: Mapping[str, Type], to: Instance) -> Instance:
-    """The type of a flow or a workflow with the result type of each step, by name."""
+def attach_results(known: Instance, to: Instance) -> Instance:
+    """The type of a workflow with what the type of its flow, or of itself, says of the results."""
     changed = to.copy_modified()
-    changed.extra_attrs = ExtraAttrs({f"{_RESULT}{name}": result for name, result in results.items()})
+    attributes = known.extra_attrs.attrs if known.extra_attrs else {}
+    kept = {key: value for key, value in attributes.items() if key.startswith(_RESULT) or key == _LEVELS}
+    changed.extra_attrs = ExtraAttrs(kept)
     return changed
 
 
-def results_of(instance: Instance) -> dict[str, Type] | None:
-    """The result types of a flow's or workflow's steps by name, or None if the flow is not known."""
+def results_of(instance: Instance) -> dict[str, Result] | None:
+    """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
-    found = {key.removeprefix(_RESULT): result for key, result in attributes.items() if key.startswith(_RESULT)}
+    levels = json.loads(literal_attribute(instance, _LEVELS) or "{}")
+    found = {
+        name: Result(given, levels.get(name, 0))
+        for key, given in attributes.items()
+        if (name := key.removeprefix(_RESULT)) != key
+    }
     return found or None

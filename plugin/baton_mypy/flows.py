@@ -19,6 +19,7 @@ from mypy.types import (
     get_proper_type,
 )
 
+from baton_dsl.core import maps
 from baton_dsl.core.check import check
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
@@ -26,8 +27,9 @@ from baton_mypy import names
 from baton_mypy.calls import given
 from baton_mypy.closing import Ending, ending_of, grows_later
 from baton_mypy.collect import Collected, Collector
-from baton_mypy.flow_facts import FlowFacts, attach_results, flow_facts_of, results_of
+from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of
 from baton_mypy.literals import called, text_of
+from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
 from baton_mypy.variants import check_options, strict_parameters
@@ -100,29 +102,47 @@ def bind(context: MethodContext) -> Type:
 
 def insert(context: MethodContext) -> Type:
     """`.insert(...)`: the workflow knows the result types of the flow's steps."""
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    if results is None:
+    known = context.type
+    if not isinstance(known, Instance) or results_of(known) is None:
         return context.default_return_type
-    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(results, workflow))
+    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(known, workflow))
 
 
 def sync(context: AttributeContext) -> Type:
     """`.sync` of a workflow knows the same results."""
-    made = get_proper_type(context.default_attr_type)
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    return made if results is None or not isinstance(made, Instance) else attach_results(results, made)
+    made, known = get_proper_type(context.default_attr_type), context.type
+    return attach_results(known, made) if isinstance(made, Instance) and isinstance(known, Instance) else made
 
 
 def result(context: MethodContext) -> Type:
-    """`.result("report")`: by name, the result is as well known as by the step."""
-    name = text_of(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    if results is None or name not in results:
+    """`.result("report")`: by name, the result is as well known as by the step; a mapped step gives a list.
+
+    With an index, `.result(orders, 3)`, it is the result of one item.
+    """
+    found = _asked(context)
+    if found is None:
         return context.default_return_type
+    is_item = any(context.args[1:])
+    given = found.type if is_item else _all_items(found, cast("TypeChecker", context.api))
     made = get_proper_type(context.default_return_type)
     if isinstance(made, Instance) and made.type.fullname == _COROUTINE:
-        return made.copy_modified(args=[*made.args[:2], results[name]])
-    return results[name]
+        return made.copy_modified(args=[*made.args[:2], given])
+    return given
+
+
+def _asked(context: MethodContext) -> Result | None:
+    """What the step gives that `.result(...)` is asked for, by itself or by its name."""
+    asked = get_proper_type(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
+    if isinstance(asked, Instance) and asked.type.fullname == names.STEP:
+        return Result(asked.args[1], levels_of(asked))
+    name = text_of(asked) if asked is not None else None
+    results = results_of(context.type) if isinstance(context.type, Instance) else None
+    return results.get(name) if results is not None and name is not None else None
+
+
+def _all_items(found: Result, checker: TypeChecker) -> Type:
+    """The result of a step as others see it: a list for each level that it is mapped over."""
+    return cast("Type", maps.listed(MypyTypes(checker), found.type, found.levels))
 
 
 def results(context: MethodContext) -> Type:
@@ -131,7 +151,8 @@ def results(context: MethodContext) -> Type:
     if found is None:
         return context.default_return_type
     fallback = context.api.named_generic_type("typing._TypedDict", [])
-    typed = TypedDictType(dict(found), set(), set(), fallback)
+    checker = cast("TypeChecker", context.api)
+    typed = TypedDictType({name: _all_items(result, checker) for name, result in found.items()}, set(), set(), fallback)
     return _changed(context.default_return_type, _MAPPING, lambda _: typed)
 
 
@@ -187,7 +208,7 @@ def _checked(
             inputs = _given_already(inputs, call)
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
     facts = FlowFacts(
-        results=collected.results,
+        results={name: Result(given, collected.levels.get(name, 0)) for name, given in collected.results.items()},
         takers=takers,
         ignores=(spec.ignore_cancelled, spec.ignore_discarded),
         strict=tuple(strict_parameters(collected, types)),
@@ -230,7 +251,8 @@ def _given_already(inputs: Parameters, call: CallExpr) -> Parameters:
 
 def _narrowest(parameters: list[ParameterSpec], types: MypyTypes) -> Type:
     """The type of an input that several steps take: the one that fits all of them, else anything."""
-    known = [parameter.type for parameter in parameters if isinstance(parameter.type, Type)]
+    taken = [maps.given(types, parameter) for parameter in parameters]
+    known = [value for value in taken if isinstance(value, Type)]
     for candidate in known:
         if all(types.assignable(candidate, other) for other in known):
             return candidate

@@ -1,7 +1,7 @@
 """A flow with other options: what `.options(ignore_discarded=True)` makes wrong, where the flow itself is out of sight.
 
 `.options` may be called in another module than the flow is made in, and knows no more of it than its type. So that type
-carries what such a call can change the verdict of: the upstream parameters that do not accept None.
+carries what such a call can change the verdict of: the parameters that have no room for an absent upstream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from baton_dsl.core.rules import not_optional
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, Role, StepSpec, Types
 from baton_mypy.collect import Collected
-from baton_mypy.flow_facts import FlowFacts, Strict
+from baton_mypy.flow_facts import FlowFacts, Result, Strict
 from baton_mypy.options import GivenOptions
 from baton_mypy.places import Places, definition_in
 from baton_mypy.relations import MypyTypes
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 
 def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Strict, Type]]:
-    """The upstream parameters of a flow that do not accept None, each with its type.
+    """The parameters of a flow that have no room for an absent upstream, each with its type.
 
-    Those of a step that decides by itself, and those of maps, which are seen as lists, are left out.
+    Those of a step that decides by itself, whatever the flow says, are left out.
     """
-    mapped = {step.name for step in collected.spec.steps if step.is_mapped}
-    for step in collected.spec.steps:
+    steps = {step.name: step for step in reversed(collected.spec.steps)}
+    for step in steps.values():
         facts = collected.facts.get(step.name)
         if facts is None or None not in (step.ignore_cancelled, step.ignore_discarded):
             continue
         for parameter in step.parameters:
-            source, annotation = parameter.source, parameter.type
-            if not parameter.is_upstream or parameter.each or source is None or source in mapped:
+            upstream = steps.get(parameter.source or "")
+            if not parameter.is_upstream or upstream is None or upstream is step or upstream.is_job:
                 continue
-            if source in collected.results and isinstance(annotation, Type) and types.accepts_none(annotation) is False:
+            if isinstance(parameter.type, Type) and not_optional.has_no_room(types, parameter, upstream):
                 strict = Strict(
                     step=step.name,
                     function=facts.function,
@@ -50,9 +50,10 @@ def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Stri
                     ignore_cancelled=step.ignore_cancelled,
                     ignore_discarded=step.ignore_discarded,
                     parameter=parameter.name,
-                    source=source,
+                    source=upstream.name,
+                    each=parameter.each,
                 )
-                yield strict, annotation
+                yield strict, parameter.type
 
 
 def check_options(
@@ -89,27 +90,39 @@ def check_options(
 
 
 def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
-    """A flow with nothing but the parameters that do not accept None."""
-    steps: dict[str, StepSpec] = {name: StepSpec(name=name, is_open=True) for name in flow.results}
-    for strict, annotation in flow.strict:
-        definition = definition_in(checker.tree, strict.module, strict.function)
-        is_here = strict.module == checker.tree.fullname
-        place = None if is_here else elsewhere(strict.module)
+    """A flow with nothing but the parameters that have no room for an absent upstream."""
+    strict: dict[str, list[tuple[Strict, ParameterSpec]]] = {name: [] for name in flow.results}
+    for each, annotation in flow.strict:
+        definition = definition_in(checker.tree, each.module, each.function)
+        place = None if each.module == checker.tree.fullname else elsewhere(each.module)
         if definition is not None:
-            place = Places.of(definition, checker).parameters.get(strict.parameter)
+            place = Places.of(definition, checker).parameters.get(each.parameter)
         parameter = ParameterSpec(
-            name=strict.parameter,
+            name=each.parameter,
             role=Role.UPSTREAM,
             type=annotation,
-            source=strict.source,
+            source=each.source,
+            each=each.each,
             place=place,
         )
-        steps[strict.step] = StepSpec(
-            name=strict.step,
-            parameters=(*steps[strict.step].parameters, parameter),
-            ignore_cancelled=strict.ignore_cancelled,
-            ignore_discarded=strict.ignore_discarded,
-            is_open=True,
-        )
+        strict[each.step].append((each, parameter))
     cancelled, discarded = flow.ignores
-    return FlowSpec(name="", steps=tuple(steps.values()), ignore_cancelled=cancelled, ignore_discarded=discarded)
+    return FlowSpec(
+        name="",
+        steps=tuple(_step(name, result, strict[name]) for name, result in flow.results.items()),
+        ignore_cancelled=cancelled,
+        ignore_discarded=discarded,
+    )
+
+
+def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
+    """A step with some of its parameters, and one more that stands for all others: it makes the step mapped."""
+    rest = ParameterSpec(name="", role=Role.UNKNOWN, each=result.levels)
+    return StepSpec(
+        name=name,
+        parameters=(*(parameter for _, parameter in strict), rest),
+        result=result.type,
+        ignore_cancelled=strict[0][0].ignore_cancelled if strict else None,
+        ignore_discarded=strict[0][0].ignore_discarded if strict else None,
+        is_open=True,
+    )
