@@ -50,6 +50,7 @@ _FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
 _OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
 _FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
 _OPENING: Final = "mypy can't tell which step this is"
+_NOWHERE: Final = Places(Place("", 0, 0))
 _GROWING: Final = "steps may be added to the flow later"
 
 
@@ -77,10 +78,12 @@ class Collector:
 
     Args:
         checker: The checker of the module that the calls are in.
+        places: Whether to look up where definitions stand: slow, so only once there is something to report.
     """
 
-    def __init__(self, checker: TypeChecker) -> None:
+    def __init__(self, checker: TypeChecker, *, places: bool = False) -> None:
         self._checker = checker
+        self._has_places = places
         self._module: MypyFile = checker.tree
         self._steps: list[StepSpec] = []
         self._results: dict[str, Type] = {}
@@ -89,13 +92,15 @@ class Collector:
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
-        """The flow of a call of `Flow(...)` and of the calls that follow it in a chain.
+        """The flow of a call of `Flow(...)` and of the calls that follow it in a chain, or of one `.add(...)` alone.
 
         Args:
             calls: The calls, the innermost first.
             is_closed: False if more steps may be added where the calls don't show it.
         """
         first, *further = calls
+        if called(first) == "add":
+            return self._alone(first)
         if not is_closed:
             self._open.append(Reference(_GROWING, here(self._module.path, first)))
         name = ""
@@ -130,7 +135,7 @@ class Collector:
                 places.setdefault(step.name, step.argument_place)
         return Collected(spec, self._results, self._levels, places, self._facts)
 
-    def added(self, call: CallExpr) -> Collected:
+    def _alone(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
         self._open.append(Reference(_GROWING, here(self._module.path, call)))
         self._added(call)
@@ -239,6 +244,8 @@ class Collector:
 
     def _places(self, facts: Facts, expression: Expression, taken: Place) -> Places:
         """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
+        if not self._has_places:
+            return _NOWHERE
         definition = definition_in(self._module, facts.module, facts.function, receiver(expression))
         if definition is not None:
             return Places.of(definition, self._checker)

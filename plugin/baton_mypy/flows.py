@@ -26,7 +26,7 @@ from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
 from baton_mypy.calls import given
 from baton_mypy.closing import Ending, ending_of, grows_later
-from baton_mypy.collect import Collected, Collector
+from baton_mypy.collect import Collector
 from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of
 from baton_mypy.literals import called, text_of
 from baton_mypy.markers import levels_of
@@ -51,8 +51,7 @@ def flow(context: FunctionContext, codes: Collection[str]) -> Type:
     ending = ending_of(call, checker.tree)
     if ending is Ending.CHAINED:
         return made
-    collected = Collector(checker).collect([call], is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, [call], checker, codes)
+    return _checked([call], made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
 def add(context: MethodContext, codes: Collection[str]) -> Type:
@@ -66,10 +65,7 @@ def add(context: MethodContext, codes: Collection[str]) -> Type:
     if ending is Ending.CHAINED:
         return made
     chain = _chain(call)
-    if chain is None:
-        return _checked(Collector(checker).added(call), made, [call], checker, codes)
-    collected = Collector(checker).collect(chain, is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, chain, checker, codes)
+    return _checked(chain, made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
 def options(context: MethodContext, codes: Collection[str]) -> Type:
@@ -166,8 +162,8 @@ def _changed(type: Type, name: str, change: Callable[[Instance], Type]) -> Type:
     return proper.copy_modified(args=[_changed(argument, name, change) for argument in proper.args])
 
 
-def _chain(call: CallExpr) -> list[CallExpr] | None:
-    """`Flow(...)` and what follows it up to a call, or None if the chain begins at something else."""
+def _chain(call: CallExpr) -> list[CallExpr]:
+    """`Flow(...)` and what follows it up to a call, or the call alone if the chain begins at something else."""
     further: list[CallExpr] = []
     expression: Expression = call
     while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
@@ -178,24 +174,27 @@ def _chain(call: CallExpr) -> list[CallExpr] | None:
     is_flow = isinstance(expression, CallExpr) and isinstance(expression.callee, RefExpr)
     if is_flow and cast("RefExpr", cast("CallExpr", expression).callee).fullname == names.FLOW:
         return [cast("CallExpr", expression), *reversed(further)]
-    return None
+    return [call]
 
 
 def _checked(
-    collected: Collected, made: Instance, calls: Sequence[CallExpr], checker: TypeChecker, codes: Collection[str]
+    calls: Sequence[CallExpr], made: Instance, checker: TypeChecker, codes: Collection[str], *, is_closed: bool
 ) -> Instance:
     """Check a flow, and give its type.
 
     Args:
-        collected: The flow.
-        made: The type that mypy gives it.
         calls: The calls that make it, the last at the end.
+        made: The type that mypy gives it.
         checker: The checker of the module.
         codes: The rules to check.
+        is_closed: False if more steps may be added where the calls don't show it.
     """
     types = MypyTypes(checker)
+    collected = Collector(checker).collect(calls, is_closed=is_closed)
     spec = collected.spec
-    report(check(spec, types, codes=codes).findings, collected.arguments, calls[-1], checker)
+    if check(spec, types, codes=codes).findings:
+        located = Collector(checker, places=True).collect(calls, is_closed=is_closed)
+        report(check(located.spec, types, codes=codes).findings, located.arguments, calls[-1], checker)
     types.depend(checker)
     if spec.is_open or not spec.steps:
         return _of_anything(made, checker)
