@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mypy.erasetype import erase_typevars
-from mypy.nodes import ARG_STAR2, Context, Expression, FuncDef, OverloadedFuncDef, RefExpr
+from mypy.nodes import ARG_STAR2, Context, Decorator, Expression, FuncDef, OverloadedFuncDef, RefExpr
 from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
 from mypy.typeops import make_simplified_union
 from mypy.types import (
@@ -120,7 +120,7 @@ def _step(
     """The type of a step from the function itself, whichever overload mypy tries."""
     proper = get_proper_type(callee)
     function = _implementation(expression) if isinstance(proper, Overloaded) else proper
-    if not isinstance(function, CallableType) or _has_lost(made, function.ret_type):
+    if not isinstance(function, CallableType) or _has_lost(made, function.ret_type, context):
         return made
     text = _text(api)
     result, may_skip = _without_skip(_awaited(function.ret_type))
@@ -139,16 +139,15 @@ def _step(
     return attach(facts, made.copy_modified(args=arguments), text)
 
 
-def _has_lost(made: Instance, returned: Type) -> bool:
+def _has_lost(made: Instance, returned: Type, context: Context) -> bool:
     """Whether mypy only tries an overload that can't take the function, so that no work need be done for it."""
     returned, called = get_proper_type(returned), get_proper_type(made.args[3])
     if not isinstance(returned, Instance):
         return False
     if isinstance(called, AnyType):
-        return True
-    return (
-        isinstance(called, Instance) and called.type.fullname == _COROUTINE and not returned.type.has_base(_COROUTINE)
-    )
+        return isinstance(context, Decorator)  # in a call it may be what is expected there
+    is_coroutine = isinstance(called, Instance) and called.type.fullname == _COROUTINE
+    return is_coroutine and not returned.type.has_base(_COROUTINE)
 
 
 def _implementation(expression: Expression) -> ProperType | None:
