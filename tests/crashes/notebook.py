@@ -1,4 +1,4 @@
-"""What steps write down of their runs, on a connection of its own: no transaction of the workflow's can take it back."""
+"""What steps write down of their runs, on a connection of their own, which no rollback takes back."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from baton_dsl import Flow, Workflow
+from baton_dsl import Workflow
 from tests.conftest import until
-from tests.crashes import steps, verdict
+from tests.crashes import verdict
 from tests.crashes.notebook import TABLE
 from tests.crashes.points import Point
 from tests.crashes.shapes import Case, Maker, Planned, case
