@@ -63,7 +63,7 @@ KINDS: Final = {
 
 
 def case(name: str, plan: Mapping[str, Planned]) -> Case:
-    """The flow of a plan, each node after its upstreams, and what the pure model makes of it."""
+    """The flow of a plan, and what the pure model makes of it."""
     flow = Flow(name)
     for step_name, node in plan.items():
         inputs = {"seed": node.seed, "seconds": node.seconds}
@@ -75,11 +75,11 @@ def case(name: str, plan: Mapping[str, Planned]) -> Case:
             ignore_cancelled=node.ignore_cancelled,
             ignore_discarded=node.ignore_discarded,
         )
-    return Case(flow, played(plan))
+    return Case(flow, played({step_name: plan[step_name] for step_name in flow.validate()}))
 
 
 def played(plan: Mapping[str, Planned]) -> dict[str, Expected]:
-    """What becomes of each node when nobody dies."""
+    """What becomes of each node, when nobody dies; upstreams come first."""
     model = Workflow(
         {
             name: Node(

@@ -45,6 +45,11 @@ def unsettled(conn: psycopg.Connection[Any]) -> int:
     return _number(conn, "SELECT count(*) FROM workflow_nodes WHERE outcome IS NULL")
 
 
+def running(conn: psycopg.Connection[Any]) -> int:
+    """Workflows that have not ended."""
+    return _number(conn, "SELECT count(*) FROM baton_workflows WHERE outcome IS NULL")
+
+
 def run_again(conn: psycopg.Connection[Any]) -> int:
     """Functions that ran though the result of their step was stored."""
     return _number(conn, "SELECT count(*) FROM crash_runs WHERE seen = 'completed'")
