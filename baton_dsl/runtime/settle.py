@@ -28,6 +28,7 @@ LONGEST_PAUSE: Final = 4.0
 _AGAIN: Final = (
     psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
     psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
     PoolTimeout,
 )
 
