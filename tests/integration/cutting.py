@@ -1,4 +1,4 @@
-"""A proxy in front of PostgreSQL that cuts a connection at a chosen message, before or after the server has answered."""
+"""A proxy in front of PostgreSQL that cuts a connection at a chosen message, before or after the answer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tests.integration import steps
 from tests.integration.cutting import Proxy, proxy
 from tests.integration.faulty_steps import RUNS, fails_at_first, runs
 
-TIMEOUT = 8
+TIMEOUT = 30
 SWIFT = {"interval": 0.02}
 """A stager that does not let a test wait for a second."""
 
