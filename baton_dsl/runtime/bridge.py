@@ -18,7 +18,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -334,6 +334,12 @@ class Fetches:
     def is_in_doubt(self, producer: Producer) -> bool:
         """True if a fetch of the producer failed of late."""
         return producer._uuid in self._failed
+
+    def doubt(self, instance: Oban, queues: Iterable[str]) -> None:
+        """A settle failed that may have claimed jobs of these queues all the same."""
+        for queue in queues:
+            if (producer := instance._producers.get(queue)) is not None:
+                self._failed[producer._uuid] = time.monotonic()
 
     async def fetch(self, producer: Producer) -> list[Job]:
         """As Oban's, after what an earlier one may have left behind."""

@@ -175,5 +175,33 @@ def long_steps(random: Random) -> Case:
     return case("long steps", maker.plan)
 
 
-SHAPES: Final[tuple[Callable[[Random], Case], ...]] = (any_graph, any_graph, chain, fan, scientific, long_steps)
+def mapped(random: Random) -> Case:
+    """A map of any size, what collects it, and a branch that is taken or not."""
+    count = random.choice([0, 1, random.randint(2, 40)])
+    seconds = random.choice([0.0, 0.02])
+    flow = Flow(
+        "mapped",
+        steps.numbers.bind(count=count),
+        steps.squares.bind(seconds=seconds),
+        *(steps.sum_of_squares, steps.is_even, steps.half, steps.either),
+    )
+    total = sum(number * number for number in range(count))
+    expected = {
+        "numbers": Expected("completed", result=list(range(count))),
+        "squares": Expected("completed"),  # its items have the results
+        **{f"squares[{number}]": Expected("completed", result=number * number) for number in range(count)},
+        "sum_of_squares": Expected("completed", result=total),
+    }
+    if total % 2 == 0:
+        expected["is_even"] = Expected("completed", result=total)
+        expected["half"] = Expected("completed", result=total // 2)
+        expected["either"] = Expected("completed", result=total // 2)
+    else:
+        expected["is_even"] = Expected("skipped")
+        expected["half"] = Expected("skipped", by_upstream=True)
+        expected["either"] = Expected("completed", result=0)
+    return Case(flow, expected)
+
+
+SHAPES: Final[tuple[Callable[[Random], Case], ...]] = (any_graph, any_graph, chain, fan, scientific, long_steps, mapped)
 """Which shapes are drawn, and how often."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from oban import Job, worker
 
-from baton_dsl import Input, StepContext, step
+from baton_dsl import Each, Input, Skip, StepContext, step
 from tests.crashes.notebook import NOTEBOOK
 from tests.crashes.points import TRAP, Point
 
@@ -90,6 +90,43 @@ def cancels(seed: Input[int], seconds: Input[float], context: StepContext) -> in
     with noted(context):
         time.sleep(seconds)
         context.cancel(f"not today, {seed}")
+
+
+@step(max_attempts=MANY, backoff=0)
+async def numbers(count: Input[int], context: StepContext) -> list[int]:
+    async with noted_async(context):
+        return list(range(count))
+
+
+@step(max_attempts=MANY, backoff=0, max_concurrency=10)
+async def squares(numbers: Each[int], seconds: Input[float], context: StepContext) -> int:
+    async with noted_async(context):
+        await asyncio.sleep(seconds)
+        return numbers * numbers
+
+
+@step(max_attempts=MANY, backoff=0)
+def sum_of_squares(squares: list[int], context: StepContext) -> int:
+    with noted(context):
+        return sum(squares)
+
+
+@step(max_attempts=MANY, backoff=0)
+async def is_even(sum_of_squares: int, context: StepContext) -> int | Skip:
+    async with noted_async(context):
+        return sum_of_squares if sum_of_squares % 2 == 0 else Skip("odd")
+
+
+@step(max_attempts=MANY, backoff=0)
+async def half(is_even: int, context: StepContext) -> int:
+    async with noted_async(context):
+        return is_even // 2
+
+
+@step(max_attempts=MANY, backoff=0)
+async def either(half: int | None, context: StepContext) -> int:
+    async with noted_async(context):
+        return half or 0
 
 
 @worker(max_attempts=MANY)

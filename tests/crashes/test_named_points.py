@@ -16,7 +16,7 @@ from tests.conftest import until
 from tests.crashes import verdict
 from tests.crashes.notebook import TABLE
 from tests.crashes.points import Point
-from tests.crashes.shapes import Case, Maker, Planned, case
+from tests.crashes.shapes import Case, Maker, Planned, case, mapped
 from tests.crashes.workers import Nursery, nursery
 
 TIMEOUT = 60
@@ -132,7 +132,7 @@ async def test_workers_that_are_killed_at_random_lose_nothing(workers: Nursery, 
         maker = Maker(random, longest=0.3)
         for position in range(20):
             maker.add(f"n{position}", *(f"n{random.randrange(position)}" for _ in range(min(position, 2))))
-        made = case("random", maker.plan)
+        made = mapped(random) if number % 3 == 0 else case("random", maker.plan)
         cases[made.flow.options(workflow_id=f"w{number}").insert(conn).id] = made
     alive = [await workers.start() for _ in range(2)]
     for _ in range(5):

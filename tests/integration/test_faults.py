@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from baton_dsl import Flow
 from tests.conftest import StartOban, until
 from tests.integration import steps
 from tests.integration.cutting import Proxy, proxy
-from tests.integration.faulty_steps import RUNS, fails_at_first, runs
+from tests.integration.faulty_steps import RUNS, fails_at_first, numbers, runs, squares, total
 
 TIMEOUT = 30
 SWIFT = {"interval": 0.02}
@@ -39,19 +38,30 @@ def every_kind() -> Flow[..., Any]:
     return flow.add("bottom", runs, deps=["left", "right", "plain"])
 
 
-def ended_well(conn: psycopg.Connection[Any], workflow_id: str) -> None:
+def mapped() -> Flow[..., Any]:
+    """A map of three items, and what collects it."""
+    return Flow("mapped", numbers, squares, total)
+
+
+ATTEMPTS = {
+    "faulty": {"top": 1, "left": 1, "right": 2, "plain": 1, "bottom": 1},
+    "mapped": {"numbers": 1, "squares[0]": 1, "squares[1]": 1, "squares[2]": 1, "total": 1},
+}
+
+
+def ended_well(conn: psycopg.Connection[Any], workflow_id: str, flow: str = "faulty") -> None:
     """Every step completed, in as many attempts as it needs, and ran as often."""
     rows = conn.execute(
         "SELECT step_name, outcome, state::text, attempt FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id "
         "WHERE workflow_id = %s",
         [workflow_id],
     ).fetchall()
-    attempts = {"top": 1, "left": 1, "right": 2, "plain": 1, "bottom": 1}
+    attempts = ATTEMPTS[flow]
     assert {row[0]: row[1:] for row in rows} == {
         name: ("completed", "completed", attempt) for name, attempt in attempts.items()
     }
-    del attempts["plain"]
-    assert Counter({name: count for (of, name), count in RUNS.items() if of == workflow_id}) == attempts
+    ran = {name: count for (of, name), count in RUNS.items() if of == workflow_id}
+    assert ran == {name: attempt for name, attempt in attempts.items() if name != "plain"}
 
 
 def has_ended(conn: psycopg.Connection[Any], workflow_id: str) -> Callable[[], bool]:
@@ -66,8 +76,10 @@ async def cut(dsn: str) -> AsyncIterator[Proxy]:
             yield made
 
 
-async def sweep(cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], every: int) -> int:
-    """Run workflows, cutting one connection in each, ever later; returns how many messages a workflow takes."""
+async def sweep(
+    cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], flow: Flow[..., Any], every: int
+) -> int:
+    """Run workflows, cutting one connection in each, ever later; returns how many were cut."""
     cuts = 0
     async with (
         AsyncConnectionPool[Any](cut.dsn, min_size=2, max_size=4, open=False) as pool,
@@ -76,20 +88,21 @@ async def sweep(cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
         position = 0
         while True:
             for is_answer_lost in (False, True):
-                workflow = every_kind().options(workflow_id=f"{position} {is_answer_lost}").insert(conn)
+                workflow = flow.options(workflow_id=f"{position} {is_answer_lost}").insert(conn)
                 cut.arm(position, is_answer_lost=is_answer_lost)
                 await until(has_ended(conn, workflow.id), TIMEOUT)
                 cuts += cut.sent > position
-                ended_well(conn, workflow.id)
+                ended_well(conn, workflow.id, flow.name)
             if cut.sent <= position:
                 return cuts
             position += every
 
 
+@pytest.mark.parametrize("flow", [every_kind, mapped])
 async def test_a_connection_may_be_cut_at_any_statement(
-    cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
+    cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], flow: Callable[[], Flow[..., Any]]
 ) -> None:
-    cuts = await sweep(cut, start_oban, conn, every=5)
+    cuts = await sweep(cut, start_oban, conn, flow(), every=5)
     print(f"{cuts} connections cut, one in each workflow")
     assert cuts > 5
 
@@ -174,8 +187,9 @@ async def test_what_the_database_takes_back_is_tried_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flow", [every_kind, mapped])
 async def test_a_connection_may_be_cut_at_each_statement(
-    cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
+    cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], flow: Callable[[], Flow[..., Any]]
 ) -> None:
-    cuts = await sweep(cut, start_oban, conn, every=1)
+    cuts = await sweep(cut, start_oban, conn, flow(), every=1)
     print(f"{cuts} connections cut, one in each workflow")

@@ -1,4 +1,4 @@
-"""On tables of a million rows (of fewer, but for `make soak`) each hot statement looks at the rows that it is about, and at no others."""
+"""In large tables each hot statement looks at the rows that it is about, and at no others. `make soak`: a million rows."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def looked_at(conn: psycopg.Connection[Any], name: str) -> int:
     for _ in range(6):
         with conn.transaction(force_rollback=True):
             ids = running(conn)
-            counted = rows_looked_at(conn, lambda each: ABOUT_ONE[name](each, ids))
+            counted = rows_looked_at(conn, lambda each, ids=ids: ABOUT_ONE[name](each, ids))
     return counted
 
 
