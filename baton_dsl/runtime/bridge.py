@@ -156,14 +156,14 @@ def has_place(instance: Oban, job: Job) -> bool:
 
 
 def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one; one that runs already is left alone."""
+    """Start a claimed job as its queue's producer starts a fetched one, unless it runs already, or has run."""
     producer = instance._producers.get(job.queue)
     job_id = job.id
     assert job_id is not None
     if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
         logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
         return
-    if job_id in producer._running_jobs:
+    if job_id in _known(producer):
         return
     task = producer._dispatcher.dispatch(producer, job)
     task.add_done_callback(lambda _: producer._on_job_complete(job_id))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -14,19 +13,11 @@ import pytest
 from baton_dsl import Workflow
 from tests.conftest import until
 from tests.crashes import verdict
-from tests.crashes.notebook import TABLE
 from tests.crashes.points import Point
 from tests.crashes.shapes import Case, Maker, Planned, case, mapped
-from tests.crashes.workers import Nursery, nursery
+from tests.crashes.workers import Nursery
 
 TIMEOUT = 60
-
-
-@pytest.fixture
-async def workers(dsn: str, conn: psycopg.Connection[Any]) -> AsyncIterator[Nursery]:
-    conn.execute(TABLE)
-    async with nursery(dsn) as started:
-        yield started
 
 
 OF_A_FAILURE = (Point.BEFORE_ACK, Point.AFTER_ACK)

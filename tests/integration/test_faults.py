@@ -94,6 +94,7 @@ async def sweep(
                 cuts += cut.sent > position
                 ended_well(conn, workflow.id, flow.name)
             if cut.sent <= position:
+                cut.arm(-1, is_answer_lost=False)
                 return cuts
             position += every
 

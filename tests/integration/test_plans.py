@@ -1,4 +1,4 @@
-"""In large tables each hot statement looks at the rows that it is about, and at no others. `make soak`: a million rows."""
+"""In large tables each hot statement looks at the rows that it is about, and at no others."""
 
 from __future__ import annotations
 
