@@ -8,11 +8,11 @@ import psycopg
 
 from tests.benchmarks import databases
 from tests.benchmarks.report import Row
+from tests.conftest import until
 from tests.crashes import verdict
-from tests.crashes.notebook import DSN, TABLE
+from tests.crashes.notebook import TABLE
 from tests.crashes.shapes import Planned, case
 from tests.crashes.workers import nursery
-from tests.conftest import until
 
 KILLS = 10
 LIFELINE = 300.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -90,11 +90,13 @@ class Delays:
         return f"{len(ordered)} measured, median {median(ordered):.1f} s, 95 % {worst:.1f} s, most {ordered[-1]:.1f} s"
 
 
-def delays(conn: psycopg.Connection[Any], deaths: Mapping[int, float]) -> Delays:
-    """How long it took for what dead processes ran to be started again."""
+def delays(conn: psycopg.Connection[Any], deaths: Mapping[int, float], cancelled: Iterable[str] = ()) -> Delays:
+    """How long it took for what dead processes ran to be started again, but for workflows that were cancelled."""
     rows = conn.execute(
         "SELECT cut.pid, (SELECT extract(epoch FROM min(later.began))::float FROM crash_runs AS later "
-        "WHERE later.job_id = cut.job_id AND later.began > cut.began) FROM crash_runs AS cut WHERE cut.ended IS NULL"
+        "WHERE later.job_id = cut.job_id AND later.began > cut.began) FROM crash_runs AS cut "
+        "JOIN workflow_nodes ON oban_job_id = cut.job_id WHERE cut.ended IS NULL AND workflow_id <> ALL(%s)",
+        [list(cancelled)],
     ).fetchall()
     return Delays([began - deaths[pid] for pid, began in rows if began is not None and pid in deaths])
 
