@@ -70,6 +70,11 @@ class Signature:
     may_skip: bool
     unimportable: str | None
 
+    @property
+    def levels(self) -> int:
+        """How many lists deep others see its results; see `StepSpec.levels`."""
+        return max((parameter.each for parameter in self.parameters), default=0)
+
 
 _signatures: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()
 
