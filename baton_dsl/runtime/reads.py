@@ -15,7 +15,7 @@ _DIALECT: Final[Dialect] = psycopg_dialect.dialect()  # type: ignore[no-untyped-
 
 _state: Final = case(
     (nodes.c.outcome.is_not(None), nodes.c.outcome),
-    (nodes.c.items.is_not(None), "executing"),  # a map runs while its items do
+    (nodes.c["items"].is_not(None), "executing"),  # a map runs while its items do
     (nodes.c.is_map, "suspended"),
     else_=func.coalesce(cast(jobs.c.state, Text), "available"),
 )
