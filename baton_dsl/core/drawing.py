@@ -42,7 +42,7 @@ class Strokes:
             and that goes on.
         end_left, end_through, end_right: The same for a rail that ends here.
         step: A step without a state.
-        states: A step in each of Oban's states.
+        states: A step in each of Oban's states, and a skipped one.
         ellipsis: For what is cut.
     """
 
@@ -78,6 +78,7 @@ UNICODE: Final = Strokes(
         "completed": "✔",
         "cancelled": "⊘",
         "discarded": "✘",
+        "skipped": "↷",
     },
     ellipsis="…",
 )
@@ -100,12 +101,14 @@ ASCII: Final = Strokes(
         "completed": "*",
         "cancelled": "c",
         "discarded": "x",
+        "skipped": "k",
     },
     ellipsis="...",
 )
 
 MOST_TELLING: Final = (
-    *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "completed"),
+    *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "skipped"),
+    "completed",
 )
 """Which state stands for steps that share a line: the first of these that one of them is in."""
 

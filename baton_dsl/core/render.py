@@ -19,6 +19,7 @@ FILL: Final = {
     "completed": ("#d3f9d8", "#2f9e44"),
     "cancelled": ("#e9ecef", "#495057"),
     "discarded": ("#ffe3e3", "#e03131"),
+    "skipped": ("#ffffff", "#adb5bd"),
 }
 """For each state the colours of a step's area and of its border."""
 
