@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from baton_dsl.errors import FlowError as FlowError
     from baton_dsl.flow import Flow as Flow
     from baton_dsl.runtime.workflow import Workflow as Workflow
+    from baton_dsl.status import WorkflowStatus as WorkflowStatus
     from baton_dsl.step import From as From
     from baton_dsl.step import Input as Input
     from baton_dsl.step import Step as Step
@@ -40,12 +41,25 @@ _HOMES = {
     "Step": "step",
     "StepContext": "context",
     "Workflow": "runtime.workflow",
+    "WorkflowStatus": "status",
     "__version__": "version",
     "step": "step",
 }
 """The module that each public name comes from (PEP 562)."""
 
-__all__ = ["BatonError", "Flow", "FlowError", "From", "Input", "Step", "StepContext", "Workflow", "__version__", "step"]
+__all__ = [
+    "BatonError",
+    "Flow",
+    "FlowError",
+    "From",
+    "Input",
+    "Step",
+    "StepContext",
+    "Workflow",
+    "WorkflowStatus",
+    "__version__",
+    "step",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,7 @@ from pathlib import Path
 from oban import Oban
 
 from baton_dsl.runtime.bridge import checked_prefix
-from baton_dsl.runtime.guard import guard
+from baton_dsl.runtime.companions import accompany
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ async def serve(
         async with Oban(
             pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
         ) as oban:
-            guard(oban)
+            accompany(oban)
             logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
             if ready is not None:
                 ready.set()

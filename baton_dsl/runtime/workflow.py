@@ -28,33 +28,11 @@ from baton_dsl.runtime import payload, reads
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
 from baton_dsl.runtime.worker import step_of_worker
+from baton_dsl.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
 """Seconds between two looks of `wait`, in case a notification was lost with a connection."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowStatus:
-    """How far a workflow has come.
-
-    Attributes:
-        id: The workflow's id.
-        name: Its label.
-        flow: The name of its flow.
-        outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
-        counts: How many of its nodes are in each state that any is in.
-        inserted_at: When it was inserted.
-        settled_at: When its last node settled; None while it runs.
-    """
-
-    id: str
-    name: str
-    flow: str
-    outcome: str | None
-    counts: Mapping[str, int]
-    inserted_at: datetime
-    settled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,8 @@
 -- own schema, whoever calls.
 
 -- Insert a workflow: its row, a job and a node for each step. Steps come in topological order; edges refer to them by
--- their position, from 1. What many steps share is given once, as a template.
+-- their position, from 1. What many steps share is given once, as a template. `signatures` is what the fingerprint stands
+-- for, as JSON: text, since it is read only if no workflow of that code was inserted before.
 CREATE OR REPLACE FUNCTION baton_insert(
     schema_version integer,
     id text,
@@ -36,7 +37,10 @@ CREATE OR REPLACE FUNCTION baton_insert(
     template integer[],
     edge_from integer[],
     edge_to integer[],
-    templates json
+    templates json,
+    hooks_to_be json,
+    code text,
+    signatures text
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -55,12 +59,16 @@ BEGIN
             'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
-    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
-    VALUES (id, label, flow, given_inputs::json, cardinality(template))
+    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
+    VALUES (id, label, flow, given_inputs::json, cardinality(template), hooks_to_be::jsonb, code)
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL; -- no error: the caller's transaction goes on
     END IF;
+
+    INSERT INTO baton_flows (fingerprint, signatures)
+    SELECT code, signatures::json
+    WHERE NOT EXISTS (SELECT FROM baton_flows AS known WHERE known.fingerprint = code);
 
     ids := ARRAY(SELECT nextval(job_sequence) FROM generate_series(1, cardinality(template)));
 
