@@ -9,28 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from types import FunctionType
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
-
-from pydantic import PydanticInvalidForJsonSchema, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from baton_dsl.core.spec import MISSING, Role
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload
+from baton_dsl.runtime.json_schema import accepted, returned
 from baton_dsl.step import Step
-
-type Schema = Mapping[str, Any]
-"""A JSON Schema, as pydantic writes it."""
-
-class _Quiet(GenerateJsonSchema):
-    """Says nothing of what can't be told in a schema, such as a default that is no JSON."""
-
-    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as pydantic has it
-
 
 _BYTES: Final = 16
 
@@ -86,32 +73,3 @@ def description(step: Step[..., Any, Any, Any]) -> dict[str, Any]:
         if parameter.role in (Role.UPSTREAM, Role.INPUT)
     }
     return {"parameters": parameters, "result": None if read.result is MISSING else returned(read.returns)}
-
-
-def returned(annotation: Any) -> Schema | None:
-    """The schema of the JSON that is written of values of an annotation; None if it has none."""
-    return _schema(annotation, "serialization")
-
-
-def accepted(annotation: Any) -> Schema | None:
-    """The schema of the JSON that an annotation takes, by the names of fields; None if it has none."""
-    return _schema(annotation, "validation")
-
-
-def _schema(annotation: Any, mode: Literal["validation", "serialization"]) -> Schema | None:
-    try:
-        return _schema_of(annotation, str(annotation), mode)
-    except TypeError:  # unhashable metadata
-        return _make_schema(annotation, mode)
-
-
-@lru_cache(maxsize=4096)
-def _schema_of(annotation: Any, _spelling: str, mode: Literal["validation", "serialization"]) -> Schema | None:
-    return _make_schema(annotation, mode)
-
-
-def _make_schema(annotation: Any, mode: Literal["validation", "serialization"]) -> Schema | None:
-    try:
-        return payload.adapter(annotation).json_schema(mode=mode, by_alias=False, schema_generator=_Quiet)
-    except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError, TypeError, RecursionError):
-        return None  # the flow is judged elsewhere; here it only can't be compared
