@@ -66,6 +66,7 @@ def description(step: Step[..., Any, Any, Any]) -> dict[str, Any]:
         parameter.name: {
             "role": parameter.role.value,
             "source": parameter.source,
+            "each": parameter.each,
             "has_default": parameter.has_default,
             "schema": accepted(read.annotations.get(parameter.name)),
         }

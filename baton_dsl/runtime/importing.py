@@ -6,7 +6,8 @@ name has no dots.
 
 from __future__ import annotations
 
-import pkgutil
+import functools
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -38,11 +39,13 @@ def find(name: str, kind: str) -> object:
     Raises:
         StepNotFoundError: BTN501, if its module can't be imported here or has no such name.
     """
-    target = name.replace("/", ".")
-    module, _, attribute = target.partition(":")
+    module, _, attribute = name.replace("/", ".").partition(":")
     try:
-        return pkgutil.resolve_name(target)
-    except ImportError as error:
-        raise StepNotFoundError(f'module "{module}" of {kind} "{attribute}" can\'t be imported: {error}') from error
-    except (AttributeError, ValueError) as error:
+        found: object = importlib.import_module(module)
+    except Exception as error:  # importing runs the module, which may raise anything
+        reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise StepNotFoundError(f'module "{module}" of {kind} "{attribute}" can\'t be imported: {reason}') from error
+    try:
+        return functools.reduce(getattr, attribute.split("."), found)
+    except AttributeError as error:
         raise StepNotFoundError(f'module "{module}" has no {kind} "{attribute}"') from error

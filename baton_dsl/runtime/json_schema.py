@@ -15,6 +15,8 @@ from baton_dsl.runtime import payload
 type Schema = Mapping[str, Any]
 """A JSON Schema, as pydantic writes it."""
 
+type _Field = core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField
+
 
 class _Returned(GenerateJsonSchema):
     """The schema of what is really written: without computed fields, which a model could not read again."""
@@ -26,6 +28,16 @@ class _Returned(GenerateJsonSchema):
 
     def dataclass_args_schema(self, schema: core_schema.DataclassArgsSchema) -> JsonSchemaValue:
         return super().dataclass_args_schema({**schema, "computed_fields": []})
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Text, but not any: it is a number."""
+        return {"type": "string", "format": "decimal"}
+
+    def field_is_required(self, field: _Field, total: bool) -> bool:
+        """Whether it is always written: a default is, though it need not be read."""
+        if field["type"] == "typed-dict-field":
+            return super().field_is_required(field, total)
+        return not (field.get("serialization_exclude") or field.get("serialization_exclude_if"))
 
 
 class _Accepted(GenerateJsonSchema):
@@ -54,11 +66,7 @@ class _Accepted(GenerateJsonSchema):
         )
         return {} if takes_numbers else super().str_schema(schema)
 
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,
-    ) -> bool:
+    def field_is_required(self, field: _Field, total: bool) -> bool:
         """As pydantic's; a field with several aliases has no name to go by."""
         self._has_choices = self._has_choices or isinstance(field.get("validation_alias"), list)
         return super().field_is_required(field, total)
