@@ -15,7 +15,7 @@ from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased, without_new_ty
 from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
-from baton_dsl.core.rules.option import MAP_OPTIONS
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
@@ -69,6 +69,11 @@ class Signature:
     returns: Any
     may_skip: bool
     unimportable: str | None
+
+    @property
+    def levels(self) -> int:
+        """How many lists deep others see its results; see `StepSpec.levels`."""
+        return max((parameter.each for parameter in self.parameters), default=0)
 
 
 _signatures: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()

@@ -22,7 +22,9 @@ from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import StepNotFoundError, StoredValueError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import json_schema, payload, schema
+from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.gate import step_of
 from baton_dsl.runtime.lowering import WORKERS
 from baton_dsl.runtime.worker import load_step, step_of_worker
 from baton_dsl.step import Step
@@ -100,27 +102,46 @@ def judge(database: Database, packages: Collection[str], *, stopped: bool = Fals
 
 
 _NODES: Final = """
-SELECT node.workflow_id, workflow.flow_name, workflow.fingerprint, node.step_name, node.worker, node.deps,
-    node.upstreams, job.args
+SELECT node.workflow_id, workflow.flow_name, workflow.fingerprint, node.step_name, node.worker, node.upstreams,
+    node.is_map, node.map_id, node.parameters, node.sources, coalesce(job.args, node.mapping -> 'args') AS args,
+    CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS items
 FROM {workflows} AS workflow
 JOIN {nodes} AS node USING (workflow_id)
 LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
 WHERE workflow.settled_at IS NULL
     AND node.outcome IS NULL
+    AND NOT (node.is_map AND node.map_id IS NOT NULL)
     AND split_part(split_part(node.worker, ':', 1), '/', 1) = ANY(%s)
 """
 
 _UPSTREAMS: Final = """
-SELECT oban_job_id, step_name, worker, outcome FROM {nodes} WHERE oban_job_id = ANY(%s)
+SELECT oban_job_id, step_name, worker, outcome, is_map FROM {nodes} WHERE oban_job_id = ANY(%s)
 """
 
 _RESULTS: Final = """
-SELECT oban_job_id, result::text AS result FROM {nodes} WHERE oban_job_id = ANY(%s)
+SELECT node.oban_job_id, node.is_map, list.absent::text AS absent,
+    CASE WHEN node.is_map THEN list.result ELSE node.result::text END AS result
+FROM {nodes} AS node
+LEFT JOIN LATERAL (
+    SELECT made.*
+    FROM (SELECT WHERE node.is_map AND node.items IS NOT NULL) AS asked
+    CROSS JOIN LATERAL {collect}(node.oban_job_id) AS made
+) AS list ON true
+WHERE node.oban_job_id = ANY(%s)
 """
 
 _SIGNATURES: Final = """
 SELECT signatures::text AS signatures FROM {flows} WHERE fingerprint = %s LIMIT 1
 """
+
+
+_NAMES: Final = {
+    "workflows": "baton_workflows",
+    "nodes": "workflow_nodes",
+    "jobs": "oban_jobs",
+    "flows": "baton_flows",
+    "collect": "baton_collect",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +151,7 @@ class _Reading:
     node: Mapping[str, Any]
     parameter: ParameterSpec
     annotation: Any
+    is_collection: bool = False
 
 
 @dataclass(slots=True)
@@ -154,41 +176,83 @@ class _Judge:
         return Judgement(len(workflows), tuple(sorted(obstacles)))
 
     def _query(self, text: str) -> sql.Composed:
-        names = {"workflows": "baton_workflows", "nodes": "workflow_nodes", "jobs": "oban_jobs", "flows": "baton_flows"}
-        tables = {key: self.database.table(name) for key, name in names.items() if f"{{{key}}}" in text}
-        return sql.SQL(text).format(**tables)
+        return sql.SQL(text).format(**{key: self.database.table(name) for key, name in _NAMES.items()})
 
     def _rows(self, text: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         return self.conn.cursor(row_factory=dict_row).execute(self._query(text), values).fetchall()
 
     def _batch(self, nodes: Sequence[Mapping[str, Any]]) -> Iterator[Obstacle]:
-        ids = {job_id for node in nodes for job_id in node["upstreams"]}
+        ids = {job_id for node in nodes for job_id in (*node["upstreams"], *(node["sources"] or ())) if job_id}
         upstreams = {row["oban_job_id"]: row for row in self._rows(_UPSTREAMS, [list(ids)])}
         readings: dict[int, list[_Reading]] = {}
         for node in nodes:
             step = self._step(node["worker"])
             if isinstance(step, StepNotFoundError):
                 yield _obstacle(node, f"its function is gone: {step.message}", KEEP)
-                continue
-            above = {row["step_name"]: row for job_id in node["upstreams"] if (row := upstreams.get(job_id))}
-            read = signature(step)
-            for parameter in read.parameters:
-                annotation = read.annotations.get(parameter.name)
-                if parameter.role is Role.INPUT and node["args"] is not None:
-                    yield from _input(node, parameter, annotation)
-                if parameter.role is not Role.UPSTREAM or parameter.source is None:
-                    continue
-                upstream = above.get(parameter.source)
-                if upstream is None:
-                    yield from _no_upstream(node, parameter, read.parameters)
-                elif parameter.each or self._is_mapped(upstream["worker"]):
-                    continue  # item by item, or a list of what the items return: not looked into
-                elif upstream["outcome"] == "completed":
-                    reading = _Reading(node, parameter, annotation)
-                    readings.setdefault(upstream["oban_job_id"], []).append(reading)
-                elif upstream["outcome"] is None:
-                    yield from self._unsettled(node, parameter, annotation, upstream)
+            elif node["map_id"] is not None:  # an item: what all items read alike is looked at in their map
+                yield from self._item(node, step, upstreams, readings)
+            else:
+                yield from self._node(node, step, upstreams, readings)
         yield from self._settled(readings)
+
+    def _node(
+        self,
+        node: Mapping[str, Any],
+        step: AnyStep,
+        upstreams: Mapping[int, Mapping[str, Any]],
+        readings: dict[int, list[_Reading]],
+    ) -> Iterator[Obstacle]:
+        read = signature(step)
+        yield from _mapped(node, read.parameters)
+        above = {row["step_name"]: row for job_id in node["upstreams"] if (row := upstreams.get(job_id))}
+        for parameter in read.parameters:
+            annotation = read.annotations.get(parameter.name)
+            if parameter.role is Role.INPUT and node["args"] is not None:
+                yield from _input(node, parameter, annotation)
+            if parameter.role is not Role.UPSTREAM or parameter.source is None:
+                continue
+            upstream = above.get(parameter.source)
+            if upstream is None:
+                yield from _no_upstream(node, parameter, read.parameters, list(above))
+            elif parameter.each:
+                if upstream["outcome"] == "completed" and not upstream["is_map"]:
+                    reading = _Reading(node, parameter, list_of(annotation, parameter.each), is_collection=True)
+                    readings.setdefault(upstream["oban_job_id"], []).append(reading)
+            else:
+                yield from self._upstream(node, parameter, annotation, upstream, readings)
+
+    def _item(
+        self,
+        node: Mapping[str, Any],
+        step: AnyStep,
+        upstreams: Mapping[int, Mapping[str, Any]],
+        readings: dict[int, list[_Reading]],
+    ) -> Iterator[Obstacle]:
+        read = signature(step)
+        taken = {name: (source, item) for name, source, item in zip(*_taken(node), strict=True)}
+        for parameter in read.parameters:
+            if not parameter.each or parameter.name not in taken:
+                continue  # told of its map
+            source, item = taken[parameter.name]
+            annotation = read.annotations.get(parameter.name)
+            if source == 0:
+                yield from _value(node, parameter, annotation, item)
+            elif source in upstreams:
+                yield from self._upstream(node, parameter, annotation, upstreams[source], readings)
+
+    def _upstream(
+        self,
+        node: Mapping[str, Any],
+        parameter: ParameterSpec,
+        annotation: Any,
+        upstream: Mapping[str, Any],
+        readings: dict[int, list[_Reading]],
+    ) -> Iterator[Obstacle]:
+        if upstream["outcome"] is None:
+            if not upstream["is_map"]:  # what becomes of its items is not looked into
+                yield from self._unsettled(node, parameter, annotation, upstream)
+        elif upstream["outcome"] == "completed" or upstream["is_map"]:
+            readings.setdefault(upstream["oban_job_id"], []).append(_Reading(node, parameter, annotation))
 
     def _step(self, worker: str) -> AnyStep | StepNotFoundError:
         if worker not in self.steps:
@@ -198,19 +262,15 @@ class _Judge:
                 self.steps[worker] = error
         return self.steps[worker]
 
-    def _is_mapped(self, worker: str) -> bool:
-        step = step_of_worker(worker)
-        return step is not None and any(parameter.each for parameter in signature(step).parameters)
-
     def _settled(self, readings: Mapping[int, Sequence[_Reading]]) -> Iterator[Obstacle]:
         """Try what is stored. A large result is fetched once, and not together with all others."""
         for ids in batched(readings, 20):
             for row in self._rows(_RESULTS, [list(ids)]):
                 tried: dict[tuple[Any, ...], str | None] = {}
                 for reading in readings[row["oban_job_id"]]:
-                    key = (reading.node["worker"], reading.node["step_name"], reading.parameter.name)
+                    key = (reading.node["worker"], step_of(reading.node["step_name"]), reading.parameter.name)
                     if key not in tried:
-                        tried[key] = _stored_problem(reading, row["result"])
+                        tried[key] = _stored_problem(reading, row)
                     if problem := tried[key]:
                         yield _obstacle(reading.node, problem, ACCEPT)
 
@@ -229,6 +289,8 @@ class _Judge:
 
     def _refusal(self, fingerprint: str | None, worker: str, annotation: Any) -> tuple[str, str] | None:
         step = step_of_worker(worker)
+        if step is not None and signature(step).levels:
+            return None  # it is a map now: that is told of itself
         current = json_schema.returned(signature(step).returns) if step is not None else None
         if reason := _refused(current, annotation):
             return reason, FIT
@@ -251,7 +313,7 @@ class _Judge:
 def _obstacle(node: Mapping[str, Any], problem: str, remedy: str) -> Obstacle:
     return Obstacle(
         flow=node["flow_name"],
-        step=node["step_name"],
+        step=step_of(node["step_name"]),
         problem=problem,
         remedy=remedy,
         workflow_id=node["workflow_id"],
@@ -261,26 +323,23 @@ def _obstacle(node: Mapping[str, Any], problem: str, remedy: str) -> Obstacle:
 def _input(node: Mapping[str, Any], parameter: ParameterSpec, annotation: Any) -> Iterator[Obstacle]:
     name, args = parameter.name, node["args"]
     if parameter.each:
-        return  # a map over an input: its items are not looked into
+        return  # a map over an input: its items are looked at one by one
     if name not in args:
         if not parameter.has_default:
             yield _obstacle(node, f'input "{name}" was not given when the workflow was inserted', DEFAULT)
         return
     try:
-        payload.decode_input(node["step_name"], name, annotation, args[name])
+        payload.decode_input(step_of(node["step_name"]), name, annotation, args[name])
     except StoredValueError as error:
         yield _obstacle(node, error.message, ACCEPT)
 
 
 def _no_upstream(
-    node: Mapping[str, Any], parameter: ParameterSpec, parameters: Sequence[ParameterSpec]
+    node: Mapping[str, Any], parameter: ParameterSpec, parameters: Sequence[ParameterSpec], above: Sequence[str]
 ) -> Iterator[Obstacle]:
-    deps: Sequence[str] = node["deps"]
-    if any(name == parameter.source or name.startswith(f"{parameter.source}[") for name in deps):
-        return
     taken = {other.source for other in parameters if other.is_upstream}
-    free = [name for name in deps if name not in taken]
-    waits = f"it waits for {quoted(deps)}" if deps else "it waits for none"
+    free = [name for name in above if name not in taken]
+    waits = f"it waits for {quoted(above)}" if above else "it waits for none"
     remedy = f'name what it reads: {parameter.name}: Annotated[..., From("{free[0]}")]' if len(free) == 1 else KEEP
     yield _obstacle(
         node,
@@ -290,13 +349,41 @@ def _no_upstream(
     )
 
 
-def _stored_problem(reading: _Reading, result: str | None) -> str | None:
-    """Why a stored result can't be read; None if it can."""
-    parameter = reading.parameter
-    text = "null" if result is None else result  # a plain Oban job has no result
+def _mapped(node: Mapping[str, Any], parameters: Sequence[ParameterSpec]) -> Iterator[Obstacle]:
+    """Whether the step maps over what it did when it was inserted."""
+    then, now = sorted(node["parameters"] or ()), sorted(parameter.name for parameter in parameters if parameter.each)
+    if then != now:
+        over, before = quoted(now) if now else "nothing", quoted(then) if then else "nothing"
+        yield _obstacle(node, f"it maps over {over}, and mapped over {before} when the workflow was inserted", KEEP)
+
+
+def _taken(node: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[int], Sequence[str]]:
+    """Of an item, the names of its mapped parameters, where each comes from, and the values of those from 0."""
+    return node["parameters"] or (), node["sources"] or (), node["items"] or ()
+
+
+def _value(node: Mapping[str, Any], parameter: ParameterSpec, annotation: Any, item: str) -> Iterator[Obstacle]:
+    name = parameter.name
     try:
         payload.decode_result(
-            reading.node["step_name"], parameter.name, parameter.source or parameter.name, reading.annotation, text
+            step_of(node["step_name"]), name, parameter.source or name, annotation, item, is_item=True
+        )
+    except StoredValueError as error:
+        yield _obstacle(node, error.message, ACCEPT)
+
+
+def _stored_problem(reading: _Reading, row: Mapping[str, Any]) -> str | None:
+    """Why a stored result can't be read; None if it can."""
+    name, text = reading.parameter.name, row["result"]
+    if row["is_map"]:
+        text = collected(reading.annotation, text, row["absent"])
+    elif text is None:
+        text = "null"  # a plain Oban job has no result
+    if reading.is_collection and not (text or "").startswith("["):
+        return None  # the pairs of an object, or nothing to map over: told when the map is made
+    try:
+        payload.decode_result(
+            step_of(reading.node["step_name"]), name, reading.parameter.source or name, reading.annotation, text
         )
     except StoredValueError as error:
         return error.message

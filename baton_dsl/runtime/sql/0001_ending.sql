@@ -45,7 +45,7 @@ BEGIN
                     SELECT jsonb_object_agg(nodes.outcome, nodes.count)
                     FROM (
                         SELECT outcome, count(*) AS count
-                        FROM workflow_nodes WHERE workflow_id = due.workflow_id GROUP BY outcome
+                        FROM workflow_nodes WHERE workflow_id = due.workflow_id AND map_id IS NULL GROUP BY outcome
                     ) AS nodes
                 ),
                 'inserted_at', due.inserted_at,
@@ -115,7 +115,7 @@ BEGIN
             SELECT json_object_agg(nodes.outcome, nodes.count)
             FROM (
                 SELECT outcome, count(*) AS count
-                FROM workflow_nodes WHERE workflow_id = told.workflow_id GROUP BY outcome
+                FROM workflow_nodes WHERE workflow_id = told.workflow_id AND map_id IS NULL GROUP BY outcome
             ) AS nodes
         )
     FROM told
