@@ -103,7 +103,7 @@ def judge(database: Database, packages: Collection[str], *, stopped: bool = Fals
 
 _NODES: Final = """
 SELECT node.workflow_id, workflow.flow_name, workflow.fingerprint, node.step_name, node.worker, node.upstreams,
-    node.is_map, node.map_id, node.parameters, node.sources, coalesce(job.args, node.mapping -> 'args') AS args,
+    node.map_id, node.items IS NOT NULL AS is_expanded, node.parameters, node.sources, coalesce(job.args, node.mapping -> 'args') AS args,
     CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS items
 FROM {workflows} AS workflow
 JOIN {nodes} AS node USING (workflow_id)
@@ -215,7 +215,7 @@ class _Judge:
             if upstream is None:
                 yield from _no_upstream(node, parameter, read.parameters, list(above))
             elif parameter.each:
-                if upstream["outcome"] == "completed" and not upstream["is_map"]:
+                if upstream["outcome"] == "completed" and not upstream["is_map"] and not node["is_expanded"]:
                     reading = _Reading(node, parameter, list_of(annotation, parameter.each), is_collection=True)
                     readings.setdefault(upstream["oban_job_id"], []).append(reading)
             else:

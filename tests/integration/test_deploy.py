@@ -284,3 +284,91 @@ async def test_a_stored_result_that_does_not_validate_any_more_ends_its_step_at_
     told = 'BTN504: the stored result of "fetch_token" is no Token, which parameter "fetch_token" of step "regions" '
     assert told in regions.error
     assert "the code has changed since it was stored" in regions.error
+
+
+# --- maps ----------------------------------------------------------------------------------------------------------
+
+MAPPED = """
+from typing import Annotated, Any
+from baton_dsl import Each, Flow, Input, Outcome, step
+from pydantic import Field
+
+@step
+def regions() -> list[str]:
+    return ["eu", "us"]
+
+@step
+def token(key: Input[str]) -> str:
+    return key
+
+@step
+def orders(regions: Each[str], token: str) -> int:
+    return len(regions)
+
+@step
+def report(orders: list[int]) -> str:
+    return str(sum(orders))
+
+shop = Flow("shop", regions, token, orders, report)
+"""
+
+
+@pytest.fixture
+def mapped(code: Code, conn: psycopg.Connection[Any], dsn: str) -> Callable[..., list[str]]:
+    """What is told of new code for a workflow with a map, of which these nodes have settled."""
+    code(MAPPED).shop.insert(conn, key="k")
+
+    def told(settled: dict[str, str], *changes: str) -> list[str]:
+        for name, stored in settled.items():
+            row = conn.execute("SELECT oban_job_id FROM workflow_nodes WHERE step_name = %s", [name]).fetchone()
+            assert row is not None
+            conn.execute(SETTLE.replace("'7'", "%s"), [row[0], stored])
+        text = MAPPED
+        for old, new in zip(changes[::2], changes[1::2], strict=True):
+            assert old in text
+            text = text.replace(old, new)
+        code(text)
+        return [f"{obstacle.step}: {obstacle.problem}" for obstacle in looked(dsn).obstacles]
+
+    return told
+
+
+REGIONS = {"regions": '["eu", "us"]'}
+EXPANDED = {**REGIONS, "token": '"t"'}
+ALL_ITEMS = {**EXPANDED, "orders[0]": "2"}
+
+
+@pytest.mark.parametrize("settled", [{}, REGIONS, EXPANDED, ALL_ITEMS, {**ALL_ITEMS, "orders[1]": "3"}])
+def test_a_map_that_has_not_changed_is_silent_however_far_it_has_come(
+    mapped: Callable[..., list[str]], settled: dict[str, str]
+) -> None:
+    assert mapped(settled) == []
+
+
+def test_a_collection_is_tried_before_it_is_expanded_and_its_items_afterwards(
+    mapped: Callable[..., list[str]],
+) -> None:
+    narrowed = ("regions: Each[str]", "regions: Each[Annotated[str, Field(max_length=1)]]")
+    (told,) = mapped(REGIONS, *narrowed)
+    assert told.startswith('orders: the stored result of "regions" is no list[')
+    assert told.endswith("0: String should have at most 1 character")
+    (told,) = mapped({"token": '"t"'}, *narrowed)
+    assert told.startswith('orders: an item of "regions" is no typing.Annotated[str, ')
+
+
+def test_a_step_that_becomes_a_map_or_none_is_told(mapped: Callable[..., list[str]]) -> None:
+    told = mapped({}, "regions: Each[str]", "regions: list[str]", "orders: list[int]", "orders: Each[int]")
+    assert told == [
+        'orders: it maps over nothing, and mapped over "regions" when the workflow was inserted',
+        'report: it maps over "orders", and mapped over nothing when the workflow was inserted',
+    ]
+
+
+def test_what_the_items_of_a_map_returned_is_tried_as_its_reader_asks_for_it(
+    mapped: Callable[..., list[str]], conn: psycopg.Connection[Any]
+) -> None:
+    done = {**ALL_ITEMS, "orders[1]": "3"}
+    assert mapped(done, "orders: list[int]", "orders: list[Outcome[int]]") == []
+    assert mapped({}, "orders: list[int]", "orders: list[int | None]") == []
+    (told,) = mapped({}, "orders: list[int]", "orders: list[Annotated[int, Field(le=2)]]")
+    assert told.endswith("expects: 1: Input should be less than or equal to 2")
