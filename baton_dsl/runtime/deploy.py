@@ -103,8 +103,9 @@ def judge(database: Database, packages: Collection[str], *, stopped: bool = Fals
 
 _NODES: Final = """
 SELECT node.workflow_id, workflow.flow_name, workflow.fingerprint, node.step_name, node.worker, node.upstreams,
-    node.map_id, node.items IS NOT NULL AS is_expanded, node.parameters, node.sources, coalesce(job.args, node.mapping -> 'args') AS args,
-    CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS items
+    node.map_id, node.items IS NOT NULL AS is_expanded, node.parameters, node.sources,
+    CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS items,
+    coalesce(job.args, node.mapping -> 'args') AS args
 FROM {workflows} AS workflow
 JOIN {nodes} AS node USING (workflow_id)
 LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
