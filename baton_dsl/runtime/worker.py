@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import pkgutil
+import typing
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, cast
+from functools import cached_property, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.context import StepContext, StepEnded
+from baton_dsl.annotations import unaliased
+from baton_dsl.context import StepContext
 from baton_dsl.core.diagnostics import did_you_mean
-from baton_dsl.core.spec import Role
+from baton_dsl.core.spec import Access, ParameterSpec, Role
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
     ResultTooLargeError,
     StepNotFoundError,
     StoredValueError,
+    TransactionEndedError,
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.guard import guard, guard_instances
@@ -35,14 +38,12 @@ from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler
 from baton_dsl.step import Step
 
+if TYPE_CHECKING:
+    from baton_dsl.runtime.effects import Effects
+
 logger = logging.getLogger("baton_dsl.step")
 
-THREADS: Final = 512
-"""Sync steps that one process runs at once; Oban's queue limits are what bounds them. Threads start when needed."""
-
-_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="baton-step")
-
-_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError)
+_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError, TransactionEndedError)
 """Errors that another attempt would only repeat."""
 
 
@@ -122,11 +123,18 @@ class Runtime:
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
+        self._of = (oban, settler)
         self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
         guard(oban)
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
+        made: Effects = import_module("baton_dsl.runtime.effects").Effects(*self._of)
+        return made
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
@@ -161,34 +169,53 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
-    if passage.outcome == "completed":
-        return None  # an attempt before this one stored the result and did not live to see its job completed
     if passage.outcome is not None:
-        return Cancel(f'step "{passage.step}" was {passage.outcome}')
+        return _settled(passage, passage.outcome)
     if passage.pending > 0:
         await runtime.park.submit(job)
         return None
     try:
-        value = await _call(step, _arguments(step, job, passage))
-        if isinstance(value, Cancel | Snooze):
-            return value
-        result = payload.encode_result(passage.step, _return_annotation(step), value)
+        arguments = _arguments(step, job, passage)
+        finish = partial(_finished, step, job, passage)
+        taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
+        if taken is not None:
+            return await _run_with_connection(runtime, step, job, passage, arguments, taken)
+        finished = finish(await call(step, job, arguments))
     except _FINAL:
         job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
         raise
-    await runtime.settle.submit(Finished(job, result))
+    if not isinstance(finished, Finished):
+        return finished
+    await runtime.settle.submit(finished)
     return None
 
 
-async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> Any:
-    try:
-        if step.is_async:
-            return await step.function(**arguments)
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_threads, lambda: context.run(step.function, **arguments))
-    except StepEnded as ended:
-        return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
+def _settled(passage: Passage, outcome: str) -> Cancel | None:
+    """What an attempt ends with whose node has settled before."""
+    if outcome == "completed":
+        return None  # an attempt before this one stored the result and did not live to see its job completed
+    return Cancel(f'step "{passage.step}" was {outcome}')
+
+
+def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
+    """What follows from what the function returned."""
+    if isinstance(value, Cancel | Snooze):
+        return value
+    return Finished(job, payload.encode_result(passage.step, _return_annotation(step), value))
+
+
+async def _run_with_connection(
+    runtime: Runtime,
+    step: Step[..., Any, Any, Any],
+    job: Job,
+    passage: Passage,
+    arguments: dict[str, Any],
+    taken: ParameterSpec,
+) -> Cancel | Snooze | None:
+    """Run a step that takes a connection, in the transaction that settles its node."""
+    annotation = unaliased(signature(step).annotations[taken.name])
+    work = runtime.effects.work(
+    )
 
 
 def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
