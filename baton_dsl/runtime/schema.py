@@ -38,7 +38,7 @@ _DOWN: Final = (
     ),
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
+        "baton_announce, baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
     ),
     "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_workflows, baton_migrations",
 )

@@ -16,6 +16,11 @@ LONGEST_NAME: Final = 255
 MOST_ATTEMPTS: Final = 32_767
 """`oban_jobs.max_attempts` is a smallint."""
 
+MOST_ITEMS: Final = 2_147_483_647
+"""Counts of items are PostgreSQL's integers."""
+
+WAYS: Final = ("product", "zip")
+"""How several `Each` parameters go together."""
 
 MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 """A hundred years: what is longer, infinity included, is no duration but a mistake."""
@@ -80,6 +85,23 @@ def _whole(low: int, high: int) -> Callable[[object], str | None]:
     return check
 
 
+def _way(value: object) -> str | None:
+    return None if value in WAYS else '"product" or "zip"'
+
+
+def _success(value: object) -> str | None:
+    match value:
+        case bool():
+            ok = False
+        case int():
+            ok = 1 <= value <= MOST_ITEMS
+        case float():
+            ok = 0 < value <= 1
+        case _:
+            ok = False
+    return None if ok else "a whole number from 1, or a share above 0.0 and up to 1.0"
+
+
 def _flag(value: object) -> str | None:
     return None if isinstance(value, bool) or value is None else "True or False"
 
@@ -129,8 +151,15 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "after": _names,
     "ignore_cancelled": _flag,
     "ignore_discarded": _flag,
+    "combine": _way,
+    "max_concurrency": _whole(1, MOST_ITEMS),
+    "max_items": _whole(1, MOST_ITEMS),
+    "min_success": _success,
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
+
+MAP_OPTIONS: Final = ("combine", "max_concurrency", "max_items", "min_success")
+"""Those of a step with an `Each` parameter."""
 
 UNTYPED: Final = frozenset({Door.LIVE, Door.TEXT})
 """The doors without a type checker's own word: to mypy an unknown option is a wrong call of `step`."""
