@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import typing
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
+from baton_dsl.annotations import named_class
 from baton_dsl.errors import TransactionEndedError
 from baton_dsl.runtime.bridge import at_stop, cancellation_of, connecting_of, prefix_of
 from baton_dsl.runtime.calling import CANCELLED, in_thread
@@ -67,26 +69,15 @@ type Ending = Cancel | Snooze | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One attempt of a step that takes a connection.
-
-    Attributes:
-        job: Its job.
-        wants: The class of connection or session that the step takes.
-        has_dict_rows: True if its annotation says that rows are dicts: `psycopg.Connection[dict[str, Any]]`.
-        is_async: Whether the step is.
-        call: Calls the function with the connection; gives a coroutine if the step is async.
-        finish: Makes of what the function returned what is to be settled, or Oban's `Cancel` or `Snooze`.
-        overtaken: What the attempt ends with, if its node has settled otherwise with this outcome.
-    """
+class _Work:
+    """One attempt of a step that takes a connection."""
 
     job: Job
     wants: type
+    """The class of connection or session that the step takes."""
     has_dict_rows: bool
-    is_async: bool
-    call: Callable[[Any], Any]
+    function: Callable[[Any], Any]
     finish: Callable[[Any], Finished | Cancel | Snooze]
-    overtaken: Callable[[str], Ending]
 
 
 class _Phase(Enum):
@@ -150,8 +141,25 @@ class Effects:
         self._engine.dispose()
         await self._async_engine.dispose()
 
-    async def run(self, work: Work) -> Ending:
+    async def run(
+        self,
+        job: Job,
+        *,
+        annotation: Any,
+        is_async: bool,
+        function: Callable[[Any], Any],
+        finish: Callable[[Any], Finished | Cancel | Snooze],
+        overtaken: Callable[[str], Ending],
+    ) -> Ending:
         """Run one attempt: call the function, and settle its node, in one transaction.
+
+        Args:
+            job: The job.
+            annotation: What the step takes: a class of connections or sessions.
+            is_async: Whether the step is.
+            function: Calls it with the connection; gives a coroutine if it is async.
+            finish: Makes of what it returned what is to be settled, or Oban's `Cancel` or `Snooze`.
+            overtaken: What the attempt ends with if its node has settled before, by that outcome.
 
         Returns:
             None once the node is settled; what the function returned if that is Oban's `Cancel` or `Snooze`.
@@ -160,20 +168,29 @@ class Effects:
             TransactionEndedError: BTN510, if the function ended the transaction with SQL of its own.
             Exception: What the function raised, or the database said last; then nothing is stored.
         """
+        wants, arguments = named_class(annotation)
+        assert wants is not None
+        work = _Work(
+            job=job,
+            wants=wants,
+            has_dict_rows=any((typing.get_origin(item) or item) is dict for item in arguments),
+            function=function,
+            finish=finish,
+        )
         runs = 0
         for number in range(TRIES):
             progress = _Progress()
             try:
-                return await (self._run_async if work.is_async else self._run_sync)(work, progress)
-            except _Overtaken as overtaken:
-                if overtaken.outcome == "completed" and runs:  # perhaps by us, but for the answer: who was claimed?
-                    await self._settler.settle([Finished(work.job, "null")], is_again=True)
-                return work.overtaken(overtaken.outcome) if overtaken.outcome is not None else None
+                return await (self._run_async if is_async else self._run_sync)(work, progress)
+            except _Overtaken as settled:
+                if settled.outcome == "completed" and runs:  # perhaps by us, but for the answer: who was claimed?
+                    await self._settler.settle([Finished(job, "null")], is_again=True)
+                return overtaken(settled.outcome) if settled.outcome is not None else None
             except _Unanswered as unanswered:
                 runs += unanswered.has_run
                 if number == TRIES - 1 or runs == RUNS:
                     raise unanswered.error from None
-                asked = cancellation_of(work.job)
+                asked = cancellation_of(job)
                 if asked is not None and asked.is_set():
                     return Cancel(CANCELLED)
                 pause = pause_after(number)
@@ -182,12 +199,12 @@ class Effects:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _check_entered(self, work: Work, row: tuple[Any, ...] | None) -> None:
+    def _check_entered(self, work: _Work, row: tuple[Any, ...] | None) -> None:
         _, outcome, state, attempt = row or (None, None, None, None)
         if outcome is not None or state != "executing" or attempt != work.job.attempt:
             raise _Overtaken(outcome)
 
-    def _check_look(self, work: Work, row: tuple[Any, ...] | None) -> None:
+    def _check_look(self, work: _Work, row: tuple[Any, ...] | None) -> None:
         token, outcome = row or (None, None)
         if token != _token(work):
             raise _ended()
@@ -196,14 +213,14 @@ class Effects:
 
     # -- sync, in a thread --------------------------------------------------------------------------------------
 
-    async def _run_sync(self, work: Work, progress: _Progress) -> Ending:
+    async def _run_sync(self, work: _Work, progress: _Progress) -> Ending:
         try:
             return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()))
         except asyncio.CancelledError:  # a timeout, or the worker stops; the thread goes on, and rolls back
             progress.is_given_up = True
             raise
 
-    def _in_thread(self, work: Work, progress: _Progress, loop: asyncio.AbstractEventLoop) -> Ending:
+    def _in_thread(self, work: _Work, progress: _Progress, loop: asyncio.AbstractEventLoop) -> Ending:
         with _telling(progress), self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
@@ -221,7 +238,7 @@ class Effects:
         return None
 
     def _function(
-        self, work: Work, progress: _Progress, connection: Connection, driver: psycopg.Connection[Any]
+        self, work: _Work, progress: _Progress, connection: Connection, driver: psycopg.Connection[Any]
     ) -> Finished:
         row = driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id)).fetchone()
         self._check_entered(work, row)
@@ -234,7 +251,7 @@ class Effects:
         progress.phase = _Phase.SETTLE
         return finished
 
-    def _settle(self, work: Work, driver: psycopg.Connection[Any], finished: Finished) -> list[tuple[Any, ...]]:
+    def _settle(self, work: _Work, driver: psycopg.Connection[Any], finished: Finished) -> list[tuple[Any, ...]]:
         for number in range(SETTLES):
             if driver.info.transaction_status == TransactionStatus.IDLE:
                 raise _ended()
@@ -252,11 +269,11 @@ class Effects:
 
     # -- async --------------------------------------------------------------------------------------------------
 
-    async def _run_async(self, work: Work, progress: _Progress) -> Ending:
-        """Run it in a task of its own: a timeout cancels the function, but not a settle, which may be stored already."""
+    async def _run_async(self, work: _Work, progress: _Progress) -> Ending:
+        """Run it in a task of its own: a timeout cancels the function, but no settle, which may be stored already."""
         return await _to_its_end(self._on_the_loop(work, progress), progress)
 
-    async def _on_the_loop(self, work: Work, progress: _Progress) -> Ending:
+    async def _on_the_loop(self, work: _Work, progress: _Progress) -> Ending:
         with _telling(progress):
             async with self._async_engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
@@ -274,7 +291,7 @@ class Effects:
         return None
 
     async def _async_function(
-        self, work: Work, progress: _Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+        self, work: _Work, progress: _Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
     ) -> Finished:
         cursor = await driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id))
         self._check_entered(work, await cursor.fetchone())
@@ -286,7 +303,7 @@ class Effects:
         return finished
 
     async def _async_settle(
-        self, work: Work, driver: psycopg.AsyncConnection[Any], finished: Finished
+        self, work: _Work, driver: psycopg.AsyncConnection[Any], finished: Finished
     ) -> list[tuple[Any, ...]]:
         for number in range(SETTLES):
             if driver.info.transaction_status == TransactionStatus.IDLE:
@@ -315,7 +332,7 @@ async def _to_its_end(coroutine: Coroutine[Any, Any, Ending], progress: _Progres
         except asyncio.CancelledError:
             if progress.phase is not _Phase.SETTLE:
                 task.cancel()
-        except Exception:  # noqa: BLE001, PERF203 - `result` raises it
+        except Exception:  # noqa: BLE001 - `result` raises it
             break
     return task.result()
 
@@ -331,7 +348,7 @@ def _telling(progress: _Progress) -> Iterator[None]:
         raise _Unanswered(error, has_run=progress.phase is _Phase.SETTLE) from error
 
 
-def _token(work: Work) -> str:
+def _token(work: _Work) -> str:
     return f"{work.job.id}:{work.job.attempt}"
 
 
@@ -342,23 +359,23 @@ def _ended() -> TransactionEndedError:
 # --- what the function gets ------------------------------------------------------------------------------------------
 
 # A transaction block of psycopg is around all of it: in it, commit() and rollback() of psycopg and of a SQLAlchemy
-# connection raise an error. Those of a session end a savepoint, so that code which commits works, and breaks no promise.
+# connection raise an error. Those of a session end a savepoint: code that commits works, and breaks no promise.
 
 
-def _called(work: Work, connection: Connection, driver: psycopg.Connection[Any]) -> Finished | Cancel | Snooze:
+def _called(work: _Work, connection: Connection, driver: psycopg.Connection[Any]) -> Finished | Cancel | Snooze:
     if not issubclass(work.wants, Session):
         if issubclass(work.wants, psycopg.Connection):
             driver.row_factory = dict_row if work.has_dict_rows else tuple_row
             try:
-                return work.finish(work.call(driver))
+                return work.finish(work.function(driver))
             finally:
                 driver.row_factory = tuple_row
         connection.begin()
-        return work.finish(work.call(connection))
+        return work.finish(work.function(connection))
     connection.begin()
     session = work.wants(bind=connection, join_transaction_mode="create_savepoint")
     try:
-        value = work.call(session)
+        value = work.function(session)
         if not isinstance(value, Cancel | Snooze):
             session.flush()
         finished = work.finish(value)  # before the session forgets what its objects hold
@@ -373,22 +390,22 @@ def _called(work: Work, connection: Connection, driver: psycopg.Connection[Any])
 
 
 async def _async_called(
-    work: Work, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+    work: _Work, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
 ) -> Finished | Cancel | Snooze:
     if not issubclass(work.wants, AsyncSession):
         if issubclass(work.wants, psycopg.AsyncConnection):
             driver.row_factory = dict_row if work.has_dict_rows else tuple_row
             try:
-                return work.finish(await work.call(driver))
+                return work.finish(await work.function(driver))
             finally:
                 driver.row_factory = tuple_row
         await connection.begin()
-        return work.finish(await work.call(connection))
+        return work.finish(await work.function(connection))
     await connection.begin()
     # Objects that expire at a commit would be read anew, which an async session can't do on the way.
     session = work.wants(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
     try:
-        value = await work.call(session)
+        value = await work.function(session)
         if not isinstance(value, Cancel | Snooze):
             await session.flush()
         finished = work.finish(value)

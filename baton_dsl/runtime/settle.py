@@ -69,9 +69,9 @@ class Settler:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self.statement: Final = sql.SQL("SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::json, %s::bool)").format(
-            sql.Identifier(prefix, "baton_settle")
-        )
+        self.statement: Final = sql.SQL(
+            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::json, %s::bool)"
+        ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
     async def settle(self, finished: Sequence[Finished], *, is_again: bool = False) -> list[bool]:
@@ -170,4 +170,5 @@ async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> 
 
 def pause_after(number: int) -> float:
     """Seconds to wait after the try of this number, from 0: growing, and jittered."""
-    return min(LONGEST_PAUSE, 0.02 * 2**number) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    longest: float = min(LONGEST_PAUSE, 0.02 * 2.0**number)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,10 +14,9 @@ from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.annotations import unaliased
 from baton_dsl.context import StepContext
 from baton_dsl.core.diagnostics import did_you_mean
-from baton_dsl.core.spec import Access, ParameterSpec, Role
+from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
@@ -176,11 +174,10 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
         return None
     try:
         arguments = _arguments(step, job, passage)
-        finish = partial(_finished, step, job, passage)
         taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
         if taken is not None:
             return await _run_with_connection(runtime, step, job, passage, arguments, taken)
-        finished = finish(await call(step, job, arguments))
+        finished = _finished(step, job, passage, await call(step, job, arguments))
     except _FINAL:
         job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
         raise
@@ -213,8 +210,18 @@ async def _run_with_connection(
     taken: ParameterSpec,
 ) -> Cancel | Snooze | None:
     """Run a step that takes a connection, in the transaction that settles its node."""
-    annotation = unaliased(signature(step).annotations[taken.name])
-    work = runtime.effects.work(
+
+    def with_connection(connection: Any) -> Any:
+        given = {**arguments, taken.name: connection}
+        return call(step, job, given) if step.is_async else call_here(step, given)
+
+    return await runtime.effects.run(
+        job,
+        annotation=signature(step).annotations[taken.name],
+        is_async=step.is_async,
+        function=with_connection,
+        finish=partial(_finished, step, job, passage),
+        overtaken=partial(_settled, passage),
     )
 
 
@@ -243,10 +250,10 @@ def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> di
                 arguments[name] = payload.decode_result(
                     passage.step, name, source, read.annotations[name], _result_of(upstream)
                 )
-            case Role.INJECTED:
+            case Role.INJECTED if parameter.access is None:
                 arguments[name] = _context(job, passage)
-            case Role.UNKNOWN:
-                pass
+            case Role.INJECTED | Role.UNKNOWN:
+                pass  # a connection is given by what runs the step
     return arguments
 
 
