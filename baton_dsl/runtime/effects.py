@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 import typing
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -243,12 +243,11 @@ class Effects:
         row = driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id)).fetchone()
         self._check_entered(work, row)
         progress.phase = _Phase.FUNCTION
-        finished = _called(work, connection, driver)
+        finished = _called(work, progress, connection, driver)
         if not isinstance(finished, Finished):
             raise _Undone(finished)
         if progress.is_given_up:
             raise _Undone(None)
-        progress.phase = _Phase.SETTLE
         return finished
 
     def _settle(self, work: _Work, driver: psycopg.Connection[Any], finished: Finished) -> list[tuple[Any, ...]]:
@@ -296,10 +295,9 @@ class Effects:
         cursor = await driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id))
         self._check_entered(work, await cursor.fetchone())
         progress.phase = _Phase.FUNCTION
-        finished = await _async_called(work, connection, driver)
+        finished = await _async_called(work, progress, connection, driver)
         if not isinstance(finished, Finished):
             raise _Undone(finished)
-        progress.phase = _Phase.SETTLE
         return finished
 
     async def _async_settle(
@@ -362,20 +360,27 @@ def _ended() -> TransactionEndedError:
 # connection raise an error. Those of a session end a savepoint: code that commits works, and breaks no promise.
 
 
-def _called(work: _Work, connection: Connection, driver: psycopg.Connection[Any]) -> Finished | Cancel | Snooze:
-    if not issubclass(work.wants, Session):
-        if issubclass(work.wants, psycopg.Connection):
-            driver.row_factory = dict_row if work.has_dict_rows else tuple_row
-            try:
-                return work.finish(work.function(driver))
-            finally:
-                driver.row_factory = tuple_row
-        connection.begin()
-        return work.finish(work.function(connection))
+def _called(
+    work: _Work, progress: _Progress, connection: Connection, driver: psycopg.Connection[Any]
+) -> Finished | Cancel | Snooze:
+    """Call the function, and hand to the database what a session has kept back."""
+    if issubclass(work.wants, psycopg.Connection):
+        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
+        try:
+            value = work.function(driver)
+        finally:
+            driver.row_factory = tuple_row
+        progress.phase = _Phase.SETTLE
+        return work.finish(value)
     connection.begin()
+    if not issubclass(work.wants, Session):
+        value = work.function(connection)
+        progress.phase = _Phase.SETTLE
+        return work.finish(value)
     session = work.wants(bind=connection, join_transaction_mode="create_savepoint")
     try:
         value = work.function(session)
+        progress.phase = _Phase.SETTLE
         if not isinstance(value, Cancel | Snooze):
             session.flush()
         finished = work.finish(value)  # before the session forgets what its objects hold
@@ -390,22 +395,26 @@ def _called(work: _Work, connection: Connection, driver: psycopg.Connection[Any]
 
 
 async def _async_called(
-    work: _Work, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+    work: _Work, progress: _Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
 ) -> Finished | Cancel | Snooze:
-    if not issubclass(work.wants, AsyncSession):
-        if issubclass(work.wants, psycopg.AsyncConnection):
-            driver.row_factory = dict_row if work.has_dict_rows else tuple_row
-            try:
-                return work.finish(await work.function(driver))
-            finally:
-                driver.row_factory = tuple_row
-        await connection.begin()
-        return work.finish(await work.function(connection))
+    if issubclass(work.wants, psycopg.AsyncConnection):
+        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
+        try:
+            value = await work.function(driver)
+        finally:
+            driver.row_factory = tuple_row
+        progress.phase = _Phase.SETTLE
+        return work.finish(value)
     await connection.begin()
+    if not issubclass(work.wants, AsyncSession):
+        value = await work.function(connection)
+        progress.phase = _Phase.SETTLE
+        return work.finish(value)
     # Objects that expire at a commit would be read anew, which an async session can't do on the way.
     session = work.wants(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
     try:
         value = await work.function(session)
+        progress.phase = _Phase.SETTLE
         if not isinstance(value, Cancel | Snooze):
             await session.flush()
         finished = work.finish(value)
@@ -429,14 +438,15 @@ def _engine(oban: Oban) -> Engine:
     engine = create_engine(_URL, **_POOL)
 
     @event.listens_for(engine, "do_connect")
-    def connect(_dialect: object, _record: object, _args: Sequence[object], options: dict[str, Any]) -> None:
-        options |= asyncio.run(connecting_of(oban))  # in the step's thread; a password may change between two connects
+    def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
+        # In the step's thread. Oban is asked each time: a password may change between two connects.
+        return psycopg.connect(**options, **asyncio.run(connecting_of(oban)))
 
     return engine
 
 
 def _async_engine(oban: Oban) -> AsyncEngine:
-    async def connect(**options: Any) -> psycopg.AsyncConnection[Any]:
+    async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(**options, **await connecting_of(oban))
 
     return create_async_engine(_URL, connect_args={"async_creator_fn": connect}, **_POOL)

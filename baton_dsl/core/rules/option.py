@@ -219,18 +219,6 @@ shop = Flow("shop", charge)
             """\
 from baton_dsl import Flow, step
 
-@step(cancellable=True)
-def charge() -> int:
-    return 1
-
-shop = Flow("shop", charge)
-""",
-            ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
-        ),
-        Example(
-            """\
-from baton_dsl import Flow, step
-
 @step(queue="shop", max_attempt=3)
 def charge() -> int:
     return 1
@@ -239,6 +227,18 @@ shop = Flow("shop", charge)
 """,
             ('3:21: BTN305: step "charge" has an unknown option "max_attempt"; did you mean "max_attempts"?',),
             UNTYPED,
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(cancellable=True)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
         ),
     ),
     good=(
