@@ -107,7 +107,8 @@ async def waits_to_be_told(context: StepContext) -> int:
     pool = Oban.get_instance()._query._pool
     told = "SELECT to_regclass('told') IS NOT NULL"
     if context.attempt == 1:
-        await note(pool, "begun")
+        async with pool.connection() as conn:
+            await conn.execute("INSERT INTO notes VALUES ('begun')")
     try:
         while True:
             async with pool.connection() as conn:
@@ -115,10 +116,6 @@ async def waits_to_be_told(context: StepContext) -> int:
                     return context.attempt
             await asyncio.sleep(0.01)
     except asyncio.CancelledError:
-        await note(pool, "cleaned up")
+        with psycopg.connect(pool.conninfo) as conn:  # nobody waits for a clean-up that awaits
+            conn.execute("INSERT INTO notes VALUES ('cleaned up')")
         raise
-
-
-async def note(pool: Any, text: str) -> None:
-    async with pool.connection() as conn:
-        await conn.execute("INSERT INTO notes VALUES (%s)", [text])
