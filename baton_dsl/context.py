@@ -65,6 +65,7 @@ class StepContext:
         workflow_id: The workflow that this step belongs to.
         workflow_name: The label of the workflow, if it has one.
         step: The name of the step in its flow.
+        index: Which item of a map this is, a number for each level: `(3,)`; None for a step that is not mapped.
         attempt: 1 for the first try.
         max_attempts: After this many tries the step is discarded.
         model: The name of the model chosen for this step with `models=`, or None.
@@ -85,6 +86,7 @@ class StepContext:
     workflow_id: str
     workflow_name: str | None
     step: str
+    index: tuple[int, ...] | None = None
     attempt: int
     max_attempts: int
     model: str | None
@@ -96,8 +98,9 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this step, and for no other: hand it to services that charge or send."""
-        return f"{self.workflow_id}:{self.step}"
+        """The same for every attempt of this step (and item), and for no other: for services that charge or send."""
+        item = "" if self.index is None else f"[{','.join(map(str, self.index))}]"
+        return f"{self.workflow_id}:{self.step}{item}"
 
     def cancelled(self) -> bool:
         """True once somebody has asked to cancel this job: stop at the next safe point and return `oban.Cancel`."""

@@ -16,7 +16,7 @@ from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
-from baton_dsl.core.rules.option import MAP_OPTIONS
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
@@ -71,6 +71,11 @@ class Signature:
     returns: Any
     may_skip: bool
     unimportable: str | None
+
+    @property
+    def levels(self) -> int:
+        """How many lists deep others see its results; see `StepSpec.levels`."""
+        return max((parameter.each for parameter in self.parameters), default=0)
 
 
 _signatures: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()

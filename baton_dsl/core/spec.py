@@ -251,8 +251,17 @@ class Types(Protocol):
     def list_of(self, item: object, /) -> object:
         """The type of a list of `item`: what the downstream of a mapped step sees."""
 
+    def optional(self, item: object, /) -> object:
+        """`item | None`."""
+
+    def outcome_of(self, item: object, /) -> object:
+        """The type of an `Outcome` with a value of type `item`."""
+
     def item_of(self, collection: object, /) -> object | None:
-        """The type of the items of a collection; None if it is no collection, `UNKNOWN` if that can't be told."""
+        """The type of the items of a collection, for a mapping its keys with their values.
+
+        None if it is no collection (a string and a model are none), `UNKNOWN` if that can't be told.
+        """
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from oban import Cancel, Job, Snooze
 
-from baton_dsl.context import StepEnded
+from baton_dsl.context import Skip, StepEnded
 from baton_dsl.runtime.bridge import cancellation_of
 from baton_dsl.step import Step
 
@@ -42,7 +42,7 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     """Call the function of a step where it belongs.
 
     Returns:
-        What it returned; Oban's `Cancel` or `Snooze` if it ended by its context, or was interrupted.
+        What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
     """
     if not step.is_async:
         return await in_thread(lambda: call_here(step, arguments))
@@ -67,7 +67,9 @@ async def _awaited(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any])
         return _said(ended)
 
 
-def _said(ended: StepEnded) -> Cancel | Snooze:
+def _said(ended: StepEnded) -> Cancel | Snooze | Skip:
+    if ended.skip is not None:
+        return ended.skip
     return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
 
 

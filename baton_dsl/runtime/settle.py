@@ -35,10 +35,17 @@ UNANSWERED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A job whose function has returned, and what it returned as JSON."""
+    """A job whose function has returned.
+
+    Attributes:
+        job: The job.
+        result: What it returned as JSON; None if it skips its step.
+        reason: Why it does.
+    """
 
     job: Job
-    result: str
+    result: str | None
+    reason: str | None = None
 
 
 HOPS: Final = "baton_hops"
@@ -69,8 +76,8 @@ class Settler:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self.statement: Final = sql.SQL(
-            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::json, %s::bool)"
+        self.statement = sql.SQL(
+            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, %s::bool)"
         ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
@@ -96,8 +103,13 @@ class Settler:
     def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
         """What `statement` takes, but for its last value: whether the same call was made before."""
         jobs = [each.job for each in finished]
-        results = [each.result for each in finished]
-        return [job.id for job in jobs], [job.attempt for job in jobs], results, self._slots(jobs)
+        return (
+            [job.id for job in jobs],
+            [job.attempt for job in jobs],
+            [each.result for each in finished],
+            [each.reason for each in finished],
+            self._slots(jobs),
+        )
 
     def heed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Start what a settle has claimed, and remember whom it has acknowledged. To be called once it is committed.

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.context import StepContext
+from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import (
@@ -30,7 +30,8 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
 from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
 from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler
@@ -189,16 +190,18 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 
 def _settled(passage: Passage, outcome: str) -> Cancel | None:
     """What an attempt ends with whose node has settled before."""
-    if outcome == "completed":
+    if outcome in ("completed", "skipped"):
         return None  # an attempt before this one stored the result and did not live to see its job completed
-    return Cancel(f'step "{passage.step}" was {outcome}')
+    return Cancel(f'step "{passage.node}" was {outcome}')
 
 
 def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return value
-    return Finished(job, payload.encode_result(passage.step, _return_annotation(step), value))
+    if isinstance(value, Skip):
+        return Finished(job, None, value.reason)
+    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 
 async def _run_with_connection(
@@ -231,25 +234,26 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
 
 def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
     read = signature(step)
+    args = job.args if passage.args is None else passage.args
     arguments: dict[str, Any] = {}
     for parameter in read.parameters:
         name = parameter.name
         match parameter.role:
+            case Role.INPUT | Role.UPSTREAM if parameter.each:
+                arguments[name] = _item(passage, parameter, read.annotations[name])
             case Role.INPUT:
-                if name in job.args:
-                    arguments[name] = payload.decode_input(passage.step, name, read.annotations[name], job.args[name])
+                if name in args:
+                    arguments[name] = payload.decode_input(passage.node, name, read.annotations[name], args[name])
                 elif not parameter.has_default:
                     raise StoredValueError(
-                        f'input "{name}" of step "{passage.step}" was not given when it was inserted'
+                        f'input "{name}" of step "{passage.node}" was not given when it was inserted'
                     )
             case Role.UPSTREAM:
                 source = parameter.source or name
                 upstream = passage.upstreams.get(source)
                 if upstream is None:
-                    raise StoredValueError(f'step "{passage.step}" takes "{source}", which was no upstream at insert')
-                arguments[name] = payload.decode_result(
-                    passage.step, name, source, read.annotations[name], _result_of(upstream)
-                )
+                    raise StoredValueError(f'step "{passage.node}" takes "{source}", which was no upstream at insert')
+                arguments[name] = _decoded(passage, name, upstream, read.annotations[name])
             case Role.INJECTED if parameter.access is None:
                 arguments[name] = _context(job, passage)
             case Role.INJECTED | Role.UNKNOWN:
@@ -257,21 +261,38 @@ def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> di
     return arguments
 
 
-def _result_of(upstream: Upstream) -> str | None:
-    if upstream.outcome == "completed" and upstream.result is None:
-        return "null"  # a plain Oban job has no result
-    return upstream.result
+def _item(passage: Passage, parameter: ParameterSpec, annotation: Any) -> Any:
+    """What a mapped parameter takes: an item of a collection, or the result of the node that it follows."""
+    name = parameter.name
+    item = passage.items.get(name)
+    if item is None:
+        raise StoredValueError(f'step "{passage.step}" maps over "{name}", which it did not when it was inserted')
+    if isinstance(item, Upstream):
+        return _decoded(passage, name, item, annotation)
+    return payload.decode_result(passage.node, name, parameter.source or name, annotation, item, is_item=True)
+
+
+def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: Any) -> Any:
+    """The result of an upstream as an annotation has it; None where an absent one has none."""
+    text = upstream.result
+    if upstream.is_map:
+        text = collected(annotation, text, upstream.absent)
+    elif upstream.outcome == "completed" and text is None:
+        text = "null"  # a plain Oban job has no result
+    return payload.decode_result(passage.node, parameter, upstream.step, annotation, text)
 
 
 def _context(job: Job, passage: Passage) -> StepContext:
-    extra = {"workflow_id": passage.workflow_id, "step": passage.step, "attempt": job.attempt}
+    extra = {"workflow_id": passage.workflow_id, "step": passage.node, "attempt": job.attempt}
+    args = job.args if passage.args is None else passage.args
     return StepContext(
         workflow_id=passage.workflow_id,
         workflow_name=job.meta.get("workflow_label"),
         step=passage.step,
+        index=index_of(passage.node),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        model=job.args.get(MODEL),
+        model=args.get(MODEL),
         debug=bool(job.meta.get("workflow_debug")),
         upstream=Upstreams(passage),
         job=job,
@@ -301,7 +322,9 @@ class Upstreams(Mapping[str, Any]):
             )
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any
-        return payload.decode_result(self.passage.step, "context", name, annotation, upstream.result)
+        if upstream.is_map:
+            annotation = list_of(annotation, signature(step).levels if step is not None else 0)
+        return _decoded(self.passage, "context", upstream, annotation)
 
     def __iter__(self) -> Iterator[str]:
         """The names."""

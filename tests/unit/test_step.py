@@ -9,7 +9,7 @@ import pytest
 
 from baton_dsl import Each, Flow, FlowError, From, Input, Skip, StepContext, step
 from baton_dsl.context import StepEnded
-from baton_dsl.core.rules.option import MAP_OPTIONS
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import MISSING, ParameterSpec, Role
 from baton_dsl.reflect import LIVE_TYPES, signature, term_of
 from baton_dsl.step import Step

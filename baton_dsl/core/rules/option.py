@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
+from baton_dsl.core.rules import map_option
+from baton_dsl.core.rules.map_option import WAYS
+from baton_dsl.core.rules.rule import Context, Door, Example, Rule
 from baton_dsl.core.spec import UNKNOWN, Option
 
-finding = Finder("BTN305", "baton-option")
+finding = map_option.finding
 
 LONGEST_NAME: Final = 255
 """Characters of a step's, a flow's or a queue's name."""
@@ -19,9 +21,6 @@ MOST_ATTEMPTS: Final = 32_767
 MOST_ITEMS: Final = 2_147_483_647
 """Counts of items are PostgreSQL's integers."""
 
-WAYS: Final = ("product", "zip")
-"""How several `Each` parameters go together."""
-
 MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 """A hundred years: what is longer, infinity included, is no duration but a mistake."""
 
@@ -30,6 +29,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of each step."""
     for step in context.flow.steps:
         yield from options(step.name, step.options, is_async=step.is_async)
+        yield from map_option.of_map(step)
 
 
 def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = None) -> Iterator[Diagnostic]:
@@ -166,9 +166,6 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
 
-MAP_OPTIONS: Final = ("combine", "max_concurrency", "max_items", "min_success")
-"""Those of a step with an `Each` parameter."""
-
 UNTYPED: Final = frozenset({Door.LIVE, Door.TEXT})
 """The doors without a type checker's own word: to mypy an unknown option is a wrong call of `step`."""
 
@@ -240,6 +237,7 @@ shop = Flow("shop", charge)
 """,
             ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
         ),
+        *map_option.BAD,
     ),
     good=(
         Example(
@@ -260,6 +258,7 @@ async def cleanup() -> None: ...
 shop = Flow("shop", charge, cleanup)
 """
         ),
+        *map_option.GOOD,
     ),
     run=run,
 )

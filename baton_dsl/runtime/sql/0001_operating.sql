@@ -33,6 +33,7 @@ BEGIN
     FROM workflow_nodes AS node
     WHERE node.workflow_id = ANY(stopped)
         AND node.outcome IS NULL
+        AND node.items IS NULL -- a map that has expanded ends with its children
         AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id AND job.state = 'executing');
     PERFORM baton_end(ended, 'cancelled');
     PERFORM baton_cancel_jobs(ended, 'BTN507: cancelled, since its workflow was');
@@ -64,7 +65,10 @@ BEGIN
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM workflow_nodes AS node
     JOIN oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE node.workflow_id = ANY(workflow_ids) AND node.outcome IN ('cancelled', 'discarded');
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
+    WHERE node.workflow_id = ANY(workflow_ids)
+        AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'; -- it could do without these items
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -78,8 +82,10 @@ BEGIN
         cancelled_at = NULL,
         discarded_at = NULL
     FROM workflow_nodes AS node
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     WHERE node.workflow_id = ANY(retried)
         AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'
         AND job.id = node.oban_job_id
         AND job.state IN ('completed', 'cancelled', 'discarded');
 
@@ -131,7 +137,6 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     resumed text[];
-    ready bigint[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
@@ -142,13 +147,8 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO resumed FROM changed;
 
-    WITH counted AS (
-        UPDATE workflow_nodes SET pending = pending - 1
-        WHERE workflow_id = ANY(resumed) AND outcome IS NULL
-        RETURNING oban_job_id, pending
-    )
-    SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
-    PERFORM baton_promote(ready);
+    UPDATE workflow_nodes SET pending = pending - 1 WHERE workflow_id = ANY(resumed) AND outcome IS NULL;
+    PERFORM baton_start(resumed);
     RETURN coalesce(resumed, '{}');
 END
 $function$;
