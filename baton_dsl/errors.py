@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from baton_dsl.core.diagnostics import DOCS, Diagnostic
+from baton_dsl.core.diagnostics import DOCS, Diagnostic, did_you_mean, quoted
 
 
 class BatonError(Exception):
@@ -115,12 +115,29 @@ class StepNotInWorkflowError(BatonError):
 
     code = "BTN408"
 
+    @classmethod
+    def among(cls, workflow_id: str, step: str, names: Iterable[str]) -> StepNotInWorkflowError:
+        """The error for a step that is none of those that the workflow has."""
+        known = list(names)
+        nearest = did_you_mean(step, known)
+        return cls(
+            f'workflow "{workflow_id}" has no step "{step}"',
+            remedy=f'did you mean "{nearest}"?' if nearest else f"it has {quoted(known)}",
+        )
+
 
 class ResultNotReadyError(BatonError):
     """The step has no result (yet): it has not completed, or it was cancelled or discarded."""
 
     code = "BTN409"
     default_remedy = "await workflow.wait() first"
+
+
+class ItemNotFoundError(BatonError, IndexError):
+    """The mapped step has no such item, or the step is not mapped."""
+
+    code = "BTN413"
+    default_remedy = "see workflow.items(step) for those that there are"
 
 
 class PrefixError(BatonError, ValueError):
@@ -142,6 +159,19 @@ class WorkflowTimeoutError(BatonError, TimeoutError):
 
     code = "BTN412"
     default_remedy = "give it more time, or look at workflow.nodes() for what it waits for"
+
+
+class RetryError(BatonError):
+    """The workflow can't be retried from that step: a step at or behind it runs, or its job is gone."""
+
+    code = "BTN415"
+
+
+class FlowMismatchError(BatonError):
+    """The workflow was inserted from another flow than the one that was given to run it again."""
+
+    code = "BTN416"
+    default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
 
 
 class StepError(BatonError):

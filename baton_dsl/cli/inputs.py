@@ -11,8 +11,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from baton_dsl.cli.target import AnyFlow
 from baton_dsl.core.types import ANY, Instance
-from baton_dsl.reflect import LIVE_TYPES, signature, term_of
-from baton_dsl.step import Step
+from baton_dsl.reflect import LIVE_TYPES, term_of
+from baton_dsl.runtime.given import annotations_of
 
 TEXT = Instance("builtins.str")
 
@@ -31,7 +31,7 @@ def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
     Raises:
         click.BadParameter: If a pair has no name, or one name is given twice.
     """
-    expected = _annotations(flow)
+    expected = annotations_of(flow)
     given: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -41,17 +41,6 @@ def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
             raise click.BadParameter(f'"{name}" is given twice', param_hint="--input")
         given[name] = value_of(text, expected.get(name, Any))
     return given
-
-
-def _annotations(flow: AnyFlow) -> dict[str, Any]:
-    """The annotation of each input, of the first step that takes it."""
-    steps = {entry.name: entry.step for entry in flow.entries}
-    found: dict[str, Any] = {}
-    for name, takers in flow.spec().inputs().items():
-        taker = steps[takers[0][0].name]
-        if isinstance(taker, Step):
-            found[name] = signature(taker).annotations[name]
-    return found
 
 
 def value_of(text: str, annotation: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from baton_dsl.core.spec import FlowSpec, Reference, StepSpec
+from baton_dsl.core.wording import duration, last_exception
 from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
 
 
@@ -36,33 +37,13 @@ def remark_on(node: NodeStatus, now: datetime) -> str:
         case "executing":
             return ", ".join([*_lasted(node.attempted_at, now), *again])
         case "retryable":
-            return "; ".join(filter(None, (tries, reason(node), _due(node.scheduled_at, now))))
+            return "; ".join(filter(None, (tries, last_exception(node.error), _due(node.scheduled_at, now))))
         case "scheduled":
             return _due(node.scheduled_at, now)
         case "cancelled" | "discarded":
-            return reason(node)
+            return last_exception(node.error)
         case _:
             return ""
-
-
-def reason(node: NodeStatus) -> str:
-    """The exception of a node's last error, on one line: without its traceback, whose lines are indented."""
-    message = ""
-    for line in reversed((node.error or "").splitlines()):
-        if message and line.startswith((" ", "Traceback ")):
-            break
-        message = line.strip() or message
-    return message[:200]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `80 ms`, `2.5 s`, `3 min 5 s`."""
-    if seconds < 0.995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def lasted(status: WorkflowStatus) -> str:

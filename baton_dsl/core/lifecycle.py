@@ -121,6 +121,18 @@ class Workflow:
         waits = [outcome for outcome in outcomes if outcome is None or not node.ignores(outcome)]
         return len(waits) + self.is_paused
 
+    def below(self, name: str) -> set[str]:
+        """A node and all that waits for it, however far below."""
+        reached = {name}
+        for other, node in self.nodes.items():
+            if not reached.isdisjoint(node.upstreams):
+                reached.add(other)
+        return reached
+
+    def held(self, name: str) -> set[str]:
+        """What keeps a node, and all behind it, from being run again: those that run, and those without a job."""
+        return {below for below in self.below(name) if self.nodes[below].state in (State.EXECUTING, State.GONE)}
+
     @property
     def outcome(self) -> Outcome | None:
         """How the workflow ended: the worst of its nodes' outcomes; None while one is not settled."""
@@ -212,6 +224,14 @@ class Workflow:
                 node.state = State.SUSPENDED
         if ended:
             self._revive()
+
+    def retry_from(self, name: str) -> None:
+        """A node and all behind it are to run again, completed or not; nothing changes while one of them can't."""
+        if self.held(name):
+            return
+        for node in map(self.nodes.__getitem__, self.below(name)):
+            node.state, node.outcome, node.by_upstream = State.SUSPENDED, Outcome.CANCELLED, True
+        self._revive()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 

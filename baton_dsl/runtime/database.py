@@ -85,6 +85,27 @@ class Database:
             yield conn
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection on which all reads see one moment, and unqualified names are of the schema."""
+        async with self.connection() as conn, conn.transaction():
+            await conn.execute(self._snapshot)
+            yield conn
+
+    @contextmanager
+    def sync_snapshot(self) -> Iterator[psycopg.Connection[Any]]:
+        """As `snapshot`, for sync code."""
+        with self.sync_connection() as conn, conn.transaction():
+            conn.execute(self._snapshot)
+            yield conn
+
+    @property
+    def _snapshot(self) -> sql.Composed:
+        path = sql.SQL(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}, pg_temp"
+        )
+        return path.format(sql.Identifier(self.prefix))
+
+    @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
         ended = asyncio.Event()

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from baton_dsl.core.diagnostics import quoted
+from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.reading import Reading
 
 
 class Action(StrEnum):
@@ -34,6 +37,8 @@ class Which:
         outcome: How they ended: `completed`, `cancelled` or `discarded`.
         is_running: True for those with a node that has not settled, False for the others.
         older_than: How long ago they were inserted, at least.
+        newer_than: How long ago they were inserted, at the most.
+        settled_before: How long ago their last node settled, at least.
 
     Example:
         >>> Which(flow="billing", outcome="discarded", older_than=timedelta(hours=1)).flow
@@ -46,17 +51,24 @@ class Which:
     outcome: str | None = None
     is_running: bool | None = None
     older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+    settled_before: timedelta | None = None
 
     def __post_init__(self) -> None:
         if all(getattr(self, name) is None for name in _CONDITIONS):
             raise ValueError("name the workflows: at least one condition of Which must be given")
 
-    def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
-        """The statement that selects their ids, and its parameters."""
+    @property
+    def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
+        """The conditions on rows of `baton_workflows`, and their parameters."""
         given: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
         if "ids" in given:
             given["ids"] = list(given["ids"])
-        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given)
+        return sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given), given
+
+    def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
+        """The statement that selects their ids, and its parameters."""
+        conditions, given = self.conditions
         statement = sql.SQL("SELECT workflow_id FROM {} WHERE {} ORDER BY workflow_id").format(
             sql.Identifier(prefix, "baton_workflows"), conditions
         )
@@ -70,10 +82,12 @@ _CONDITIONS: Final = {
     "outcome": "outcome = %(outcome)s",
     "is_running": "(outcome IS NULL) = %(is_running)s",
     "older_than": "inserted_at < now() - %(older_than)s::interval",
+    "newer_than": "inserted_at >= now() - %(newer_than)s::interval",
+    "settled_before": "settled_at < now() - %(settled_before)s::interval",
 }
 
 
-async def operate(database: Database, action: Action, which: Which) -> list[str]:
+async def operate(database: Database, action: Action, which: Which, *, from_step: str | None = None) -> list[str]:
     """Do something to workflows, in one transaction.
 
     Args:
@@ -82,29 +96,82 @@ async def operate(database: Database, action: Action, which: Which) -> list[str]
             again; `RETRY` lets all run again that was cancelled or discarded, and keeps stored results; `PAUSE` lets
             nothing start until `RESUME`.
         which: To which.
+        from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
+            results are forgotten, all others stay.
 
     Returns:
         The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
-        retried.
+        retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
     """
-    statement, values = _statement(database, action, which)
+    statement, values = _statement(database, action, which, from_step)
     async with database.connection() as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
     return list(row[0]) if row is not None else []
 
 
-def operate_sync(database: Database, action: Action, which: Which) -> list[str]:
+def operate_sync(database: Database, action: Action, which: Which, *, from_step: str | None = None) -> list[str]:
     """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which)
+    statement, values = _statement(database, action, which, from_step)
     with database.sync_connection() as conn:
         row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
     return list(row[0]) if row is not None else []
 
 
-def _statement(database: Database, action: Action, which: Which) -> tuple[sql.Composed, dict[str, Any]]:
+def _statement(
+    database: Database, action: Action, which: Which, from_step: str | None
+) -> tuple[sql.Composed, dict[str, Any]]:
     chosen, values = which.query(database.prefix)
-    function = sql.Identifier(database.prefix, action.value)
-    return sql.SQL("SELECT {}(ARRAY({}))").format(function, chosen), values
+    if from_step is None:
+        return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
+    if action is not Action.RETRY:
+        raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s)").format(database.table("baton_retry_from"), chosen)
+    return statement, {**values, "from_step": from_step}
+
+
+_HELD: Final[LiteralString] = """
+    WITH RECURSIVE reached(id) AS (
+        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
+        UNION
+        SELECT below.id
+        FROM reached
+        JOIN workflow_nodes AS node ON node.oban_job_id = reached.id
+        CROSS JOIN unnest(node.downstreams) AS below(id)
+    )
+    SELECT node.step_name, job.id IS NOT NULL AS runs
+    FROM reached
+    JOIN workflow_nodes AS node ON node.oban_job_id = reached.id
+    LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE job.id IS NULL OR job.state = 'executing'
+    ORDER BY node.oban_job_id
+"""
+
+
+def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
+    """Why a workflow could not be retried from a step; None if it can be by now."""
+    rows = yield (
+        "SELECT step_name FROM workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
+        {"workflow_id": workflow_id},
+    )
+    names = [row["step_name"] for row in rows]
+    if not names:
+        return WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    if step not in names:
+        return StepNotInWorkflowError.among(workflow_id, step, names)
+    held = yield _HELD, {"workflow_id": workflow_id, "step": step}
+    gone = [row["step_name"] for row in held if not row["runs"]]
+    if gone:
+        return RetryError(
+            f'workflow "{workflow_id}" can\'t be retried from step "{step}": the jobs of {quoted(gone)} are gone',
+            remedy="insert it anew, with the same inputs: workflow.rerun(flow), or baton rerun",
+        )
+    if held:
+        return RetryError(
+            f'workflow "{workflow_id}" can\'t be retried from step "{step}" '
+            f"while {quoted(row['step_name'] for row in held)} run",
+            remedy="wait until they end, or cancel the workflow first",
+        )
+    return None
 
 
 BATCH: Final = 1000

@@ -58,7 +58,12 @@ def _encode(annotation: Any, value: Any) -> bytes:
     return codec.dump_json(codec.validate_python(value), by_alias=False, round_trip=True)
 
 
-def _decode(annotation: Any, text: str) -> Any:
+def decode(annotation: Any, text: str) -> Any:
+    """A value from its JSON.
+
+    Raises:
+        ValidationError: If it is not what the annotation says.
+    """
     value = adapter(annotation).validate_json(text, by_alias=True, by_name=True)
     # An `Iterable` is validated while it is read, once; a list can be read again and is right or wrong at once.
     return list(value) if isinstance(value, Iterator) else value
@@ -122,7 +127,7 @@ def decode_result(
     if text is None:
         return None
     try:
-        return _decode(annotation, text)
+        return decode(annotation, text)
     except ValidationError as error:
         what = "an item" if is_item else "the stored result"
         raise StoredValueError(
@@ -139,7 +144,7 @@ def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
     """
     try:
         # The JSON of the row was parsed with it; only JSON again tells a list from a tuple, a string from a date.
-        return _decode(annotation, json.dumps(value))
+        return decode(annotation, json.dumps(value))
     except ValidationError as error:
         raise StoredValueError(
             f'the stored input "{name}" of step "{step}" is no {_show(annotation)}: {_first_line(error)}'

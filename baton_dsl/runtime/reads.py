@@ -38,6 +38,7 @@ COUNTS: Final = (
 )
 
 _COLUMNS: Final = (
+    nodes.c.oban_job_id,
     nodes.c.step_name,
     _state.label("state"),
     nodes.c.deps,

@@ -6,7 +6,9 @@ the functions keep it (`SET search_path FROM CURRENT`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
@@ -38,7 +40,7 @@ _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_rescued ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_pause, baton_resume, baton_prune",
+    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_retry_from, baton_pause, baton_resume, baton_prune",
     (
         "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
         "baton_producer_key"
@@ -53,6 +55,29 @@ _DOWN: Final = (
 )
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an installed schema consists of besides its tables.
+
+    Attributes:
+        functions: The body of each function by its name.
+        triggers: The table of each trigger by its name.
+    """
+
+    functions: Mapping[str, str]
+    triggers: Mapping[str, str]
+
+
+_FUNCTION: Final = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$function\$(.*?)\$function\$", re.M | re.S)
+_TRIGGER: Final = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\n.*? ON (\w+)$", re.M)
+
+
+def parts() -> Parts:
+    """What `install` makes, as the scripts say it."""
+    text = "\n".join(_read(script) for scripts in _SCRIPTS.values() for script in scripts)
+    return Parts(dict(_FUNCTION.findall(text)), dict(_TRIGGER.findall(text)))
 
 
 class Operations(Protocol):

@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Generic, cast, final, overload
 
 import psycopg
@@ -16,77 +14,24 @@ from psycopg.rows import dict_row
 from sqlalchemy import Select
 from typing_extensions import TypeVar
 
-from baton_dsl.core.diagnostics import did_you_mean, quoted
 from baton_dsl.errors import (
-    ResultNotReadyError,
-    StepNotInWorkflowError,
     WorkflowNotFoundError,
     WorkflowTimeoutError,
 )
-from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload, reads
+from baton_dsl.flow import Flow
+from baton_dsl.runtime import facts, reads
 from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
-from baton_dsl.runtime.worker import step_of_worker
+from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
+from baton_dsl.runtime.reading import read, read_sync
+from baton_dsl.runtime.rerun import rerun, rerun_sync
+from baton_dsl.runtime.results import every, missing, node_name, one
+from baton_dsl.runtime.status import NodeStatus as NodeStatus
+from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
+from baton_dsl.runtime.status import node_of, nodes_of, status_of, workflow_row
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
 """Seconds between two looks of `wait`, in case a notification was lost with a connection."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowStatus:
-    """How far a workflow has come.
-
-    Attributes:
-        id: The workflow's id.
-        name: Its label.
-        flow: The name of its flow.
-        outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
-        counts: How many of its nodes are in each state that any is in.
-        inserted_at: When it was inserted.
-        settled_at: When its last node settled; None while it runs.
-    """
-
-    id: str
-    name: str
-    flow: str
-    outcome: str | None
-    counts: Mapping[str, int]
-    inserted_at: datetime
-    settled_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStatus:
-    """How far one node has come.
-
-    Attributes:
-        step: The name of its step.
-        state: Oban's: `suspended` (waits for upstreams), `scheduled`, `available`, `executing`, `retryable`,
-            `completed`, `cancelled` or `discarded`.
-        deps: The names of its upstreams.
-        attempt: How often it was tried.
-        max_attempts: After how many tries it is discarded.
-        queue: The queue of its job; None once the job is pruned, as are the three before `settled_at`.
-        worker: The job's worker.
-        error: The last error, if there was one.
-        attempted_at: When the last try began.
-        scheduled_at: When it may run, at the earliest.
-        settled_at: When it settled; None until then.
-    """
-
-    step: str
-    state: str
-    deps: tuple[str, ...]
-    attempt: int
-    max_attempts: int
-    queue: str | None
-    worker: str
-    error: str | None
-    attempted_at: datetime | None
-    scheduled_at: datetime | None
-    settled_at: datetime | None
 
 
 S = TypeVar("S", bound=str, default=str)
@@ -142,11 +87,11 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         rows = await self._read(reads.WORKFLOW)
-        return _status(self.id, rows, await self._read(reads.COUNTS))
+        return status_of(self.id, rows, await self._read(reads.COUNTS))
 
     async def nodes(self) -> list[NodeStatus]:
-        """How far each node has come, in topological order."""
-        return list(map(_node, await self._read(reads.NODES)))
+        """How far each step has come, in topological order; a mapped one with the counts of its items."""
+        return nodes_of(await self._read(reads.NODES), await self._read(reads.ITEM_COUNTS))
 
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
@@ -171,29 +116,42 @@ class Workflow(Generic[S]):
             raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s') from None
         return await self.status()
 
+    async def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
+        """How far each item of a mapped step has come, in order; empty while the map has not been expanded.
+
+        Args:
+            step: The step, or its name in the flow.
+        """
+        return list(map(node_of, await self._read(reads.ITEMS, step_name=_name(step))))
+
     @overload
-    async def result[R](self, step: Step[..., R, S, Any], /) -> R: ...
+    async def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
     @overload
-    async def result(self, step: str, /) -> Any: ...
-    async def result(self, step: Step[..., Any, Any, Any] | str, /) -> Any:
-        """The result of a step that has completed, as its return annotation has it.
+    async def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
+    async def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
+        """The result of a step that has completed, as its return annotation has it; a list of them for a mapped step.
 
         Args:
             step: The step, or its name in the flow; by name, the result is decoded with the annotation of the step
                 that ran, if its code is here.
+            index: Which item of a mapped step, a number for each level; None is for all of them. Of these, an item that
+                has no result is None if the step's results may be None, else it is left out.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
             ResultNotReadyError: BTN409, if it has not completed.
             StoredValueError: BTN504, if the stored result does not validate any more.
         """
-        name = step if isinstance(step, str) else step.name
+        name = node_name(step, index)
         rows = await self._read(reads.RESULT, step_name=name)
-        return _result(self.id, step, rows or await self._read(reads.STEP_NAMES))
+        if not rows:
+            raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
+        return one(step, rows[0], await self._collected(rows))
 
     async def results(self) -> Mapping[str, Any]:
         """The results of all steps that have completed, by name, in topological order."""
-        return _results(await self._read(reads.RESULTS))
+        rows = await self._read(reads.RESULTS)
+        return every(rows, await self._collected(rows))
 
     async def cancel(self) -> bool:
         """Cancel every step that has not started. A running one sees `StepContext.cancelled()`, and is not tried again.
@@ -205,15 +163,62 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.CANCEL)
 
-    async def retry(self) -> bool:
+    async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """Let every step run again that was cancelled or discarded. Results that are stored stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
 
+        Args:
+            from_step: Lets this step run again instead, and all behind it, completed or not: their results are
+                forgotten, all others stay. What keeps a step from running elsewhere keeps it still.
+
         Returns:
             True; False if there is nothing to retry.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone.
+            WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
-        return await self._operate(Action.RETRY)
+        name = _name(from_step)
+        while not await self._operate(Action.RETRY, name):
+            if name is None:
+                return False
+            if error := await read(self._database, refusal(self.id, name)):
+                raise error
+        return True
+
+    async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
+        """Insert a new workflow with the inputs and the label of this one. This one stays as it is.
+
+        Args:
+            flow: The flow that it was inserted from, as the code is now. Its options count, such as `workflow_id`.
+
+        Raises:
+            InputError: BTN303, if the stored inputs are not what the flow takes now.
+            FlowMismatchError: BTN416, if this one was inserted from a flow of another name.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+        """
+        inserted = await rerun(self._database, Which(ids=[self.id]), flow)
+        return Workflow(_new_id(self.id, inserted), database=self._database)
+
+    async def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
+        """One sentence with the chain of causes: why the workflow, or a step of it, stands where it stands.
+
+        Args:
+            step: The step; None is for the workflow.
+
+        Raises:
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+            StepNotInWorkflowError: BTN408, if it has no such step.
+
+        Example:
+            ```python
+            await workflow.why(report)
+            # "report" waits for "charge", which could start, but no node runs queue "llm".
+            ```
+        """
+        return await read(self._database, facts.explain(self.id, _name(step)))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`. What runs goes on.
@@ -231,18 +236,27 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.RESUME)
 
-    async def _operate(self, action: Action) -> bool:
-        return bool(await operate(self._database, action, Which(ids=[self.id])))
+    async def _operate(self, action: Action, from_step: str | None = None) -> bool:
+        return bool(await operate(self._database, action, Which(ids=[self.id]), from_step=from_step))
 
     async def _outcome(self) -> str | None:
         rows = await self._read(reads.WORKFLOW)
-        return cast("str | None", _workflow_row(self.id, rows)["outcome"])
+        return cast("str | None", workflow_row(self.id, rows)["outcome"])
 
     async def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> list[dict[str, Any]]:
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
         async with self._database.connection() as conn:
             cursor = conn.cursor(row_factory=dict_row)
             return await (await cursor.execute(text, values)).fetchall()
+
+    async def _collected(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        names = [row["step_name"] for row in rows if row["is_map"]]
+        if not names:
+            return []
+        async with self._database.connection() as conn:
+            cursor = conn.cursor(row_factory=dict_row)
+            await cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
+            return await cursor.fetchall()
 
 
 @final
@@ -257,19 +271,19 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.status`."""
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.WORKFLOW)
-            return _status(self.id, rows, self._read(conn, reads.COUNTS))
+            return status_of(self.id, rows, self._read(conn, reads.COUNTS))
 
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""
         with self._database.sync_connection() as conn:
-            return list(map(_node, self._read(conn, reads.NODES)))
+            return nodes_of(self._read(conn, reads.NODES), self._read(conn, reads.ITEM_COUNTS))
 
     def wait(self, timeout: float | None = None) -> WorkflowStatus:
         """See `Workflow.wait`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
             conn.execute(sql.SQL("LISTEN {}").format(self._database.channel))
-            while _workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
+            while workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
@@ -278,29 +292,52 @@ class SyncWorkflow(Generic[S]):
                         break
         return self.status()
 
+    def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
+        """See `Workflow.items`."""
+        with self._database.sync_connection() as conn:
+            return list(map(node_of, self._read(conn, reads.ITEMS, step_name=_name(step))))
+
     @overload
-    def result[R](self, step: Step[..., R, S, Any], /) -> R: ...
+    def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
     @overload
-    def result(self, step: str, /) -> Any: ...
-    def result(self, step: Step[..., Any, Any, Any] | str, /) -> Any:
+    def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
+    def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
         """See `Workflow.result`."""
-        name = step if isinstance(step, str) else step.name
+        name = node_name(step, index)
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.RESULT, step_name=name)
-            return _result(self.id, step, rows or self._read(conn, reads.STEP_NAMES))
+            if not rows:
+                raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
+            return one(step, rows[0], self._collected(conn, rows))
 
     def results(self) -> Mapping[str, Any]:
         """See `Workflow.results`."""
         with self._database.sync_connection() as conn:
-            return _results(self._read(conn, reads.RESULTS))
+            rows = self._read(conn, reads.RESULTS)
+            return every(rows, self._collected(conn, rows))
 
     def cancel(self) -> bool:
         """See `Workflow.cancel`."""
         return self._operate(Action.CANCEL)
 
-    def retry(self) -> bool:
+    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """See `Workflow.retry`."""
-        return self._operate(Action.RETRY)
+        name = _name(from_step)
+        while not self._operate(Action.RETRY, name):
+            if name is None:
+                return False
+            if error := read_sync(self._database, refusal(self.id, name)):
+                raise error
+        return True
+
+    def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
+        """See `Workflow.rerun`."""
+        inserted = rerun_sync(self._database, Which(ids=[self.id]), flow)
+        return Workflow(_new_id(self.id, inserted), database=self._database)
+
+    def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
+        """See `Workflow.why`."""
+        return read_sync(self._database, facts.explain(self.id, _name(step)))
 
     def pause(self) -> bool:
         """See `Workflow.pause`."""
@@ -310,8 +347,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.resume`."""
         return self._operate(Action.RESUME)
 
-    def _operate(self, action: Action) -> bool:
-        return bool(operate_sync(self._database, action, Which(ids=[self.id])))
+    def _operate(self, action: Action, from_step: str | None = None) -> bool:
+        return bool(operate_sync(self._database, action, Which(ids=[self.id]), from_step=from_step))
 
     def _read(
         self, conn: psycopg.Connection[Any], statement: Select[*tuple[Any, ...]], **parameters: Any
@@ -319,72 +356,20 @@ class SyncWorkflow(Generic[S]):
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
         return conn.cursor(row_factory=dict_row).execute(text, values).fetchall()
 
+    def _collected(self, conn: psycopg.Connection[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        names = [row["step_name"] for row in rows if row["is_map"]]
+        if not names:
+            return []
+        cursor = conn.cursor(row_factory=dict_row)
+        cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
+        return cursor.fetchall()
 
-def _workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    if not rows:
+
+def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:
+    return step.name if isinstance(step, Step) else step
+
+
+def _new_id(workflow_id: str, inserted: Mapping[str, str]) -> str:
+    if workflow_id not in inserted:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    return rows[0]
-
-
-def _status(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> WorkflowStatus:
-    row = _workflow_row(workflow_id, rows)
-    return WorkflowStatus(
-        id=workflow_id,
-        name=row["workflow_label"],
-        flow=row["flow_name"],
-        outcome=row["outcome"],
-        counts={count["state"]: count["count"] for count in counts},
-        inserted_at=row["inserted_at"],
-        settled_at=row["settled_at"],
-    )
-
-
-def _node(row: dict[str, Any]) -> NodeStatus:
-    return NodeStatus(
-        step=row["step_name"],
-        state=row["state"],
-        deps=tuple(row["deps"]),
-        attempt=row["attempt"] or 0,
-        max_attempts=row["max_attempts"] or 0,
-        queue=row["queue"],
-        worker=row["worker"],
-        error=row["error"],
-        attempted_at=_in_utc(row["attempted_at"]),
-        scheduled_at=_in_utc(row["scheduled_at"]),
-        settled_at=row["updated_at"] if row["outcome"] else None,
-    )
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
-
-
-def _result(workflow_id: str, step: Step[..., Any, Any, Any] | str, rows: Sequence[dict[str, Any]]) -> Any:
-    name = step if isinstance(step, str) else step.name
-    if not rows:
-        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    if "outcome" not in rows[0]:  # the names of the steps that it does have
-        names = [row["step_name"] for row in rows]
-        nearest = did_you_mean(name, names)
-        raise StepNotInWorkflowError(
-            f'workflow "{workflow_id}" has no step "{name}"',
-            remedy=f'did you mean "{nearest}"?' if nearest else f"it has {quoted(names)}",
-        )
-    row = rows[0]
-    if row["outcome"] != "completed":
-        ended = f"was {row['outcome']}" if row["outcome"] else "has not completed"
-        raise ResultNotReadyError(
-            f'step "{name}" {ended}, so it has no result',
-            remedy="see its error in workflow.nodes()" if row["outcome"] else None,
-        )
-    run = step_of_worker(row["worker"]) if isinstance(step, str) else step
-    return _decode(name, run, row["result"])
-
-
-def _results(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {row["step_name"]: _decode(row["step_name"], step_of_worker(row["worker"]), row["result"]) for row in rows}
-
-
-def _decode(name: str, step: Step[..., Any, Any, Any] | None, text: str | None) -> Any:
-    annotation = signature(step).returns if step is not None else Any
-    return payload.decode_result(name, "result", name, annotation, text)
+    return inserted[workflow_id]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from baton_dsl.cli import inputs, nodes, queues
 from baton_dsl.cli.main import COMMANDS, run
+from baton_dsl.core.wording import duration
 from baton_dsl.runtime.workflow import NodeStatus
 from tests.cli import flows
 
@@ -264,4 +265,4 @@ def test_a_node_has_a_remark(found: NodeStatus, remark: str) -> None:
     ],
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert nodes.duration(seconds) == said
+    assert duration(seconds) == said

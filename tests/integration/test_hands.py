@@ -147,3 +147,19 @@ def test_a_plain_job_costs_no_call_of_the_trigger(conn: psycopg.Connection[Any])
     conn.execute("SELECT pg_stat_force_next_flush()")
     called = conn.execute("SELECT count(*) FROM pg_stat_user_functions WHERE funcname = 'baton_job_changed'").fetchone()
     assert called == (0,)
+
+
+async def test_a_retry_that_is_undone_cancels_what_had_ignored_the_first_end(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    """The second node was discarded, which the third ignores; then it is cancelled, which the third does not."""
+    flow = Flow("ignoring").add("first", steps.noop).add("second", steps.noop, deps=["first"])
+    flow.add("third", steps.noop, deps=["second"], ignore_discarded=True)
+    async with start_oban(queues={}) as oban:
+        workflow = await flow.insert()
+        conn.execute("UPDATE oban_jobs SET state = 'discarded' WHERE meta ->> 'workflow_name' <> 'third'")
+        assert nodes(conn)["third"] == ("available", None, 0)
+        await oban.retry_job(job_id(conn, "second"))
+        status = await workflow.wait(TIMEOUT)
+        assert (status.outcome, status.counts) == ("discarded", {"discarded": 1, "cancelled": 2})
+        assert status.settled_at is not None

@@ -151,7 +151,7 @@ class Lifecycle(RuleBasedStateMachine):
         attempts = self.attempts()
         slots = [{"queue": "default", "priority": 0, "places": places, "by": ["n", "u"]}] if places else []
         rows = self.conn.execute(
-            "SELECT id FROM baton_settle(%s, %s::int2[], %s, %s::json, false) WHERE id IS NOT NULL",
+            "SELECT id FROM baton_settle(%s, %s::int2[], %s, NULL, %s::json, false) WHERE id IS NOT NULL",
             [self.jobs(names), [attempts[name][0] for name in names], ["7"] * len(names), json.dumps(slots)],
         ).fetchall()
         claimed = {job_id for (job_id,) in rows}
@@ -165,7 +165,7 @@ class Lifecycle(RuleBasedStateMachine):
         if not names:
             return
         self.conn.execute(
-            "SELECT FROM baton_settle(%s, %s::int2[], %s, '[]', false)",
+            "SELECT FROM baton_settle(%s, %s::int2[], %s, NULL, '[]', false)",
             [self.jobs(names), [99] * len(names), ["7"] * len(names)],
         ).fetchall()
         for name in names:
@@ -294,6 +294,18 @@ class Lifecycle(RuleBasedStateMachine):
         ended = [node for node in self.model.nodes.values() if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED)]
         assert self.operate("baton_retry") is any(node.state is not State.GONE for node in ended)
         self.model.retry()
+
+    @rule(position=st.integers(0, 59))
+    def an_operator_retries_from_a_step(self, position: int) -> None:
+        attempts = self.attempts()
+        (name,) = self.chosen([position])
+        applies = not self.model.held(name)
+        row = self.conn.execute("SELECT baton_retry_from(ARRAY[%s], %s)", [self.workflow_id, name]).fetchone()
+        assert row == ([self.workflow_id] if applies else [],)
+        for below in self.model.below(name) if applies else ():
+            if attempts[below][0]:
+                self.model.nodes[below].is_later = False
+        self.model.retry_from(name)
 
     @rule(positions=picks)
     def gates_find_that_it_is_too_early(self, positions: list[int]) -> None:

@@ -668,6 +668,7 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     workflow text := id;
+    was_settled boolean;
     doomed bigint[];
     alive bigint[] := '{}';
     more bigint[];
@@ -675,20 +676,26 @@ DECLARE
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A map that has expanded
-    -- lives as long as a child of it does, and what lives below it may be a child of another: so it is asked again until
-    -- no more of them come alive.
+    was_settled := (SELECT outcome IS NOT NULL FROM baton_workflows WHERE workflow_id = workflow);
+
+    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
+    -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
+    -- was changed by the same statement as ours and settles by itself. A map that has expanded lives as long as a child
+    -- of it does, and what lives below it may be a child of another: so it is asked again until no more come alive.
     LOOP
         WITH RECURSIVE ended AS NOT MATERIALIZED (
             SELECT node.*,
                 CASE
-                    WHEN node.is_map THEN NOT node.by_upstream AND node.oban_job_id <> ALL(alive)
-                    ELSE job.id IS NULL
-                        OR (NOT node.by_upstream AND job.state IN ('completed', 'cancelled', 'discarded'))
+                    WHEN node.is_map THEN
+                        node.outcome IS NOT NULL AND NOT node.by_upstream AND node.oban_job_id <> ALL(alive)
+                    ELSE job.id IS NULL OR (
+                        (node.outcome IS NULL OR NOT node.by_upstream)
+                        AND job.state IN ('completed', 'cancelled', 'discarded')
+                    )
                 END AS is_origin
             FROM workflow_nodes AS node
             LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
-            WHERE node.outcome IN ('cancelled', 'discarded')
+            WHERE node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded')
         ),
         reached(id) AS (
             SELECT node.oban_job_id
@@ -697,6 +704,7 @@ BEGIN
             JOIN ended AS node ON node.oban_job_id = below.id
             WHERE origin.workflow_id = workflow
                 AND origin.is_origin
+                AND origin.outcome IS NOT NULL
                 AND NOT node.is_origin
                 AND node.items IS NULL
                 AND CASE
@@ -719,12 +727,8 @@ BEGIN
             FROM ended AS node
             WHERE node.workflow_id = workflow
                 AND node.map_id IS NOT NULL
-                AND NOT node.is_origin
+                AND (node.outcome IS NULL OR NOT node.is_origin)
                 AND node.oban_job_id NOT IN (SELECT reached.id FROM reached)
-            UNION
-            SELECT node.map_id
-            FROM workflow_nodes AS node
-            WHERE node.workflow_id = workflow AND node.map_id IS NOT NULL AND node.outcome IS NULL
         )
         SELECT
             coalesce((SELECT array_agg(reached.id) FROM reached), '{}'),
@@ -761,6 +765,10 @@ BEGIN
         AND NOT EXISTS (SELECT FROM unnest(doomed) AS reached(id) WHERE reached.id = node.oban_job_id);
 
     PERFORM baton_recount(workflow);
+
+    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
+        PERFORM baton_announce(ARRAY[workflow]);
+    END IF;
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -847,7 +855,7 @@ BEGIN
             WHEN counts.cancelled > 0 THEN 'cancelled'
             ELSE 'completed'
         END,
-        settled_at = CASE WHEN counts.unsettled = 0 THEN workflow_row.settled_at END
+        settled_at = CASE WHEN counts.unsettled = 0 THEN coalesce(workflow_row.settled_at, now()) END
     FROM (
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
             (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,

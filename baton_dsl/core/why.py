@@ -1,0 +1,377 @@
+"""Why a workflow, or a step of it, stands where it stands: facts in, a sentence with the chain of causes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core.wording import duration, last_exception, moment
+
+TOLD: Final = 3
+"""Causes of a workflow that are told one by one."""
+HOPS: Final = 4
+"""Steps of a chain that are named one by one."""
+WITH_ITS_WORKFLOW: Final = "BTN507: cancelled, since its workflow was"
+"""The error of a job that was cancelled with its workflow, as `runtime/sql/0001_operating.sql` writes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What there is to know of a node and its job.
+
+    Attributes:
+        step: The name of its step.
+        state: The state of its job; `GONE` if there is none.
+        upstreams: The names of the nodes that it waits for.
+        outcome: How it has settled.
+        by_upstream: It was cancelled because of an upstream, not by itself.
+        ignore_cancelled: It runs though an upstream was cancelled.
+        ignore_discarded: It runs though an upstream was discarded.
+        queue: The queue of its job.
+        attempt: How often it was tried.
+        max_attempts: After how many tries it is discarded.
+        scheduled_at: When it may run, at the earliest.
+        attempted_at: When the last try began.
+        settled_at: When it settled.
+        runs_on: The name of the Oban node that runs it, or ran it last.
+        is_alive: Whether the process that runs it is there.
+        error: Its last error, as Oban stores it.
+        ahead: How many jobs its queue starts before it, if that was counted.
+    """
+
+    step: str
+    state: State
+    upstreams: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    by_upstream: bool = False
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+    queue: str = "default"
+    attempt: int = 0
+    max_attempts: int = 20
+    scheduled_at: datetime | None = None
+    attempted_at: datetime | None = None
+    settled_at: datetime | None = None
+    runs_on: str | None = None
+    is_alive: bool = True
+    error: str | None = None
+    ahead: int | None = None
+
+    def ignores(self, outcome: Outcome) -> bool:
+        """True if an upstream that ended so does not keep this node from running."""
+        match outcome:
+            case Outcome.CANCELLED:
+                return self.ignore_cancelled
+            case Outcome.DISCARDED:
+                return self.ignore_discarded
+            case _:
+                return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueFacts:
+    """What there is to know of a queue.
+
+    Attributes:
+        nodes: How many nodes run it.
+        paused: On how many of them it is paused.
+        slots: How many jobs they run at once, together.
+        running: How many jobs of it run.
+    """
+
+    nodes: int = 0
+    paused: int = 0
+    slots: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFacts:
+    """What there is to know of a workflow at one moment.
+
+    Attributes:
+        now: That moment; its zone is the one in which moments are told.
+        nodes: Its nodes by name, in topological order.
+        queues: The queues that any node runs, by name.
+        outcome: How it ended.
+        inserted_at: When it was inserted.
+        settled_at: When its last node settled.
+        paused_at: Since when it is paused.
+        stopped_at: When it was cancelled as a whole.
+    """
+
+    now: datetime
+    inserted_at: datetime
+    nodes: Mapping[str, NodeFacts]
+    queues: Mapping[str, QueueFacts] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    settled_at: datetime | None = None
+    paused_at: datetime | None = None
+    stopped_at: datetime | None = None
+
+    def at(self, when: datetime | None) -> str:
+        """` at 12:04:00`, or nothing if the moment is not known."""
+        return f" at {moment(when, self.now)}" if when else ""
+
+
+def why(facts: WorkflowFacts, step: str | None = None) -> str:
+    """One sentence about a workflow, or about one step of it.
+
+    Args:
+        facts: What there is to know.
+        step: The step; None is for the workflow.
+
+    Example:
+        >>> from datetime import UTC
+        >>> now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        >>> charge = NodeFacts(step="charge", state=State.AVAILABLE, queue="llm")
+        >>> report = NodeFacts(step="report", state=State.SUSPENDED, upstreams=("charge",))
+        >>> facts = WorkflowFacts(now=now, inserted_at=now, nodes={"charge": charge, "report": report})
+        >>> why(facts, "report")
+        '"report" waits for "charge", which could start, but no node runs queue "llm".'
+    """
+    said = _of_workflow(facts) if step is None else _of_step(facts, facts.nodes[step])
+    return f"{said}."
+
+
+def causes(facts: WorkflowFacts, step: str | None = None) -> list[str]:
+    """The steps that the sentence is about in the end: the first thing to look at comes first."""
+    if step is not None:
+        return [_path(facts, facts.nodes[step])[-1].step]
+    unsettled = [node for node in facts.nodes.values() if node.outcome is None]
+    return [node.step for node in _by_urgency(facts, (node for node in unsettled if not _waits_for(facts, node)))]
+
+
+# --- one step --------------------------------------------------------------------------------------------------------
+
+
+def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
+    path = _path(facts, node)
+    verb = "waits for" if node.outcome is None else "was cancelled because of"
+    if len(path) == 1:
+        said = f'"{node.step}" '
+    elif len(path) <= HOPS + 1:
+        said = f'"{node.step}" {verb} ' + f", which {verb} ".join(f'"{hop.step}"' for hop in path[1:]) + ", which "
+    else:
+        between = len(path) - 3
+        said = (
+            f'"{node.step}" {verb} "{path[1].step}", which, through {between} others, {verb} "{path[-1].step}", which '
+        )
+    said += _predicate(facts, path[-1])
+    if node.outcome is not None:
+        return said
+    others = [other for other in _roots(facts, node) if other is not path[-1]]
+    if others:
+        said += f"; it also waits for {_some(other.step for other in others)}"
+    if facts.paused_at and path[-1].state is not State.SUSPENDED:
+        said += f"; besides, the workflow is paused since {moment(facts.paused_at, facts.now)}"
+    return said
+
+
+def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
+    """From a node to the node that it is as it is because of; of several, the one that needs attention first."""
+    if node.outcome is not None:
+        path = [node]
+        while (culprit := _culprit(facts, path[-1])) is not None:
+            path.append(culprit)
+        return path
+    below: dict[str, NodeFacts] = {}
+    roots = _roots(facts, node, below)
+    path = [roots[0]]
+    while path[-1].step != node.step:
+        path.append(below[path[-1].step])
+    return path[::-1]
+
+
+def _roots(facts: WorkflowFacts, node: NodeFacts, below: dict[str, NodeFacts] | None = None) -> list[NodeFacts]:
+    """What a node waits for in the end, most urgent first; `below` gets the next step of the way back to the node."""
+    seen, queue, roots = {node.step}, [node], []
+    for current in queue:  # breadth first, so that the way is a shortest one
+        waits = _waits_for(facts, current)
+        if not waits:
+            roots.append(current)
+        for upstream in waits:
+            if upstream.step not in seen:
+                seen.add(upstream.step)
+                queue.append(upstream)
+                if below is not None:
+                    below[upstream.step] = current
+    return _by_urgency(facts, roots)
+
+
+def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
+    if node.state is not State.SUSPENDED:
+        return []
+    upstreams = (facts.nodes[name] for name in node.upstreams if name in facts.nodes)
+    return [upstream for upstream in upstreams if upstream.outcome is None]
+
+
+def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
+    """The upstream because of which a node was cancelled; rather one that ended by itself."""
+    if not node.by_upstream:
+        return None
+    upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
+    ended = [upstream for upstream in upstreams if upstream.outcome and not node.ignores(upstream.outcome)]
+    return min(ended, key=lambda upstream: upstream.by_upstream, default=None)
+
+
+def _by_urgency(facts: WorkflowFacts, nodes: Iterable[NodeFacts]) -> list[NodeFacts]:
+    return sorted(nodes, key=lambda node: _urgency(facts, node))
+
+
+def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
+    """What waits for somebody's doing comes first, what goes on by itself comes last."""
+    if node.state is State.EXECUTING:
+        return 4 if node.is_alive else 1
+    if node.state is State.GONE or node.state.is_final:
+        return 0
+    if node.state.is_queued and _obstacle(facts, node):
+        return 1
+    return 2 if node.state is State.RETRYABLE else 3
+
+
+# --- what is told of the last step of a chain -------------------------------------------------------------------------
+
+
+def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
+    if node.outcome is not None:
+        return _ending(facts, node)
+    match node.state:
+        case State.SUSPENDED if facts.paused_at:
+            return f"does not start, since the workflow is paused since {moment(facts.paused_at, facts.now)}"
+        case State.SUSPENDED:
+            return "waits, though nothing keeps it from running: see baton doctor"
+        case State.EXECUTING:
+            return _running(facts, node)
+        case State.RETRYABLE | State.SCHEDULED:
+            return _later(facts, node)
+        case State.AVAILABLE:
+            return _queued(facts, node)
+        case State.GONE:
+            return "can't run, since its job is gone: see baton doctor"
+        case _:
+            return f"has not settled, though its job is {node.state}: see baton doctor"
+
+
+def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
+    reason = last_exception(node.error)
+    tries = f" in attempt {node.attempt} of {node.max_attempts}" if node.attempt else ""
+    match node.outcome:
+        case Outcome.DISCARDED:
+            return f"was discarded{facts.at(node.settled_at)}{tries}" + (f": {reason}" if reason else "")
+        case Outcome.CANCELLED if reason == WITH_ITS_WORKFLOW:
+            return f"was cancelled with its workflow{facts.at(node.settled_at)}"
+        case Outcome.CANCELLED if node.state is State.GONE:
+            return f"was cancelled{facts.at(node.settled_at)}; its job, which would tell why, is gone"
+        case Outcome.CANCELLED:
+            return f"was cancelled{facts.at(node.settled_at)}" + (f": {reason}" if reason else "")
+        case _:
+            return f"{node.outcome}{facts.at(node.settled_at)}{tries if node.attempt > 1 else ''}"
+
+
+def _running(facts: WorkflowFacts, node: NodeFacts) -> str:
+    where = f" on node {node.runs_on}" if node.runs_on else ""
+    if not node.is_alive:
+        if node.attempt >= node.max_attempts:
+            return f"ran in its last attempt{where}, whose process is gone: it will be discarded"
+        soon = "within seconds" if facts.queues else "once a node runs"
+        return f"ran{where}, whose process is gone: it will start again {soon}"
+    since = f" since {moment(node.attempted_at, facts.now)}" if node.attempted_at else ""
+    said = f"has run{since}{where}, attempt {node.attempt} of {node.max_attempts}"
+    return said + (", and is not tried again, since the workflow was cancelled" if facts.stopped_at else "")
+
+
+def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
+    left = (node.scheduled_at - facts.now).total_seconds() if node.scheduled_at else 0
+    due = f"{facts.at(node.scheduled_at).strip()}, in {duration(left)}" if left > 0 else "now"
+    if node.state is State.RETRYABLE:
+        reason = last_exception(node.error)
+        failed = f"failed in attempt {node.attempt} of {node.max_attempts}" + (f" ({reason})" if reason else "")
+        said = f"{failed}; attempt {node.attempt + 1} starts {due}"
+    else:
+        said = f"was put off and starts {due}" if node.attempted_at else f"starts {due}"
+    return f"{said}, but {obstacle}" if (obstacle := _obstacle(facts, node)) else said
+
+
+def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
+    if obstacle := _obstacle(facts, node):
+        return f"could start, but {obstacle}"
+    queue = facts.queues[node.queue]
+    slots = f"{queue.slots} slots are" if queue.slots > 1 else "only slot is"
+    taken = f", whose {slots} taken" if queue.slots and queue.running >= queue.slots else ""
+    if node.ahead is None:
+        return f'waits for a slot of queue "{node.queue}"{taken}'
+    if node.ahead == 0:
+        return f'is the next to start in queue "{node.queue}"{taken}'
+    return f'waits for a slot behind {_count(node.ahead, "job")} of queue "{node.queue}"{taken}'
+
+
+def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
+    """What keeps a queue from starting anything."""
+    queue = facts.queues.get(node.queue, QueueFacts())
+    if not queue.nodes:
+        return f'no node runs queue "{node.queue}"'
+    if queue.paused == queue.nodes:
+        where = "on all nodes" if queue.nodes > 1 else "on the only node that runs it"
+        return f'queue "{node.queue}" is paused {where}'
+    return None
+
+
+# --- the workflow -----------------------------------------------------------------------------------------------------
+
+
+def _of_workflow(facts: WorkflowFacts) -> str:
+    if facts.outcome is None:
+        return _under_way(facts)
+    if facts.outcome is Outcome.COMPLETED:
+        took = duration(((facts.settled_at or facts.now) - facts.inserted_at).total_seconds())
+        return f"The workflow completed{facts.at(facts.settled_at)}, after {took}"
+    ended = f"The workflow was {facts.outcome}{facts.at(facts.settled_at)}"
+    origins = [node for node in facts.nodes.values() if _is_origin(node)]
+    by_hand = [node for node in origins if last_exception(node.error) == WITH_ITS_WORKFLOW]
+    others = [node for node in origins if node not in by_hand]
+    others.sort(key=lambda node: node.outcome is not Outcome.DISCARDED)
+    said = [f'"{node.step}" {_ending(facts, node)}' for node in others[:TOLD]]
+    if len(others) > TOLD:
+        said.append(f"and {_count(len(others) - TOLD, 'other')}")
+    if by_hand:
+        said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
+    behind = sum(node.by_upstream for node in facts.nodes.values())
+    if behind:
+        said.append(f"that cancelled {_count(behind, 'step')} behind")
+    return f"{ended}: " + "; ".join(said)
+
+
+def _is_origin(node: NodeFacts) -> bool:
+    return node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED) and not node.by_upstream
+
+
+def _under_way(facts: WorkflowFacts) -> str:
+    unsettled = sum(node.outcome is None for node in facts.nodes.values())
+    said = f"{unsettled:,} of {_count(len(facts.nodes), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
+    if facts.paused_at:
+        said = f"The workflow is paused since {moment(facts.paused_at, facts.now)}: {said}"
+    elif facts.stopped_at:
+        said = f"The workflow was cancelled{facts.at(facts.stopped_at)}: {said}"
+    found = [facts.nodes[step] for step in causes(facts)]
+    if facts.paused_at:  # said already
+        found = [node for node in found if node.state is not State.SUSPENDED]
+    told = [f'"{node.step}" {_predicate(facts, node)}' for node in found[:TOLD]]
+    if len(found) > TOLD:
+        told.append(f"and {_count(len(found) - TOLD, 'other')}")
+    return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(told) if told else said
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed: Sequence[str] = [f'"{name}"' for name in names]
+    shown = list(listed[:TOLD])
+    if len(listed) > TOLD:
+        shown.append(_count(len(listed) - TOLD, "other"))
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

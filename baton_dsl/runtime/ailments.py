@@ -1,0 +1,236 @@
+"""What can be wrong with workflows whose schema is right: for each a query, and the words for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from baton_dsl.core.diagnostics import quoted
+from baton_dsl.runtime.reading import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that the doctor has found.
+
+    Attributes:
+        message: What it is, in a sentence.
+        help: What to do about it.
+        is_wrong: False for mere advice.
+    """
+
+    message: str
+    help: str
+    is_wrong: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """A query, each row of which is a finding, and the words for it. It may use the parameter `retain`, an interval."""
+
+    query: LiteralString
+    tell: Callable[[Row], Finding]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _unserved(row: Row) -> Finding:
+    queue = row["queue"]
+    due = f'{_number(row["jobs"], "job")} could start in queue "{queue}"'
+    if row["nodes"]:
+        return Finding(
+            message=f"{due}, which is paused on all nodes that run it",
+            help=f'resume it: await oban.resume_queue("{queue}")',
+        )
+    return Finding(message=f"{due}, which no node runs", help=f"start one: baton worker MODULE --queues {queue}")
+
+
+def _jobless(row: Row) -> Finding:
+    return Finding(
+        message=f'steps of workflow "{row["workflow_id"]}" have lost their jobs and never settle: '
+        f"{quoted(row['steps'])}",
+        help=f"cancel what is left of it: baton cancel {row['workflow_id']}",
+    )
+
+
+def _nodeless(row: Row) -> Finding:
+    ids = ", ".join(map(str, row["ids"]))
+    return Finding(
+        message=f"{_number(row['jobs'], 'job')} of workflows that are not there any more can't run",
+        help=f"cancel them: await oban.cancel_many_jobs([{ids}{', ...' if row['jobs'] > len(row['ids']) else ''}])",
+    )
+
+
+def _abandoned(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, whose process is gone",
+        help="start a node, whatever queue it runs: it returns them to their queues within seconds",
+    )
+
+
+def _unheard(row: Row) -> Finding:
+    ids = ",".join(map(str, row["ids"]))
+    return Finding(
+        message=f'{_number(len(row["ids"]), "step")} of workflow "{row["workflow_id"]}" did not settle, '
+        f"though the job is {row['state']}: a trigger was off",
+        help=f"settle them in psql: SELECT baton_end('{{{ids}}}', '{row['state']}')",
+    )
+
+
+def _miscounted(row: Row) -> Finding:
+    return Finding(
+        message=f'workflow "{row["workflow_id"]}" has counted wrong {row["what"]}',
+        help=f"let it count anew in psql: SELECT baton_revive('{row['workflow_id']}')",
+    )
+
+
+def _outlived(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['workflows'], 'workflow')} settled more than {row['days']:g} days ago, and "
+        f"{'is' if row['workflows'] == 1 else 'are'} kept with all results",
+        help=f"remove them: baton prune --older-than {row['days']:g}d, or baton worker --retain {row['days']:g}d",
+        is_wrong=False,
+    )
+
+
+AILMENTS: Final = (
+    Ailment(
+        """
+        SELECT due.queue, due.jobs, producers.nodes
+        FROM (
+            SELECT queue, count(*) AS jobs
+            FROM oban_jobs
+            WHERE state IN ('available', 'scheduled', 'retryable')
+                AND scheduled_at <= timezone('UTC', now())
+                AND meta ? 'workflow_id'
+            GROUP BY queue
+        ) AS due
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS nodes,
+                count(*) FILTER (WHERE NOT coalesce((producer.meta ->> 'paused')::boolean, false)) AS working
+            FROM oban_producers AS producer
+            WHERE producer.queue = due.queue AND baton_lives(producer.uuid::text)
+        ) AS producers
+        WHERE producers.working = 0
+        ORDER BY due.queue
+        """,
+        _unserved,
+    ),
+    Ailment(
+        # A node that has no job by its nature, such as one that maps over items, belongs in this WHERE.
+        """
+        SELECT workflow_id, array_agg(node.step_name ORDER BY node.oban_job_id) AS steps
+        FROM baton_workflows AS workflow
+        JOIN workflow_nodes AS node USING (workflow_id)
+        WHERE workflow.settled_at IS NULL
+            AND node.outcome IS NULL
+            AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id)
+        GROUP BY workflow_id
+        ORDER BY workflow_id
+        LIMIT 20
+        """,
+        _jobless,
+    ),
+    Ailment(
+        """
+        SELECT count(*) AS jobs, (array_agg(job.id ORDER BY job.id))[:5] AS ids
+        FROM oban_jobs AS job
+        WHERE job.meta ? 'workflow_id'
+            AND job.state NOT IN ('completed', 'cancelled', 'discarded')
+            AND NOT EXISTS (SELECT FROM workflow_nodes AS node WHERE node.oban_job_id = job.id)
+        HAVING count(*) > 0
+        """,
+        _nodeless,
+    ),
+    Ailment(
+        # Ten seconds: a node that runs anything returns them after three.
+        """
+        SELECT running.node, sum(running.jobs)::bigint AS jobs
+        FROM (
+            SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
+            FROM oban_jobs
+            WHERE state = 'executing'
+                AND meta ? 'workflow_id'
+                AND attempted_at < timezone('UTC', now()) - interval '10 seconds'
+            GROUP BY 1, 2
+        ) AS running
+        WHERE NOT baton_lives(running.producer)
+        GROUP BY running.node
+        ORDER BY running.node
+        """,
+        _abandoned,
+    ),
+    Ailment(
+        """
+        SELECT workflow_id, job.state::text AS state, array_agg(job.id ORDER BY job.id) AS ids
+        FROM baton_workflows AS workflow
+        JOIN workflow_nodes AS node USING (workflow_id)
+        JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE workflow.settled_at IS NULL
+            AND node.outcome IS NULL
+            AND job.state IN ('completed', 'cancelled', 'discarded')
+        GROUP BY workflow_id, job.state
+        ORDER BY workflow_id, state
+        LIMIT 20
+        """,
+        _unheard,
+    ),
+    Ailment(
+        # What a node waits for is counted as baton_revive counts it.
+        """
+        WITH counted AS (
+            SELECT node.workflow_id, node.oban_job_id, node.pending,
+                count(upstream.oban_job_id) FILTER (
+                    WHERE NOT coalesce(CASE upstream.outcome
+                        WHEN 'completed' THEN true
+                        WHEN 'cancelled' THEN node.ignore_cancelled
+                        WHEN 'discarded' THEN node.ignore_discarded
+                    END, false)
+                ) + (workflow.paused_at IS NOT NULL)::integer AS waits
+            FROM baton_workflows AS workflow
+            JOIN workflow_nodes AS node USING (workflow_id)
+            LEFT JOIN LATERAL unnest(node.upstreams) AS above(id) ON true
+            LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
+            WHERE workflow.settled_at IS NULL AND node.outcome IS NULL
+            GROUP BY node.oban_job_id, workflow.workflow_id
+        )
+        SELECT workflow_id, 'what ' || count(*) || ' of its steps wait for' AS what
+        FROM counted
+        LEFT JOIN oban_jobs AS job ON job.id = counted.oban_job_id
+        WHERE counted.pending <> counted.waits OR (counted.waits = 0 AND job.state = 'suspended')
+        GROUP BY workflow_id
+        ORDER BY workflow_id
+        LIMIT 20
+        """,
+        _miscounted,
+    ),
+    Ailment(
+        """
+        SELECT workflow.workflow_id, 'how its steps have ended' AS what
+        FROM baton_workflows AS workflow
+        JOIN workflow_nodes AS node USING (workflow_id)
+        WHERE workflow.settled_at IS NULL
+        GROUP BY workflow.workflow_id
+        HAVING workflow.unsettled = 0
+            OR workflow.unsettled <> count(*) FILTER (WHERE node.outcome IS NULL)
+            OR workflow.cancelled <> count(*) FILTER (WHERE node.outcome = 'cancelled')
+            OR workflow.discarded <> count(*) FILTER (WHERE node.outcome = 'discarded')
+        ORDER BY workflow.workflow_id
+        LIMIT 20
+        """,
+        _miscounted,
+    ),
+    Ailment(
+        """
+        SELECT count(*) AS workflows, extract(epoch FROM %(retain)s::interval)::float / 86400 AS days
+        FROM baton_workflows
+        WHERE settled_at < now() - %(retain)s::interval
+        HAVING count(*) > 0
+        """,
+        _outlived,
+    ),
+)
+"""In the order in which they are told. All are read on one snapshot, so that what changes meanwhile looks whole."""

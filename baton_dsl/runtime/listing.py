@@ -1,0 +1,133 @@
+"""Which workflows there are, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from psycopg import sql
+
+from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.reading import Reading, Row
+
+type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One workflow of a list.
+
+    Attributes:
+        id: Its id.
+        name: Its label.
+        flow: The name of its flow.
+        standing: Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled as a whole and
+            steps run still.
+        steps: How many nodes it has.
+        unsettled: How many of them have not settled.
+        cancelled: How many of them were cancelled.
+        discarded: How many of them were discarded.
+        inserted_at: When it was inserted.
+        settled_at: When its last node settled.
+    """
+
+    id: str
+    name: str
+    flow: str
+    standing: Standing
+    steps: int
+    unsettled: int
+    cancelled: int
+    discarded: int
+    inserted_at: datetime
+    settled_at: datetime | None
+
+
+_LIST: Final = sql.SQL("""
+    SELECT workflow.*, (
+        SELECT count(*) FROM workflow_nodes AS node WHERE node.workflow_id = workflow.workflow_id
+    ) AS steps
+    FROM (
+        SELECT * FROM baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+    ) AS workflow
+    ORDER BY inserted_at DESC, workflow_id DESC
+""")
+
+_ALL: Final = sql.SQL("true")
+
+
+def workflows(which: Which | None = None, *, most: int | None = None) -> Reading[list[Listed]]:
+    """The workflows that meet the conditions, the newest first.
+
+    Args:
+        which: The conditions; None is for all there are.
+        most: So many at the most; None is for all.
+
+    Example:
+        ```python
+        await read(database, workflows(Which(outcome="discarded"), most=20))
+        ```
+    """
+    conditions, values = which.conditions if which else (_ALL, {})
+    rows = yield _LIST.format(conditions), {**values, "most": most}
+    return [_listed(row) for row in rows]
+
+
+def _listed(row: Row) -> Listed:
+    return Listed(
+        id=row["workflow_id"],
+        name=row["workflow_label"],
+        flow=row["flow_name"],
+        standing=_standing(row),
+        steps=row["steps"],
+        unsettled=row["unsettled"],
+        cancelled=row["cancelled"],
+        discarded=row["discarded"],
+        inserted_at=row["inserted_at"],
+        settled_at=row["settled_at"],
+    )
+
+
+def _standing(row: Row) -> Standing:
+    if row["outcome"] is not None:
+        outcome: Standing = row["outcome"]
+        return outcome
+    if row["stopped_at"] is not None:
+        return "stopping"
+    return "paused" if row["paused_at"] is not None else "running"
+
+
+def count(which: Which) -> Reading[int]:
+    """How many workflows meet the conditions."""
+    conditions, values = which.conditions
+    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton_workflows WHERE {}").format(conditions), values
+    number: int = row["number"]
+    return number
+
+
+def full_ids(given: Sequence[str]) -> Reading[list[str]]:
+    """The ids that are given, each whole or by a beginning that no other id shares.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if none begins so, or more than one does.
+    """
+    found: list[str] = []
+    for start in given:
+        rows = yield _STARTING, {"start": start, "end": start + chr(0x10FFFF)}
+        ids = [row["workflow_id"] for row in rows]
+        if not ids:
+            raise WorkflowNotFoundError(f'there is no workflow "{start}"')
+        if ids[0] != start and len(ids) > 1:
+            raise WorkflowNotFoundError(f'the ids of several workflows begin with "{start}"', remedy="write more of it")
+        found.append(ids[0])
+    return found
+
+
+# The ids are collated as "C", so that those with one beginning lie side by side, the shortest first.
+_STARTING: Final = sql.SQL(
+    "SELECT workflow_id FROM baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
+    "ORDER BY workflow_id LIMIT 2"
+)

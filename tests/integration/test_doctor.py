@@ -1,0 +1,176 @@
+"""The doctor finds what somebody has broken, says what to do about it, and the advice helps."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from baton_dsl import Flow, Workflow
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.doctor import Finding, Report, examine
+from baton_dsl.runtime.reading import read, read_sync
+from tests.conftest import StartOban, until
+from tests.integration import steps
+from tests.integration.test_orphans import DEAD
+
+TIMEOUT = 20
+
+
+def chain() -> Flow[..., Any]:
+    flow = Flow("chain").add("first", steps.noop).add("second", steps.noop, deps=["first"])
+    return flow.add("third", steps.noop, deps=["second"])
+
+
+def examined(dsn: str, prefix: str = "public", **options: Any) -> Report:
+    return read_sync(Database.configured(dsn=dsn, prefix=prefix), examine(prefix, **options))
+
+
+def the_one(report: Report) -> Finding:
+    (finding,) = report.findings
+    return finding
+
+
+async def test_nothing_is_wrong_while_a_node_does_its_work(start_oban: StartOban, dsn: str) -> None:
+    async with start_oban():
+        workflow = await chain().insert()
+        await workflow.wait(TIMEOUT)
+        report = await read(Database.configured(dsn=dsn), examine("public"))
+    assert report.findings == ()
+    assert report.is_well
+    assert re.fullmatch(
+        r'PostgreSQL \d+\.\d+, oban [\d.]+, schema "public" of version \d+, 0 workflows under way', report.about
+    )
+
+
+def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
+    finding = the_one(examined(empty_dsn, "tenant_1"))
+    assert finding.message.startswith('the schema "tenant_1" has no tables "oban_jobs", "oban_producers"')
+    assert finding.help == "run: baton install --dsn ..."
+    schema.install(empty_dsn, "tenant_1")
+    assert examined(empty_dsn, "tenant_1").findings == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("INSERT INTO baton_migrations VALUES (99)", "the schema is of version 99, this library needs 1"),
+        ("DROP FUNCTION baton_prune", 'functions are missing: "baton_prune"'),
+        (
+            "CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[]) RETURNS text[] LANGUAGE sql AS 'SELECT $1'",
+            'functions are not those of this library: "baton_pause"',
+        ),
+        (
+            "DROP TRIGGER baton_job_settled ON oban_jobs",
+            'triggers are missing: "baton_job_settled"; workflows don\'t see what becomes of their jobs',
+        ),
+    ],
+)
+def test_a_damaged_schema_is_told(dsn: str, conn: psycopg.Connection[Any], damage: str, message: str) -> None:
+    conn.execute(damage)
+    assert the_one(examined(dsn)).message == message
+    conn.execute("DELETE FROM baton_migrations WHERE version = 99")
+    schema.install(dsn)
+    assert examined(dsn).findings == ()
+
+
+def follow(conn: psycopg.Connection[Any], finding: Finding) -> None:
+    """Do in psql what a finding advises."""
+    _, statement = re.split(r"in psql: ", finding.help)
+    conn.execute(statement.encode())
+
+
+def test_a_trigger_that_is_off_is_told_and_what_it_has_missed(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    workflow = chain().insert(conn)
+    conn.execute("ALTER TABLE oban_jobs DISABLE TRIGGER baton_job_settled")
+    conn.execute("UPDATE oban_jobs SET state = 'completed' WHERE state = 'available'")
+    off, missed = examined(dsn).findings
+    assert 'the trigger "baton_job_settled" is disabled' in off.message
+    assert missed.message == (
+        f'1 step of workflow "{workflow.id}" did not settle, though the job is completed: a trigger was off'
+    )
+    follow(conn, off)
+    follow(conn, missed)
+    assert workflow.sync.status().counts == {"completed": 1, "available": 1, "suspended": 1}
+    assert the_one(examined(dsn)).message == '1 job could start in queue "default", which no node runs'
+
+
+async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: StartOban, dsn: str) -> None:
+    async with start_oban(queues={"other": 1}):
+        await chain().insert()
+        finding = the_one(examined(dsn))
+        assert finding.message == '1 job could start in queue "default", which no node runs'
+        assert finding.help == "start one: baton worker MODULE --queues default"
+    async with start_oban(name="paused") as oban:
+        await oban.pause_queue("default")
+
+        async def is_told() -> bool:
+            messages = [finding.message for finding in examined(dsn).findings]
+            return messages == ['1 job could start in queue "default", which is paused on all nodes that run it']
+
+        await until(is_told)
+
+
+def test_steps_without_jobs_and_jobs_without_steps_are_told(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    lost, stray = chain().insert(conn), chain().insert(conn)
+    conn.execute("ALTER TABLE oban_jobs DISABLE TRIGGER ALL")
+    conn.execute("DELETE FROM oban_jobs WHERE meta ->> 'workflow_id' = %s AND state = 'suspended'", [lost.id])
+    conn.execute("ALTER TABLE oban_jobs ENABLE TRIGGER ALL")
+    conn.execute("DELETE FROM workflow_nodes WHERE workflow_id = %s", [stray.id])
+    conn.execute("DELETE FROM baton_workflows WHERE workflow_id = %s", [stray.id])
+    _, jobless, nodeless = examined(dsn).findings
+    assert jobless.message == f'steps of workflow "{lost.id}" have lost their jobs and never settle: "second", "third"'
+    assert nodeless.message == "3 jobs of workflows that are not there any more can't run"
+    assert nodeless.help == "cancel them: await oban.cancel_many_jobs([4, 5, 6])"
+    assert Workflow.load(lost.id, dsn=dsn).sync.cancel() is True
+    conn.execute("UPDATE oban_jobs SET state = 'cancelled' WHERE id > 3")
+    assert examined(dsn).findings == ()
+
+
+async def test_steps_of_a_process_that_is_gone_are_told(
+    start_oban: StartOban, conn: psycopg.Connection[Any], dsn: str
+) -> None:
+    async with start_oban(queues={}) as oban:
+        await chain().insert()
+        await oban._query.fetch_jobs(demand=1, queue="default", node="web-1", uuid=DEAD)
+    assert examined(dsn).findings == (), "a node would return it within seconds"
+    conn.execute("UPDATE oban_jobs SET attempted_at = now() - interval '1 min' WHERE state = 'executing'")
+    assert the_one(examined(dsn)).message == "1 step ran on node web-1, whose process is gone"
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("UPDATE workflow_nodes SET pending = 2 WHERE step_name = 'third'", "what 1 of its steps wait for"),
+        ("UPDATE oban_jobs SET state = 'suspended' WHERE state = 'executing'", "what 1 of its steps wait for"),
+        ("UPDATE baton_workflows SET unsettled = 2", "how its steps have ended"),
+        ("UPDATE baton_workflows SET discarded = 1", "how its steps have ended"),
+    ],
+)
+async def test_wrong_counts_are_told_and_can_be_mended(
+    start_oban: StartOban, conn: psycopg.Connection[Any], dsn: str, damage: str, what: str
+) -> None:
+    async with start_oban(queues={}) as oban:
+        workflow = await chain().insert()
+        await oban._query.fetch_jobs(demand=1, queue="default", node="web-1", uuid=DEAD)
+    conn.execute("ALTER TABLE oban_jobs DISABLE TRIGGER ALL")
+    conn.execute(damage)
+    conn.execute("ALTER TABLE oban_jobs ENABLE TRIGGER ALL")
+    finding = the_one(examined(dsn))
+    assert finding.message == f'workflow "{workflow.id}" has counted wrong {what}'
+    follow(conn, finding)
+    assert not [finding for finding in examined(dsn).findings if "counted wrong" in finding.message]
+
+
+def test_what_outlives_its_retention_is_advice(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    chain().insert(conn).sync.cancel()
+    conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days'")
+    assert examined(dsn).findings == ()
+    report = examined(dsn, retain=timedelta(days=7))
+    assert report.is_well
+    assert the_one(report).message == "1 workflow settled more than 7 days ago, and is kept with all results"
+    assert the_one(report).help == "remove them: baton prune --older-than 7d, or baton worker --retain 7d"

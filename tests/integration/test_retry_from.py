@@ -1,0 +1,146 @@
+"""A workflow is retried from a step on: that and all behind it is made anew, all else stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from baton_dsl import Flow, Workflow
+from baton_dsl.errors import RetryError, StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
+from tests.conftest import StartOban
+from tests.integration import steps
+from tests.integration.test_operating import TIMEOUT, mend
+
+FROM_SECOND = {"first": 1, "beside": 1, "second": 2, "third": 2}
+
+
+def diamond() -> Flow[..., Any]:
+    """first -> second -> third, first -> beside."""
+    flow = Flow("diamond").add("first", steps.number.bind(value=1))
+    flow.add("beside", steps.number.bind(value=2), deps=["first"])
+    flow.add("second", steps.number.bind(value=3), deps=["first"])
+    return flow.add("third", steps.circumstances, deps=["second", "beside"])
+
+
+def attempts(workflow: Workflow[Any]) -> dict[str, int]:
+    return {node.step: node.attempt for node in workflow.sync.nodes()}
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_completed_workflow_runs_again_from_a_step_on(start_oban: StartOban, is_paused: bool) -> None:
+    async with start_oban():
+        workflow = await diamond().insert()
+        await workflow.wait(TIMEOUT)
+        assert attempts(workflow) == dict.fromkeys(FROM_SECOND, 1)
+        assert await workflow.retry("second") is True
+        if is_paused:
+            await workflow.pause()
+            await workflow.resume()
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert attempts(workflow) == FROM_SECOND
+        assert (await workflow.result("third"))["upstream"] == {"second": 3, "beside": 2}
+
+
+async def test_the_results_are_forgotten_at_once_and_only_those(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await diamond().insert()
+        await workflow.wait(TIMEOUT)
+    assert workflow.sync.retry(steps.number.named("second")) is True
+    stored = "SELECT step_name, result IS NOT NULL FROM workflow_nodes"
+    expected = {"first": True, "beside": True, "second": False, "third": False}
+    assert dict(conn.execute(stored).fetchall()) == expected
+    assert workflow.sync.status().counts == {"completed": 2, "available": 1, "suspended": 1}
+    assert workflow.sync.status().settled_at is None
+
+
+async def test_a_step_that_would_be_tried_later_is_tried_now(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban(queues={}) as oban:
+        workflow = await diamond().insert()
+        await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid="u")
+        conn.execute("UPDATE oban_jobs SET state = 'retryable', scheduled_at = now() + '1 d' WHERE attempt = 1")
+        assert await workflow.retry("first") is True
+        assert (await workflow.status()).counts == {"available": 1, "suspended": 3}
+
+
+async def test_what_keeps_a_step_from_running_elsewhere_keeps_it_still(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    flow = Flow("broken").add("left", steps.noop).add("right", steps.fails)
+    flow.add("both", steps.noop, deps=["left", "right"])
+    async with start_oban():
+        workflow = await flow.insert()
+        await workflow.wait(TIMEOUT)
+        assert await workflow.retry("left") is True
+        assert (await workflow.wait(TIMEOUT)).counts == {"completed": 1, "discarded": 1, "cancelled": 1}
+        assert attempts(workflow) == {"left": 2, "right": 1, "both": 0}
+        mend(conn, "right")
+        assert await workflow.retry("right") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert attempts(workflow) == {"left": 2, "right": 2, "both": 1}
+
+
+async def test_a_step_does_not_run_again_while_it_or_one_behind_it_runs(start_oban: StartOban) -> None:
+    async with start_oban(queues={}) as oban:
+        workflow = await diamond().insert()
+        before = await workflow.nodes()
+        await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid="u")
+        with pytest.raises(RetryError, match='from step "first" while "first" run; wait until they end') as raised:
+            await workflow.retry("first")
+        assert raised.value.code == "BTN415"
+        with pytest.raises(RetryError):
+            workflow.sync.retry("first")
+        assert await workflow.retry("second") is True, "its upstream runs, it does not"
+        assert [node.deps for node in await workflow.nodes()] == [node.deps for node in before]
+        assert (await workflow.status()).counts == {"executing": 1, "suspended": 3}
+
+
+async def test_a_step_whose_job_is_gone_does_not_run_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await diamond().insert()
+        await workflow.wait(TIMEOUT)
+        conn.execute("DELETE FROM oban_jobs WHERE meta ->> 'workflow_name' = 'third'")
+        with pytest.raises(RetryError, match='the jobs of "third" are gone; insert it anew'):
+            await workflow.retry("first")
+        assert (await workflow.status()).outcome == "completed"
+
+
+async def test_a_step_that_is_not_there_is_told_with_the_nearest(start_oban: StartOban, dsn: str) -> None:
+    async with start_oban(queues={}):
+        workflow = await diamond().insert()
+        with pytest.raises(StepNotInWorkflowError, match='has no step "secnd"; did you mean "second"'):
+            await workflow.retry("secnd")
+        with pytest.raises(WorkflowNotFoundError):
+            Workflow.load("nowhere", dsn=dsn).sync.retry("first")
+
+
+async def test_many_workflows_are_retried_from_a_step_and_those_that_can_not_are_left_alone(
+    start_oban: StartOban, dsn: str, conn: psycopg.Connection[Any]
+) -> None:
+    database = Database.configured(dsn=dsn)
+    async with start_oban():
+        done = [await diamond().insert() for _ in range(3)]
+        other = await Flow("other", steps.noop).insert()
+        for workflow in [*done, other]:
+            await workflow.wait(TIMEOUT)
+    running = done[0].id
+    conn.execute(
+        "UPDATE oban_jobs SET state = 'executing' WHERE meta @> jsonb_build_object('workflow_id', %s::text)", [running]
+    )
+    can = sorted(workflow.id for workflow in done[1:])
+    every = Which(newer_than=timedelta(hours=1))
+    assert await operate(database, Action.RETRY, every, from_step="second") == can
+    assert operate_sync(database, Action.RETRY, every, from_step="second") == can
+    assert operate_sync(database, Action.RETRY, every, from_step="nothing") == []
+    with pytest.raises(ValueError, match="from_step is for"):
+        operate_sync(database, Action.PAUSE, every, from_step="second")
