@@ -17,8 +17,6 @@ import time
 import typing
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from typing import Any, Final
 
@@ -27,15 +25,15 @@ import sqlalchemy.exc
 from oban import Cancel, Job, Oban, Snooze
 from psycopg import sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row, tuple_row
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from psycopg.rows import tuple_row
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from baton_dsl.annotations import named_class
 from baton_dsl.errors import TransactionEndedError
-from baton_dsl.runtime.bridge import at_stop, cancellation_of, connecting_of, prefix_of
+from baton_dsl.runtime.bridge import at_stop, cancellation_of, prefix_of
 from baton_dsl.runtime.calling import CANCELLED, in_thread
+from baton_dsl.runtime.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
 from baton_dsl.runtime.settle import TRIES, UNANSWERED, Finished, Settler, pause_after
 
 logger = logging.getLogger(__name__)
@@ -44,8 +42,6 @@ RUNS: Final = 5
 """Times that a function runs in one attempt, if the database each time gave up only when it had ended."""
 SETTLES: Final = 6
 """Tries to settle before the function's writes are given up as well: each waits half a second for a lock."""
-IDLE: Final = 5
-"""Connections of each kind that are kept. How many there are at once, the limits of the queues say."""
 
 _NO_ANSWER: Final = (
     *UNANSWERED,
@@ -66,32 +62,6 @@ SELECT current_setting('baton.attempt', true), outcome FROM {nodes} WHERE oban_j
 """
 
 type Ending = Cancel | Snooze | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """One attempt of a step that takes a connection."""
-
-    job: Job
-    wants: type
-    """The class of connection or session that the step takes."""
-    has_dict_rows: bool
-    function: Callable[[Any], Any]
-    finish: Callable[[Any], Finished | Cancel | Snooze]
-
-
-class _Phase(Enum):
-    BEGIN = "begin"
-    FUNCTION = "function"
-    SETTLE = "settle"
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a try has come, and whether somebody waits for it still."""
-
-    phase: _Phase = _Phase.BEGIN
-    is_given_up: bool = False
 
 
 class _Unanswered(Exception):  # noqa: N818 - it never leaves this module
@@ -130,8 +100,8 @@ class Effects:
         self._enter = sql.SQL(_ENTER).format(**tables)
         self._look = sql.SQL(_LOOK).format(**tables)
         self._settler = settler
-        self._engine = _engine(oban)
-        self._async_engine = _async_engine(oban)
+        self._engine = sync_engine(oban)
+        self._async_engine = async_engine(oban)
         self._is_closed = False
         at_stop(oban, self.close)
 
@@ -170,7 +140,7 @@ class Effects:
         """
         wants, arguments = named_class(annotation)
         assert wants is not None
-        work = _Work(
+        work = Work(
             job=job,
             wants=wants,
             has_dict_rows=any((typing.get_origin(item) or item) is dict for item in arguments),
@@ -179,11 +149,12 @@ class Effects:
         )
         runs = 0
         for number in range(TRIES):
-            progress = _Progress()
+            progress = Progress()
             try:
                 return await (self._run_async if is_async else self._run_sync)(work, progress)
             except _Overtaken as settled:
-                if settled.outcome == "completed" and runs:  # perhaps by us, but for the answer: who was claimed?
+                if settled.outcome in ("completed", "skipped") and runs:
+                    # Perhaps by us, and only the answer was lost: then nobody has heard what was claimed.
                     await self._settler.settle([Finished(job, "null")], is_again=True)
                 return overtaken(settled.outcome) if settled.outcome is not None else None
             except _Unanswered as unanswered:
@@ -199,12 +170,12 @@ class Effects:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _check_entered(self, work: _Work, row: tuple[Any, ...] | None) -> None:
+    def _check_entered(self, work: Work, row: tuple[Any, ...] | None) -> None:
         _, outcome, state, attempt = row or (None, None, None, None)
         if outcome is not None or state != "executing" or attempt != work.job.attempt:
             raise _Overtaken(outcome)
 
-    def _check_look(self, work: _Work, row: tuple[Any, ...] | None) -> None:
+    def _check_look(self, work: Work, row: tuple[Any, ...] | None) -> None:
         token, outcome = row or (None, None)
         if token != _token(work):
             raise _ended()
@@ -213,14 +184,14 @@ class Effects:
 
     # -- sync, in a thread --------------------------------------------------------------------------------------
 
-    async def _run_sync(self, work: _Work, progress: _Progress) -> Ending:
+    async def _run_sync(self, work: Work, progress: Progress) -> Ending:
         try:
             return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()))
         except asyncio.CancelledError:  # a timeout, or the worker stops; the thread goes on, and rolls back
             progress.is_given_up = True
             raise
 
-    def _in_thread(self, work: _Work, progress: _Progress, loop: asyncio.AbstractEventLoop) -> Ending:
+    def _in_thread(self, work: Work, progress: Progress, loop: asyncio.AbstractEventLoop) -> Ending:
         with _telling(progress), self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)
@@ -238,19 +209,20 @@ class Effects:
         return None
 
     def _function(
-        self, work: _Work, progress: _Progress, connection: Connection, driver: psycopg.Connection[Any]
+        self, work: Work, progress: Progress, connection: Connection, driver: psycopg.Connection[Any]
     ) -> Finished:
         row = driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id)).fetchone()
         self._check_entered(work, row)
-        progress.phase = _Phase.FUNCTION
-        finished = _called(work, progress, connection, driver)
+        progress.phase = Phase.FUNCTION
+        finished = called(work, progress, connection, driver)
         if not isinstance(finished, Finished):
             raise _Undone(finished)
         if progress.is_given_up:
             raise _Undone(None)
+        progress.phase = Phase.SETTLE
         return finished
 
-    def _settle(self, work: _Work, driver: psycopg.Connection[Any], finished: Finished) -> list[tuple[Any, ...]]:
+    def _settle(self, work: Work, driver: psycopg.Connection[Any], finished: Finished) -> list[tuple[Any, ...]]:
         for number in range(SETTLES):
             if driver.info.transaction_status == TransactionStatus.IDLE:
                 raise _ended()
@@ -268,11 +240,11 @@ class Effects:
 
     # -- async --------------------------------------------------------------------------------------------------
 
-    async def _run_async(self, work: _Work, progress: _Progress) -> Ending:
+    async def _run_async(self, work: Work, progress: Progress) -> Ending:
         """Run it in a task of its own: a timeout cancels the function, but no settle, which may be stored already."""
         return await _to_its_end(self._on_the_loop(work, progress), progress)
 
-    async def _on_the_loop(self, work: _Work, progress: _Progress) -> Ending:
+    async def _on_the_loop(self, work: Work, progress: Progress) -> Ending:
         with _telling(progress):
             async with self._async_engine.connect() as connection:
                 driver = (await connection.get_raw_connection()).driver_connection
@@ -290,18 +262,19 @@ class Effects:
         return None
 
     async def _async_function(
-        self, work: _Work, progress: _Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+        self, work: Work, progress: Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
     ) -> Finished:
         cursor = await driver.cursor(row_factory=tuple_row).execute(self._enter, (_token(work), work.job.id))
         self._check_entered(work, await cursor.fetchone())
-        progress.phase = _Phase.FUNCTION
-        finished = await _async_called(work, progress, connection, driver)
+        progress.phase = Phase.FUNCTION
+        finished = await async_called(work, progress, connection, driver)
         if not isinstance(finished, Finished):
             raise _Undone(finished)
+        progress.phase = Phase.SETTLE
         return finished
 
     async def _async_settle(
-        self, work: _Work, driver: psycopg.AsyncConnection[Any], finished: Finished
+        self, work: Work, driver: psycopg.AsyncConnection[Any], finished: Finished
     ) -> list[tuple[Any, ...]]:
         for number in range(SETTLES):
             if driver.info.transaction_status == TransactionStatus.IDLE:
@@ -321,132 +294,36 @@ class Effects:
         raise AssertionError("unreachable")
 
 
-async def _to_its_end(coroutine: Coroutine[Any, Any, Ending], progress: _Progress) -> Ending:
+async def _to_its_end(coroutine: Coroutine[Any, Any, Ending], progress: Progress) -> Ending:
     """Await a try; a cancellation reaches it unless it is settling, and then it is waited for."""
     task = asyncio.create_task(coroutine)
+    is_cancelled = False
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])
         except asyncio.CancelledError:
-            if progress.phase is not _Phase.SETTLE:
+            is_cancelled = True
+            if progress.phase is not Phase.SETTLE:
                 task.cancel()
-        except Exception:  # noqa: BLE001 - `result` raises it
-            break
+    if is_cancelled and (task.cancelled() or task.exception() is not None):
+        raise asyncio.CancelledError
     return task.result()
 
 
 @contextmanager
-def _telling(progress: _Progress) -> Iterator[None]:
+def _telling(progress: Progress) -> Iterator[None]:
     """Tell what the database did not answer apart from what the function raised."""
     try:
         yield
     except _NO_ANSWER as error:
-        if progress.phase is _Phase.FUNCTION:
+        if progress.phase is Phase.FUNCTION:
             raise
-        raise _Unanswered(error, has_run=progress.phase is _Phase.SETTLE) from error
+        raise _Unanswered(error, has_run=progress.phase.is_past_the_function) from error
 
 
-def _token(work: _Work) -> str:
+def _token(work: Work) -> str:
     return f"{work.job.id}:{work.job.attempt}"
 
 
 def _ended() -> TransactionEndedError:
     return TransactionEndedError("the step has ended the transaction that it was given, with SQL of its own")
-
-
-# --- what the function gets ------------------------------------------------------------------------------------------
-
-# A transaction block of psycopg is around all of it: in it, commit() and rollback() of psycopg and of a SQLAlchemy
-# connection raise an error. Those of a session end a savepoint: code that commits works, and breaks no promise.
-
-
-def _called(
-    work: _Work, progress: _Progress, connection: Connection, driver: psycopg.Connection[Any]
-) -> Finished | Cancel | Snooze:
-    """Call the function, and hand to the database what a session has kept back."""
-    if issubclass(work.wants, psycopg.Connection):
-        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
-        try:
-            value = work.function(driver)
-        finally:
-            driver.row_factory = tuple_row
-        progress.phase = _Phase.SETTLE
-        return work.finish(value)
-    connection.begin()
-    if not issubclass(work.wants, Session):
-        value = work.function(connection)
-        progress.phase = _Phase.SETTLE
-        return work.finish(value)
-    session = work.wants(bind=connection, join_transaction_mode="create_savepoint")
-    try:
-        value = work.function(session)
-        progress.phase = _Phase.SETTLE
-        if not isinstance(value, Cancel | Snooze):
-            session.flush()
-        finished = work.finish(value)  # before the session forgets what its objects hold
-        if isinstance(finished, Finished):
-            session.commit()
-    except BaseException:
-        with suppress(Exception):  # the connection may be lost
-            session.close()
-        raise
-    session.close()
-    return finished
-
-
-async def _async_called(
-    work: _Work, progress: _Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
-) -> Finished | Cancel | Snooze:
-    if issubclass(work.wants, psycopg.AsyncConnection):
-        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
-        try:
-            value = await work.function(driver)
-        finally:
-            driver.row_factory = tuple_row
-        progress.phase = _Phase.SETTLE
-        return work.finish(value)
-    await connection.begin()
-    if not issubclass(work.wants, AsyncSession):
-        value = await work.function(connection)
-        progress.phase = _Phase.SETTLE
-        return work.finish(value)
-    # Objects that expire at a commit would be read anew, which an async session can't do on the way.
-    session = work.wants(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
-    try:
-        value = await work.function(session)
-        progress.phase = _Phase.SETTLE
-        if not isinstance(value, Cancel | Snooze):
-            await session.flush()
-        finished = work.finish(value)
-        if isinstance(finished, Finished):
-            await session.commit()
-    except BaseException:
-        with suppress(Exception):
-            await session.close()
-        raise
-    await session.close()
-    return finished
-
-
-# --- where connections come from -------------------------------------------------------------------------------------
-
-_URL: Final = "postgresql+psycopg://"
-_POOL: Final = {"pool_size": IDLE, "max_overflow": -1}
-
-
-def _engine(oban: Oban) -> Engine:
-    engine = create_engine(_URL, **_POOL)
-
-    @event.listens_for(engine, "do_connect")
-    def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
-        # In the step's thread. Oban is asked each time: a password may change between two connects.
-        return psycopg.connect(**options, **asyncio.run(connecting_of(oban)))
-
-    return engine
-
-
-def _async_engine(oban: Oban) -> AsyncEngine:
-    async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(**options, **await connecting_of(oban))
-
-    return create_async_engine(_URL, connect_args={"async_creator_fn": connect}, **_POOL)
