@@ -11,7 +11,7 @@ from sqlalchemy import Connection, ForeignKey, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from baton_dsl import Input, StepContext, step
+from baton_dsl import Each, Input, Skip, StepContext, step
 
 TABLES = """
 CREATE TABLE accounts (id int PRIMARY KEY);
@@ -132,3 +132,20 @@ def unflushed(session: Session, account: Input[int]) -> None:
 @step
 def total(context: StepContext) -> int:
     return len(context.upstream)
+
+
+@step
+def accounts() -> list[int]:
+    return [1, 2, 3, 4]
+
+
+@step
+async def open_account(accounts: Each[int], session: AsyncSession) -> int | Skip:
+    """Opens each of the accounts, and says of every other one that there is nothing to tell."""
+    session.add(Account(id=accounts))
+    return accounts if accounts % 2 else Skip("even")
+
+
+@step
+def opened(open_account: list[int]) -> list[int]:
+    return open_account

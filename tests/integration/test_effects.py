@@ -93,6 +93,16 @@ async def test_what_it_promotes_takes_its_place_in_the_queue_in_the_same_transac
     assert conn.execute(claimed).fetchone() == (True,)
 
 
+async def test_each_item_of_a_map_has_a_transaction_of_its_own_and_one_that_skips_keeps_its_writes(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await Flow("mapped", shop.accounts, shop.open_account, shop.opened).insert()
+        await ends(workflow, "completed")
+        assert await workflow.result(shop.opened) == [1, 3]
+    assert conn.execute("SELECT count(*), count(DISTINCT xmin::text) FROM accounts").fetchone() == (4, 4)
+
+
 async def test_an_exception_rolls_back_and_is_an_attempt(
     start_oban: StartOban, conn: psycopg.Connection[Any], every: Any
 ) -> None:
