@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
@@ -15,7 +17,8 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
+from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
+from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
     from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
     from baton_dsl.runtime.workflow import Workflow
+
+type Hook = Callable[[WorkflowStatus], object]
+"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
 _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
@@ -40,6 +46,10 @@ class FlowOptions(TypedDict, total=False):
         models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
         oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
         prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
+        on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
+        on_cancelled: Called once when it has ended as cancelled.
+        on_discarded: Called once when it has ended as discarded.
+        hook_queue: The queue in which the three are called; default: `default`.
     """
 
     workflow_id: str | None
@@ -50,6 +60,10 @@ class FlowOptions(TypedDict, total=False):
     models: Mapping[str, str]
     oban: str
     prefix: str | None
+    on_settled: Hook | None
+    on_cancelled: Hook | None
+    on_discarded: Hook | None
+    hook_queue: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +78,15 @@ class Settings:
     models: Mapping[str, str] = field(default_factory=dict)
     oban: str = "Oban"
     prefix: str | None = None
+    on_settled: Hook | None = None
+    on_cancelled: Hook | None = None
+    on_discarded: Hook | None = None
+    hook_queue: str = "default"
+
+    def hooks(self) -> dict[str, Hook]:
+        """The hooks that are set, by the name of their option."""
+        given = {name: getattr(self, name) for name in _HOOKS}
+        return {name: hook for name, hook in given.items() if hook is not None}
 
     def changed(self, options: Mapping[str, Any], site: CallSite | None = None) -> Settings:
         """With some options set; each is checked.
@@ -76,16 +99,39 @@ class Settings:
             FlowError: BTN305, naming every option that is unknown or of the wrong type.
         """
         given = {name: Option(value=value) for name, value in options.items()}
-        if list(option_rule.flow_options(given)):
+        if list(_wrong_options(given)):
             located = {
                 name: replace(option, place=site.keyword(name) if site else None) for name, option in given.items()
             }
-            raise FlowError(list(option_rule.flow_options(located)))
+            raise FlowError(list(_wrong_options(located)))
         return replace(self, **options)
 
 
+_HOOKS = ("on_settled", "on_cancelled", "on_discarded")
 _CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
 """What a check looks at: a flow with other options of another kind need not be checked again."""
+
+
+def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+    """What is wrong with the options of a flow; of a hook also what only the function itself tells."""
+    yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
+    for name in _HOOKS:
+        option = given.get(name)
+        if option is not None and option.value is not None and (reason := _unfit_hook(option.value)):
+            yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
+
+
+def _unfit_hook(value: object) -> str | None:
+    """Why something can't be a hook; None if it can."""
+    if not isinstance(value, FunctionType):
+        return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
+    if reason := unimportable(value):
+        return reason
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError:
+        return f"{value.__name__}{inspect.signature(value)}"
+    return None
 
 
 @dataclass(slots=True)

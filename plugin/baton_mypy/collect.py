@@ -17,11 +17,13 @@ from mypy.nodes import (
     Expression,
     MypyFile,
 )
-from mypy.types import Instance, Parameters, TupleType, Type, get_proper_type
+from mypy.types import Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
+from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import (
     MISSING,
     UNKNOWN,
+    Access,
     FlowSpec,
     Form,
     Option,
@@ -235,6 +237,7 @@ class Collector:
                 for key, value in facts.options.items()
             },
             bound={key: Given() for key in facts.bound},
+            is_async=None if unseen else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
             place=places.name,
             return_place=places.result,
@@ -251,6 +254,11 @@ class Collector:
             return Places.of(definition, self._checker)
         is_here = facts.module == self._module.fullname
         return Places(taken if is_here else elsewhere(facts.module))
+
+
+def _is_coroutine(returned: Type) -> bool:
+    proper = get_proper_type(returned)
+    return isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine"
 
 
 def _flag(option: OptionValue | None) -> bool | None:
@@ -283,13 +291,14 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
     found = marked(type)
     annotation = get_proper_type(found.type)
     source: str | None = None
+    access: Access | None = None
     if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
         role = Role.UNKNOWN
     elif name in facts.sources:
         role, source = Role.UPSTREAM, facts.sources[name]
     elif found.is_input:
         role = Role.INPUT
-    elif isinstance(annotation, Instance) and annotation.type.fullname == names.CONTEXT:
+    elif _is_context(annotation) or (access := _access(annotation)) is not None:
         role = Role.INJECTED
     else:
         role, source = Role.UPSTREAM, name
@@ -300,7 +309,19 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
         type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
         source=source,
         each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
+        access=access,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
         place=places.parameters.get(name, places.name),
+    )
+
+
+def _is_context(type: ProperType) -> bool:
+    return isinstance(type, Instance) and type.type.fullname == names.CONTEXT
+
+
+def _access(type: ProperType) -> Access | None:
+    """How a connection or a session works with the database."""
+    return (
+        access_of(type.type.fullname, (base.fullname for base in type.type.mro)) if isinstance(type, Instance) else None
     )

@@ -29,11 +29,11 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of the flow and of each step."""
     yield from flow_options(context.flow.options)
     for step in context.flow.steps:
-        yield from options(step.name, step.options)
+        yield from options(step.name, step.options, is_async=step.is_async)
         yield from map_option.of_map(step)
 
 
-def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = None) -> Iterator[Diagnostic]:
     """What is wrong with the options of a step. A value that is no literal is silent."""
     for name, option in given.items():
         if name not in CHECKS:
@@ -51,6 +51,13 @@ def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
                 step=step,
                 place=option.place,
             )
+    if is_async is False and "cancellable" in given and given["cancellable"].value is True:
+        yield finding(
+            f"step \"{step}\" can't be cancellable: it is not async, and a thread can't be stopped",
+            help="make it an async def, or look at StepContext.cancelled() now and then",
+            step=step,
+            place=given["cancellable"].place,
+        )
     if "scheduled_in" in given and "scheduled_at" in given:
         yield finding(
             f'step "{step}" has both "scheduled_in" and "scheduled_at"',
@@ -164,6 +171,7 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "tags": _names,
     "timeout": _duration,
     "backoff": _backoff,
+    "cancellable": _flag,
     "scheduled_in": _delay,
     "scheduled_at": _moment,
     "after": _names,
@@ -186,6 +194,8 @@ def _models(value: object) -> str | None:
     return None if ok else "a mapping of step names to model names"
 
 
+A_HOOK: Final = "a function of one argument that a worker can import by name"
+
 FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "workflow_id": _label,
     "workflow_name": _label,
@@ -195,6 +205,10 @@ FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "models": _models,
     "oban": lambda value: None if wrong_name(value) is None else "the name of an Oban instance",
     "prefix": lambda value: None if value is None or wrong_name(value) is None else "the name of a schema",
+    "on_settled": lambda value: None if value is None or callable(value) else A_HOOK,
+    "on_cancelled": lambda value: None if value is None or callable(value) else A_HOOK,
+    "on_discarded": lambda value: None if value is None or callable(value) else A_HOOK,
+    "hook_queue": wrong_name,
 }
 """The options of `Flow`, each with a check that says what the value must be, or None."""
 
@@ -287,6 +301,18 @@ shop = Flow("shop", charge, ignore_canceled=True)
             ('7:29: BTN305: a flow has no option "ignore_canceled"; did you mean "ignore_cancelled"?',),
             UNTYPED,
         ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(cancellable=True)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
+        ),
         *map_option.BAD,
     ),
     good=(
@@ -302,8 +328,8 @@ RETRIES = 3
 def charge() -> int:
     return 1
 
-@step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up")
-def cleanup() -> None: ...
+@step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up", cancellable=True)
+async def cleanup() -> None: ...
 
 shop = Flow("shop", charge, cleanup, workflow_name="nightly", models={"*": "small"}, prefix=None)
 """
