@@ -142,7 +142,7 @@ class Annotations:
             if name in ("Input", "Each"):
                 is_input, each = is_input or name == "Input", each + (name == "Each")
                 if not arguments:  # of anything
-                    return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, True)
+                    return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, True)
                 expression = arguments[0]
             elif isinstance(value, External) and value.name in _WRAPPERS and arguments:
                 for item in arguments[1:]:
