@@ -32,7 +32,7 @@ from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
 from baton_dsl.runtime.lowering import MODEL, WORKERS
-from baton_dsl.runtime.settle import Finished, Settler
+from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
 
 logger = logging.getLogger("baton_dsl.step")
@@ -116,7 +116,10 @@ class Runtime:
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
-        self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
+        gate = Gate(pool, prefix)
+        self.gate: Coalescer[int, Passage | None] = Coalescer(
+            lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
+        )
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
