@@ -92,6 +92,8 @@ class Guard:
             pause = min(INTERVAL, pause * 1.5)
             current = {producer.uuid: producer for producer in self._producers()}
             self._known.update(current)
+            for producer in current.values():
+                producer.nudge()
             for uuid, producer in list(self._known.items()):
                 if uuid not in current and not producer.is_busy:  # its queue was stopped, and what ran has ended
                     del self._known[uuid]

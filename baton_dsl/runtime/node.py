@@ -13,7 +13,7 @@ from pathlib import Path
 from oban import Oban
 
 from baton_dsl.runtime.bridge import checked_prefix
-from baton_dsl.runtime.guard import guard
+from baton_dsl.runtime.guard import guard_instances
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ async def serve(
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
         importlib.import_module(module)
+    guard_instances()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -56,8 +57,7 @@ async def serve(
     try:
         async with Oban(
             pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
-        ) as oban:
-            guard(oban)
+        ):
             logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
             if ready is not None:
                 ready.set()

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, autocommit, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, autocommit, dispatch, has_place, pool_of, prefix_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ LONGEST_PAUSE: Final = 4.0
 UNANSWERED: Final = (
     psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
     psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
     PoolTimeout,
 )
 """What says that the database gave no answer, and may give one to the same statement a moment later."""
@@ -94,9 +95,12 @@ class Settler:
         values = self.values(finished)
 
         async def attempt(again: bool) -> list[tuple[Any, ...]]:
+            again = again or is_again
+            if again:  # items of a map may have been claimed too, which the statement does not tell again
+                FETCHES.doubt(self._oban, {each.job.queue for each in finished})
             async with autocommit(self._pool) as conn:
                 cursor = conn.cursor(row_factory=tuple_row)
-                return await (await cursor.execute(self.statement, (*values, again or is_again))).fetchall()
+                return await (await cursor.execute(self.statement, (*values, again))).fetchall()
 
         return self.heed(finished, await insistently("settle", attempt))
 

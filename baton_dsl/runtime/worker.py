@@ -34,7 +34,7 @@ from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
 from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
-from baton_dsl.runtime.settle import Finished, Settler
+from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Runtime:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
         self._of = (oban, settler)
-        self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
+        gate = Gate(pool, prefix)
+        self.gate: Coalescer[int, Passage | None] = Coalescer(
+            lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
+        )
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()

@@ -944,6 +944,9 @@ BEGIN
         WHERE node.oban_job_id = NEW.id
             AND node.outcome IN ('cancelled', 'discarded')
             AND job.state NOT IN ('completed', 'cancelled', 'discarded');
+        PERFORM baton_cancel_jobs(ARRAY[NEW.id], 'BTN512: skipped, since an upstream was')
+        FROM workflow_nodes AS node
+        WHERE node.oban_job_id = NEW.id AND node.outcome = 'skipped' AND node.by_upstream;
     ELSE
         PERFORM baton_return(NEW.id);
     END IF;
