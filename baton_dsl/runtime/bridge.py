@@ -9,6 +9,7 @@
 | fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
 """
 
@@ -32,6 +33,7 @@ from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs, _init
 from oban._query import Query, _ack_jobs
 from oban._refresher import build_refresher
+from oban.telemetry import core as telemetry_core
 from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
@@ -42,6 +44,10 @@ from baton_dsl.errors import ObanNotFoundError, PrefixError
 logger = logging.getLogger(__name__)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+CHANNEL: Final = "workflow"
+"""Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
+`{"workflow_id": ..., "outcome": ...}`."""
 
 _PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED: Final = frozenset(
@@ -136,6 +142,11 @@ def notifier_of(instance: Oban) -> Notifier:
     return cast("Notifier", instance._notifier)
 
 
+def is_heard(event: str) -> bool:
+    """True if this process has a handler for a telemetry event."""
+    return bool(telemetry_core._handlers.get(event))
+
+
 def is_started(instance: Oban) -> bool:
     """True while the instance runs, so that its notifier hears."""
     return instance._signal_token is not None
@@ -211,13 +222,23 @@ class Running:
         """The schema."""
         return self.query._prefix
 
+    @property
+    def pool(self) -> Pool:
+        """The connection pool that the instance was given."""
+        return cast("Pool", self.query._pool)
+
+    @property
+    def notifier(self) -> Notifier:
+        """The instance's notifier: that of its producers, of which it has one when a companion starts."""
+        return cast("Notifier", next(iter(self.by_queue.values()))._notifier)
+
     def producers(self) -> list[RunningProducer]:
         """The producers, without those whose queue was stopped."""
         return [RunningProducer(producer) for producer in list(self.by_queue.values())]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
-        return psycopg.connect(asyncio.run(self.query.dsn()), **_options(self.query._pool), autocommit=True)
+        return psycopg.connect(asyncio.run(self.query.dsn()), **_options(self.pool), autocommit=True)
 
 
 _OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
@@ -314,17 +335,6 @@ def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     instance._refresher.ensure()
 
 
-def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
-    """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
-    assert isinstance(instance._refresher, Accompanied)
-    instance._refresher.at_stop.append(close)
-
-
-def cancellation_of(job: Job) -> asyncio.Event | None:
-    """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
-    return job._cancellation
-
-
 _STRAYS: Final = """
 SELECT id, state, queue, worker, attempt, max_attempts, priority, args, meta, errors, tags, attempted_by, inserted_at,
     attempted_at, scheduled_at
@@ -400,6 +410,17 @@ def _known(producer: Producer) -> list[int]:
 
 
 FETCHES: Final = Fetches()
+
+
+def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
+    """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
+    assert isinstance(instance._refresher, Accompanied)
+    instance._refresher.at_stop.append(close)
+
+
+def cancellation_of(job: Job) -> asyncio.Event | None:
+    """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
+    return job._cancellation
 
 
 class Acknowledged:

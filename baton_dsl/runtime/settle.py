@@ -95,12 +95,11 @@ class Settler:
         values = self.values(finished)
 
         async def attempt(again: bool) -> list[tuple[Any, ...]]:
-            again = again or is_again
-            if again:  # items of a map may have been claimed too, which the statement does not tell again
+            if again or is_again:  # items of a map may have been claimed too, which the statement does not tell again
                 FETCHES.doubt(self._oban, {each.job.queue for each in finished})
             async with autocommit(self._pool) as conn:
                 cursor = conn.cursor(row_factory=tuple_row)
-                return await (await cursor.execute(self.statement, (*values, again))).fetchall()
+                return await (await cursor.execute(self.statement, (*values, again or is_again))).fetchall()
 
         return self.heed(finished, await insistently("settle", attempt))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,12 +26,12 @@ from baton_dsl.errors import (
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime import bridge, importing, payload
 from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
-from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
@@ -58,15 +57,9 @@ def load_step(path: str) -> Step[..., Any, Any, Any]:
     Raises:
         StepNotFoundError: BTN501, if its module can't be imported here or has no such step.
     """
-    target = path.replace("/", ".")
-    module, _, name = target.partition(":")
-    try:
-        found = pkgutil.resolve_name(target)
-    except ImportError as error:
-        raise StepNotFoundError(f'module "{module}" of step "{name}" can\'t be imported: {error}') from error
-    except (AttributeError, ValueError) as error:
-        raise StepNotFoundError(f'module "{module}" has no step "{name}"') from error
+    found = importing.find(path, "step")
     if not isinstance(found, Step):
+        name, module = path.partition(":")[2].replace("/", "."), importing.module_of(path)
         raise StepNotFoundError(f'"{name}" in module "{module}" is no step but {type(found).__name__}')
     return found
 
@@ -130,7 +123,7 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
-        guard(oban)
+        accompany(oban)
 
     @cached_property
     def effects(self) -> Effects:
@@ -141,7 +134,7 @@ class Runtime:
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
 
-guard_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
+accompany_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
 
 
 def runtime_of(job: Job) -> Runtime:

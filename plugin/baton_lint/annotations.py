@@ -90,13 +90,6 @@ class Peeled:
     is_known: bool
 
 
-def _may_be_injected(value: Value | None) -> bool:
-    """Whether a class may be one that the runtime provides: a session of a library, whose bases can't be seen."""
-    if isinstance(value, External):
-        return value.name.endswith(("Session", "Connection"))
-    return isinstance(value, Unknown)
-
-
 @dataclass(frozen=True, slots=True)
 class _Given:
     """What an alias was given for one of its type parameters, and what the names in that mean."""
@@ -106,6 +99,13 @@ class _Given:
     expression: Expression
     variables: Mapping[str, Term]
     given: Mapping[str, _Given]
+
+
+def _may_be_injected(value: Value | None) -> bool:
+    """Whether a class may be one that the runtime provides: a session of a library, whose bases can't be seen."""
+    if isinstance(value, External):
+        return value.name.endswith(("Session", "Connection"))
+    return isinstance(value, Unknown)
 
 
 class Annotations:
