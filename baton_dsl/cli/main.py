@@ -23,6 +23,15 @@ COMMANDS: Final = {
     "worker": "Run the steps of workflows.",
     "run": "Insert a workflow, follow it, and print its results.",
     "status": "Show how far a workflow has come.",
+    "why": "Say why a workflow, or a step of it, stands where it stands.",
+    "list": "List workflows.",
+    "cancel": "Cancel all that has not started of workflows.",
+    "retry": "Let steps run again that were cancelled or discarded, or all from a step on.",
+    "pause": "Let nothing of workflows start.",
+    "resume": "End a pause.",
+    "rerun": "Insert workflows once more, with the old inputs.",
+    "prune": "Remove workflows that ended long ago.",
+    "doctor": "Examine the database, and say what to do.",
 }
 """Each is `baton_dsl.cli.<name>.command`. The words stand here too, so that help imports none: `graph` and help need
 no driver, and come at once."""
@@ -67,7 +76,7 @@ def cli() -> None:
     \b
     Exit codes:
       0  done, or the workflow completed
-      1  the workflow ended, but a step was cancelled or discarded
+      1  the workflow ended, but a step was cancelled or discarded; or the doctor found something wrong
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
@@ -107,6 +116,8 @@ def run(arguments: Sequence[str]) -> int:
     except FlowError as error:
         for finding in error.diagnostics:
             click.echo(finding.explain(), err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
         return Exit.USAGE
     except BatonError as error:
         click.echo(f"Error: {error.code}: {error.message}", err=True)

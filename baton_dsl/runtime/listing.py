@@ -32,6 +32,7 @@ class Listed:
         discarded: How many of them were discarded.
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
+        is_paused: Whether nothing of it starts.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Listed:
     discarded: int
     inserted_at: datetime
     settled_at: datetime | None
+    is_paused: bool
 
 
 _LIST: Final = sql.SQL("""
@@ -88,6 +90,7 @@ def _listed(row: Row) -> Listed:
         discarded=row["discarded"],
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
+        is_paused=row["paused_at"] is not None,
     )
 
 
