@@ -20,11 +20,14 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from baton_dsl.context import Skip as Skip
     from baton_dsl.context import StepContext as StepContext
     from baton_dsl.errors import BatonError as BatonError
     from baton_dsl.errors import FlowError as FlowError
     from baton_dsl.flow import Flow as Flow
+    from baton_dsl.outcome import Outcome as Outcome
     from baton_dsl.runtime.workflow import Workflow as Workflow
+    from baton_dsl.step import Each as Each
     from baton_dsl.step import From as From
     from baton_dsl.step import Input as Input
     from baton_dsl.step import Step as Step
@@ -33,10 +36,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BatonError": "errors",
+    "Each": "step",
     "Flow": "flow",
     "FlowError": "errors",
     "From": "step",
     "Input": "step",
+    "Outcome": "outcome",
+    "Skip": "context",
     "Step": "step",
     "StepContext": "context",
     "Workflow": "runtime.workflow",
@@ -45,7 +51,21 @@ _HOMES = {
 }
 """The module that each public name comes from (PEP 562)."""
 
-__all__ = ["BatonError", "Flow", "FlowError", "From", "Input", "Step", "StepContext", "Workflow", "__version__", "step"]
+__all__ = [
+    "BatonError",
+    "Each",
+    "Flow",
+    "FlowError",
+    "From",
+    "Input",
+    "Outcome",
+    "Skip",
+    "Step",
+    "StepContext",
+    "Workflow",
+    "__version__",
+    "step",
+]
 
 
 def __getattr__(name: str) -> object:

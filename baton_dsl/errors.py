@@ -133,6 +133,13 @@ class ResultNotReadyError(BatonError):
     default_remedy = "await workflow.wait() first"
 
 
+class ItemNotFoundError(BatonError, IndexError):
+    """The mapped step has no such item, or the step is not mapped."""
+
+    code = "BTN413"
+    default_remedy = "see workflow.items(step) for those that there are"
+
+
 class PrefixError(BatonError, ValueError):
     """The schema name can't be used for Oban's tables."""
 

@@ -7,21 +7,24 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from types import FunctionType
-from typing import Annotated, Any, Final, ForwardRef, Literal, cast
+from types import FunctionType, UnionType
+from typing import Annotated, Any, Final, ForwardRef, Literal, Union, cast
 from weakref import WeakKeyDictionary
 
 from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased, without_new_types
-from baton_dsl.context import StepContext
+from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import (
     MISSING,
+    NO_OPTIONS,
     NOTHING,
     UNKNOWN,
     Argument,
     FlowSpec,
     Form,
+    Option,
     ParameterSpec,
     Reference,
     Role,
@@ -30,7 +33,7 @@ from baton_dsl.core.spec import (
 from baton_dsl.core.types import ANY, Instance, LiteralOf, Term
 from baton_dsl.errors import FlowError
 from baton_dsl.places import DefinitionPlaces
-from baton_dsl.step import Entry, FromMarker, InputMarker, Step
+from baton_dsl.step import EachMarker, Entry, FromMarker, InputMarker, Step
 
 __all__ = ["LIVE_TYPES", "Signature", "argument_of", "flow_spec", "signature", "term_of"]
 
@@ -51,10 +54,11 @@ class Signature:
 
     Attributes:
         parameters: Its parameters as specs, without places.
-        annotations: Each parameter's annotation without our markers, as pydantic takes it.
+        annotations: Each parameter's annotation without our markers, as pydantic takes it: of one item for `Each`.
         defaults: The defaults of inputs.
-        result: The return annotation as a term.
-        returns: The return annotation as pydantic takes it; `inspect.Signature.empty` if there is none.
+        result: The return annotation as a term, without `Skip`.
+        returns: The return annotation without `Skip`, as pydantic takes it; `inspect.Signature.empty` if there is none.
+        may_skip: Whether the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function by name, or None when it can.
     """
 
@@ -63,7 +67,13 @@ class Signature:
     defaults: Mapping[str, Any]
     result: Term
     returns: Any
+    may_skip: bool
     unimportable: str | None
+
+    @property
+    def levels(self) -> int:
+        """How many lists deep others see its results; see `StepSpec.levels`."""
+        return max((parameter.each for parameter in self.parameters), default=0)
 
 
 _signatures: WeakKeyDictionary[FunctionType, Signature] = WeakKeyDictionary()
@@ -117,11 +127,19 @@ def _read(function: FunctionType) -> Signature:
         if peeled is not _NOT_ANNOTATED:
             annotations[name] = peeled.annotation
         parameters.append(
-            ParameterSpec(name=name, role=role, type=term, source=source, form=form, has_default=has_default)
+            ParameterSpec(
+                name=name,
+                role=role,
+                type=term,
+                source=source,
+                each=peeled.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
+                form=form,
+                has_default=has_default,
+            )
         )
-    returns = hints.get("return", inspect.Signature.empty)
+    returns, may_skip = _without_skip(hints.get("return", inspect.Signature.empty))
     result: Term = MISSING if returns is inspect.Signature.empty else term_of(returns)
-    return Signature(tuple(parameters), annotations, defaults, result, returns, _unimportable(function))
+    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, _unimportable(function))
 
 
 _CONTEXT: Final = term_of(StepContext)
@@ -168,14 +186,17 @@ def _is_written_as_text(annotation: Any) -> bool:
 class _Peeled:
     annotation: Any
     marker: InputMarker | FromMarker | None
+    each: int
 
 
-_NOT_ANNOTATED: Final = _Peeled(None, None)
+_NOT_ANNOTATED: Final = _Peeled(None, None, 0)
+_MARKERS: Final = (InputMarker, FromMarker, EachMarker)
 
 
 def _peel(annotation: Any) -> _Peeled:
     """An annotation without the markers around it, through aliases of aliases."""
     marker: InputMarker | FromMarker | None = None
+    each = 0
     extras: tuple[Any, ...] = ()
     while True:
         alias = unaliased(annotation)
@@ -188,17 +209,18 @@ def _peel(annotation: Any) -> _Peeled:
         if metadata is None:
             break
         marks = [item for item in metadata if isinstance(item, InputMarker | FromMarker)]
-        extras = (*(item for item in metadata if not isinstance(item, InputMarker | FromMarker)), *extras)
+        extras = (*(item for item in metadata if not isinstance(item, _MARKERS)), *extras)
         marker = marks[0] if marks else marker
+        each += sum(isinstance(item, EachMarker) for item in metadata)
         annotation = annotation.__origin__
     if extras:
         annotation = Annotated[annotation, *extras]
-    return _Peeled(annotation, marker)
+    return _Peeled(annotation, marker, each)
 
 
 def _is_marked(annotation: Any) -> bool:
     for _ in range(16):
-        if any(isinstance(item, InputMarker | FromMarker) for item in getattr(annotation, "__metadata__", ())):
+        if any(isinstance(item, _MARKERS) for item in getattr(annotation, "__metadata__", ())):
             return True
         inner = unaliased(annotation)
         if inner is annotation:
@@ -207,6 +229,28 @@ def _is_marked(annotation: Any) -> bool:
             return False
         annotation = inner
     return False
+
+
+def _without_skip(returns: Any, depth: int = 0) -> tuple[Any, bool]:
+    """A return annotation without `Skip`, and whether it was there: None if it says nothing else."""
+    if returns is Skip:
+        return type(None), True
+    if depth > 16:  # an alias of itself
+        return returns, False
+    alias = unaliased(returns)
+    if alias is not returns:
+        rest, may_skip = _without_skip(alias, depth + 1)
+        return (rest if may_skip else returns), may_skip
+    if hasattr(returns, "__metadata__"):
+        rest, may_skip = _without_skip(returns.__origin__, depth + 1)
+        return (Annotated[rest, *returns.__metadata__] if may_skip else returns), may_skip
+    if typing.get_origin(returns) in (Union, UnionType):
+        items = typing.get_args(returns)
+        parts = [_without_skip(item, depth + 1) for item in items]
+        if any(may_skip for _, may_skip in parts):
+            rest = tuple(part for item, (part, _) in zip(items, parts, strict=True) if item is not Skip)
+            return Union[rest], True  # noqa: UP007 - the types are known at run time only
+    return returns, False
 
 
 # --- specs -------------------------------------------------------------------------------------------------------
@@ -263,14 +307,21 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         name=entry.name,
         parameters=read.parameters,
         result=read.result,
+        may_skip=read.may_skip,
         after=tuple(map(Reference, options["after"])) if "after" in options else (),
         deps=tuple(map(Reference, entry.deps)) if entry.deps else (),
         ignore_cancelled=options.get("ignore_cancelled") if cancelled is None else cancelled,
         ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
+        options=_map_options(options) if options else NO_OPTIONS,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         unimportable=read.unimportable,
     )
     return _locate(_locate_entry(spec, entry), step) if places else spec
+
+
+def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
+    """The options that say something only together with the signature; each by itself was checked by `step`."""
+    return {name: Option(value=options[name]) for name in MAP_OPTIONS if name in options}
 
 
 _SCALARS: Final = (str, int, float, bytes, type(None))
@@ -320,6 +371,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
     places = DefinitionPlaces.of(cast("FunctionType", step.function))
     parameters = places.parameters or {}
     after = places.after or {}
+    options = places.options or {}
     site = step.bind_site
     return replace(
         spec,
@@ -327,6 +379,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
         return_place=places.result,
         parameters=tuple(replace(item, place=parameters.get(item.name)) for item in spec.parameters),
         after=tuple(Reference(item.name, after.get(item.name)) for item in spec.after),
+        options={name: replace(option, place=options.get(name)) for name, option in spec.options.items()},
         bound={key: replace(item, place=site.keyword(key) if site else None) for key, item in spec.bound.items()},
         bind_place=site.place() if site else None,
     )

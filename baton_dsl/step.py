@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import update_wrapper
 from inspect import iscoroutinefunction
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypedDict, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -27,6 +27,11 @@ class InputMarker:
 
 
 @dataclass(frozen=True, slots=True)
+class EachMarker:
+    """Marks a parameter that takes the items of a collection one by one: the step runs once for each."""
+
+
+@dataclass(frozen=True, slots=True)
 class FromMarker:
     """Marks a parameter whose upstream has another name than the parameter."""
 
@@ -35,6 +40,13 @@ class FromMarker:
 
 type Input[T] = Annotated[T, InputMarker()]
 """A parameter whose value is given at insert: `api_key: Input[str]`. It may have a default."""
+
+type Each[T] = Annotated[T, EachMarker()]
+"""A parameter that maps its step over a collection: `region: Each[str]` runs it once for each item of the upstream.
+
+`Each[Each[T]]` goes two levels deep, `Each[Input[T]]` maps over a list that is given at insert, and the items of a dict
+are `Each[tuple[K, V]]`. Whoever takes the results of a mapped step takes a list of them: `list[R]`, for each level.
+"""
 
 
 @overload
@@ -87,6 +99,12 @@ class StepOptions(TypedDict, total=False):
         after: Names of steps to wait for without taking their results.
         ignore_cancelled: Run though an upstream was cancelled; its parameter is None. Default: the flow's.
         ignore_discarded: Run though an upstream was discarded; its parameter is None. Default: the flow's.
+        combine: How several `Each` parameters go together: `"product"` runs the step for each combination, in the
+            order of `itertools.product`; `"zip"` for each position, and the collections must be equally long.
+        max_concurrency: How many items of a map may run at once; default: as many as the queue lets.
+        max_items: How many items a map may have; with more it fails. Default: 100,000.
+        min_success: How many items of each list must succeed (`3`), or what share of them (`0.9`), for the map to
+            count as completed; default: all.
     """
 
     name: str
@@ -101,6 +119,10 @@ class StepOptions(TypedDict, total=False):
     after: Sequence[str]
     ignore_cancelled: bool
     ignore_discarded: bool
+    combine: Literal["product", "zip"]
+    max_concurrency: int
+    max_items: int
+    min_success: float
 
 
 # Defaults of type parameters have a syntax of their own only from Python 3.13 on.

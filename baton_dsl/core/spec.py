@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
+NO_OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,8 +80,8 @@ class ParameterSpec:
     """Without its marker: `Input[str]` is `str` here, and `Each[str]` is `str` too."""
     source: str | None = None
     """The step whose result this is, or None when the parameter is no upstream or the name can't be told."""
-    each: bool = False
-    """True for a fan-out: the step runs once for each item of its source."""
+    each: int = 0
+    """Levels of collections that the step is mapped over: 1 for `Each[T]`, 2 for `Each[Each[T]]`, 0 for neither."""
     has_default: bool = False
     is_read: bool | None = None
     """Whether the function's body reads it; None if that can't be told."""
@@ -137,7 +138,9 @@ class StepSpec:
     name: str
     parameters: tuple[ParameterSpec, ...] = ()
     result: object = UNKNOWN
-    """What the function returns, a coroutine unwrapped; `MISSING` without a return annotation."""
+    """What the function returns, a coroutine unwrapped and `Skip` left out; `MISSING` without a return annotation."""
+    may_skip: bool = False
+    """True if the return annotation says that the step may skip: `-> R | Skip`."""
     after: tuple[Reference, ...] = ()
     """Steps to wait for without taking their results."""
     deps: tuple[Reference, ...] = ()
@@ -168,8 +171,13 @@ class StepSpec:
 
     @property
     def is_mapped(self) -> bool:
-        """True if the step runs once for each item of an upstream: others see a list of its results."""
+        """True if the step runs once for each item of a collection: others see a list of its results."""
         return any(parameter.each for parameter in self.parameters)
+
+    @property
+    def levels(self) -> int:
+        """How many lists deep others see its results: 0 if it is not mapped, 1 for `Each`, 2 for `Each[Each]`."""
+        return max((parameter.each for parameter in self.parameters), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +240,17 @@ class Types(Protocol):
     def list_of(self, item: object, /) -> object:
         """The type of a list of `item`: what the downstream of a mapped step sees."""
 
+    def optional(self, item: object, /) -> object:
+        """`item | None`."""
+
+    def outcome_of(self, item: object, /) -> object:
+        """The type of an `Outcome` with a value of type `item`."""
+
     def item_of(self, collection: object, /) -> object | None:
-        """The type of the items of a collection; None if it is no collection, `UNKNOWN` if that can't be told."""
+        """The type of the items of a collection, for a mapping its keys with their values.
+
+        None if it is no collection (a string and a model are none), `UNKNOWN` if that can't be told.
+        """
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""

@@ -27,6 +27,9 @@ def _plain(*bases: str, serializable: bool | None = True) -> ClassFacts:
     return ClassFacts(bases=tuple(Instance(base) for base in bases), serializable=serializable)
 
 
+OUTCOME: Final = "baton_dsl.outcome.Outcome"
+"""How an item of a map ended: a class of ours that rules make types of."""
+
 STANDARD: Final[dict[str, ClassFacts]] = {
     "builtins.object": ClassFacts(serializable=None),
     "types.NoneType": _plain(),
@@ -80,6 +83,7 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "enum.StrEnum": _plain("builtins.str", "enum.Enum"),
     "pydantic.main.BaseModel": _plain(),
     "pydantic.root_model.RootModel": _plain("pydantic.main.BaseModel"),
+    OUTCOME: _generic(),
     # what no JSON can carry, or only as asterisks
     "pydantic.types.SecretStr": _plain(serializable=False),
     "pydantic.types.SecretBytes": _plain(serializable=False),
@@ -107,7 +111,7 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "contextlib.AbstractContextManager": ClassFacts(bases=(), parameters=(_T,), serializable=False),
     "logging.Logger": _plain(serializable=False),
 }
-"""Classes of the standard library that annotations name, and pydantic's base. Others are unknown, so silent."""
+"""Classes of the standard library that annotations name, pydantic's base and our own. Others are unknown, so silent."""
 
 IMPLEMENTED: Final = frozenset(
     name for name, facts in STANDARD.items() if facts.is_protocol and name != "collections.abc.Hashable"
@@ -124,6 +128,7 @@ COVARIANT: Final = {
     "builtins.tuple": (True,),
     "builtins.frozenset": (True,),
     "builtins.type": (True,),
+    OUTCOME: (True,),
     **dict.fromkeys(
         (
             f"collections.abc.{name}"

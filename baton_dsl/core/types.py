@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from baton_dsl.core.spec import Absent
-from baton_dsl.core.standard import COVARIANT, IMPLEMENTED, NOT_KEYS, STANDARD
+from baton_dsl.core.standard import COVARIANT, IMPLEMENTED, NOT_KEYS, OUTCOME, STANDARD
 from baton_dsl.core.terms import (
     ANY,
     NEVER,
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 _BOOL: Final = Instance("builtins.bool")
-_NOT_ITEMS: Final = frozenset({"builtins.str", "builtins.bytes", "builtins.bytearray"})
+_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
 """Iterable, but nobody means to run a step once for each of their characters."""
 
 
@@ -86,8 +86,16 @@ class TermTypes:
         """`list[item]`."""
         return Instance("builtins.list", (_term(item),))
 
+    def optional(self, item: object, /) -> object:
+        """`item | None`."""
+        return union([_term(item), NONE])
+
+    def outcome_of(self, item: object, /) -> object:
+        """`Outcome[item]`."""
+        return Instance(OUTCOME, (_term(item),))
+
     def item_of(self, collection: object, /) -> object | None:
-        """What iterating gives; for a mapping, its keys. None for what is no collection."""
+        """What iterating gives; for a mapping, its keys with their values. None for what is no collection."""
         term = _term(collection)
         match term:
             case TupleOf(items):
@@ -95,9 +103,12 @@ class TermTypes:
             case UnionOf(items):
                 parts = [self.item_of(item) for item in items]
                 return None if None in parts else union([_term(part) for part in parts])
-            case Instance(name) if name in _NOT_ITEMS:
+            case Instance() if any(isinstance(self._as(term, name), tuple) for name in _NOT_ITEMS):
                 return None
             case Instance(name, arguments):
+                as_mapping = self._as(term, "collections.abc.Mapping")
+                if as_mapping:
+                    return TupleOf(as_mapping)
                 as_iterable = self._as(term, "collections.abc.Iterable")
                 if as_iterable is None:
                     return Absent.UNKNOWN

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import sql
@@ -108,19 +109,16 @@ class Database:
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
         ended = asyncio.Event()
-
-        def hear(_channel: str, payload: dict[str, Any]) -> None:
-            if payload.get("workflow_id") == workflow_id:
-                ended.set()
-
         instance = _instance(self.oban)
         if instance is not None and bridge.is_started(instance):
-            notifier = bridge.notifier_of(instance)
-            token = await notifier.listen(CHANNEL, hear)
+            waiting = await _waiting_on(bridge.notifier_of(instance))
+            waiting.setdefault(workflow_id, []).append(ended)
             try:
                 yield ended
             finally:
-                await notifier.unlisten(token)
+                waiting[workflow_id].remove(ended)
+                if not waiting[workflow_id]:
+                    del waiting[workflow_id]
             return
         async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
             await conn.execute(sql.SQL("LISTEN {}").format(self.channel))
@@ -140,6 +138,35 @@ class Database:
         if self.conninfo is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return self.conninfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    by_workflow: dict[str, list[asyncio.Event]]
+    listening: asyncio.Future[str]
+
+
+_waiting: WeakKeyDictionary[Any, _Waiting] = WeakKeyDictionary()
+
+
+async def _waiting_on(notifier: Any) -> dict[str, list[asyncio.Event]]:
+    """What waits on a notifier for the ends of workflows, by their ids; the notifier listens from now on.
+
+    It never stops to listen: Oban's notifier is deaf to a channel that is left and joined again within a moment, since
+    it sends the UNLISTEN after the LISTEN.
+    """
+    found = _waiting.get(notifier)
+    if found is None:
+        by_workflow: dict[str, list[asyncio.Event]] = {}
+
+        def hear(_channel: str, payload: dict[str, Any]) -> None:
+            for ended in by_workflow.get(payload.get("workflow_id", ""), ()):
+                ended.set()
+
+        listening = asyncio.ensure_future(notifier.listen(CHANNEL, hear))
+        found = _waiting[notifier] = _Waiting(by_workflow, listening)
+    await asyncio.shield(found.listening)
+    return found.by_workflow
 
 
 async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: asyncio.Event) -> None:

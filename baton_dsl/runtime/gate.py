@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from psycopg import sql
-from psycopg.rows import tuple_row
+from psycopg.rows import args_row
 
 from baton_dsl.runtime.bridge import Pool, autocommit
 
@@ -21,43 +22,110 @@ LARGE: Final = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """How an upstream ended, and its result as JSON; None if it has none."""
+    """How an upstream ended, and its result as JSON; None if it has none.
+
+    Attributes:
+        step: The name of its step.
+        worker: The worker of its job.
+        outcome: How it ended; None if it has not.
+        result: What it returned; for a map, the list of what its items returned.
+        is_map: Whether it is a map.
+        absent: The items of a map that returned nothing, as JSON; None if there are none.
+    """
 
     step: str
     worker: str
     outcome: str | None
     result: str | None
+    is_map: bool = False
+    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A node as its job finds it."""
+    """A node as its job finds it.
+
+    Attributes:
+        workflow_id: Its workflow.
+        node: Its own name: `orders`, or `orders[3]` for an item of a map.
+        outcome: How it has settled; None if it has not.
+        pending: How much it waits for.
+        upstreams: What it reads, by the names of their steps.
+        items: For an item of a map, what its mapped parameters take: JSON, or a node.
+        args: For an item of a map, the map's args, which its job does not have.
+    """
 
     workflow_id: str
-    step: str
+    node: str
     outcome: str | None
     pending: int
     upstreams: Mapping[str, Upstream]
+    items: Mapping[str, str | Upstream]
+    args: Mapping[str, Any] | None
+
+    @property
+    def step(self) -> str:
+        """The name of its step."""
+        return step_of(self.node)
+
+
+def step_of(node: str) -> str:
+    """The name of the step of a node: `orders` for `orders[3]`."""
+    return node.rpartition("[")[0] if node.endswith("]") else node
+
+
+def index_of(node: str) -> tuple[int, ...] | None:
+    """Which item of its map a node is: `(3,)` for `orders[3]`, None for a node that is no item."""
+    return tuple(map(int, node[:-1].rpartition("[")[2].split(","))) if node.endswith("]") else None
 
 
 _SELECT: Final = """
-SELECT node.oban_job_id, node.workflow_id, node.step_name, node.outcome, node.pending, node.upstreams,
-    NULL::text, NULL::text, NULL::text, NULL::timestamptz
+SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name AS name, node.outcome AS outcome,
+    node.pending AS pending, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
+    node.sources AS sources, CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END
+    AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent
 FROM {nodes} AS node
 WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 UNION ALL
-SELECT upstream.oban_job_id, NULL, upstream.step_name, NULL, NULL, NULL,
-    upstream.worker, upstream.outcome, upstream.result::text, upstream.updated_at
-FROM {nodes} AS upstream
-WHERE upstream.oban_job_id = ANY(
-        ARRAY(
-            SELECT DISTINCT unnest(node.upstreams) FROM {nodes} AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
-        )
-    )
-    AND (upstream.oban_job_id, upstream.updated_at) NOT IN (
-        SELECT * FROM unnest(%(known)s::int8[], %(stamps)s::timestamptz[])
-    )
+SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, NULL, NULL,
+    upstream.worker,
+    CASE
+        WHEN wanted.id < 0 THEN upstream.mapping ->> 'args'
+        WHEN upstream.is_map THEN list.result
+        ELSE upstream.result::text
+    END,
+    upstream.updated_at, upstream.is_map, list.absent::text
+FROM (
+    SELECT DISTINCT unnest(node.upstreams || coalesce(node.beside, '{{}}')) AS id
+    FROM {nodes} AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
+) AS wanted
+CROSS JOIN LATERAL (SELECT * FROM {nodes} AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0) AS upstream
+LEFT JOIN LATERAL (
+    SELECT collected.*
+    FROM (SELECT WHERE upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0) AS asked
+    CROSS JOIN LATERAL {collect}(upstream.oban_job_id) AS collected
+) AS list ON true
+WHERE (wanted.id, upstream.updated_at) NOT IN (SELECT * FROM unnest(%(known)s::int8[], %(stamps)s::timestamptz[]))
 """
+
+
+class _Row(NamedTuple):
+    """A row of the statement: a node, or something that nodes read."""
+
+    id: int
+    workflow_id: str | None
+    name: str
+    outcome: str | None
+    pending: int
+    reads: list[int]
+    parameters: list[str] | None
+    sources: list[int] | None
+    items: list[str] | None
+    worker: str
+    result: str | None
+    stamp: datetime
+    is_map: bool
+    absent: str | None
 
 
 class Gate:
@@ -70,7 +138,9 @@ class Gate:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        self._select = sql.SQL(_SELECT).format(nodes=sql.Identifier(prefix, "workflow_nodes"))
+        self._select = sql.SQL(_SELECT).format(
+            nodes=sql.Identifier(prefix, "workflow_nodes"), collect=sql.Identifier(prefix, "baton_collect")
+        )
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
 
@@ -83,39 +153,49 @@ class Gate:
             "stamps": [stamp for stamp, _ in known.values()],
         }
         async with autocommit(self._pool) as conn:
-            cursor = conn.cursor(row_factory=tuple_row)
+            cursor = conn.cursor(row_factory=args_row(_Row))
             await cursor.execute(self._select, asked)
             rows = await cursor.fetchall()
-        nodes: dict[int, tuple[Any, ...]] = {}
-        upstreams = {job_id: upstream for job_id, (_, upstream) in known.items()}
+        nodes: dict[int, _Row] = {}
+        upstreams = {node_id: upstream for node_id, (_, upstream) in known.items()}
         for row in rows:
-            if row[1] is not None:
-                nodes[row[0]] = row
+            if row.workflow_id is not None:
+                nodes[row.id] = row
             else:
-                upstreams[row[0]] = upstream = Upstream(row[2], row[6], row[7], row[8])
-                self._remember(row[0], row[9], upstream)
+                upstreams[row.id] = upstream = Upstream(
+                    step_of(row.name), row.worker, row.outcome, row.result, row.is_map, row.absent
+                )
+                self._remember(row.id, row.stamp, upstream)
         return [_passage(nodes.get(job_id), upstreams) for job_id in job_ids]
 
-    def _remember(self, job_id: int, stamp: datetime, upstream: Upstream) -> None:
+    def _remember(self, node_id: int, stamp: datetime, upstream: Upstream) -> None:
         size = len(upstream.result or "")
-        if upstream.outcome != "completed" or not LARGE <= size <= CACHED_BYTES // 4:
+        is_final = upstream.outcome == "completed" or node_id < 0  # args never change
+        if not is_final or not LARGE <= size <= CACHED_BYTES // 4:
             return
-        replaced = self._known.pop(job_id, None)
+        replaced = self._known.pop(node_id, None)
         self._bytes += size - (len(replaced[1].result or "") if replaced else 0)
-        self._known[job_id] = (stamp, upstream)
+        self._known[node_id] = (stamp, upstream)
         while self._bytes > CACHED_BYTES:
             _, (_, oldest) = self._known.popitem(last=False)
             self._bytes -= len(oldest.result or "")
 
 
-def _passage(row: tuple[Any, ...] | None, upstreams: Mapping[int, Upstream]) -> Passage | None:
+def _passage(row: _Row | None, upstreams: Mapping[int, Upstream]) -> Passage | None:
     if row is None:
         return None
-    found = [upstreams[job_id] for job_id in row[5] if job_id in upstreams]
+    assert row.workflow_id is not None
+    items: dict[str, str | Upstream] = {}
+    for name, source, text in zip(row.parameters or (), row.sources or (), row.items or (), strict=True):
+        items[name] = upstreams[source] if source else text
+    args = next((json.loads(upstreams[node_id].result or "{}") for node_id in row.reads if node_id < 0), None)
+    found = [upstreams[node_id] for node_id in row.reads if node_id > 0 and node_id in upstreams]
     return Passage(
-        workflow_id=row[1],
-        step=row[2],
-        outcome=row[3],
-        pending=row[4],
+        workflow_id=row.workflow_id,
+        node=row.name,
+        outcome=row.outcome,
+        pending=row.pending,
         upstreams={upstream.step: upstream for upstream in found},
+        items=items,
+        args=args if args is not None or row.parameters is None else {},
     )

@@ -7,10 +7,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -21,11 +21,12 @@ from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
-from baton_dsl.core.spec import InsertCall, StepSpec
+from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
 from baton_dsl.runtime import payload
+from baton_dsl.runtime.collected import list_of
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ MODEL: Final = shadowed_default.MODEL
 
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL in JSON, but not an escaped backslash in front of `u0000`."""
+
+MOST_ITEMS: Final = 100_000
+"""The items of a map that does not say how many it may have."""
 
 WORKERS: Final = "baton_dsl.steps."
 """Where Oban imports the worker of a step from; see `baton_dsl.steps`."""
@@ -55,6 +59,7 @@ class Lowered:
     template: list[int]
     edge_from: list[int]
     edge_to: list[int]
+    maps: list[str]
 
     def parameters(self, schema_version: int) -> tuple[Any, ...]:
         """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
@@ -71,6 +76,7 @@ class Lowered:
             _numbers(self.edge_from),
             _numbers(self.edge_to),
             json.dumps(self.templates),
+            f"[{','.join(self.maps)}]",
         )
 
 
@@ -113,6 +119,21 @@ class _Lowering:
     templates: list[Mapping[str, Any]] = field(default_factory=list)
     numbers: dict[Any, int] = field(default_factory=dict)
     encoded: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    needed: dict[int, frozenset[str]] = field(default_factory=dict)
+
+    def needed_by(self, spec: StepSpec) -> frozenset[str]:
+        """The upstreams without whose result a step can't run: those of parameters that don't take None."""
+        key = id(spec.parameters)  # the same for all steps of one function
+        found = self.needed.get(key)
+        if found is None:
+            found = self.needed[key] = frozenset(
+                parameter.source
+                for parameter in spec.parameters
+                if parameter.is_upstream
+                and parameter.source is not None
+                and LIVE_TYPES.accepts_none(parameter.type) is not True
+            )
+        return found
 
     def template_of(self, entry: Entry, spec: StepSpec) -> int:
         """The number of the template that a step shares with all steps that differ only in name, edges and args."""
@@ -166,7 +187,7 @@ class _Lowering:
         step = entry.step
         parts: list[str] = []
         for parameter in signature(step).parameters:
-            if not parameter.is_input:
+            if not parameter.is_input or parameter.each:
                 continue
             name = parameter.name
             if name in step.bound:
@@ -209,8 +230,56 @@ class _Lowering:
             self.encoded[key] = self._encode(step, name, self.given[name])
         return self.encoded[key]
 
-    def _encode(self, step: Step[..., Any, Any, Any], name: str, value: Any) -> str | None:
-        annotation = signature(step).annotations[name]
+    def map_of(self, entry: Entry, spec: StepSpec, position: Mapping[str, int]) -> str:
+        """What makes a map of a step, as one object of the `maps` of `baton_insert`."""
+        step = cast("Step[..., Any, Any, Any]", entry.step)
+        over = [parameter for parameter in spec.parameters if parameter.each]
+        whole = {item.source for item in spec.parameters if item.is_upstream and not item.each}
+        mapped = {item.source for item in over if item.is_upstream}
+        beside = [
+            position[edge.upstream]
+            for edge in self.checked.graph.waits_for[entry.name]
+            if edge.upstream not in mapped or edge.upstream in whole
+        ]
+        options = step.options
+        rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
+        for name in ("combine", "max_concurrency"):
+            if name in options:
+                rules[name] = options[name]
+        if (least := options.get("min_success")) is not None:
+            rules["least" if isinstance(least, int) else "share"] = least
+        parts = {
+            "position": position[entry.name],
+            "levels": spec.levels,
+            "parameters": [item.name for item in over],
+            "sources": [position[item.source] if item.is_upstream and item.source else 0 for item in over],
+            "beside": beside,
+            "rules": rules,
+        }
+        items = ",".join(self._collection(step, item) if item.is_input else "null" for item in over)
+        return f'{json.dumps(parts)[:-1]}, "item": [{items}]}}'
+
+    def _collection(self, step: Step[..., Any, Any, Any], parameter: ParameterSpec) -> str:
+        """The collection that is given for a step to map over, as JSON."""
+        name = parameter.name
+        read = signature(step)
+        annotation = list_of(read.annotations[name], parameter.each)
+        if name in step.bound:
+            value = step.bound[name]
+        elif name in self.given:
+            value = self.given[name]
+        else:
+            value = read.defaults.get(name, ())
+        most = step.options.get("max_items", MOST_ITEMS)
+        if isinstance(value, Sized) and len(value) > most:
+            self._wrong(step, name, value, f"it has {len(value):,} items, max_items is {most:,}")
+        text = self._encode(step, name, value, annotation)
+        if name in self.given:
+            self.encoded[name, id(parameter)] = text
+        return text or "null"
+
+    def _encode(self, step: Step[..., Any, Any, Any], name: str, value: Any, annotation: Any = None) -> str | None:
+        annotation = signature(step).annotations[name] if annotation is None else annotation
         try:
             text = payload.encode(annotation, value)
         except ValidationError as error:
@@ -286,12 +355,17 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
     template: list[int] = []
     edge_from: list[int] = []
     edge_to: list[int] = []
+    maps: list[str] = []
     for name in order:
-        entry = entries[name]
-        template.append(lowering.template_of(entry, checked.graph.steps[name]))
+        entry, spec = entries[name], checked.graph.steps[name]
+        template.append(lowering.template_of(entry, spec))
         args.append(lowering.args_of(entry))
+        if spec.is_mapped:
+            maps.append(lowering.map_of(entry, spec, position))
+        needed = lowering.needed_by(spec)
         for edge in checked.graph.waits_for[name]:
-            edge_from.append(position[edge.upstream])
+            upstream = position[edge.upstream]
+            edge_from.append(upstream if edge.upstream in needed else -upstream)
             edge_to.append(position[name])
     if lowering.findings:
         raise _error_of(lowering.findings)
@@ -308,6 +382,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         template=template,
         edge_from=edge_from,
         edge_to=edge_to,
+        maps=maps,
     )
 
 

@@ -108,8 +108,18 @@ def encode_result(step: str, annotation: Any, value: Any) -> str:
     return written.decode()
 
 
-def decode_result(step: str, parameter: str, upstream: str, annotation: Any, text: str | None) -> Any:
+def decode_result(
+    step: str, parameter: str, upstream: str, annotation: Any, text: str | None, *, is_item: bool = False
+) -> Any:
     """An upstream's stored result, as the parameter's annotation has it; None if there is none.
+
+    Args:
+        step: Who takes it.
+        parameter: Where.
+        upstream: Whose it is.
+        annotation: The parameter's.
+        text: The JSON.
+        is_item: Whether it is one item of the upstream's result.
 
     Raises:
         StoredValueError: If it does not validate.
@@ -119,8 +129,9 @@ def decode_result(step: str, parameter: str, upstream: str, annotation: Any, tex
     try:
         return decode(annotation, text)
     except ValidationError as error:
+        what = "an item" if is_item else "the stored result"
         raise StoredValueError(
-            f'the stored result of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
+            f'{what} of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
             f'"{step}" expects: {_first_line(error)}'
         ) from error
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final, LiteralString
 
-from sqlalchemy import Dialect, Select, Text, bindparam, cast, func, select
+from psycopg import sql
+from sqlalchemy import Dialect, Select, Text, and_, bindparam, case, cast, func, select
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 
 from baton_dsl.runtime.tables import jobs, nodes, workflows
 
 _DIALECT: Final[Dialect] = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]
 
-_state: Final = func.coalesce(nodes.c.outcome, cast(jobs.c.state, Text), "available")
+_state: Final = case(
+    (nodes.c.outcome.is_not(None), nodes.c.outcome),
+    (nodes.c["items"].is_not(None), "executing"),  # a map runs while its items do
+    (nodes.c.is_map, "suspended"),
+    else_=func.coalesce(cast(jobs.c.state, Text), "available"),
+)
 _of_workflow: Final = nodes.c.workflow_id == bindparam("workflow_id")
+_of_steps: Final = and_(_of_workflow, nodes.c.map_id.is_(None))
+"""The nodes of steps, without the items of maps."""
+_and_jobs: Final = nodes.outerjoin(jobs, jobs.c.id == nodes.c.oban_job_id)
 
 WORKFLOW: Final = select(
     workflows.c.workflow_id,
@@ -25,43 +34,81 @@ WORKFLOW: Final = select(
 ).where(workflows.c.workflow_id == bindparam("workflow_id"))
 
 COUNTS: Final = (
-    select(_state.label("state"), func.count().label("count"))
-    .select_from(nodes.outerjoin(jobs, jobs.c.id == nodes.c.oban_job_id))
-    .where(_of_workflow)
-    .group_by(_state)
+    select(_state.label("state"), func.count().label("count")).select_from(_and_jobs).where(_of_steps).group_by(_state)
 )
 
-NODES: Final = (
-    select(
-        nodes.c.step_name,
-        _state.label("state"),
-        nodes.c.deps,
-        nodes.c.worker,
-        jobs.c.queue,
-        jobs.c.attempt,
-        jobs.c.max_attempts,
-        jobs.c.attempted_at,
-        jobs.c.scheduled_at,
-        nodes.c.outcome,
-        nodes.c.updated_at,
-        jobs.c.errors[-1]["error"].astext.label("error"),
+_COLUMNS: Final = (
+    nodes.c.oban_job_id,
+    nodes.c.step_name,
+    _state.label("state"),
+    nodes.c.deps,
+    nodes.c.worker,
+    jobs.c.queue,
+    jobs.c.attempt,
+    jobs.c.max_attempts,
+    jobs.c.attempted_at,
+    jobs.c.scheduled_at,
+    nodes.c.outcome,
+    nodes.c.updated_at,
+    nodes.c.is_map,
+    func.coalesce(jobs.c.errors[-1]["error"].astext, nodes.c.reason).label("error"),
+)
+
+NODES: Final = select(*_COLUMNS).select_from(_and_jobs).where(_of_steps).order_by(nodes.c.oban_job_id)
+
+ITEMS: Final = (
+    select(*_COLUMNS)
+    .select_from(_and_jobs)
+    .where(
+        _of_workflow,
+        nodes.c.root_id
+        == select(nodes.c.oban_job_id)
+        .where(_of_workflow, nodes.c.step_name == bindparam("step_name"))
+        .correlate(None)
+        .scalar_subquery(),
+        nodes.c.is_map.is_(False),
     )
-    .select_from(nodes.outerjoin(jobs, jobs.c.id == nodes.c.oban_job_id))
-    .where(_of_workflow)
     .order_by(nodes.c.oban_job_id)
 )
+"""The items of one map."""
 
-RESULT: Final = select(nodes.c.outcome, nodes.c.worker, cast(nodes.c.result, Text).label("result")).where(
-    _of_workflow, nodes.c.step_name == bindparam("step_name")
+ITEM_COUNTS: Final = (
+    select(nodes.c.root_id, _state.label("state"), func.count().label("count"))
+    .select_from(_and_jobs)
+    .where(_of_workflow, nodes.c.map_id.is_not(None), nodes.c.is_map.is_(False))
+    .group_by(nodes.c.root_id, _state)
+)
+"""How many items of each map are in each state."""
+
+_result: Final = (
+    nodes.c.step_name,
+    nodes.c.outcome,
+    nodes.c.worker,
+    nodes.c.is_map,
+    nodes.c.levels,
+    cast(nodes.c.result, Text).label("result"),
 )
 
-RESULTS: Final = (
-    select(nodes.c.step_name, nodes.c.worker, cast(nodes.c.result, Text).label("result"))
-    .where(_of_workflow, nodes.c.outcome == "completed")
-    .order_by(nodes.c.oban_job_id)
-)
+RESULT: Final = select(*_result).where(_of_workflow, nodes.c.step_name == bindparam("step_name"))
 
-STEP_NAMES: Final = select(nodes.c.step_name).where(_of_workflow).order_by(nodes.c.oban_job_id)
+RESULTS: Final = select(*_result).where(_of_steps, nodes.c.outcome == "completed").order_by(nodes.c.oban_job_id)
+
+COLLECTED: Final = """
+SELECT node.step_name, list.result, list.absent::text AS absent
+FROM {nodes} AS node CROSS JOIN LATERAL {collect}(node.oban_job_id) AS list
+WHERE node.workflow_id = %(workflow_id)s AND node.is_map AND node.items IS NOT NULL
+    AND node.step_name = ANY(%(step_names)s)
+"""
+"""What the items of maps returned; text, since Core puts no schema before a function's name."""
+
+STEP_NAMES: Final = select(nodes.c.step_name).where(_of_steps).order_by(nodes.c.oban_job_id)
+
+
+def collected(prefix: str) -> sql.Composed:
+    """`COLLECTED` on the tables of one schema."""
+    return sql.SQL(COLLECTED).format(
+        nodes=sql.Identifier(prefix, "workflow_nodes"), collect=sql.Identifier(prefix, "baton_collect")
+    )
 
 
 @lru_cache(maxsize=256)

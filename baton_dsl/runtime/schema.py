@@ -23,7 +23,14 @@ VERSION: Final = 1
 """The version of the schema that this library needs."""
 
 _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
-    1: ("0001_tables.sql", "0001_functions.sql", "0001_ending.sql", "0001_orphans.sql", "0001_operating.sql")
+    1: (
+        "0001_tables.sql",
+        "0001_functions.sql",
+        "0001_maps.sql",
+        "0001_ending.sql",
+        "0001_orphans.sql",
+        "0001_operating.sql",
+    )
 }
 
 _DOWN: Final = (
@@ -40,7 +47,9 @@ _DOWN: Final = (
     ),
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_announce, baton_spread, baton_promote, baton_park, baton_settle, baton_insert"
+        "baton_announce, baton_recount, baton_start, baton_follow, baton_reach, baton_collections, baton_expand, "
+        "baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, baton_park, baton_settle, "
+        "baton_insert"
     ),
     "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_workflows, baton_migrations",
 )

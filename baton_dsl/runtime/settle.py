@@ -34,10 +34,17 @@ _AGAIN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A job whose function has returned, and what it returned as JSON."""
+    """A job whose function has returned.
+
+    Attributes:
+        job: The job.
+        result: What it returned as JSON; None if it skips its step.
+        reason: Why it does.
+    """
 
     job: Job
-    result: str
+    result: str | None
+    reason: str | None = None
 
 
 HOPS: Final = "baton_hops"
@@ -65,9 +72,9 @@ class Settler:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self._settle = sql.SQL("SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::json, %s::bool)").format(
-            sql.Identifier(prefix, "baton_settle")
-        )
+        self._settle = sql.SQL(
+            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, %s::bool)"
+        ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
     async def settle(self, finished: Sequence[Finished]) -> list[bool]:
@@ -78,7 +85,13 @@ class Settler:
         """
         jobs = [each.job for each in finished]
         ids = [job.id for job in jobs]
-        values = (ids, [job.attempt for job in jobs], [each.result for each in finished], self._slots(jobs))
+        values = (
+            ids,
+            [job.attempt for job in jobs],
+            [each.result for each in finished],
+            [each.reason for each in finished],
+            self._slots(jobs),
+        )
 
         async def attempt(again: bool) -> list[tuple[Any, ...]]:
             async with autocommit(self._pool) as conn:

@@ -40,7 +40,7 @@ class NodeStatus:
     Attributes:
         step: The name of its step.
         state: Oban's: `suspended` (waits for upstreams), `scheduled`, `available`, `executing`, `retryable`,
-            `completed`, `cancelled` or `discarded`.
+            `completed`, `cancelled` or `discarded`; or `skipped`. A map is `executing` while its items run.
         deps: The names of its upstreams.
         attempt: How often it was tried.
         max_attempts: After how many tries it is discarded.
@@ -50,6 +50,7 @@ class NodeStatus:
         attempted_at: When the last try began.
         scheduled_at: When it may run, at the earliest.
         settled_at: When it settled; None until then.
+        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped.
     """
 
     step: str
@@ -63,6 +64,7 @@ class NodeStatus:
     attempted_at: datetime | None
     scheduled_at: datetime | None
     settled_at: datetime | None
+    items: Mapping[str, int] | None = None
 
 
 def workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -90,8 +92,16 @@ def status_of(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence
     )
 
 
-def node_of(row: dict[str, Any]) -> NodeStatus:
-    """How far a node has come, of a row of `reads.NODES`."""
+def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> list[NodeStatus]:
+    """How far nodes have come, of the rows of `reads.NODES` and `reads.ITEM_COUNTS`."""
+    items: dict[int, dict[str, int]] = {}
+    for count in counts:
+        items.setdefault(count["root_id"], {})[count["state"]] = count["count"]
+    return [node_of(row, items.get(row["oban_job_id"], {}) if row["is_map"] else None) for row in rows]
+
+
+def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> NodeStatus:
+    """How far a node has come, of a row of `reads.NODES` or `reads.ITEMS`."""
     return NodeStatus(
         step=row["step_name"],
         state=row["state"],
@@ -104,6 +114,7 @@ def node_of(row: dict[str, Any]) -> NodeStatus:
         attempted_at=_in_utc(row["attempted_at"]),
         scheduled_at=_in_utc(row["scheduled_at"]),
         settled_at=row["updated_at"] if row["outcome"] else None,
+        items=items,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB
 
 metadata: Final = MetaData()
@@ -58,10 +58,29 @@ nodes: Final = Table(
     Column("ignore_discarded", Boolean, nullable=False),
     Column("outcome", _name),
     Column("by_upstream", Boolean, nullable=False),
+    Column("optional", ARRAY(BigInteger)),
+    Column("reason", Text),
     Column("result", JSON),
+    Column("is_map", Boolean, nullable=False),
+    Column("levels", SmallInteger),
+    Column("mapping", JSONB),
+    Column("items", Integer),
+    Column("in_flight", Integer),
+    Column("map_id", BigInteger),
+    Column("root_id", BigInteger),
+    Column("item_index", Integer),
+    Column("held", Boolean),
+    Column("parameters", ARRAY(Text)),
+    Column("sources", ARRAY(BigInteger)),
+    Column("item", JSON),
+    Column("beside", ARRAY(BigInteger)),
     Column("inserted_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Index("workflow_nodes_workflow_id_step_name_index", "workflow_id", "step_name", unique=True),
+    Index(
+        "workflow_nodes_map_id_item_index_index", "map_id", "item_index", postgresql_where=text("map_id IS NOT NULL")
+    ),
+    Index("workflow_nodes_root_id_held_index", "root_id", "oban_job_id", postgresql_where=text("held")),
 )
 
 suspects: Final = Table(

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.context import StepContext, StepEnded
+from baton_dsl.context import Skip, StepContext, StepEnded
 from baton_dsl.core.diagnostics import did_you_mean
-from baton_dsl.core.spec import Role
+from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
@@ -29,7 +29,8 @@ from baton_dsl.errors import (
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
 from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
 from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler
@@ -161,10 +162,10 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
-    if passage.outcome == "completed":
+    if passage.outcome in ("completed", "skipped"):
         return None  # an attempt before this one stored the result and did not live to see its job completed
     if passage.outcome is not None:
-        return Cancel(f'step "{passage.step}" was {passage.outcome}')
+        return Cancel(f'step "{passage.node}" was {passage.outcome}')
     if passage.pending > 0:
         await runtime.park.submit(job)
         return None
@@ -172,12 +173,18 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
         value = await _call(step, _arguments(step, job, passage))
         if isinstance(value, Cancel | Snooze):
             return value
-        result = payload.encode_result(passage.step, _return_annotation(step), value)
+        finished = _finished(step, job, passage, value)
     except _FINAL:
         job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
         raise
-    await runtime.settle.submit(Finished(job, result))
+    await runtime.settle.submit(finished)
     return None
+
+
+def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished:
+    if isinstance(value, Skip):
+        return Finished(job, None, value.reason)
+    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 
 async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> Any:
@@ -188,6 +195,8 @@ async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> An
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(_threads, lambda: context.run(step.function, **arguments))
     except StepEnded as ended:
+        if ended.skip is not None:
+            return ended.skip
         return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
 
 
@@ -197,25 +206,26 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
 
 def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
     read = signature(step)
+    args = job.args if passage.args is None else passage.args
     arguments: dict[str, Any] = {}
     for parameter in read.parameters:
         name = parameter.name
         match parameter.role:
+            case Role.INPUT | Role.UPSTREAM if parameter.each:
+                arguments[name] = _item(passage, parameter, read.annotations[name])
             case Role.INPUT:
-                if name in job.args:
-                    arguments[name] = payload.decode_input(passage.step, name, read.annotations[name], job.args[name])
+                if name in args:
+                    arguments[name] = payload.decode_input(passage.node, name, read.annotations[name], args[name])
                 elif not parameter.has_default:
                     raise StoredValueError(
-                        f'input "{name}" of step "{passage.step}" was not given when it was inserted'
+                        f'input "{name}" of step "{passage.node}" was not given when it was inserted'
                     )
             case Role.UPSTREAM:
                 source = parameter.source or name
                 upstream = passage.upstreams.get(source)
                 if upstream is None:
-                    raise StoredValueError(f'step "{passage.step}" takes "{source}", which was no upstream at insert')
-                arguments[name] = payload.decode_result(
-                    passage.step, name, source, read.annotations[name], _result_of(upstream)
-                )
+                    raise StoredValueError(f'step "{passage.node}" takes "{source}", which was no upstream at insert')
+                arguments[name] = _decoded(passage, name, upstream, read.annotations[name])
             case Role.INJECTED:
                 arguments[name] = _context(job, passage)
             case Role.UNKNOWN:
@@ -223,21 +233,38 @@ def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> di
     return arguments
 
 
-def _result_of(upstream: Upstream) -> str | None:
-    if upstream.outcome == "completed" and upstream.result is None:
-        return "null"  # a plain Oban job has no result
-    return upstream.result
+def _item(passage: Passage, parameter: ParameterSpec, annotation: Any) -> Any:
+    """What a mapped parameter takes: an item of a collection, or the result of the node that it follows."""
+    name = parameter.name
+    item = passage.items.get(name)
+    if item is None:
+        raise StoredValueError(f'step "{passage.step}" maps over "{name}", which it did not when it was inserted')
+    if isinstance(item, Upstream):
+        return _decoded(passage, name, item, annotation)
+    return payload.decode_result(passage.node, name, parameter.source or name, annotation, item, is_item=True)
+
+
+def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: Any) -> Any:
+    """The result of an upstream as an annotation has it; None where an absent one has none."""
+    text = upstream.result
+    if upstream.is_map:
+        text = collected(annotation, text, upstream.absent)
+    elif upstream.outcome == "completed" and text is None:
+        text = "null"  # a plain Oban job has no result
+    return payload.decode_result(passage.node, parameter, upstream.step, annotation, text)
 
 
 def _context(job: Job, passage: Passage) -> StepContext:
-    extra = {"workflow_id": passage.workflow_id, "step": passage.step, "attempt": job.attempt}
+    extra = {"workflow_id": passage.workflow_id, "step": passage.node, "attempt": job.attempt}
+    args = job.args if passage.args is None else passage.args
     return StepContext(
         workflow_id=passage.workflow_id,
         workflow_name=job.meta.get("workflow_label"),
         step=passage.step,
+        index=index_of(passage.node),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        model=job.args.get(MODEL),
+        model=args.get(MODEL),
         debug=bool(job.meta.get("workflow_debug")),
         upstream=Upstreams(passage),
         job=job,
@@ -267,7 +294,9 @@ class Upstreams(Mapping[str, Any]):
             )
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any
-        return payload.decode_result(self.passage.step, "context", name, annotation, upstream.result)
+        if upstream.is_map:
+            annotation = list_of(annotation, signature(step).levels if step is not None else 0)
+        return _decoded(self.passage, "context", upstream, annotation)
 
     def __iter__(self) -> Iterator[str]:
         """The names."""

@@ -15,22 +15,19 @@ from sqlalchemy import Select
 from typing_extensions import TypeVar
 
 from baton_dsl.errors import (
-    ResultNotReadyError,
-    StepNotInWorkflowError,
     WorkflowNotFoundError,
     WorkflowTimeoutError,
 )
 from baton_dsl.flow import Flow
-from baton_dsl.reflect import signature
-from baton_dsl.runtime import facts, payload, reads
+from baton_dsl.runtime import facts, reads
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
 from baton_dsl.runtime.reading import read, read_sync
 from baton_dsl.runtime.rerun import rerun, rerun_sync
+from baton_dsl.runtime.results import every, missing, node_name, one
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.status import node_of, status_of, workflow_row
-from baton_dsl.runtime.worker import step_of_worker
+from baton_dsl.runtime.status import node_of, nodes_of, status_of, workflow_row
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
@@ -93,8 +90,8 @@ class Workflow(Generic[S]):
         return status_of(self.id, rows, await self._read(reads.COUNTS))
 
     async def nodes(self) -> list[NodeStatus]:
-        """How far each node has come, in topological order."""
-        return list(map(node_of, await self._read(reads.NODES)))
+        """How far each step has come, in topological order; a mapped one with the counts of its items."""
+        return nodes_of(await self._read(reads.NODES), await self._read(reads.ITEM_COUNTS))
 
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
@@ -119,29 +116,42 @@ class Workflow(Generic[S]):
             raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s') from None
         return await self.status()
 
+    async def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
+        """How far each item of a mapped step has come, in order; empty while the map has not been expanded.
+
+        Args:
+            step: The step, or its name in the flow.
+        """
+        return list(map(node_of, await self._read(reads.ITEMS, step_name=_name(step))))
+
     @overload
-    async def result[R](self, step: Step[..., R, S, Any], /) -> R: ...
+    async def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
     @overload
-    async def result(self, step: str, /) -> Any: ...
-    async def result(self, step: Step[..., Any, Any, Any] | str, /) -> Any:
-        """The result of a step that has completed, as its return annotation has it.
+    async def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
+    async def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
+        """The result of a step that has completed, as its return annotation has it; a list of them for a mapped step.
 
         Args:
             step: The step, or its name in the flow; by name, the result is decoded with the annotation of the step
                 that ran, if its code is here.
+            index: Which item of a mapped step, a number for each level; None is for all of them. Of these, an item that
+                has no result is None if the step's results may be None, else it is left out.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
             ResultNotReadyError: BTN409, if it has not completed.
             StoredValueError: BTN504, if the stored result does not validate any more.
         """
-        name = step if isinstance(step, str) else step.name
+        name = node_name(step, index)
         rows = await self._read(reads.RESULT, step_name=name)
-        return _result(self.id, step, rows or await self._read(reads.STEP_NAMES))
+        if not rows:
+            raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
+        return one(step, rows[0], await self._collected(rows))
 
     async def results(self) -> Mapping[str, Any]:
         """The results of all steps that have completed, by name, in topological order."""
-        return _results(await self._read(reads.RESULTS))
+        rows = await self._read(reads.RESULTS)
+        return every(rows, await self._collected(rows))
 
     async def cancel(self) -> bool:
         """Cancel every step that has not started. A running one sees `StepContext.cancelled()`, and is not tried again.
@@ -239,6 +249,15 @@ class Workflow(Generic[S]):
             cursor = conn.cursor(row_factory=dict_row)
             return await (await cursor.execute(text, values)).fetchall()
 
+    async def _collected(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        names = [row["step_name"] for row in rows if row["is_map"]]
+        if not names:
+            return []
+        async with self._database.connection() as conn:
+            cursor = conn.cursor(row_factory=dict_row)
+            await cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
+            return await cursor.fetchall()
+
 
 @final
 class SyncWorkflow(Generic[S]):
@@ -257,7 +276,7 @@ class SyncWorkflow(Generic[S]):
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""
         with self._database.sync_connection() as conn:
-            return list(map(node_of, self._read(conn, reads.NODES)))
+            return nodes_of(self._read(conn, reads.NODES), self._read(conn, reads.ITEM_COUNTS))
 
     def wait(self, timeout: float | None = None) -> WorkflowStatus:
         """See `Workflow.wait`."""
@@ -273,21 +292,29 @@ class SyncWorkflow(Generic[S]):
                         break
         return self.status()
 
+    def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
+        """See `Workflow.items`."""
+        with self._database.sync_connection() as conn:
+            return list(map(node_of, self._read(conn, reads.ITEMS, step_name=_name(step))))
+
     @overload
-    def result[R](self, step: Step[..., R, S, Any], /) -> R: ...
+    def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
     @overload
-    def result(self, step: str, /) -> Any: ...
-    def result(self, step: Step[..., Any, Any, Any] | str, /) -> Any:
+    def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
+    def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
         """See `Workflow.result`."""
-        name = step if isinstance(step, str) else step.name
+        name = node_name(step, index)
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.RESULT, step_name=name)
-            return _result(self.id, step, rows or self._read(conn, reads.STEP_NAMES))
+            if not rows:
+                raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
+            return one(step, rows[0], self._collected(conn, rows))
 
     def results(self) -> Mapping[str, Any]:
         """See `Workflow.results`."""
         with self._database.sync_connection() as conn:
-            return _results(self._read(conn, reads.RESULTS))
+            rows = self._read(conn, reads.RESULTS)
+            return every(rows, self._collected(conn, rows))
 
     def cancel(self) -> bool:
         """See `Workflow.cancel`."""
@@ -329,6 +356,14 @@ class SyncWorkflow(Generic[S]):
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
         return conn.cursor(row_factory=dict_row).execute(text, values).fetchall()
 
+    def _collected(self, conn: psycopg.Connection[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        names = [row["step_name"] for row in rows if row["is_map"]]
+        if not names:
+            return []
+        cursor = conn.cursor(row_factory=dict_row)
+        cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
+        return cursor.fetchall()
+
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:
     return step.name if isinstance(step, Step) else step
@@ -338,29 +373,3 @@ def _new_id(workflow_id: str, inserted: Mapping[str, str]) -> str:
     if workflow_id not in inserted:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
     return inserted[workflow_id]
-
-
-def _result(workflow_id: str, step: Step[..., Any, Any, Any] | str, rows: Sequence[dict[str, Any]]) -> Any:
-    name = step if isinstance(step, str) else step.name
-    if not rows:
-        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    if "outcome" not in rows[0]:  # the names of the steps that it does have
-        raise StepNotInWorkflowError.among(workflow_id, name, [row["step_name"] for row in rows])
-    row = rows[0]
-    if row["outcome"] != "completed":
-        ended = f"was {row['outcome']}" if row["outcome"] else "has not completed"
-        raise ResultNotReadyError(
-            f'step "{name}" {ended}, so it has no result',
-            remedy="see its error in workflow.nodes()" if row["outcome"] else None,
-        )
-    run = step_of_worker(row["worker"]) if isinstance(step, str) else step
-    return _decode(name, run, row["result"])
-
-
-def _results(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {row["step_name"]: _decode(row["step_name"], step_of_worker(row["worker"]), row["result"]) for row in rows}
-
-
-def _decode(name: str, step: Step[..., Any, Any, Any] | None, text: str | None) -> Any:
-    annotation = signature(step).returns if step is not None else Any
-    return payload.decode_result(name, "result", name, annotation, text)

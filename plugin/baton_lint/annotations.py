@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from baton_dsl.core.spec import UNKNOWN
-from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, union
+from baton_dsl.core.standard import OUTCOME
+from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, union
 from baton_lint.expressions import Expression, parse
 from baton_lint.names import Names, ours
 from baton_lint.values import (
@@ -30,6 +31,8 @@ _COLLECTIONS: Final = (
     *("AsyncIterable", "AsyncIterator", "AsyncGenerator"),
 )
 
+SKIP: Final = Instance("baton_dsl.context.Skip")
+
 CANONICAL: Final[Mapping[str, str]] = {
     **{f"typing.{name}": f"collections.abc.{name}" for name in _COLLECTIONS},
     "typing.AbstractSet": "collections.abc.Set",
@@ -43,6 +46,8 @@ CANONICAL: Final[Mapping[str, str]] = {
     "types.NoneType": "types.NoneType",
     "pydantic.BaseModel": "pydantic.main.BaseModel",
     "pydantic.RootModel": "pydantic.root_model.RootModel",
+    "baton_dsl.Outcome": OUTCOME,
+    "baton_dsl.Skip": SKIP.name,
 }
 """Where a class is defined, for those that users import from elsewhere."""
 
@@ -66,14 +71,16 @@ class Peeled:
     """An annotation without the markers around it.
 
     Attributes:
-        marker: `input`, `each`, `from`, or None.
-        source: What `From(...)` was given, with its file and scope.
+        is_input: True for `Input[T]`.
+        each: How often `Each` stands around it.
+        source: What `From(...)` was given, with its file and scope; None for an input.
         type: The rest, as a term.
         is_context: True for `StepContext`.
         is_known: False if the annotation might hide a marker.
     """
 
-    marker: str | None
+    is_input: bool
+    each: int
     source: tuple[str, int, Expression] | None
     type: Term
     is_context: bool
@@ -95,8 +102,8 @@ class Annotations:
     # -- markers ----------------------------------------------------------------------------------------------
 
     def peel(self, path: str, scope: int, expression: Expression) -> Peeled:
-        """A parameter's annotation, split into marker and type."""
-        marker: str | None = None
+        """A parameter's annotation, split into markers and type."""
+        is_input, each = False, 0
         source: tuple[str, int, Expression] | None = None
         variables: Mapping[str, Term] = {}
         for _ in range(DEEPEST):
@@ -106,15 +113,14 @@ class Annotations:
             arguments = _arguments(expression)
             name = ours(value) if value is not None else None
             if name in ("Input", "Each") and arguments:
-                marker = marker or ("input" if name == "Input" else "each")
+                is_input, each = is_input or name == "Input", each + (name == "Each")
                 expression = arguments[0]
             elif isinstance(value, External) and value.name in _WRAPPERS and arguments:
                 for item in arguments[1:]:
                     called = self._called(path, scope, item)
                     if called == "From" and item[3]:
-                        marker, source = marker or "from", (path, scope, item[3][0])
-                    elif called == "InputMarker":
-                        marker = marker or "input"
+                        source = (path, scope, item[3][0])
+                    is_input, each = is_input or called == "InputMarker", each + (called == "EachMarker")
                 expression = arguments[0]
             elif isinstance(value, AliasValue):
                 given = [self.term(path, scope, argument, variables) for argument in arguments]
@@ -122,9 +128,19 @@ class Annotations:
                 path, scope, expression = value.path, value.scope, value.expression
             else:
                 rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
-                is_known = marker is not None or not isinstance(value, Unknown)
-                return Peeled(marker, source, rest, name == "StepContext", is_known)
-        return Peeled(marker, source, UNKNOWN, False, marker is not None)
+                is_known = is_input or source is not None or not isinstance(value, Unknown)
+                return Peeled(is_input, each, None if is_input else source, rest, name == "StepContext", is_known)
+        is_known = is_input or source is not None
+        return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, is_known)
+
+    def result(self, path: str, scope: int, expression: Expression) -> tuple[Term, bool]:
+        """A return annotation as a term without `Skip`, and whether that was among its types."""
+        term = self.term(path, scope, expression)
+        if term == SKIP:
+            return NONE, True
+        if isinstance(term, UnionOf) and SKIP in term.items:
+            return union([item for item in term.items if item != SKIP]), True
+        return term, False
 
     def _called(self, path: str, scope: int, expression: Expression) -> str | None:
         """Which of our names an expression calls."""

@@ -39,8 +39,11 @@ OURS: Final = {
         "Input": (BATON, f"{BATON}.step"),
         "InputMarker": (f"{BATON}.step",),
         "Each": (BATON, f"{BATON}.step"),
+        "EachMarker": (f"{BATON}.step",),
         "Flow": (BATON, f"{BATON}.flow"),
         "StepContext": (BATON, f"{BATON}.context"),
+        "Skip": (BATON, f"{BATON}.context"),
+        "Outcome": (BATON, f"{BATON}.outcome"),
     }.items()
     for module in modules
 }

@@ -10,7 +10,7 @@ from baton_lint.names import BATON
 from baton_lint.prefilter import WORD, Needle
 from baton_lint.project import PACKAGE
 
-_EXPORTS = frozenset({"step", "Flow", "Input", "From", "Each", "StepContext"})
+_EXPORTS = frozenset({"step", "Flow", "Input", "From", "Each", "StepContext", "Skip", "Outcome"})
 
 
 def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:

@@ -34,6 +34,7 @@ class _Definition:
 
     parameters: tuple[ParameterSpec, ...]
     result: Term
+    may_skip: bool
     unimportable: str | None
     place: Place
     return_place: Place | None
@@ -72,6 +73,7 @@ class Steps:
             name=name,
             parameters=whole.parameters if whole else (),
             result=whole.result if whole else UNKNOWN,
+            may_skip=whole is not None and whole.may_skip,
             return_place=whole.return_place if whole else None,
             blocking_calls=whole.blocking_calls if whole else (),
             place=seen.place if seen else None,
@@ -154,9 +156,11 @@ class Steps:
             unimportable = "a function inside a function"
         elif "." in qualified_name and first in ("self", "cls"):
             unimportable = "a method"
+        result, may_skip = self.annotations.result(path, inner, returns) if returns else (MISSING, False)
         return _Definition(
             parameters=parameters,
-            result=self.annotations.term(path, inner, returns) if returns else MISSING,
+            result=result,
+            may_skip=may_skip,
             unimportable=unimportable,
             place=place(path, function["span"]),
             return_place=place(path, returns[1]) if returns else None,
@@ -166,22 +170,22 @@ class Steps:
     def _parameter(self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None) -> ParameterSpec:
         name, default, annotation = facts["name"], facts["default"], facts["annotation"]
         form = _FORMS[facts["form"]]
-        role, each, has_default = Role.UPSTREAM, False, default is not None
+        role, each, has_default = Role.UPSTREAM, 0, default is not None
         source: str | None = name
         term: Term = MISSING
         if annotation is not None:
             peeled = self.annotations.peel(path, scope, annotation)
-            term, each = peeled.type, peeled.marker == "each"
+            term, each = peeled.type, peeled.each
             origin = self._origin(path, scope, default) or peeled.source
             if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-                role, source = Role.UNKNOWN, None
-            elif origin is not None and (origin is not peeled.source or peeled.marker in ("from", "each")):
+                role, source, each = Role.UNKNOWN, None, 0
+            elif origin is not None:
                 source = self._source(*origin)
                 has_default = has_default and origin is peeled.source
-            elif peeled.marker == "input":
+            elif peeled.is_input:
                 role, source = Role.INPUT, None
             elif peeled.is_context:
-                role, source = Role.INJECTED, None
+                role, source, each = Role.INJECTED, None, 0
             elif not peeled.is_known:
                 role, source = Role.UNKNOWN, None
         return ParameterSpec(

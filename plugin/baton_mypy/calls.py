@@ -26,6 +26,7 @@ from mypy.types import (
     get_proper_type,
 )
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import did_you_mean, quoted
 from baton_dsl.core.rules import inputs as rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, ParameterSpec, Role, StepSpec
@@ -33,7 +34,7 @@ from baton_mypy import names
 from baton_mypy.codes import STEP_NOT_IN_WORKFLOW
 from baton_mypy.facts import takers_of
 from baton_mypy.literals import text_of
-from baton_mypy.markers import Marker, marker_of
+from baton_mypy.markers import marked
 from baton_mypy.relations import MypyTypes, known
 from baton_mypy.report import before, here, report
 
@@ -50,15 +51,15 @@ def bind(context: MethodSigContext) -> FunctionLike:
     if signature.is_ellipsis_args:
         return context.default_signature
     checker = cast("TypeChecker", context.api)
+    types = MypyTypes(checker)
     parameters = tuple(
-        ParameterSpec(name=name, role=Role.INPUT, type=known(marked.type))
+        ParameterSpec(name=name, role=Role.INPUT, type=known(found.type), each=found.each)
         for annotation, name in zip(signature.arg_types, signature.arg_names, strict=True)
-        if name is not None and (marked := marker_of(annotation)).marker is Marker.INPUT
+        if name is not None and (found := marked(annotation)).is_input
     )
-    spec = StepSpec(
-        name=text_of(step.args[2]) or "step", parameters=parameters, bound=_given(call, parameters, checker)
-    )
-    report(rule.bound(spec, MypyTypes(checker)), {}, call, checker)
+    given = _given(call, parameters, types, checker)
+    spec = StepSpec(name=text_of(step.args[2]) or "step", parameters=parameters, bound=given)
+    report(rule.bound(spec, types), {}, call, checker)
     return _accepting_any(context.default_signature, kept=0)
 
 
@@ -75,21 +76,22 @@ def insert(context: MethodSigContext) -> FunctionLike:
         for name, annotation, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
         if name is not None
     )
+    types = MypyTypes(checker)
     steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
     given = InsertCall(
-        arguments=_given(call, parameters, checker),
+        arguments=_given(call, parameters, types, checker),
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
-    report(rule.inserted(FlowSpec(name="", steps=steps), given, MypyTypes(checker)), {}, call, checker)
+    report(rule.inserted(FlowSpec(name="", steps=steps), given, types), {}, call, checker)
     return _accepting_any(context.default_signature, kept=1)
 
 
 def result(context: MethodSigContext) -> FunctionLike:
-    """`.result(step)` takes a step of the workflow's flow, or its name."""
+    """`.result(step)` takes a step of the workflow's flow, or its name, and perhaps which item of a map."""
     workflow, call, signature = context.type, context.context, context.default_signature
     steps = _names(workflow)
-    if not steps or not isinstance(call, CallExpr) or len(call.args) != 1:
+    if not steps or not isinstance(call, CallExpr) or not call.args:
         return signature
     checker = cast("TypeChecker", context.api)
     asked = get_proper_type(checker.get_expression_type(call.args[0]))
@@ -105,9 +107,12 @@ def result(context: MethodSigContext) -> FunctionLike:
     return signature.copy_modified(arg_types=[_of_any_name(formal, checker) for formal in signature.arg_types])
 
 
-def _given(call: CallExpr, parameters: tuple[ParameterSpec, ...], checker: TypeChecker) -> Mapping[str, Argument]:
+def _given(
+    call: CallExpr, parameters: tuple[ParameterSpec, ...], types: MypyTypes, checker: TypeChecker
+) -> Mapping[str, Argument]:
     """The keyword arguments of a call, each inferred as a value for the parameter of its name."""
-    expected = {item.name: item.type for item in parameters if isinstance(item.type, Type)}
+    taken = {item.name: maps.given(types, item) for item in parameters}
+    expected = {name: value for name, value in taken.items() if isinstance(value, Type)}
     return {
         keyword: Argument(
             type=_inferred(expression, expected.get(keyword), checker),

@@ -44,7 +44,7 @@ from baton_dsl.core.spec import (
 from baton_mypy import names
 from baton_mypy.facts import Facts, OptionValue, facts_of
 from baton_mypy.literals import is_call_of, option, receiver, strings, text_of
-from baton_mypy.markers import Marker, marker_of
+from baton_mypy.markers import levels_of, marked
 from baton_mypy.relations import known
 from baton_mypy.report import before, elsewhere, here
 
@@ -65,12 +65,14 @@ class Collected:
 
     Attributes:
         spec: The flow.
-        results: The result type of each step that could be told, by name.
+        results: The result type of each step that could be told, by name; of one item if the step is mapped.
+        levels: How many lists deep the results of mapped steps are, by name.
         arguments: Where the flow takes each step.
     """
 
     spec: FlowSpec
     results: Mapping[str, Type]
+    levels: Mapping[str, int]
     arguments: Mapping[str, Place]
 
 
@@ -86,6 +88,7 @@ class Collector:
         self._module: MypyFile = checker.tree
         self._steps: list[StepSpec] = []
         self._results: dict[str, Type] = {}
+        self._levels: dict[str, int] = {}
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
@@ -123,16 +126,15 @@ class Collector:
         for step in self._steps:
             if step.argument_place is not None:
                 places.setdefault(step.name, step.argument_place)
-        return Collected(spec, self._results, places)
+        return Collected(spec, self._results, self._levels, places)
 
     def added(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
         self._open.append(Reference(_GROWING, here(self._module.path, call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
-        return Collected(
-            FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open)), self._results, places
-        )
+        spec = FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open))
+        return Collected(spec, self._results, self._levels, places)
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -194,7 +196,10 @@ class Collector:
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
         self._steps.append(self._spec(name, proper, facts, expression, place))
-        self._results.setdefault(name, proper.args[1])
+        if name not in self._results:
+            self._results[name] = proper.args[1]
+            if levels := levels_of(proper):
+                self._levels[name] = levels
 
     def _type(self, expression: Expression) -> Type:
         found = self._checker.lookup_type_or_none(expression)
@@ -211,6 +216,7 @@ class Collector:
             name=name,
             parameters=() if unseen else tuple(_parameters(step, facts, places)),
             result=known(step.args[1]),
+            may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
             ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
             ignore_discarded=_flag(facts.options.get("ignore_discarded")),
@@ -291,26 +297,26 @@ def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[Param
 
 
 def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: _Places) -> ParameterSpec:
-    marked = marker_of(type)
-    annotation = get_proper_type(marked.type)
+    found = marked(type)
+    annotation = get_proper_type(found.type)
     source: str | None = None
     if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
         role = Role.UNKNOWN
     elif name in facts.sources:
         role, source = Role.UPSTREAM, facts.sources[name]
-    elif marked.marker is Marker.INPUT:
+    elif found.is_input:
         role = Role.INPUT
     elif isinstance(annotation, Instance) and annotation.type.fullname == names.CONTEXT:
         role = Role.INJECTED
     else:
         role, source = Role.UPSTREAM, name
-    type_known = known(marked.type)
+    type_known = known(found.type)
     return ParameterSpec(
         name=name,
         role=role,
         type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
         source=source,
-        each=marked.marker is Marker.EACH,
+        each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
         place=places.parameters.get(name, places.name),

@@ -84,8 +84,15 @@ def _sources(function: FuncDef, checker: TypeChecker) -> Iterator[tuple[str, str
         name = argument.variable.name
         if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
             yield name, _source(cast("CallExpr", argument.initializer).args[0])
-        elif isinstance(annotation, UnboundType) and annotation.name.rpartition(".")[2] == "Annotated":
+        elif isinstance(annotation, UnboundType) and _has_metadata(annotation):
             yield from ((name, source) for source in _annotated(function, name, checker))
+
+
+def _has_metadata(annotation: UnboundType) -> bool:
+    """True if `Annotated` is written in an annotation, perhaps within `Each`."""
+    return annotation.name.rpartition(".")[2] == "Annotated" or any(
+        isinstance(item, UnboundType) and _has_metadata(item) for item in annotation.args
+    )
 
 
 def _source(expression: Expression) -> str | None:
@@ -121,14 +128,16 @@ def _annotated(function: FuncDef, parameter: str, checker: TypeChecker) -> Itera
     annotation = next((item.annotation for item in every if item.arg == parameter), None)
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = _expression(annotation.value)
-    if isinstance(annotation, ast.Subscript) and isinstance(annotation.slice, ast.Tuple):
-        for item in annotation.slice.elts[1:]:
+    while isinstance(annotation, ast.Subscript):
+        inner = annotation.slice
+        for item in inner.elts[1:] if isinstance(inner, ast.Tuple) else ():
             if isinstance(item, ast.Call) and item.args and _is_from(item, checker.tree):
                 match item.args[0]:
                     case ast.Constant(value=str() as name):
                         yield name
                     case step:
                         yield _name_of_step(_resolved(step, checker.tree))
+        annotation = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
 
 
 def _is_from(call: ast.Call, module: MypyFile) -> bool:

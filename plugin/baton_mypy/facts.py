@@ -18,6 +18,7 @@ from mypy.types import ExtraAttrs, Instance, LiteralType, Type, get_proper_type
 
 _KEY: Final = "baton facts"
 _RESULT: Final = "baton result of "
+_LEVELS: Final = "baton levels of results"
 _TAKERS: Final = "baton takers of inputs"
 
 
@@ -48,6 +49,7 @@ class Facts:
         options: The decorator's options.
         bound: The names of the inputs that `bind` has set.
         binds_more: True if `bind` was given more than can be seen (`**inputs`).
+        may_skip: True if the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function, or None.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
@@ -60,6 +62,7 @@ class Facts:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     bound: tuple[str, ...] = ()
     binds_more: bool = False
+    may_skip: bool = False
     unimportable: str | None = None
     is_open: bool = False
 
@@ -111,18 +114,23 @@ def facts_of(instance: Instance) -> Facts | None:
     return None if literal is None else Facts.decode(literal)
 
 
-def attach_flow(results: Mapping[str, Type], takers: Mapping[str, str], to: Instance, text: Instance) -> Instance:
+def attach_flow(
+    results: Mapping[str, Type], levels: Mapping[str, int], takers: Mapping[str, str], to: Instance, text: Instance
+) -> Instance:
     """The type of a flow with what is known of it.
 
     Args:
-        results: The result type of each step, by name.
+        results: The result type of each step, by name; of one item if the step is mapped.
+        levels: How many lists deep the results of mapped steps are, by name.
         takers: For each input the name of the step that takes it first.
         to: A `Flow`.
         text: mypy's `builtins.str`.
     """
-    changed = attach_results(results, to)
-    assert changed.extra_attrs is not None
-    changed.extra_attrs.attrs[_TAKERS] = LiteralType(json.dumps(takers), text)
+    changed = to.copy_modified()
+    attributes: dict[str, Type] = {f"{_RESULT}{name}": result for name, result in results.items()}
+    attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
+    attributes[_TAKERS] = LiteralType(json.dumps(takers), text)
+    changed.extra_attrs = ExtraAttrs(attributes)
     return changed
 
 
@@ -132,17 +140,37 @@ def takers_of(flow: Instance) -> dict[str, str] | None:
     return None if literal is None else json.loads(literal)
 
 
-def attach_results(results: Mapping[str, Type], to: Instance) -> Instance:
-    """The type of a flow or a workflow with the result type of each step, by name."""
+def attach_results(known: Instance, to: Instance) -> Instance:
+    """The type of a workflow with what the type of its flow, or of itself, says of the results."""
     changed = to.copy_modified()
-    changed.extra_attrs = ExtraAttrs({f"{_RESULT}{name}": result for name, result in results.items()})
+    attributes = known.extra_attrs.attrs if known.extra_attrs else {}
+    kept = {key: value for key, value in attributes.items() if key.startswith(_RESULT) or key == _LEVELS}
+    changed.extra_attrs = ExtraAttrs(kept)
     return changed
 
 
-def results_of(instance: Instance) -> dict[str, Type] | None:
-    """The result types of a flow's or workflow's steps by name, or None if the flow is not known."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a step of a workflow gives.
+
+    Attributes:
+        type: Its result; that of one item if the step is mapped.
+        levels: How many lists deep it is, all items together.
+    """
+
+    type: Type
+    levels: int = 0
+
+
+def results_of(instance: Instance) -> dict[str, Result] | None:
+    """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
-    found = {key.removeprefix(_RESULT): result for key, result in attributes.items() if key.startswith(_RESULT)}
+    levels = json.loads(_literal(instance, _LEVELS) or "{}")
+    found = {
+        name: Result(given, levels.get(name, 0))
+        for key, given in attributes.items()
+        if (name := key.removeprefix(_RESULT)) != key
+    }
     return found or None
 
 

@@ -19,13 +19,15 @@ from mypy.types import (
     get_proper_type,
 )
 
+from baton_dsl.core import maps
 from baton_dsl.core.check import check
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
 from baton_mypy.closing import Ending, ending_of
 from baton_mypy.collect import Collected, Collector
-from baton_mypy.facts import attach_flow, attach_results, results_of
+from baton_mypy.facts import Result, attach_flow, attach_results, results_of
 from baton_mypy.literals import text_of
+from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
 
@@ -78,29 +80,47 @@ def options(context: MethodContext) -> Type:
 
 def insert(context: MethodContext) -> Type:
     """`.insert(...)`: the workflow knows the result types of the flow's steps."""
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    if results is None:
+    known = context.type
+    if not isinstance(known, Instance) or results_of(known) is None:
         return context.default_return_type
-    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(results, workflow))
+    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(known, workflow))
 
 
 def sync(context: AttributeContext) -> Type:
     """`.sync` of a workflow knows the same results."""
-    made = get_proper_type(context.default_attr_type)
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    return made if results is None or not isinstance(made, Instance) else attach_results(results, made)
+    made, known = get_proper_type(context.default_attr_type), context.type
+    return attach_results(known, made) if isinstance(made, Instance) and isinstance(known, Instance) else made
 
 
 def result(context: MethodContext) -> Type:
-    """`.result("report")`: by name, the result is as well known as by the step."""
-    name = text_of(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    if results is None or name not in results:
+    """`.result("report")`: by name, the result is as well known as by the step; a mapped step gives a list.
+
+    With an index, `.result(orders, 3)`, it is the result of one item.
+    """
+    found = _asked(context)
+    if found is None:
         return context.default_return_type
+    is_item = any(context.args[1:])
+    given = found.type if is_item else _all_items(found, cast("TypeChecker", context.api))
     made = get_proper_type(context.default_return_type)
     if isinstance(made, Instance) and made.type.fullname == _COROUTINE:
-        return made.copy_modified(args=[*made.args[:2], results[name]])
-    return results[name]
+        return made.copy_modified(args=[*made.args[:2], given])
+    return given
+
+
+def _asked(context: MethodContext) -> Result | None:
+    """What the step gives that `.result(...)` is asked for, by itself or by its name."""
+    asked = get_proper_type(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
+    if isinstance(asked, Instance) and asked.type.fullname == names.STEP:
+        return Result(asked.args[1], levels_of(asked))
+    name = text_of(asked) if asked is not None else None
+    results = results_of(context.type) if isinstance(context.type, Instance) else None
+    return results.get(name) if results is not None and name is not None else None
+
+
+def _all_items(found: Result, checker: TypeChecker) -> Type:
+    """The result of a step as others see it: a list for each level that it is mapped over."""
+    return cast("Type", maps.listed(MypyTypes(checker), found.type, found.levels))
 
 
 def results(context: MethodContext) -> Type:
@@ -109,7 +129,8 @@ def results(context: MethodContext) -> Type:
     if found is None:
         return context.default_return_type
     fallback = context.api.named_generic_type("typing._TypedDict", [])
-    typed = TypedDictType(dict(found), set(), set(), fallback)
+    checker = cast("TypeChecker", context.api)
+    typed = TypedDictType({name: _all_items(result, checker) for name, result in found.items()}, set(), set(), fallback)
     return _changed(context.default_return_type, _MAPPING, lambda _: typed)
 
 
@@ -154,7 +175,7 @@ def _checked(
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
     typed = made.copy_modified(args=[_inputs(collected.spec, types), steps])
     takers = {name: takers[0][0].name for name, takers in collected.spec.inputs().items()}
-    return attach_flow(collected.results, takers, typed, text)
+    return attach_flow(collected.results, collected.levels, takers, typed, text)
 
 
 def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
@@ -172,7 +193,8 @@ def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
 
 def _narrowest(parameters: list[ParameterSpec], types: MypyTypes) -> Type:
     """The type of an input that several steps take: the one that fits all of them, else anything."""
-    known = [parameter.type for parameter in parameters if isinstance(parameter.type, Type)]
+    taken = [maps.given(types, parameter) for parameter in parameters]
+    known = [value for value in taken if isinstance(value, Type)]
     for candidate in known:
         if all(types.assignable(candidate, other) for other in known):
             return candidate

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-from mypy.types import Type, TypeAliasType
+from mypy.types import Instance, Parameters, Type, TypeAliasType, get_proper_type
 
 from baton_mypy import names
 
@@ -14,33 +13,42 @@ _DEEPEST: Final = 16
 """Aliases of aliases that are followed; a recursive alias ends here."""
 
 
-class Marker(Enum):
-    """What is written around a parameter's type."""
-
-    NONE = "none"
-    INPUT = "input"
-    EACH = "each"
-
-
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A parameter's type without its marker."""
+    """A parameter's type without its markers.
+
+    Attributes:
+        type: The rest.
+        is_input: True for `Input[T]`.
+        each: How often `Each` stands around it.
+    """
 
     type: Type
-    marker: Marker
+    is_input: bool = False
+    each: int = 0
 
 
-_ALIASES: Final = {names.INPUT: Marker.INPUT, names.EACH: Marker.EACH}
-
-
-def marker_of(type: Type) -> Marked:
-    """The marker of a parameter's type, found by unrolling aliases one at a time."""
-    inner = type
+def marked(type: Type) -> Marked:
+    """The markers of a parameter's type, found by unrolling aliases one at a time."""
+    rest = found = Marked(type)
     for _ in range(_DEEPEST):
+        inner = rest.type
         if not isinstance(inner, TypeAliasType) or inner.alias is None:
             break
-        marker = _ALIASES.get(inner.alias.fullname)
-        if marker is not None:
-            return Marked(inner.args[0] if inner.args else inner, marker)
-        inner = inner._expand_once()  # noqa: SLF001 - get_proper_type() would unroll our markers too
-    return Marked(type, Marker.NONE)
+        match inner.alias.fullname:
+            case names.INPUT if inner.args:
+                rest = found = Marked(inner.args[0], is_input=True, each=rest.each)
+            case names.EACH if inner.args:
+                rest = found = Marked(inner.args[0], is_input=rest.is_input, each=rest.each + 1)
+            case _:
+                # get_proper_type() would unroll our markers too
+                rest = Marked(inner._expand_once(), is_input=rest.is_input, each=rest.each)  # noqa: SLF001
+    return found
+
+
+def levels_of(step: Instance) -> int:
+    """How many lists deep others see what a step of this type returns: 0 if it is not mapped."""
+    signature = get_proper_type(step.args[0])
+    if not isinstance(signature, Parameters):
+        return 0
+    return max((marked(annotation).each for annotation in signature.arg_types), default=0)

@@ -12,6 +12,8 @@ FLOW: Final = "baton_dsl.flow.Flow"
 WORKFLOW: Final = "baton_dsl.runtime.workflow.Workflow"
 SYNC_WORKFLOW: Final = "baton_dsl.runtime.workflow.SyncWorkflow"
 CONTEXT: Final = "baton_dsl.context.StepContext"
+SKIP: Final = "baton_dsl.context.Skip"
+OUTCOME: Final = "baton_dsl.outcome.Outcome"
 
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
 METHODS: Final = frozenset(

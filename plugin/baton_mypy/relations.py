@@ -25,6 +25,7 @@ from mypy.types import (
     TypeType,
     UninhabitedType,
     UnionType,
+    UnpackType,
     get_proper_type,
     has_type_vars,
 )
@@ -32,6 +33,7 @@ from mypy.types import (
 from baton_dsl.core import types as terms
 from baton_dsl.core.spec import MISSING, UNKNOWN
 from baton_dsl.core.types import ANY, NEVER, NONE, STANDARD, ClassFacts, LiteralOf, Term, TermTypes, TupleOf, union
+from baton_mypy import names
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -41,7 +43,8 @@ _MODEL: Final = "pydantic.main.BaseModel"
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
 """Where mypy's own plugin leaves its mark."""
 _SCHEMAS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_serializer__")
-_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
+_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", _MODEL)
+"""Iterable, but nobody means to run a step once for each of their characters or fields."""
 
 
 def known(type: Type) -> object:
@@ -88,22 +91,44 @@ class MypyTypes:
         """`list[item]`."""
         return self._api.named_generic_type("builtins.list", [item]) if isinstance(item, Type) else UNKNOWN
 
+    def optional(self, item: object, /) -> object:
+        """`item | None`."""
+        return make_simplified_union([item, NoneType()]) if isinstance(item, Type) else UNKNOWN
+
+    def outcome_of(self, item: object, /) -> object:
+        """`Outcome[item]`."""
+        module, _, name = names.OUTCOME.rpartition(".")
+        tree = self._api.modules.get(module)
+        found = tree.names.get(name) if tree is not None else None
+        if found is None or not isinstance(found.node, TypeInfo) or not isinstance(item, Type):
+            return UNKNOWN
+        return Instance(found.node, [item])
+
+    def _pair(self, key: Type, value: Type) -> Type:
+        either = make_simplified_union([key, value])
+        return TupleType([key, value], self._api.named_generic_type("builtins.tuple", [either]))
+
     def item_of(self, collection: object, /) -> object | None:
-        """What iterating gives; for a mapping, its keys. None for what is no collection."""
+        """What iterating gives; for a mapping, its keys with their values. None for what is no collection."""
         if not isinstance(collection, Type):
             return UNKNOWN
         proper = get_proper_type(collection)
         match proper:
             case TupleType():
-                return make_simplified_union(proper.items)
+                items = proper.items
+                return UNKNOWN if any(isinstance(item, UnpackType) for item in items) else make_simplified_union(items)
             case UnionType():
                 parts = [self.item_of(item) for item in proper.items]
                 types = [part for part in parts if isinstance(part, Type)]
                 return None if None in parts else make_simplified_union(types) if len(types) == len(parts) else UNKNOWN
             case TypedDictType():
-                return self._api.named_generic_type("builtins.str", [])
+                text, anything = (self._api.named_generic_type(f"builtins.{name}", []) for name in ("str", "object"))
+                return self._pair(text, anything)
             case Instance() if any(base.fullname in _NOT_ITEMS for base in proper.type.mro):
                 return None
+            case Instance() if proper.type.has_base("typing.Mapping"):
+                mapping = next(base for base in proper.type.mro if base.fullname == "typing.Mapping")
+                return self._pair(*map_instance_to_supertype(proper, mapping).args)
             case Instance() if proper.type.has_base("typing.Iterable"):
                 iterable = next(base for base in proper.type.mro if base.fullname == "typing.Iterable")
                 return map_instance_to_supertype(proper, iterable).args[0]

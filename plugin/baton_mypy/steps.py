@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING, cast
 from mypy.erasetype import erase_typevars
 from mypy.nodes import ARG_STAR2, Context, Expression
 from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
-from mypy.types import CallableType, Instance, LiteralType, Parameters, Type, get_proper_type
+from mypy.typeops import make_simplified_union
+from mypy.types import (
+    CallableType,
+    Instance,
+    LiteralType,
+    NoneType,
+    Parameters,
+    ProperType,
+    Type,
+    UnionType,
+    flatten_nested_unions,
+    get_proper_type,
+)
 
 from baton_mypy import names
 from baton_mypy.definitions import definition_facts
 from baton_mypy.facts import Facts, OptionValue, attach, facts_of
-from baton_mypy.literals import option, text_of
+from baton_mypy.literals import UNKNOWN_OPTION, option, text_of
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -88,6 +100,8 @@ def _options(context: FunctionContext) -> dict[str, OptionValue]:
         for keyword, expression, inferred in zip(keywords, expressions, types, strict=True):
             if keyword is not None:
                 options[keyword] = option(expression, inferred)
+    if any(kind is ARG_STAR2 for kinds in context.arg_kinds for kind in kinds):
+        options.setdefault("combine", UNKNOWN_OPTION)  # it may be among what is unpacked
     return options
 
 
@@ -104,17 +118,19 @@ def _step(
     if not isinstance(function, CallableType):
         return made
     text = _text(api)
+    result, may_skip = _without_skip(_awaited(function.ret_type))
     facts = definition_facts(function, expression, context, cast("TypeChecker", api))
-    facts = replace(facts, options=options)
+    facts = replace(facts, options=options, may_skip=may_skip)
     if function.variables:  # no type can say what a generic step gives: its calls are unchecked, its edges unknown
         function = cast("CallableType", erase_typevars(function.copy_modified(variables=[])))
+        result = erase_typevars(result)
     parameters = Parameters(
         function.arg_types, function.arg_kinds, function.arg_names, is_ellipsis_args=function.is_ellipsis_args
     )
     given = facts.options.get("name")
     own_name = facts.name if given is None else given.value
     name: Type = LiteralType(own_name, text) if isinstance(own_name, str) and own_name else text
-    arguments = [parameters, _awaited(function.ret_type), name, function.ret_type]
+    arguments = [parameters, result, name, function.ret_type]
     return attach(facts, made.copy_modified(args=arguments), text)
 
 
@@ -124,3 +140,20 @@ def _awaited(type: Type) -> Type:
     if isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine" and len(proper.args) == 3:
         return proper.args[2]
     return type
+
+
+def _without_skip(type: Type) -> tuple[Type, bool]:
+    """A return type without `Skip`, and whether that was among its types."""
+    proper = get_proper_type(type)
+    if _is_skip(proper):
+        return NoneType(), True
+    if isinstance(proper, UnionType):
+        items = flatten_nested_unions(proper.items)
+        rest = [item for item in items if not _is_skip(get_proper_type(item))]
+        if len(rest) < len(items):
+            return make_simplified_union(rest), True
+    return type, False
+
+
+def _is_skip(type: ProperType) -> bool:
+    return isinstance(type, Instance) and type.type.fullname == names.SKIP

@@ -151,7 +151,7 @@ class Lifecycle(RuleBasedStateMachine):
         attempts = self.attempts()
         slots = [{"queue": "default", "priority": 0, "places": places, "by": ["n", "u"]}] if places else []
         rows = self.conn.execute(
-            "SELECT id FROM baton_settle(%s, %s::int2[], %s, %s::json, false) WHERE id IS NOT NULL",
+            "SELECT id FROM baton_settle(%s, %s::int2[], %s, NULL, %s::json, false) WHERE id IS NOT NULL",
             [self.jobs(names), [attempts[name][0] for name in names], ["7"] * len(names), json.dumps(slots)],
         ).fetchall()
         claimed = {job_id for (job_id,) in rows}
@@ -165,7 +165,7 @@ class Lifecycle(RuleBasedStateMachine):
         if not names:
             return
         self.conn.execute(
-            "SELECT FROM baton_settle(%s, %s::int2[], %s, '[]', false)",
+            "SELECT FROM baton_settle(%s, %s::int2[], %s, NULL, '[]', false)",
             [self.jobs(names), [99] * len(names), ["7"] * len(names)],
         ).fetchall()
         for name in names:

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import pytest
 
-from baton_dsl import Flow, FlowError, From, Input, StepContext, step
+from baton_dsl import Each, Flow, FlowError, From, Input, Skip, StepContext, step
+from baton_dsl.context import StepEnded
+from baton_dsl.core.rules.map_option import MAP_OPTIONS
 from baton_dsl.core.spec import MISSING, ParameterSpec, Role
 from baton_dsl.reflect import LIVE_TYPES, signature, term_of
 from baton_dsl.step import Step
@@ -135,6 +137,117 @@ def test_every_kind_of_parameter_is_told_apart() -> None:
     assert {name for name, spec in found.items() if spec.has_default} == {"default"}
     assert LIVE_TYPES.show(found["swapped"].type) == "dict[int, str]"
     assert LIVE_TYPES.show(found["alias"].type) == "str"
+
+
+type Regions = Each[Region]
+type Maybe = Skip | int
+
+
+def test_every_way_to_map_a_step_is_read() -> None:
+    def mapped(
+        plain: Each[str],
+        nested: Each[Each[Annotated[int, "small"]]],
+        alias: Regions,
+        given: Each[Input[float]],
+        inside_out: Input[Each[float]],
+        named: Each[Annotated[int, From("other")]],
+        around: Annotated[Each[int], From("other")],
+        context: StepContext,
+        whole: list[str],
+        by_step: Each[int] = From(charge),
+    ) -> None: ...
+
+    found = signature(step(mapped))
+    assert {item.name: (item.each, item.role, item.source) for item in found.parameters} == {
+        "plain": (1, Role.UPSTREAM, "plain"),
+        "nested": (2, Role.UPSTREAM, "nested"),
+        "alias": (1, Role.UPSTREAM, "alias"),
+        "given": (1, Role.INPUT, None),
+        "inside_out": (1, Role.INPUT, None),
+        "named": (1, Role.UPSTREAM, "other"),
+        "around": (1, Role.UPSTREAM, "other"),
+        "context": (0, Role.INJECTED, None),
+        "whole": (0, Role.UPSTREAM, "whole"),
+        "by_step": (1, Role.UPSTREAM, "charge"),
+    }
+    shown = {item.name: LIVE_TYPES.show(item.type) for item in found.parameters if item.each}
+    assert set(shown.values()) == {"str", "int", "float"}
+    assert found.annotations["nested"] == Annotated[int, "small"]
+    assert found.annotations["given"] is float
+
+
+def test_a_mapped_step_has_the_levels_of_its_deepest_parameter() -> None:
+    @step(combine="zip", max_items=10)
+    def pairs(rows: Each[Each[int]], names: Each[Each[str]], title: Input[str]) -> str:
+        return title
+
+    pairs_spec, charge_spec = Flow("f", pairs, charge).spec().steps
+    assert (pairs_spec.is_mapped, pairs_spec.levels) == (True, 2)
+    assert (charge_spec.is_mapped, charge_spec.levels) == (False, 0)
+    assert {name: option.value for name, option in pairs_spec.options.items()} == {"combine": "zip", "max_items": 10}
+    assert charge_spec.options == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "rest"),
+    [
+        (int | Skip, int),
+        (Skip | int | None, int | None),
+        (Maybe, int),
+        (Maybe | str, int | str),
+        (Annotated[Maybe, "metadata"], Annotated[int, "metadata"]),
+        (Skip, type(None)),
+    ],
+)
+def test_skip_is_left_out_of_what_a_step_returns(written: Any, rest: Any) -> None:
+    def branch() -> None: ...
+
+    branch.__annotations__["return"] = written
+    found = signature(step(branch))
+    assert (found.returns, found.may_skip) == (rest, True)
+    assert found.result == term_of(rest)
+
+
+@pytest.mark.parametrize("written", [int, int | None, list[Skip]])
+def test_a_step_that_never_says_skip_returns_what_it_says(written: Any) -> None:
+    def branch() -> None: ...
+
+    branch.__annotations__["return"] = written
+    found = signature(step(branch))
+    assert (found.returns, found.may_skip) == (written, False)
+
+
+def test_a_context_ends_its_step_as_skipped() -> None:
+    with pytest.raises(StepEnded, match="nothing to do") as raised:
+        StepContext.skip(object.__new__(StepContext), "nothing to do")
+    assert raised.value.skip == Skip("nothing to do")
+    assert (raised.value.reason, raised.value.seconds) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"combine": "product", "max_concurrency": 1, "max_items": 1, "min_success": 1},
+        {"combine": "zip", "max_concurrency": 2**31 - 1, "max_items": 2**31 - 1, "min_success": 1.0},
+        {"min_success": 0.001},
+    ],
+)
+def test_the_options_of_a_map_take_everything_in_their_range(options: Any) -> None:
+    assert step(**options)(lambda: None).options == options
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("combine", value) for value in ("cross", "", None, True, 1, ["zip"])),
+        *((option, value) for option in MAP_OPTIONS[1:3] for value in (0, -1, 1.0, True, None, "3", 2**31)),
+        *(("min_success", value) for value in (0, -1, 0.0, 1.5, True, False, None, "3", float("nan"), 2**31)),
+    ],
+)
+def test_an_option_of_a_map_out_of_range_is_a_finding(option: str, value: Any) -> None:
+    with pytest.raises(FlowError, match=f'BTN305: option "{option}" of step ".lambda.*" must be ') as raised:
+        step(**{option: value})(lambda: None)
+    assert [finding.code for finding in raised.value.diagnostics] == ["BTN305"]
 
 
 def test_extras_of_annotated_go_to_pydantic_without_our_marker() -> None:

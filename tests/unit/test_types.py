@@ -438,7 +438,11 @@ def test_what_json_cannot_carry_is_named(annotation: Any, part: str | None) -> N
     ("annotation", "item"),
     [
         (list[int], "int"),
-        (dict[str, int], "str"),
+        (dict[str, int], "tuple[str, int]"),
+        (dict, "?"),
+        (Movie, "tuple[str, object]"),
+        (Size, None),
+        (Animal, None),
         (tuple[int, str], "int | str"),
         (tuple[int, ...], "int"),
         (list[int] | set[str], "int | str"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN
@@ -15,15 +16,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
     for name, takers in context.flow.inputs().items():
         first_step, first = takers[0]
         for step, parameter in takers[1:]:
-            if {MISSING, UNKNOWN} & {first.type, parameter.type} or first.type == parameter.type:
+            taken, first_taken = maps.given(types, parameter), maps.given(types, first)
+            if {MISSING, UNKNOWN} & {first_taken, taken} or first_taken == taken:
                 continue
-            if (
-                types.assignable(first.type, parameter.type) is False
-                and types.assignable(parameter.type, first.type) is False
-            ):
+            if types.assignable(first_taken, taken) is False and types.assignable(taken, first_taken) is False:
                 yield finding(
-                    f'input "{name}" is {types.show(parameter.type)} in step "{step.name}", '
-                    f'but {types.show(first.type)} in step "{first_step.name}"',
+                    f'input "{name}" is {types.show(taken)} in step "{step.name}", '
+                    f'but {types.show(first_taken)} in step "{first_step.name}"',
                     help="one value is given to both: agree on a type, or rename one of the inputs",
                     step=step.name,
                     parameter=name,
@@ -55,15 +54,39 @@ shop = Flow("shop", by_name, by_number)
 """,
             ('8:15: BTN206: input "region" is list[int] in step "by_number", but str in step "by_name"',),
         ),
+        Example(
+            """\
+from baton_dsl import Each, Flow, Input, step
+
+@step
+def by_name(regions: Each[Input[str]]) -> str:
+    return regions
+
+@step
+def title(regions: Input[str]) -> str:
+    return regions
+
+shop = Flow("shop", by_name, title)
+""",
+            ('8:11: BTN206: input "regions" is str in step "title", but list[str] in step "by_name"',),
+        ),
     ),
     good=(
         Example(
             """\
-from baton_dsl import Flow, Input, step
+from baton_dsl import Each, Flow, Input, step
 
 @step
 def by_name(region: Input[str]) -> str:
     return region
+
+@step
+def listed(regions: Input[list[str]]) -> int:
+    return len(regions)
+
+@step
+def one_by_one(regions: Each[Input[str]]) -> str:
+    return regions
 
 @step
 def maybe(region: Input[str | None], count: Input[int] = 1) -> int:
@@ -73,7 +96,7 @@ def maybe(region: Input[str | None], count: Input[int] = 1) -> int:
 def share(count: Input[float], region: Input[list[int]]) -> float:
     return count
 
-shop = Flow("shop", by_name, maybe, share.bind(region=[1]))
+shop = Flow("shop", by_name, listed, one_by_one, maybe, share.bind(region=[1]))
 """
         ),
     ),

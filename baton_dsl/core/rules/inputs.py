@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
@@ -32,8 +33,8 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
                 parameter=name,
                 place=argument.place or step.bind_place,
             )
-        elif types.assignable(argument.narrowest, inputs[name].type) is False:
-            yield wrong_type(name, types.show(inputs[name].type), types.show(argument.type), argument)
+        elif types.assignable(argument.narrowest, expected := maps.given(types, inputs[name])) is False:
+            yield wrong_type(name, types.show(expected), types.show(argument.type), argument)
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
@@ -43,8 +44,8 @@ def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnos
         yield from unknown(call.arguments, takers)
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:
-            if types.assignable(argument.narrowest, parameter.type) is False:
-                yield wrong_type(name, types.show(parameter.type), types.show(argument.type), argument)
+            if types.assignable(argument.narrowest, expected := maps.given(types, parameter)) is False:
+                yield wrong_type(name, types.show(expected), types.show(argument.type), argument)
     if not call.is_open:
         yield from missing(flow, call)
 
@@ -125,6 +126,18 @@ billing = Flow(
         ),
         Example(
             """\
+from baton_dsl import Each, Flow, Input, step
+
+@step
+def charge(region: Each[Input[str]]) -> int:
+    return len(region)
+
+billing = Flow("billing", charge.bind(region="eu"))
+""",
+            ('7:39: BTN303: input "region" is list[str], got str',),
+        ),
+        Example(
+            """\
 from baton_dsl import Flow, Input, step
 
 @step
@@ -146,16 +159,20 @@ async def main() -> None:
     good=(
         Example(
             """\
-from baton_dsl import Flow, Input, step
+from baton_dsl import Each, Flow, Input, step
 
 @step
 def charge(region: Input[str], amount: Input[float] = 1) -> float:
     return amount
 
-billing = Flow("billing", charge, charge.named("charge_us").bind(region="us", amount=3))
+@step
+def tell(customer: Each[Input[str]]) -> str:
+    return customer
+
+billing = Flow("billing", charge, charge.named("charge_us").bind(region="us", amount=3), tell)
 
 async def main() -> None:
-    await billing.insert(region="eu")
+    await billing.insert(region="eu", customer=["ada", "eve"])
 """
         ),
     ),

@@ -2,49 +2,89 @@
 
 from collections.abc import Iterator
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN
+from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN202", "baton-not-optional")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each upstream parameter, not Optional, of a step that ignores how its upstreams end."""
-    flow = context.flow
-    for step in flow.steps:
-        flags = {
-            "ignore_cancelled": flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled,
-            "ignore_discarded": flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded,
-        }
-        ignored = " and ".join(name for name, is_set in flags.items() if is_set)
-        if not ignored:
-            continue
+    """A finding for each parameter that has no room for an upstream, or for an item of one, without a result."""
+    for step in context.flow.steps:
+        ignored = " and ".join(ignores(context.flow, step))
         for parameter in step.parameters:
-            if not parameter.is_upstream or parameter.each or parameter.type in (MISSING, UNKNOWN):
+            if not parameter.is_upstream or parameter.type in (MISSING, UNKNOWN):
                 continue
             upstream = context.graph.steps.get(parameter.source or "")
-            if upstream is None or upstream.is_mapped:
+            if upstream is None or upstream.name == step.name:
                 continue
-            if context.types.accepts_none(parameter.type) is False:
+            edge = maps.Edge.of(parameter, upstream)
+            if edge.lists:
+                yield from _items(context.types, step, parameter, upstream, ignored)
+            elif ignored and not edge.peeled and context.types.accepts_none(parameter.type) is False:
                 shown = context.types.show(parameter.type)
+                taken = f"is {shown}, but" if not parameter.each else f"takes each item as {shown}, but an item of"
+                optional = maps.written(context.types, parameter, context.types.optional(parameter.type))
                 yield finding(
-                    f'parameter "{parameter.name}" of step "{step.name}" is {shown}, but "{upstream.name}" may be '
-                    f"absent, since {ignored} is set",
-                    help=f"accept None: {parameter.name}: {shown} | None",
+                    f'parameter "{parameter.name}" of step "{step.name}" {taken} "{upstream.name}" may be absent, '
+                    f"since {ignored} is set",
+                    help=f"accept None: {parameter.name}: {optional}",
                     step=step.name,
                     parameter=parameter.name,
                     place=parameter.place,
                 )
 
 
+def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
+    """The options, its own or the flow's, by which a step runs though an upstream has no result."""
+    flags = {
+        "ignore_cancelled": flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled,
+        "ignore_discarded": flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded,
+    }
+    return [name for name, is_set in flags.items() if is_set]
+
+
+def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
+    """True if a step may run though items of its mapped upstream failed."""
+    return bool(ignores(flow, step)) or "min_success" in upstream.options
+
+
+def _items(
+    types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, ignored: str
+) -> Iterator[Diagnostic]:
+    """The finding for a list of results from which failed items would be missing without a word."""
+    if not ignored and "min_success" not in upstream.options:
+        return
+    if maps.forms(types, parameter, upstream) != (maps.Form.PLAIN,):
+        return
+    reason = f"since {ignored} is set" if ignored else f'since "{upstream.name}" has min_success'
+    shown = types.show(parameter.type)
+    taken = f"takes each item as {shown}" if parameter.each else f"is {shown}"
+    optional, outcome = (
+        f"{parameter.name}: {maps.written(types, parameter, maps.offer(types, parameter, upstream, form))}"
+        for form in (maps.Form.OPTIONAL, maps.Form.OUTCOME)
+    )
+    yield finding(
+        f'parameter "{parameter.name}" of step "{step.name}" {taken}, from which failed items of "{upstream.name}" '
+        f"would be missing, {reason}",
+        help=f"take None for them, {optional}; or how each ended, {outcome}",
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )
+
+
 RULE = Rule(
     code=finding.code,
     slug=finding.slug,
-    summary="an ignored upstream may be absent, but the parameter does not accept None",
+    summary="an upstream, or an item of a map, may be absent, but the parameter has no room for that",
     why=(
         "With `ignore_cancelled` or `ignore_discarded` a step runs though an upstream has no result; its parameter is "
-        "None then. A parameter that does not say so fails just when something else has failed already."
+        "None then. A parameter that does not say so fails just when something else has failed already. Of a map that "
+        "may complete with failed items (`min_success=`, or a downstream that ignores them) a plain list would be "
+        "shorter, and nobody would see by how much: `list[R | None]` and `list[Outcome[R]]` keep each item's place."
     ),
     bad=(
         Example(
@@ -92,6 +132,47 @@ billing = Flow("billing", report, notify, charge, ignore_cancelled=True)
                 ),
             ),
         ),
+        Example(
+            """\
+from baton_dsl import Each, Flow, step
+
+@step
+def regions() -> list[str]:
+    return ["eu", "us"]
+
+@step(min_success=0.9)
+def orders(regions: Each[str]) -> int:
+    return len(regions)
+
+@step(ignore_discarded=True, ignore_cancelled=True)
+def bill(orders: Each[int]) -> str:
+    return str(orders)
+
+@step
+def report(orders: list[int]) -> str:
+    return str(sum(orders))
+
+@step(ignore_discarded=True)
+def archive(bill: list[str]) -> str:
+    return ", ".join(bill)
+
+shop = Flow("shop", regions, orders, bill, report, archive)
+""",
+            (
+                (
+                    '12:10: BTN202: parameter "orders" of step "bill" takes each item as int, but an item of "orders" '
+                    "may be absent, since ignore_cancelled and ignore_discarded is set"
+                ),
+                (
+                    '16:12: BTN202: parameter "orders" of step "report" is list[int], from which failed items of '
+                    '"orders" would be missing, since "orders" has min_success'
+                ),
+                (
+                    '20:13: BTN202: parameter "bill" of step "archive" is list[str], from which failed items of '
+                    '"bill" would be missing, since ignore_discarded is set'
+                ),
+            ),
+        ),
     ),
     good=(
         Example(
@@ -110,6 +191,39 @@ def report(charge: int | None) -> str:
 def cleanup() -> None: ...
 
 billing = Flow("billing", charge, report, cleanup)
+"""
+        ),
+        Example(
+            """\
+from collections.abc import Sequence
+
+from baton_dsl import Each, Flow, Outcome, Skip, step
+
+@step
+def regions() -> list[str]:
+    return ["eu", "us"]
+
+@step(min_success=1)
+def orders(regions: Each[str]) -> int | Skip:
+    return len(regions) or Skip("no orders")
+
+@step(ignore_discarded=True)
+def bill(orders: Each[int | None]) -> str:
+    return str(orders)
+
+@step
+def report(orders: list[int | None], bill: list[str]) -> str:
+    return str(orders) + str(bill)
+
+@step
+def failures(orders: list[Outcome[int]]) -> int:
+    return sum(not order.ok for order in orders)
+
+@step(ignore_cancelled=True)
+def archive(orders: Sequence[int | None], bill: list[Outcome[str]]) -> str:
+    return f"{orders} {bill}"
+
+shop = Flow("shop", regions, orders, bill, report, failures, archive)
 """
         ),
     ),

@@ -6,16 +6,20 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
+from baton_dsl.core.rules import map_option
+from baton_dsl.core.rules.map_option import WAYS
+from baton_dsl.core.rules.rule import Context, Door, Example, Rule
 from baton_dsl.core.spec import UNKNOWN, Option
 
-finding = Finder("BTN305", "baton-option")
+finding = map_option.finding
 
 LONGEST_NAME: Final = 255
 """Characters of a step's, a flow's or a queue's name."""
 MOST_ATTEMPTS: Final = 32_767
 """`oban_jobs.max_attempts` is a smallint."""
 
+MOST_ITEMS: Final = 2_147_483_647
+"""Counts of items are PostgreSQL's integers."""
 
 MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 """A hundred years: what is longer, infinity included, is no duration but a mistake."""
@@ -25,6 +29,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of each step."""
     for step in context.flow.steps:
         yield from options(step.name, step.options)
+        yield from map_option.of_map(step)
 
 
 def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
@@ -80,6 +85,23 @@ def _whole(low: int, high: int) -> Callable[[object], str | None]:
     return check
 
 
+def _way(value: object) -> str | None:
+    return None if value in WAYS else '"product" or "zip"'
+
+
+def _success(value: object) -> str | None:
+    match value:
+        case bool():
+            ok = False
+        case int():
+            ok = 1 <= value <= MOST_ITEMS
+        case float():
+            ok = 0 < value <= 1
+        case _:
+            ok = False
+    return None if ok else "a whole number from 1, or a share above 0.0 and up to 1.0"
+
+
 def _flag(value: object) -> str | None:
     return None if isinstance(value, bool) or value is None else "True or False"
 
@@ -129,6 +151,10 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "after": _names,
     "ignore_cancelled": _flag,
     "ignore_discarded": _flag,
+    "combine": _way,
+    "max_concurrency": _whole(1, MOST_ITEMS),
+    "max_items": _whole(1, MOST_ITEMS),
+    "min_success": _success,
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
 
@@ -191,6 +217,7 @@ shop = Flow("shop", charge)
             ('3:21: BTN305: step "charge" has an unknown option "max_attempt"; did you mean "max_attempts"?',),
             UNTYPED,
         ),
+        *map_option.BAD,
     ),
     good=(
         Example(
@@ -211,6 +238,7 @@ def cleanup() -> None: ...
 shop = Flow("shop", charge, cleanup)
 """
         ),
+        *map_option.GOOD,
     ),
     run=run,
 )

@@ -26,6 +26,15 @@ def run(context: Context) -> Iterator[Diagnostic]:
                     parameter=parameter.name,
                     place=parameter.place,
                 )
+            elif parameter.is_input and parameter.each and parameter.has_default:
+                yield finding(
+                    f'input "{parameter.name}" of step "{step.name}" has a default for one item, but insert gives '
+                    "a list of them",
+                    help="drop the default, and give the list at insert or with bind",
+                    step=step.name,
+                    parameter=parameter.name,
+                    place=parameter.place,
+                )
             elif parameter.is_input and parameter.name == MODEL:
                 yield finding(
                     f'input "{MODEL}" of step "{step.name}" has the name under which a job keeps its model',
@@ -93,6 +102,23 @@ def summary(workflow_model: Input[str]) -> str:
 shop = Flow("shop", summary)
 """,
             ('4:13: BTN304: input "workflow_model" of step "summary" has the name under which a job keeps its model',),
+        ),
+        Example(
+            """\
+from baton_dsl import Each, Flow, Input, step
+
+@step
+def orders(region: Each[Input[str]] = "eu") -> int:
+    return len(region)
+
+shop = Flow("shop", orders)
+""",
+            (
+                (
+                    '4:12: BTN304: input "region" of step "orders" has a default for one item, '
+                    "but insert gives a list of them"
+                ),
+            ),
         ),
     ),
     good=(

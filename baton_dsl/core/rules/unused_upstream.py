@@ -28,9 +28,9 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 twin.source == source and twin.is_upstream and twin is not parameter for twin in step.parameters
             )
             cost = "" if other or context.flow.is_open else chains.cost(step.name, source)
+            does = f'run once for each item of "{source}"' if parameter.each else f'wait for "{source}"'
             yield finding(
-                f'parameter "{parameter.name}" of step "{step.name}" is never read, '
-                f'yet makes it wait for "{source}"{cost}',
+                f'parameter "{parameter.name}" of step "{step.name}" is never read, yet makes it {does}{cost}',
                 help=f'drop the parameter; if only the order matters, say so: @step(after=("{source}",))',
                 step=step.name,
                 parameter=parameter.name,
@@ -138,6 +138,28 @@ shop = Flow("shop", left, right, total)
                 (
                     '12:22: BTN302: parameter "right" of step "total" is never read, yet makes it wait for "right"; '
                     "the critical path is 2 steps with and without it"
+                ),
+            ),
+            frozenset({Door.TEXT}),
+        ),
+        Example(
+            """\
+from baton_dsl import Each, Flow, step
+
+@step
+def regions() -> list[str]:
+    return ["eu"]
+
+@step
+def ping(regions: Each[str]) -> str:
+    return "pong"
+
+shop = Flow("shop", regions, ping)
+""",
+            (
+                (
+                    '8:10: BTN302: parameter "regions" of step "ping" is never read, yet makes it run once for each '
+                    'item of "regions"; the critical path is 2 steps with it, 1 without'
                 ),
             ),
             frozenset({Door.TEXT}),

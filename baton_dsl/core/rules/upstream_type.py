@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
@@ -14,16 +15,18 @@ def run(context: Context) -> Iterator[Diagnostic]:
     types = context.types
     for step in context.flow.steps:
         for parameter in step.parameters:
-            if not parameter.is_upstream or parameter.each or parameter.source is None:
+            if not parameter.is_upstream or parameter.source is None:
                 continue
             upstream = context.graph.steps.get(parameter.source)
             if upstream is None or upstream.name == step.name:
                 continue
             if parameter.type in (MISSING, UNKNOWN) or upstream.result in (MISSING, UNKNOWN):
                 continue
-            given = types.list_of(upstream.result) if upstream.is_mapped else upstream.result
-            if types.assignable(given, parameter.type) is False:
-                yield mismatch(context.types, step, parameter, upstream, given)
+            given = maps.offer(types, parameter, upstream)
+            if given in (MISSING, UNKNOWN) or isinstance(given, maps.Stuck):
+                continue
+            if not maps.forms(types, parameter, upstream):
+                yield mismatch(types, step, parameter, upstream, given)
 
 
 def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, given: object) -> Diagnostic:
@@ -34,17 +37,20 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         step: The step that takes the result.
         parameter: The parameter that takes it.
         upstream: The step that gives it.
-        given: Its type as the parameter sees it.
+        given: Its type as the parameter sees it: of one item for `Each`.
     """
-    shown = types.show(given)
-    if upstream.is_mapped:
-        remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {shown}'
+    shown, taken = types.show(given), types.show(parameter.type)
+    annotation = maps.written(types, parameter, given)
+    if maps.Edge.of(parameter, upstream).lists:
+        remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {annotation}'
     else:
-        remedy = f"annotate the parameter as {shown}, or change what the upstream returns"
+        remedy = f"annotate the parameter as {annotation}, or change what the upstream returns"
     place = upstream.return_place or upstream.place
+    clash = f'is {taken}, but upstream "{upstream.name}" gives {shown}'
+    if parameter.each:
+        clash = f'takes each item as {taken}, but upstream "{upstream.name}" gives items of type {shown}'
     return finding(
-        f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, '
-        f'but upstream "{upstream.name}" gives {shown}',
+        f'parameter "{parameter.name}" of step "{step.name}" {clash}',
         help=remedy,
         step=step.name,
         parameter=parameter.name,

@@ -6,6 +6,10 @@
 -- with it (`by_upstream`); what is cancelled so follows from the nodes that ended by themselves, in whatever order
 -- they did.
 --
+-- A node that was skipped takes with it those below that need its result (`optional` names the upstreams that a node can
+-- do without). It did not fail: no `ignore_...` is about it. Should a node be cancelled and skipped by the same event, it
+-- is cancelled. Maps, which have no jobs, are in a file of their own.
+--
 -- What is read under a lock is read by a later statement than the one that takes the lock: only that one sees what
 -- was committed while it waited.
 --
@@ -23,7 +27,9 @@
 -- own schema, whoever calls.
 
 -- Insert a workflow: its row, a job and a node for each step. Steps come in topological order; edges refer to them by
--- their position, from 1. What many steps share is given once, as a template.
+-- their position, from 1; a negative one says that the upstream may be skipped without the step being skipped with it.
+-- What many steps share is given once, as a template. `maps` says which steps are maps, and what of; 0 among their
+-- `sources` stands for the value in `item`.
 CREATE OR REPLACE FUNCTION baton_insert(
     schema_version integer,
     id text,
@@ -36,7 +42,8 @@ CREATE OR REPLACE FUNCTION baton_insert(
     template integer[],
     edge_from integer[],
     edge_to integer[],
-    templates json
+    templates json,
+    maps json
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -78,15 +85,39 @@ BEGIN
         JOIN shape USING (number)
     ),
     above AS MATERIALIZED (
-        SELECT edge.downstream AS position, array_agg(steps.job_id) AS upstreams, array_agg(steps.name) AS deps
+        SELECT edge.downstream AS position, array_agg(steps.job_id) AS upstreams, array_agg(steps.name) AS deps,
+            CASE
+                WHEN bool_and(edge.upstream < 0) THEN '{0}'
+                ELSE array_agg(steps.job_id) FILTER (WHERE edge.upstream < 0)
+            END AS optional
         FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
-        JOIN steps ON steps.position = edge.upstream
+        JOIN steps ON steps.position = abs(edge.upstream)
         GROUP BY edge.downstream
     ),
     below AS MATERIALIZED (
-        SELECT edge.upstream AS position, array_agg(ids[edge.downstream]) AS downstreams
+        SELECT abs(edge.upstream) AS position, array_agg(ids[edge.downstream]) AS downstreams
         FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
-        GROUP BY edge.upstream
+        GROUP BY abs(edge.upstream)
+    ),
+    map AS MATERIALIZED (
+        SELECT map.position, map.levels, map.parameters, map.item,
+            ARRAY(SELECT coalesce(ids[source], 0) FROM unnest(map.sources) AS source) AS sources,
+            ARRAY(SELECT ids[other] FROM unnest(map.beside) AS other)
+                || CASE WHEN steps.args::text <> '{}' THEN ARRAY[-steps.job_id] ELSE '{}' END AS beside,
+            map.rules || jsonb_build_object(
+                'args', steps.args,
+                'queue', steps.queue,
+                'max_attempts', steps.max_attempts,
+                'priority', steps.priority,
+                'tags', coalesce(steps.tags, '{}'),
+                'scheduled_at', steps.scheduled_at,
+                'meta', CASE WHEN is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
+            ) AS mapping
+        FROM json_to_recordset(maps) AS map(
+            position integer, levels smallint, parameters text[], sources integer[], item json, beside integer[],
+            rules jsonb
+        )
+        JOIN steps USING (position)
     ),
     jobs AS (
         INSERT INTO oban_jobs (
@@ -113,12 +144,15 @@ BEGIN
             coalesce(steps.scheduled_at, moment)
         FROM steps
         LEFT JOIN above USING (position)
+        LEFT JOIN map USING (position)
+        WHERE map.position IS NULL
         RETURNING queue, state
     ),
     nodes AS (
         INSERT INTO workflow_nodes (
             oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
-            ignore_cancelled, ignore_discarded
+            ignore_cancelled, ignore_discarded, optional, is_map, levels, root_id, parameters, sources, item, beside,
+            mapping
         )
         SELECT
             steps.job_id,
@@ -131,21 +165,37 @@ BEGIN
             coalesce(below.downstreams, '{}'),
             coalesce(cardinality(above.upstreams), 0),
             steps.ignore_cancelled,
-            steps.ignore_discarded
+            steps.ignore_discarded,
+            above.optional,
+            map.position IS NOT NULL,
+            map.levels,
+            CASE WHEN map.position IS NOT NULL THEN steps.job_id END,
+            map.parameters,
+            map.sources,
+            map.item,
+            map.beside,
+            map.mapping
         FROM steps
         LEFT JOIN above USING (position)
         LEFT JOIN below USING (position)
+        LEFT JOIN map USING (position)
     )
     SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
     INTO notified
     FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues;
 
+    IF json_array_length(maps) > 0 THEN
+        PERFORM baton_spread('{}', '[]', ARRAY(
+            SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = id AND is_map AND pending = 0
+        ));
+    END IF;
     RETURN ids;
 END
 $function$;
 
 -- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
--- A node that has settled before keeps its first outcome.
+-- A node that has settled before keeps its first outcome. A result that is NULL says that the node skips itself, and why
+-- is in `reasons`.
 --
 -- `slots` are the places in their queues that the finished jobs leave: `[{"queue", "priority", "places", "by"}]`. What
 -- is promoted here may take them at once, in this transaction, as Oban's fetch would a moment later.
@@ -153,7 +203,7 @@ $function$;
 -- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
 -- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
 CREATE OR REPLACE FUNCTION baton_settle(
-    job_ids bigint[], attempts smallint[], results text[], slots json, is_again boolean
+    job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean
 )
 RETURNS TABLE (
     acknowledged bigint[], id bigint, state text, queue text, worker text, attempt smallint, max_attempts smallint,
@@ -171,18 +221,25 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     settled bigint[];
+    skipped bigint[];
     acked_ids bigint[];
     claimed_ids bigint[];
 BEGIN
     WITH own AS (
         UPDATE workflow_nodes
-        SET outcome = 'completed',
+        SET outcome = CASE
+                WHEN results[array_position(job_ids, oban_job_id)] IS NULL THEN 'skipped'
+                ELSE 'completed'
+            END,
             result = results[array_position(job_ids, oban_job_id)]::json,
+            reason = reasons[array_position(job_ids, oban_job_id)],
             updated_at = now()
         WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
-        RETURNING oban_job_id
+        RETURNING oban_job_id, outcome
     )
-    SELECT array_agg(oban_job_id) INTO settled FROM own;
+    SELECT array_agg(oban_job_id), array_agg(oban_job_id) FILTER (WHERE outcome = 'skipped')
+    INTO settled, skipped
+    FROM own;
 
     WITH acked AS (
         UPDATE oban_jobs AS job
@@ -195,6 +252,9 @@ BEGIN
     SELECT array_agg(acked.id) INTO acked_ids FROM acked;
 
     IF settled IS NOT NULL THEN
+        IF skipped IS NOT NULL THEN
+            settled := settled || baton_follow(skipped);
+        END IF;
         claimed_ids := baton_spread(settled, slots);
     END IF;
     IF is_again THEN
@@ -301,48 +361,123 @@ END
 $function$;
 
 -- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
--- and a workflow whose last node settled has ended. Returns the jobs that were claimed for `slots`.
-CREATE OR REPLACE FUNCTION baton_spread(settled bigint[], slots json DEFAULT '[]')
+-- maps expand and conclude, and a workflow whose last node settled has ended. `maps` wait for nothing any more besides.
+-- Returns the jobs that were claimed for `slots`.
+CREATE OR REPLACE FUNCTION baton_spread(settled bigint[], slots json DEFAULT '[]', maps bigint[] DEFAULT NULL)
 RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
 DECLARE
+    frontier bigint[] := settled;
     below_ids bigint[];
     fewer jsonb;
+    places jsonb;
     ready bigint[];
+    ready_maps bigint[] := maps;
+    windows bigint[];
+    waiting bigint[];
+    concluded bigint[];
+    expansion record;
+    claimed_now bigint[];
     claimed_ids bigint[];
     workflow_ids text[];
     ends jsonb;
 BEGIN
-    SELECT array_agg(counts.id ORDER BY counts.id), jsonb_object_agg(counts.id, counts.upstreams)
-    INTO below_ids, fewer
-    FROM (
-        SELECT below.id, count(*) AS upstreams
-        FROM workflow_nodes AS node
-        CROSS JOIN unnest(node.downstreams) AS below(id)
-        WHERE node.oban_job_id = ANY(settled)
-            AND CASE node.outcome
-                WHEN 'completed' THEN true
-                WHEN 'cancelled' THEN (SELECT ignore_cancelled FROM workflow_nodes WHERE oban_job_id = below.id)
-                ELSE (SELECT ignore_discarded FROM workflow_nodes WHERE oban_job_id = below.id)
-            END
-        GROUP BY below.id
-    ) AS counts;
+    LOOP -- once, unless maps expand or conclude by it
+        ready := NULL;
+        windows := NULL;
+        concluded := NULL;
 
-    IF below_ids IS NOT NULL THEN
-        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(below_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        SELECT array_agg(counts.id ORDER BY counts.id),
+            jsonb_object_agg(counts.id, jsonb_build_array(counts.upstreams, counts.children)),
+            jsonb_object_agg(counts.root_id, counts.places) FILTER (WHERE counts.places > 0)
+        INTO below_ids, fewer, places
+        FROM (
+            SELECT below.id,
+                count(*) FILTER (WHERE NOT below.is_parent) AS upstreams,
+                count(*) FILTER (WHERE below.is_parent) AS children,
+                max(node.root_id) FILTER (WHERE below.is_parent) AS root_id,
+                count(*) FILTER (WHERE below.is_parent AND NOT node.held) AS places
+            FROM workflow_nodes AS node
+            CROSS JOIN LATERAL (
+                SELECT unnest(node.downstreams), false
+                UNION ALL
+                SELECT node.map_id, true WHERE node.map_id IS NOT NULL
+            ) AS below(id, is_parent)
+            WHERE node.oban_job_id = ANY(frontier)
+                AND CASE
+                    WHEN below.is_parent THEN true
+                    -- what maps over an expanded map has been told when that was expanded
+                    WHEN node.outcome = 'completed' AND node.items IS NULL THEN true
+                    ELSE (
+                        SELECT CASE
+                                WHEN follower.is_map AND node.oban_job_id = ANY(follower.sources) THEN false
+                                WHEN node.outcome = 'completed' THEN true
+                                WHEN node.outcome = 'cancelled' THEN follower.ignore_cancelled
+                                WHEN node.outcome = 'discarded' THEN follower.ignore_discarded
+                                ELSE follower.optional && ARRAY[node.oban_job_id, 0]
+                            END
+                        FROM workflow_nodes AS follower WHERE follower.oban_job_id = below.id
+                    )
+                END
+            GROUP BY below.id
+        ) AS counts;
 
-        WITH counted AS (
-            UPDATE workflow_nodes
-            SET pending = pending - (fewer ->> oban_job_id::text)::integer
-            WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
-            RETURNING oban_job_id, pending
-        )
-        SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
-        IF ready IS NOT NULL THEN
-            claimed_ids := baton_promote(ready, slots);
+        IF below_ids IS NOT NULL THEN
+            PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(below_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+            WITH counted AS (
+                UPDATE workflow_nodes
+                SET pending = pending - (fewer -> oban_job_id::text ->> (items IS NOT NULL)::integer)::integer
+                WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
+                RETURNING oban_job_id, pending, is_map, held, root_id
+            )
+            SELECT array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
+                ready_maps || array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
+                array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
+            INTO ready, ready_maps, windows
+            FROM counted;
         END IF;
-    END IF;
+
+        IF ready_maps IS NOT NULL THEN
+            SELECT array_agg(oban_job_id) INTO concluded
+            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND items IS NOT NULL AND outcome IS NULL;
+            IF concluded IS NOT NULL THEN
+                PERFORM baton_conclude(concluded);
+            END IF;
+            SELECT array_agg(oban_job_id) INTO waiting
+            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND items IS NULL AND outcome IS NULL;
+            ready_maps := NULL;
+            IF waiting IS NOT NULL THEN
+                expansion := baton_expand(waiting);
+                concluded := concluded || expansion.ended;
+                ready_maps := expansion.further;
+                windows := windows || expansion.windows;
+                concluded := concluded || baton_follow(expansion.failing);
+            END IF;
+        END IF;
+
+        IF places IS NOT NULL THEN
+            UPDATE workflow_nodes SET in_flight = in_flight - (places ->> oban_job_id::text)::integer
+            WHERE oban_job_id = ANY(ARRAY(SELECT jsonb_object_keys(places)::bigint));
+            windows := windows || ARRAY(SELECT jsonb_object_keys(places)::bigint);
+        END IF;
+        IF windows IS NOT NULL THEN
+            ready := ready || baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
+        END IF;
+
+        IF ready IS NOT NULL THEN
+            claimed_now := baton_promote(ready, slots);
+            IF claimed_now IS NOT NULL THEN
+                claimed_ids := claimed_ids || claimed_now;
+                slots := '[]'; -- a place is taken once
+            END IF;
+        END IF;
+
+        frontier := CASE WHEN concluded IS NOT NULL THEN concluded || baton_follow(concluded) END;
+        settled := settled || frontier;
+        EXIT WHEN frontier IS NULL AND ready_maps IS NULL;
+    END LOOP;
 
     SELECT array_agg(counts.workflow_id ORDER BY counts.workflow_id),
         jsonb_object_agg(counts.workflow_id, jsonb_build_array(counts.nodes, counts.cancelled, counts.discarded))
@@ -352,7 +487,9 @@ BEGIN
             count(*) AS nodes,
             count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
             count(*) FILTER (WHERE outcome = 'discarded') AS discarded
-        FROM workflow_nodes WHERE oban_job_id = ANY(settled) GROUP BY workflow_id
+        FROM workflow_nodes
+        WHERE oban_job_id = ANY(settled) AND map_id IS NULL -- what becomes of items is their map's to tell
+        GROUP BY workflow_id
     ) AS counts;
 
     IF cardinality(workflow_ids) > 1 THEN -- one row needs no order
@@ -394,8 +531,6 @@ SET jit = off
 AS $function$
 DECLARE
     ended bigint[];
-    doomed bigint[];
-    cancelled bigint[];
 BEGIN
     WITH own AS (
         UPDATE workflow_nodes SET outcome = how, updated_at = now()
@@ -407,46 +542,94 @@ BEGIN
         RETURN;
     END IF;
 
-    IF how <> 'completed' THEN
-        -- One statement finds all of them, however long the chain: no recursion of calls, no trigger upon trigger.
-        -- A node whose job has ended, or is gone, was changed by the same statement as ours and settles by itself.
-        WITH RECURSIVE reached(id) AS (
-            SELECT node.oban_job_id
-            FROM workflow_nodes AS origin
-            CROSS JOIN unnest(origin.downstreams) AS below(id)
-            CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS node
-            CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job
-            WHERE origin.oban_job_id = ANY(ended)
-                AND node.outcome IS NULL
-                AND NOT CASE how WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
-                AND job.state NOT IN ('completed', 'cancelled', 'discarded')
-            UNION
-            SELECT node.oban_job_id
-            FROM reached
-            CROSS JOIN LATERAL (SELECT downstreams FROM workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS above
-            CROSS JOIN unnest(above.downstreams) AS below(id)
-            CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS node
-            CROSS JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job
-            WHERE node.outcome IS NULL
-                AND NOT node.ignore_cancelled
-                AND job.state NOT IN ('completed', 'cancelled', 'discarded')
-        )
-        SELECT array_agg(id ORDER BY id) INTO doomed FROM reached;
+    PERFORM baton_spread(ended || baton_follow(ended));
+END
+$function$;
+
+-- What can't run any more, since one of `ended` was cancelled or discarded (`how` is 'cancelled'), or was skipped though
+-- its result is needed ('skipped').
+--
+-- One statement finds all of it, however long the chain: no recursion of calls, no trigger upon trigger. A node whose job
+-- has ended, or is gone, was changed by the same statement as ours and settles by itself. A map that has expanded is as
+-- its children are, and what it maps over it can't do without.
+CREATE OR REPLACE FUNCTION baton_reach(ended bigint[], how text)
+RETURNS bigint[]
+LANGUAGE plpgsql
+STABLE
+AS $function$
+DECLARE
+    doomed bigint[];
+BEGIN
+    WITH RECURSIVE reached(id, outcome, is_new) AS (
+        SELECT origin.oban_job_id, origin.outcome, false
+        FROM unnest(ended) AS given(id)
+        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS origin
+        WHERE origin.outcome = how OR (how = 'cancelled' AND origin.outcome = 'discarded')
+        UNION
+        SELECT node.oban_job_id, how, true
+        FROM reached
+        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS above
+        CROSS JOIN unnest(above.downstreams) AS below(id)
+        CROSS JOIN LATERAL (
+            SELECT workflow_nodes.*, above.oban_job_id = ANY(sources) AND is_map AS is_mapped_over
+            FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0
+        ) AS node
+        LEFT JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job ON true
+        WHERE node.outcome IS NULL
+            AND node.items IS NULL
+            AND (node.is_map OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
+            AND CASE
+                WHEN node.is_mapped_over THEN above.items IS NULL
+                WHEN reached.outcome = 'discarded' THEN NOT node.ignore_discarded
+                WHEN reached.outcome = 'cancelled' THEN NOT node.ignore_cancelled
+                ELSE NOT coalesce(node.optional && ARRAY[above.oban_job_id, 0], false)
+            END
+    )
+    SELECT array_agg(id ORDER BY id) INTO doomed FROM reached WHERE is_new;
+    RETURN doomed;
+END
+$function$;
+
+-- Settle what can't run any more since `ended` did, otherwise than completed. Returns it, or NULL.
+CREATE OR REPLACE FUNCTION baton_follow(ended bigint[])
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    how text;
+    worst text;
+    doomed bigint[];
+    followed bigint[];
+    all_followed bigint[];
+BEGIN
+    IF ended IS NULL THEN
+        RETURN NULL;
     END IF;
+    SELECT max(outcome) FILTER (WHERE outcome IN ('cancelled', 'discarded')) INTO worst
+    FROM workflow_nodes WHERE oban_job_id = ANY(ended) AND outcome <> 'completed';
 
-    IF doomed IS NOT NULL THEN
-        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    FOREACH how IN ARRAY ARRAY['cancelled', 'skipped'] LOOP -- in this order: what would be both is cancelled
+        doomed := CASE WHEN how = 'skipped' OR worst IS NOT NULL THEN baton_reach(ended, how) END;
+        IF doomed IS NOT NULL THEN
+            PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-        WITH own AS (
-            UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true, updated_at = now()
-            WHERE oban_job_id = ANY(doomed) AND outcome IS NULL
-            RETURNING oban_job_id
-        )
-        SELECT array_agg(oban_job_id) INTO cancelled FROM own;
-        PERFORM baton_cancel_jobs(cancelled, 'BTN507: cancelled, since an upstream was ' || how);
-    END IF;
-
-    PERFORM baton_spread(ended || coalesce(cancelled, '{}'));
+            WITH own AS (
+                UPDATE workflow_nodes SET outcome = how, by_upstream = true, updated_at = now()
+                WHERE oban_job_id = ANY(doomed) AND outcome IS NULL
+                RETURNING oban_job_id
+            )
+            SELECT array_agg(oban_job_id) INTO followed FROM own;
+            PERFORM baton_cancel_jobs(
+                followed,
+                CASE how
+                    WHEN 'cancelled' THEN 'BTN507: cancelled, since an upstream was ' || worst
+                    ELSE 'BTN512: skipped, since an upstream was'
+                END
+            );
+            all_followed := all_followed || followed;
+        END IF;
+    END LOOP;
+    RETURN all_followed;
 END
 $function$;
 
@@ -487,7 +670,9 @@ DECLARE
     workflow text := id;
     was_settled boolean;
     doomed bigint[];
-    ready bigint[];
+    alive bigint[] := '{}';
+    more bigint[];
+    followed bigint[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
 
@@ -495,65 +680,95 @@ BEGIN
 
     -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
     -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
-    -- was changed by the same statement as ours and settles by itself.
-    WITH RECURSIVE ended AS NOT MATERIALIZED (
-        SELECT node.*, job.id IS NULL OR (
-            (node.outcome IS NULL OR NOT node.by_upstream) AND job.state IN ('completed', 'cancelled', 'discarded')
-        ) AS is_origin
-        FROM workflow_nodes AS node
-        LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
-        WHERE node.outcome IS DISTINCT FROM 'completed'
-    ),
-    reached(id) AS (
-        SELECT node.oban_job_id
-        FROM ended AS origin
-        CROSS JOIN unnest(origin.downstreams) AS below(id)
-        JOIN ended AS node ON node.oban_job_id = below.id
-        WHERE origin.workflow_id = workflow
-            AND origin.is_origin
-            AND origin.outcome IS NOT NULL
-            AND NOT node.is_origin
-            AND NOT CASE origin.outcome WHEN 'discarded' THEN node.ignore_discarded ELSE node.ignore_cancelled END
-        UNION
-        SELECT node.oban_job_id
-        FROM reached
-        JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
-        CROSS JOIN unnest(above.downstreams) AS below(id)
-        JOIN ended AS node ON node.oban_job_id = below.id
-        WHERE NOT node.is_origin AND NOT node.ignore_cancelled
-    )
-    SELECT coalesce(array_agg(id), '{}') INTO doomed FROM reached;
+    -- was changed by the same statement as ours and settles by itself. A map that has expanded lives as long as a child
+    -- of it does, and what lives below it may be a child of another: so it is asked again until no more come alive.
+    LOOP
+        WITH RECURSIVE ended AS NOT MATERIALIZED (
+            SELECT node.*,
+                CASE
+                    WHEN node.is_map THEN
+                        node.outcome IS NOT NULL AND NOT node.by_upstream AND node.oban_job_id <> ALL(alive)
+                    ELSE job.id IS NULL OR (
+                        (node.outcome IS NULL OR NOT node.by_upstream)
+                        AND job.state IN ('completed', 'cancelled', 'discarded')
+                    )
+                END AS is_origin
+            FROM workflow_nodes AS node
+            LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            WHERE node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded')
+        ),
+        reached(id) AS (
+            SELECT node.oban_job_id
+            FROM ended AS origin
+            CROSS JOIN unnest(origin.downstreams) AS below(id)
+            JOIN ended AS node ON node.oban_job_id = below.id
+            WHERE origin.workflow_id = workflow
+                AND origin.is_origin
+                AND origin.outcome IS NOT NULL
+                AND NOT node.is_origin
+                AND node.items IS NULL
+                AND CASE
+                    WHEN node.is_map AND origin.oban_job_id = ANY(node.sources) THEN origin.items IS NULL
+                    WHEN origin.outcome = 'discarded' THEN NOT node.ignore_discarded
+                    ELSE NOT node.ignore_cancelled
+                END
+            UNION
+            SELECT node.oban_job_id
+            FROM reached
+            JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+            CROSS JOIN unnest(above.downstreams) AS below(id)
+            JOIN ended AS node ON node.oban_job_id = below.id
+            WHERE NOT node.is_origin
+                AND node.items IS NULL
+                AND (NOT node.ignore_cancelled OR (node.is_map AND above.oban_job_id = ANY(node.sources)))
+        ),
+        living AS (
+            SELECT node.map_id
+            FROM ended AS node
+            WHERE node.workflow_id = workflow
+                AND node.map_id IS NOT NULL
+                AND (node.outcome IS NULL OR NOT node.is_origin)
+                AND node.oban_job_id NOT IN (SELECT reached.id FROM reached)
+        )
+        SELECT
+            coalesce((SELECT array_agg(reached.id) FROM reached), '{}'),
+            (
+                SELECT array_agg(map.oban_job_id)
+                FROM living
+                JOIN workflow_nodes AS map ON map.oban_job_id = living.map_id
+                WHERE map.outcome IN ('cancelled', 'discarded') AND map.oban_job_id <> ALL(alive)
+            )
+        INTO doomed, more;
+        EXIT WHEN more IS NULL;
+        alive := alive || more;
+    END LOOP;
 
     UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
     PERFORM baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
 
     UPDATE workflow_nodes AS node
-    SET outcome = NULL, by_upstream = false, updated_at = now()
-    FROM oban_jobs AS job
-    WHERE node.workflow_id = workflow
-        AND node.outcome IN ('cancelled', 'discarded')
-        AND job.id = node.oban_job_id
-        AND (node.by_upstream OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
+    SET outcome = NULL,
+        by_upstream = false,
+        reason = NULL,
+        held = CASE WHEN node.held IS NOT NULL THEN true END,
+        updated_at = now()
+    FROM workflow_nodes AS same
+    LEFT JOIN oban_jobs AS job ON job.id = same.oban_job_id
+    WHERE same.workflow_id = workflow
+        AND same.outcome IN ('cancelled', 'discarded')
+        AND node.oban_job_id = same.oban_job_id
+        AND CASE
+            WHEN same.is_map THEN same.by_upstream OR same.oban_job_id = ANY(alive)
+            ELSE job.id IS NOT NULL
+                AND (same.by_upstream OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
+        END
         AND NOT EXISTS (SELECT FROM unnest(doomed) AS reached(id) WHERE reached.id = node.oban_job_id);
 
-    UPDATE workflow_nodes AS node
-    SET pending = waits.pending
-    FROM (
-        SELECT waiting.oban_job_id,
-            count(upstream.oban_job_id) FILTER (
-                WHERE NOT coalesce(CASE upstream.outcome
-                    WHEN 'completed' THEN true
-                    WHEN 'cancelled' THEN waiting.ignore_cancelled
-                    WHEN 'discarded' THEN waiting.ignore_discarded
-                END, false)
-            ) + (SELECT (paused_at IS NOT NULL)::integer FROM baton_workflows WHERE workflow_id = workflow) AS pending
-        FROM workflow_nodes AS waiting
-        LEFT JOIN LATERAL unnest(waiting.upstreams) AS above(id) ON true
-        LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
-        WHERE waiting.workflow_id = workflow AND waiting.outcome IS NULL
-        GROUP BY waiting.oban_job_id
-    ) AS waits
-    WHERE node.oban_job_id = waits.oban_job_id AND node.pending <> waits.pending;
+    PERFORM baton_recount(workflow);
+
+    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
+        PERFORM baton_announce(ARRAY[workflow]);
+    END IF;
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -570,15 +785,70 @@ BEGIN
             OR (node.pending > 0 AND job.state IN ('scheduled', 'available', 'retryable'))
         );
 
-    SELECT array_agg(oban_job_id) INTO ready
-    FROM workflow_nodes WHERE workflow_id = workflow AND outcome IS NULL AND pending = 0;
-    PERFORM baton_promote(ready);
+    UPDATE baton_workflows SET stopped_at = NULL WHERE workflow_id = workflow;
+
+    -- What lives again may need the result of a node that was skipped.
+    followed := baton_follow(ARRAY(
+        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = workflow AND outcome = 'skipped'
+    ));
+    PERFORM baton_start(ARRAY[workflow], followed);
+END
+$function$;
+
+-- Count anew what the nodes of a workflow wait for, how many items of a window run, and how its nodes have ended.
+CREATE OR REPLACE FUNCTION baton_recount(id text)
+RETURNS void
+LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+DECLARE
+    workflow text := id;
+BEGIN
+    UPDATE workflow_nodes AS node
+    SET pending = waits.pending
+    FROM (
+        SELECT waiting.oban_job_id,
+            CASE
+                WHEN waiting.items IS NULL THEN count(upstream.oban_job_id) FILTER (
+                    WHERE NOT coalesce(
+                        CASE
+                            WHEN waiting.is_map AND upstream.oban_job_id = ANY(waiting.sources) THEN
+                                upstream.items IS NOT NULL OR (upstream.outcome = 'completed' AND NOT upstream.is_map)
+                            WHEN upstream.outcome = 'completed' THEN true
+                            WHEN upstream.outcome = 'cancelled' THEN waiting.ignore_cancelled
+                            WHEN upstream.outcome = 'discarded' THEN waiting.ignore_discarded
+                            WHEN upstream.outcome = 'skipped' THEN
+                                waiting.optional && ARRAY[upstream.oban_job_id, 0]
+                        END,
+                        false
+                    )
+                )
+                ELSE (
+                    SELECT count(*) FROM workflow_nodes AS child
+                    WHERE child.map_id = waiting.oban_job_id AND child.outcome IS NULL
+                )
+            END
+            + coalesce(waiting.held, false)::integer
+            + (SELECT (paused_at IS NOT NULL)::integer FROM baton_workflows WHERE workflow_id = workflow) AS pending
+        FROM workflow_nodes AS waiting
+        LEFT JOIN LATERAL unnest(waiting.upstreams) AS above(id) ON true
+        LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
+        WHERE waiting.workflow_id = workflow AND waiting.outcome IS NULL
+        GROUP BY waiting.oban_job_id
+    ) AS waits
+    WHERE node.oban_job_id = waits.oban_job_id AND node.pending <> waits.pending;
+
+    UPDATE workflow_nodes AS root
+    SET in_flight = (
+        SELECT count(*) FROM workflow_nodes AS item
+        WHERE item.workflow_id = workflow AND item.root_id = root.oban_job_id AND NOT item.held AND item.outcome IS NULL
+    )
+    WHERE root.workflow_id = workflow AND root.in_flight IS NOT NULL AND root.mapping ? 'max_concurrency';
 
     UPDATE baton_workflows AS workflow_row
     SET unsettled = counts.unsettled,
         cancelled = counts.cancelled,
         discarded = counts.discarded,
-        stopped_at = NULL,
         outcome = CASE
             WHEN counts.unsettled > 0 THEN NULL
             WHEN counts.discarded > 0 THEN 'discarded'
@@ -590,12 +860,34 @@ BEGIN
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
             (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
             (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
-        FROM workflow_nodes WHERE workflow_id = workflow
+        FROM workflow_nodes WHERE workflow_id = workflow AND map_id IS NULL
     ) AS counts
     WHERE workflow_row.workflow_id = workflow;
+END
+$function$;
 
-    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
-        PERFORM baton_announce(ARRAY[workflow]);
+-- Let all of some workflows go on that waits for nothing, and tell what follows from nodes that have settled.
+CREATE OR REPLACE FUNCTION baton_start(workflow_ids text[], settled bigint[] DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    ready bigint[];
+    maps bigint[];
+    windows bigint[];
+BEGIN
+    SELECT array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
+        array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
+        array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
+    INTO ready, maps, windows
+    FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
+
+    IF windows IS NOT NULL THEN
+        ready := ready || baton_release(windows);
+    END IF;
+    PERFORM baton_promote(ready);
+    IF settled IS NOT NULL OR maps IS NOT NULL THEN
+        PERFORM baton_spread(coalesce(settled, '{}'), '[]', maps);
     END IF;
 END
 $function$;
@@ -621,7 +913,7 @@ BEGIN
     WHERE waiting.oban_job_id = job_id
     FOR NO KEY UPDATE OF waiting;
 
-    IF node.outcome IN ('cancelled', 'discarded') THEN
+    IF node.outcome IN ('cancelled', 'discarded', 'skipped') THEN
         PERFORM baton_cancel_jobs(ARRAY[job_id], 'BTN507: cancelled, since its node was ' || node.outcome);
     ELSIF node.outcome IS NULL AND node.stopped_at IS NOT NULL THEN
         PERFORM baton_cancel_jobs(ARRAY[job_id], 'BTN507: cancelled, since its workflow was');

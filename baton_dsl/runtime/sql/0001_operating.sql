@@ -33,6 +33,7 @@ BEGIN
     FROM workflow_nodes AS node
     WHERE node.workflow_id = ANY(stopped)
         AND node.outcome IS NULL
+        AND node.items IS NULL -- a map that has expanded ends with its children
         AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id AND job.state = 'executing');
     PERFORM baton_end(ended, 'cancelled');
     PERFORM baton_cancel_jobs(ended, 'BTN507: cancelled, since its workflow was');
@@ -64,7 +65,10 @@ BEGIN
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM workflow_nodes AS node
     JOIN oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE node.workflow_id = ANY(workflow_ids) AND node.outcome IN ('cancelled', 'discarded');
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
+    WHERE node.workflow_id = ANY(workflow_ids)
+        AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'; -- it could do without these items
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -78,8 +82,10 @@ BEGIN
         cancelled_at = NULL,
         discarded_at = NULL
     FROM workflow_nodes AS node
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     WHERE node.workflow_id = ANY(retried)
         AND node.outcome IN ('cancelled', 'discarded')
+        AND map.outcome IS DISTINCT FROM 'completed'
         AND job.id = node.oban_job_id
         AND job.state IN ('completed', 'cancelled', 'discarded');
 
@@ -102,38 +108,56 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     again bigint[];
+    children bigint[];
     retried text[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
     WITH RECURSIVE reached(id) AS (
-        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND step_name = step
+        SELECT oban_job_id
+        FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND step_name = step AND map_id IS NULL
         UNION
         SELECT below.id
         FROM reached
         CROSS JOIN LATERAL (SELECT downstreams FROM workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS node
         CROSS JOIN unnest(node.downstreams) AS below(id)
     )
-    SELECT array_agg(id ORDER BY id) INTO again FROM reached;
+    SELECT array_agg(node.oban_job_id ORDER BY node.oban_job_id) INTO again
+    FROM reached
+    JOIN workflow_nodes AS node ON node.oban_job_id = reached.id
+    WHERE node.map_id IS NULL; -- of a map, all children go with it
+
+    SELECT coalesce(array_agg(oban_job_id), '{}') INTO children
+    FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND root_id = ANY(again) AND map_id IS NOT NULL;
 
     -- Nothing of it is fetched any more; what was, is seen by the next statement.
-    PERFORM 1 FROM oban_jobs WHERE id = ANY(again) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM 1 FROM oban_jobs WHERE id = ANY(again || children) ORDER BY id FOR NO KEY UPDATE;
 
     WITH held AS (
         SELECT node.workflow_id
         FROM workflow_nodes AS node
         LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
-        WHERE node.oban_job_id = ANY(again)
+        WHERE node.oban_job_id = ANY(again || children)
         GROUP BY node.workflow_id
-        HAVING bool_or(job.id IS NULL OR job.state = 'executing')
+        HAVING bool_or((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
     )
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM workflow_nodes AS node
     WHERE node.oban_job_id = ANY(again) AND node.workflow_id NOT IN (SELECT held.workflow_id FROM held);
 
+    -- Maps are expanded anew.
+    SELECT coalesce(array_agg(oban_job_id), '{}') INTO children
+    FROM workflow_nodes WHERE oban_job_id = ANY(children) AND workflow_id = ANY(retried);
+    DELETE FROM oban_jobs WHERE id = ANY(children);
+    DELETE FROM workflow_nodes WHERE oban_job_id = ANY(children);
+    UPDATE workflow_nodes AS node
+    SET downstreams = ARRAY(SELECT id FROM unnest(node.downstreams) AS below(id) WHERE id <> ALL(children))
+    WHERE node.workflow_id = ANY(retried) AND node.downstreams && children;
+
     -- As if an upstream had kept them from running until now: what can live does so in baton_revive.
     UPDATE workflow_nodes
-    SET outcome = 'cancelled', by_upstream = true, result = NULL, updated_at = now()
+    SET outcome = 'cancelled', by_upstream = true, result = NULL, reason = NULL, items = NULL, in_flight = NULL,
+        updated_at = now()
     WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried);
 
     UPDATE oban_jobs AS job
@@ -198,7 +222,6 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     resumed text[];
-    ready bigint[];
 BEGIN
     PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
@@ -209,13 +232,8 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO resumed FROM changed;
 
-    WITH counted AS (
-        UPDATE workflow_nodes SET pending = pending - 1
-        WHERE workflow_id = ANY(resumed) AND outcome IS NULL
-        RETURNING oban_job_id, pending
-    )
-    SELECT array_agg(oban_job_id) INTO ready FROM counted WHERE pending = 0;
-    PERFORM baton_promote(ready);
+    UPDATE workflow_nodes SET pending = pending - 1 WHERE workflow_id = ANY(resumed) AND outcome IS NULL;
+    PERFORM baton_start(resumed);
     RETURN coalesce(resumed, '{}');
 END
 $function$;

@@ -44,11 +44,32 @@ CREATE TABLE IF NOT EXISTS workflow_nodes (
     ignore_discarded boolean NOT NULL,
     outcome text COLLATE "C",
     by_upstream boolean NOT NULL DEFAULT false,
+    -- upstreams that may be skipped without this node being skipped with them; {0} for all of them
+    optional bigint[],
+    -- why it was skipped, or why a map could not be made
+    reason text,
     result json,
+    -- A map: a node without a job, whose children are its items, or one level further maps.
+    is_map boolean NOT NULL DEFAULT false,
+    levels smallint,
+    mapping jsonb,
+    items integer,
+    in_flight integer,
+    -- A child of a map. `root_id` is the outermost map, also of itself.
+    map_id bigint,
+    root_id bigint,
+    item_index integer,
+    held boolean,
+    -- Both: for each parameter that is mapped over, the node that it comes from, or 0 and the value in `item`.
+    parameters text[],
+    sources bigint[],
+    item json,
+    -- what an item reads besides: nodes, and its root's args as the negative id
+    beside bigint[],
     inserted_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT workflow_nodes_pending CHECK (pending >= 0),
-    CONSTRAINT workflow_nodes_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
+    CONSTRAINT workflow_nodes_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded', 'skipped'))
 ) WITH (
     -- Room for the new versions of a row beside the old: no index entry is written when a node settles.
     fillfactor = 60,
@@ -60,3 +81,10 @@ CREATE TABLE IF NOT EXISTS workflow_nodes (
 
 CREATE UNIQUE INDEX IF NOT EXISTS workflow_nodes_workflow_id_step_name_index
     ON workflow_nodes (workflow_id, step_name);
+
+CREATE INDEX IF NOT EXISTS workflow_nodes_map_id_item_index_index
+    ON workflow_nodes (map_id, item_index) WHERE map_id IS NOT NULL;
+
+-- The items that wait for a place in the window of their map.
+CREATE INDEX IF NOT EXISTS workflow_nodes_root_id_held_index
+    ON workflow_nodes (root_id, oban_job_id) WHERE held;

@@ -1,0 +1,119 @@
+"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
+
+
+class Form(Enum):
+    """What a parameter takes for an item of a map that has no result."""
+
+    PLAIN = "plain"
+    """`list[R]`: nothing, it is left out."""
+    OPTIONAL = "optional"
+    """`list[R | None]`: None."""
+    OUTCOME = "outcome"
+    """`list[Outcome[R]]`: how it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """How many lists lie between a result and the parameter that takes it.
+
+    Attributes:
+        lists: How many of the upstream's own levels the parameter takes as lists.
+        peeled: How many levels of collection come off the result, since the upstream is not mapped that deep.
+    """
+
+    lists: int
+    peeled: int
+
+    @staticmethod
+    def of(parameter: ParameterSpec, upstream: StepSpec) -> Edge:
+        """The edge between a parameter and its upstream."""
+        left = upstream.levels - parameter.each
+        return Edge(max(left, 0), max(-left, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A level of `Each` that finds no collection.
+
+    Attributes:
+        type: What it finds.
+        level: Which level of the result that is, from 0.
+    """
+
+    type: object
+    level: int
+
+
+def listed(types: Types, item: object, levels: int) -> object:
+    """A type within so many lists."""
+    for _ in range(levels):
+        item = types.list_of(item)
+    return item
+
+
+def given(types: Types, parameter: ParameterSpec) -> object:
+    """What `insert` and `bind` take for an input: a list for each level of `Each[Input[T]]`."""
+    known = parameter.type not in (MISSING, UNKNOWN)
+    return listed(types, parameter.type, parameter.each) if known else parameter.type
+
+
+def result(types: Types, step: StepSpec) -> object:
+    """The results of a step as others see them: `list[R]`, for each level that it is mapped over."""
+    known = step.result not in (MISSING, UNKNOWN)
+    return listed(types, step.result, step.levels) if known else step.result
+
+
+def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form = Form.PLAIN) -> object | Stuck:
+    """What an upstream gives to a parameter.
+
+    Args:
+        types: What is known of the types.
+        parameter: The parameter.
+        upstream: Its upstream.
+        form: As what the parameter takes items without a result; it has items only where the parameter takes a list.
+
+    Returns:
+        The type, `UNKNOWN` or `MISSING` if that can't be told; or where `Each` finds no collection.
+    """
+    edge = Edge.of(parameter, upstream)
+    seen = upstream.result
+    for level in range(edge.peeled):
+        if seen in (MISSING, UNKNOWN):
+            return seen
+        item = types.item_of(seen)
+        if item is None:
+            return Stuck(seen, level)
+        seen = item
+    if seen in (MISSING, UNKNOWN):
+        return seen
+    if edge.lists:
+        match form:
+            case Form.OPTIONAL:
+                seen = types.optional(seen)
+            case Form.OUTCOME:
+                seen = types.outcome_of(seen)
+            case Form.PLAIN:
+                pass
+    return listed(types, seen, edge.lists)
+
+
+def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[Form, ...]:
+    """In which forms the parameter may take the results of its upstream: those that its type does not refuse."""
+    possible = tuple(Form) if Edge.of(parameter, upstream).lists else (Form.PLAIN,)
+    return tuple(
+        form
+        for form in possible
+        if types.assignable(offer(types, parameter, upstream, form), parameter.type) is not False
+    )
+
+
+def written(types: Types, parameter: ParameterSpec, type: object) -> str:
+    """An annotation of that type with the parameter's own `Each`, as users would write it."""
+    return f"{'Each[' * parameter.each}{types.show(type)}{']' * parameter.each}"

@@ -1,0 +1,39 @@
+"""`Outcome`: how one item of a map ended, for a step that takes failures as data."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Outcome[R]:
+    """How one item of a mapped step ended: with a value, or why without.
+
+    Attributes:
+        state: How it ended.
+        value: What it returned; None unless it completed.
+        reason: Why there is no value: the last error, or what was said when it was cancelled or skipped.
+
+    Example:
+        >>> from baton_dsl import Each, Flow, Outcome, step
+        >>> @step
+        ... def regions() -> list[str]:
+        ...     return ["eu", "us"]
+        >>> @step
+        ... def orders(regions: Each[str]) -> int:
+        ...     return len(regions)
+        >>> @step(ignore_discarded=True)
+        ... def report(orders: list[Outcome[int]]) -> str:
+        ...     return ", ".join(str(item.value) if item.ok else f"{item.state}: {item.reason}" for item in orders)
+        >>> report([Outcome("completed", 2), Outcome("discarded", reason="timeout")])
+        '2, discarded: timeout'
+    """
+
+    state: Literal["completed", "cancelled", "discarded", "skipped"]
+    value: R | None = None
+    reason: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True if the item completed, so that `value` is what it returned."""
+        return self.state == "completed"

@@ -1,0 +1,106 @@
+"""What the items of a map returned, as the list that somebody's annotation asks for."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Iterable
+from typing import Any, Final
+
+from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased
+from baton_dsl.outcome import Outcome
+
+_NOTHING: Final = object()
+
+
+def list_of(annotation: Any, levels: int) -> Any:
+    """The annotation of lists of something, so many levels deep."""
+    for _ in range(levels):
+        annotation = list[annotation]
+    return annotation
+
+
+def collected(annotation: Any, text: str | None, absent: str | None) -> str | None:
+    """The JSON of a map's results, made to fit an annotation.
+
+    An item that returned nothing, since it failed or was skipped, is null where the annotation of the items accepts
+    None, and left out where it does not. Where the annotation asks for `Outcome`, each item tells how it ended.
+
+    Args:
+        annotation: What the parameter, or the caller, asks for: `list[R]`, `list[R | None]`, `list[Outcome[R]]`, with
+            as many levels of lists as the map has.
+        text: The results as JSON, with null for what is absent; None if the map was never expanded.
+        absent: What is absent, as JSON: `[{"path": [3], "state": "discarded", "reason": "..."}]`; None if nothing is.
+
+    Returns:
+        The JSON to validate. A map that was never expanded is None, or an empty list where None is not accepted.
+
+    Example:
+        >>> collected(list[int], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
+        '[1, 3]'
+        >>> collected(list[int | None], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
+        '[1, null, 3]'
+    """
+    if text is None:
+        return None if _accepts_none(annotation) else "[]"
+    levels = list(_levels(annotation))
+    wants_outcomes = _is_outcome(levels[-1])
+    if absent is None and not wants_outcomes:
+        return text
+    missing = {tuple(entry["path"]): entry for entry in json.loads(absent or "[]")}
+    return json.dumps(_fit(json.loads(text), (), missing, levels, len(levels) - 1 if wants_outcomes else None))
+
+
+def _fit(
+    value: Any, path: tuple[int, ...], missing: dict[tuple[int, ...], Any], levels: list[Any], leaves: int | None
+) -> Any:
+    """One value of the tree of results; `_NOTHING` if it is left out. `leaves` is the depth of the outcomes, if any."""
+    depth = len(path)
+    entry = missing.get(path)
+    if leaves is not None and depth == leaves:
+        if entry is None:
+            return {"state": "completed", "value": value}
+        return {"state": entry["state"] or "cancelled", "reason": entry["reason"]}
+    if entry is not None:
+        return None if depth >= len(levels) or _accepts_none(levels[depth]) else _NOTHING
+    if isinstance(value, list) and (
+        depth == 0 or any(other[:depth] == path for other in missing) or leaves is not None
+    ):
+        fitted = (_fit(item, (*path, index), missing, levels, leaves) for index, item in enumerate(value))
+        return [item for item in fitted if item is not _NOTHING]
+    return value
+
+
+def _levels(annotation: Any) -> Iterable[Any]:
+    """An annotation, that of its items, that of their items, and so on."""
+    while True:
+        yield annotation
+        plain = _plain(annotation)
+        arguments = typing.get_args(plain)
+        origin = typing.get_origin(plain)
+        if not isinstance(origin, type) or origin is Outcome or not issubclass(origin, Iterable):
+            return
+        if len(arguments) != 1 and not (origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis):
+            return
+        annotation = arguments[0]
+
+
+def _plain(annotation: Any) -> Any:
+    """Without `Annotated`, aliases and `| None` around it."""
+    while True:
+        inner = annotation.__origin__ if hasattr(annotation, "__metadata__") else unaliased(annotation)
+        members = [item for item in typing.get_args(inner) if item is not type(None)]
+        if len(members) == 1 and len(typing.get_args(inner)) == 2 and _accepts_none(inner):
+            inner = members[0]
+        if inner is annotation:
+            return annotation
+        annotation = inner
+
+
+def _is_outcome(annotation: Any) -> bool:
+    plain = _plain(annotation)
+    return plain is Outcome or typing.get_origin(plain) is Outcome
+
+
+def _accepts_none(annotation: Any) -> bool:
+    return LIVE_TYPES.accepts_none(term_of(annotation)) is not False
