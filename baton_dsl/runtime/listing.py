@@ -26,7 +26,7 @@ class Listed:
         flow: The name of its flow.
         standing: Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled as a whole and
             steps run still.
-        steps: How many nodes it has.
+        steps: How many steps it has; a map is one, however many items it has.
         unsettled: How many of them have not settled.
         cancelled: How many of them were cancelled.
         discarded: How many of them were discarded.
@@ -50,7 +50,8 @@ class Listed:
 
 _LIST: Final = sql.SQL("""
     SELECT workflow.*, (
-        SELECT count(*) FROM workflow_nodes AS node WHERE node.workflow_id = workflow.workflow_id
+        SELECT count(*) FROM workflow_nodes AS node
+        WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
     ) AS steps
     FROM (
         SELECT * FROM baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
