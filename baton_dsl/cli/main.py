@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "why": "Say why a workflow, or a step of it, stands where it stands.",
     "list": "List workflows.",
     "cancel": "Cancel all that has not started of workflows.",
-    "retry": "Let steps run again that were cancelled or discarded, or all from a step on.",
+    "retry": "Let steps run again that failed, or all from a step on.",
     "pause": "Let nothing of workflows start.",
     "resume": "End a pause.",
     "rerun": "Insert workflows once more, with the old inputs.",
