@@ -179,7 +179,7 @@ class StepError(BatonError):
 
 
 class StepNotFoundError(StepError):
-    """The job names a step that this worker can't import: its code was not deployed here. It is tried again."""
+    """The job names a step or a hook that can't be imported: its code was not deployed here. It is tried again."""
 
     code = "BTN501"
     default_remedy = "deploy the code that inserted the workflow to this node"

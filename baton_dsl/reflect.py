@@ -139,7 +139,7 @@ def _read(function: FunctionType) -> Signature:
         )
     returns, may_skip = _without_skip(hints.get("return", inspect.Signature.empty))
     result: Term = MISSING if returns is inspect.Signature.empty else term_of(returns)
-    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, _unimportable(function))
+    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, unimportable(function))
 
 
 _CONTEXT: Final = term_of(StepContext)
@@ -346,7 +346,8 @@ def argument_of(value: object) -> Argument:
             return Argument(type=term, literal=LiteralOf(repr(value), term.name))
 
 
-def _unimportable(function: FunctionType) -> str | None:
+def unimportable(function: FunctionType) -> str | None:
+    """Why a worker can't import a function by its name; None if it can."""
     if function.__name__ == "<lambda>":
         return "a lambda"
     if "<locals>" in function.__qualname__:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import oban.oban
@@ -62,23 +62,21 @@ def served_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-_numbers = itertools.count()
-
-
 @pytest.fixture
 def empty_dsn(server: str) -> Iterator[str]:
     """A fresh database with nothing in it."""
-    yield from _database(server, "template1")
+    yield from fresh_database(server, "template1")
 
 
 @pytest.fixture
 def dsn(server: str) -> Iterator[str]:
     """A fresh database with Oban's tables and ours."""
-    yield from _database(server, TEMPLATE)
+    yield from fresh_database(server, TEMPLATE)
 
 
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
+def fresh_database(server: str, template: str) -> Iterator[str]:
+    """Make a database from a template, and drop it afterwards."""
+    name = f"test_{os.getpid()}_{token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
     yield make_conninfo(server, dbname=name)

@@ -32,9 +32,10 @@ COMMANDS: Final = {
     "rerun": "Insert workflows once more, with the old inputs.",
     "prune": "Remove workflows that ended long ago.",
     "doctor": "Examine the database, and say what to do.",
+    "check-deploy": "List the workflows in flight that new code can't finish.",
 }
-"""Each is `baton_dsl.cli.<name>.command`. The words stand here too, so that help imports none: `graph` and help need
-no driver, and come at once."""
+"""Each is `baton_dsl.cli.<name>.command`, with `_` for a dash. The words stand here too, so that help imports none:
+`graph` and help need no driver, and come at once."""
 
 
 class Commands(click.Group):
@@ -48,7 +49,7 @@ class Commands(click.Group):
         """Import one."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -76,7 +77,7 @@ def cli() -> None:
     \b
     Exit codes:
       0  done, or the workflow completed
-      1  the workflow ended, but a step was cancelled or discarded; or the doctor found something wrong
+      1  the workflow ended, but a step was cancelled or discarded; or a check found a problem
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow

@@ -6,7 +6,10 @@
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
 | dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
 | starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
+| fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
+| a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
@@ -25,11 +29,13 @@ import psycopg
 from oban import Job, Oban
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
-from oban._producer import Producer
+from oban._producer import Producer, _get_jobs, _init
 from oban._query import Query, _ack_jobs
 from oban._refresher import build_refresher
-from psycopg import AsyncConnection
+from oban.telemetry import core as telemetry_core
+from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
+from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.errors import ObanNotFoundError, PrefixError
@@ -37,6 +43,10 @@ from baton_dsl.errors import ObanNotFoundError, PrefixError
 logger = logging.getLogger(__name__)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+CHANNEL: Final = "workflow"
+"""Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
+`{"workflow_id": ..., "outcome": ...}`."""
 
 _PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED: Final = frozenset(
@@ -131,6 +141,11 @@ def notifier_of(instance: Oban) -> Notifier:
     return cast("Notifier", instance._notifier)
 
 
+def is_heard(event: str) -> bool:
+    """True if this process has a handler for a telemetry event."""
+    return bool(telemetry_core._handlers.get(event))
+
+
 def is_started(instance: Oban) -> bool:
     """True while the instance runs, so that its notifier hears."""
     return instance._signal_token is not None
@@ -152,14 +167,14 @@ def has_place(instance: Oban, job: Job) -> bool:
 
 
 def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one; one that runs already is left alone."""
+    """Start a claimed job as its queue's producer starts a fetched one, unless it runs already, or has run."""
     producer = instance._producers.get(job.queue)
     job_id = job.id
     assert job_id is not None
     if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
         logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
         return
-    if job_id in producer._running_jobs:
+    if job_id in _known(producer):
         return
     task = producer._dispatcher.dispatch(producer, job)
     task.add_done_callback(lambda _: producer._on_job_complete(job_id))
@@ -182,6 +197,17 @@ class RunningProducer:
         """True while a job of it runs."""
         return bool(self.producer._running_jobs)
 
+    def nudge(self) -> None:
+        """Let it try again, from any thread, what failed with a connection.
+
+        Oban's producer waits for the next notification to do so, and in a quiet queue there is none.
+        """
+        task = cast("asyncio.Task[None] | None", self.producer._loop_task)
+        if task is not None and (self.producer._pending_acks or FETCHES.is_in_doubt(self.producer)):
+            loop = task.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self.producer.notify)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -195,13 +221,23 @@ class Running:
         """The schema."""
         return self.query._prefix
 
+    @property
+    def pool(self) -> Pool:
+        """The connection pool that the instance was given."""
+        return cast("Pool", self.query._pool)
+
+    @property
+    def notifier(self) -> Notifier:
+        """The instance's notifier: that of its producers, of which it has one when a companion starts."""
+        return cast("Notifier", next(iter(self.by_queue.values()))._notifier)
+
     def producers(self) -> list[RunningProducer]:
         """The producers, without those whose queue was stopped."""
         return [RunningProducer(producer) for producer in list(self.by_queue.values())]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
-        given = cast("Pool", self.query._pool).kwargs
+        given = self.pool.kwargs
         options = (
             {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
         )
@@ -253,8 +289,20 @@ class Accompanied:
         return getattr(self._refresher, name)
 
 
+_companions: Final[list[Callable[[Running], Companion]]] = []
+
+
 def accompany_all(make: Callable[[Running], Companion]) -> None:
-    """Make a companion for every instance of this process that is made from now on."""
+    """Make a companion for every instance of this process that is made from now on; once, however often it is called.
+
+    Their producers say so as soon as they are there: one that dies before its companion works is known to be gone.
+    """
+    if make in _companions:
+        return
+    _companions.append(make)
+    FETCHES.install()
+    for name in ("producer.init", "producer.restore"):
+        put_ext(name, _announced(get_ext(name, _init)))
     build = get_ext("refresher.build", build_refresher)
 
     def accompanied(config: dict[str, Any], *, producers: dict[str, Producer], query: Query, **others: Any) -> Any:
@@ -264,12 +312,94 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
     put_ext("refresher.build", accompanied)
 
 
+def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Producer], dict[str, Any]]:
+    return lambda producer: facts(producer) | {"baton_guarded": "soon"}
+
+
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     """Make a companion for an instance that runs, unless it has one."""
+    FETCHES.install()
     if not isinstance(instance._refresher, Accompanied):
         running = Running(instance._query, instance._producers)
         instance._refresher = Accompanied(instance._refresher, running, make)
     instance._refresher.ensure()
+
+
+_STRAYS: Final = """
+SELECT id, state, queue, worker, attempt, max_attempts, priority, args, meta, errors, tags, attempted_by, inserted_at,
+    attempted_at, scheduled_at
+FROM {}
+WHERE state = 'executing' AND queue = %s AND attempted_by = %s AND meta ? 'workflow_id' AND id <> ALL(%s)
+"""
+DOUBT: Final = 5.0
+"""Seconds for which a statement whose answer was lost may still go on in the server."""
+
+
+class Fetches:
+    """What producers have fetched, also when the answer was lost with its connection.
+
+    Such jobs run nowhere, and nobody else would take them: their producer lives. So after a fetch that failed, a
+    producer first looks for jobs that are its own without its knowing. Those of no workflow are left to the lifeline.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, float] = {}
+        self._next: Callable[[Producer], Awaitable[list[Job]]] | None = None
+
+    def install(self) -> None:
+        """Put it in its place, Oban's extension point `producer.get_jobs`, once."""
+        if self._next is None:
+            self._next = get_ext("producer.get_jobs", _get_jobs)
+            put_ext("producer.get_jobs", self.fetch)
+
+    def is_in_doubt(self, producer: Producer) -> bool:
+        """True if a fetch of the producer failed of late."""
+        return producer._uuid in self._failed
+
+    def doubt(self, instance: Oban, queues: Iterable[str]) -> None:
+        """A settle failed that may have claimed jobs of these queues all the same."""
+        for queue in queues:
+            if (producer := instance._producers.get(queue)) is not None:
+                self._failed[producer._uuid] = time.monotonic()
+
+    async def fetch(self, producer: Producer) -> list[Job]:
+        """As Oban's, after what an earlier one may have left behind."""
+        failed = self._failed.get(producer._uuid)
+        if failed is not None:
+            asked = time.monotonic()
+            found = await self._strays(producer)
+            if asked > failed + DOUBT:
+                del self._failed[producer._uuid]
+            if found:
+                return found
+        assert self._next is not None
+        try:
+            return await self._next(producer)
+        except psycopg.Error:
+            self._failed[producer._uuid] = time.monotonic()
+            raise
+
+    async def _strays(self, producer: Producer) -> list[Job]:
+        query = producer._query
+        table = sql.Identifier(query._prefix, "oban_jobs")
+        values = [producer._queue, [producer._node, producer._uuid], _known(producer)]
+        async with autocommit(cast("Pool", query._pool)) as conn:
+            cursor = conn.cursor(row_factory=class_row(Job))
+            found = await (await cursor.execute(sql.SQL(_STRAYS).format(table), values)).fetchall()
+        known = _known(producer)  # a settle may have started what it claimed meanwhile
+        strays = [job for job in found if job.id not in known]
+        for job in strays:
+            logger.warning("job %s was fetched by a statement whose answer was lost; it starts now", job.id)
+        return strays
+
+
+def _known(producer: Producer) -> list[int]:
+    """The jobs that run, or have run and are to be acknowledged."""
+    acks: list[AckAction] = producer._pending_acks
+    return [*producer._running_jobs, *(action.job.id for action in acks if action.job.id is not None)]
+
+
+FETCHES: Final = Fetches()
 
 
 class Acknowledged:

@@ -14,8 +14,8 @@ from pathlib import Path
 from oban import Oban
 
 from baton_dsl.runtime.bridge import checked_prefix
+from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.guard import guard
 from baton_dsl.runtime.retention import retention
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ async def serve(
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
         importlib.import_module(module)
+    accompany_instances()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -62,10 +63,9 @@ async def serve(
         async with (
             Oban(
                 pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
-            ) as oban,
+            ),
             retention(Database(prefix, "Oban", dsn), retain),
         ):
-            guard(oban)
             logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
             if ready is not None:
                 ready.set()

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, autocommit, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, autocommit, dispatch, has_place, pool_of, prefix_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ LONGEST_PAUSE: Final = 4.0
 _AGAIN: Final = (
     psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
     psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
     PoolTimeout,
 )
 
@@ -94,6 +95,8 @@ class Settler:
         )
 
         async def attempt(again: bool) -> list[tuple[Any, ...]]:
+            if again:  # items of a map may have been claimed too, which the statement does not tell again
+                FETCHES.doubt(self._oban, {job.queue for job in jobs})
             async with autocommit(self._pool) as conn:
                 cursor = conn.cursor(row_factory=tuple_row)
                 return await (await cursor.execute(self._settle, (*values, again))).fetchall()

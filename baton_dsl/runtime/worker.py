@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,13 +26,13 @@ from baton_dsl.errors import (
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime import bridge, importing, payload
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
-from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
-from baton_dsl.runtime.settle import Finished, Settler
+from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
 
 logger = logging.getLogger("baton_dsl.step")
@@ -59,15 +58,9 @@ def load_step(path: str) -> Step[..., Any, Any, Any]:
     Raises:
         StepNotFoundError: BTN501, if its module can't be imported here or has no such step.
     """
-    target = path.replace("/", ".")
-    module, _, name = target.partition(":")
-    try:
-        found = pkgutil.resolve_name(target)
-    except ImportError as error:
-        raise StepNotFoundError(f'module "{module}" of step "{name}" can\'t be imported: {error}') from error
-    except (AttributeError, ValueError) as error:
-        raise StepNotFoundError(f'module "{module}" has no step "{name}"') from error
+    found = importing.find(path, "step")
     if not isinstance(found, Step):
+        name, module = path.partition(":")[2].replace("/", "."), importing.module_of(path)
         raise StepNotFoundError(f'"{name}" in module "{module}" is no step but {type(found).__name__}')
     return found
 
@@ -123,16 +116,19 @@ class Runtime:
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
-        self.gate: Coalescer[int, Passage | None] = Coalescer(Gate(pool, prefix).read)
+        gate = Gate(pool, prefix)
+        self.gate: Coalescer[int, Passage | None] = Coalescer(
+            lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
+        )
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
-        guard(oban)
+        accompany(oban)
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
 
-guard_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
+accompany_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
 
 
 def runtime_of(job: Job) -> Runtime:

@@ -87,6 +87,17 @@ class Peeled:
     is_known: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an alias was given for one of its type parameters, and what the names in that mean."""
+
+    path: str
+    scope: int
+    expression: Expression
+    variables: Mapping[str, Term]
+    given: Mapping[str, _Given]
+
+
 class Annotations:
     """Translates annotations.
 
@@ -106,8 +117,14 @@ class Annotations:
         is_input, each = False, 0
         source: tuple[str, int, Expression] | None = None
         variables: Mapping[str, Term] = {}
+        given: Mapping[str, _Given] = {}
         for _ in range(DEEPEST):
             expression = _unquoted(expression)
+            if expression[0] == "name" and expression[2] in given:
+                argument = given[expression[2]]
+                path, scope, expression = argument.path, argument.scope, argument.expression
+                variables, given = argument.variables, argument.given
+                continue
             base = expression[2] if expression[0] == "sub" else expression
             value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
             arguments = _arguments(expression)
@@ -123,8 +140,10 @@ class Annotations:
                     is_input, each = is_input or called == "InputMarker", each + (called == "EachMarker")
                 expression = arguments[0]
             elif isinstance(value, AliasValue):
-                given = [self.term(path, scope, argument, variables) for argument in arguments]
-                variables = dict(zip(value.parameters, given, strict=False))
+                terms = [self.term(path, scope, item, variables) for item in arguments]
+                passed = [_Given(path, scope, item, variables, given) for item in arguments]
+                variables = dict(zip(value.parameters, terms, strict=False))
+                given = dict(zip(value.parameters, passed, strict=False))
                 path, scope, expression = value.path, value.scope, value.expression
             else:
                 rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)

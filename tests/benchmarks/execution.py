@@ -100,11 +100,11 @@ def _ours(server: str, flows: Sequence[Flow]) -> float:
             for flow in flows:
                 flow.insert(conn)
 
-    return uvloop.run(_execute(databases.fresh(server), partial(insert, flows=chain(50) + wide(50)), insert))
+    return uvloop.run(execute(databases.fresh(server), partial(insert, flows=chain(50) + wide(50)), insert))
 
 
 def _raw(server: str, size: int) -> float:
-    return uvloop.run(_execute(databases.fresh(server), partial(insert_raw, size=100), partial(insert_raw, size=size)))
+    return uvloop.run(execute(databases.fresh(server), partial(insert_raw, size=100), partial(insert_raw, size=size)))
 
 
 def insert_raw(dsn: str, size: int) -> None:
@@ -115,7 +115,7 @@ def insert_raw(dsn: str, size: int) -> None:
         )
 
 
-async def _execute(dsn: str, warm_up: Callable[[str], None], insert: Callable[[str], None]) -> float:
+async def execute(dsn: str, warm_up: Callable[[str], None], insert: Callable[[str], None]) -> float:
     pool = await Oban.create_pool(dsn)
     async with Oban(pool=pool, queues={"default": LIMIT}) as oban, pool.connection() as conn:
         await conn.set_autocommit(True)

@@ -15,6 +15,7 @@ from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, pr
 from tests.conftest import StartOban
 from tests.integration import steps
 from tests.integration.long_steps import hangs, waits_for_cancellation
+from tests.integration.mapped import numbers, squares
 
 TIMEOUT = 20
 
@@ -125,6 +126,20 @@ async def test_the_blocking_methods_do_the_same(start_oban: StartOban, dsn: str)
     assert [workflow.pause(), workflow.pause(), workflow.resume(), workflow.resume()] == [True, False, True, False]
     assert [workflow.retry(), workflow.cancel(), workflow.cancel(), workflow.retry()] == [False, True, False, True]
     assert workflow.status().counts == {"available": 1}
+
+
+@pytest.mark.parametrize("count", [0, 3])
+async def test_a_map_that_was_cancelled_before_it_was_made_is_retried_with_its_workflow(
+    start_oban: StartOban, count: int
+) -> None:
+    async with start_oban(queues={}):
+        workflow = await Flow("early", numbers, squares).insert(count=count)
+        await workflow.cancel()
+        assert (await workflow.status()).outcome == "cancelled"
+        assert await workflow.retry()
+    async with start_oban():
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert await workflow.result("squares") == [number * number for number in range(count)]
 
 
 async def test_many_workflows_are_operated_on_by_what_they_have_in_common(start_oban: StartOban, dsn: str) -> None:

@@ -21,6 +21,7 @@ from tests.integration.long_steps import hangs, hangs_at_first
 
 TIMEOUT = 20
 DEAD = str(uuid4())
+GUARDED = "SELECT bool_and(meta -> 'baton_guarded' = 'true') FROM oban_producers"
 
 
 async def until(conn: psycopg.Connection[Any], query: str, expected: Any) -> None:
@@ -76,7 +77,7 @@ async def test_a_guarded_producer_lives_as_long_as_its_process_however_late_its_
     async with start_oban(shutdown_grace_period=0.1):
         await Flow("long", hangs).insert()
         await until(conn, STATES, "executing")
-        await until(conn, "SELECT bool_and(meta ? 'baton_guarded') FROM oban_producers", True)
+        await until(conn, GUARDED, True)
         conn.execute("UPDATE oban_producers SET updated_at = now() - interval '1 day'")
         for _ in range(2):
             conn.execute("SELECT baton_rescue('0 s')")
@@ -129,6 +130,18 @@ async def test_any_oban_process_that_starts_looks_for_orphans(
     assert "BTN508" in conn.execute("SELECT errors::text FROM oban_jobs").fetchone()[0]  # type: ignore[index]
 
 
+async def test_a_producer_that_dies_before_its_guard_works_is_known_to_be_gone_within_seconds(
+    start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baton_dsl.runtime.guard.Guard.start", lambda _: None)
+    async with start_oban():
+        row = conn.execute("SELECT uuid, meta ->> 'baton_guarded', baton_lives(uuid::text) FROM oban_producers")
+        producer, guarded, lives = row.fetchone() or ("", "", None)
+        assert (guarded, lives) == ("soon", True)
+        conn.execute("UPDATE oban_producers SET updated_at = timezone('UTC', now()) - interval '6 seconds'")
+        assert conn.execute("SELECT baton_lives(%s)", [str(producer)]).fetchone() == (False,)
+
+
 NODE = """
 import asyncio, sys
 from baton_dsl.runtime.node import serve
@@ -144,7 +157,7 @@ async def test_a_step_of_a_killed_process_starts_again_within_seconds(
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", NODE, dsn)
     try:
         await until(conn, STATES, "executing suspended")
-        await until(conn, "SELECT bool_and(meta ? 'baton_guarded') FROM oban_producers", True)
+        await until(conn, GUARDED, True)
     finally:
         async with start_oban():
             os.kill(process.pid, signal.SIGKILL)

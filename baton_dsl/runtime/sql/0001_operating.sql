@@ -64,11 +64,16 @@ BEGIN
 
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM workflow_nodes AS node
-    JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
     LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     WHERE node.workflow_id = ANY(workflow_ids)
         AND node.outcome IN ('cancelled', 'discarded')
+        AND (job.id IS NOT NULL OR (node.is_map AND node.items IS NULL))
         AND map.outcome IS DISTINCT FROM 'completed'; -- it could do without these items
+
+    -- A map that was never made has no job to tell that it may live: it does as if only an upstream had kept it.
+    UPDATE workflow_nodes SET by_upstream = true
+    WHERE workflow_id = ANY(retried) AND is_map AND items IS NULL AND outcome IN ('cancelled', 'discarded');
 
     UPDATE oban_jobs AS job
     SET state = 'suspended',
@@ -259,6 +264,9 @@ BEGIN
     ) AS settled;
     DELETE FROM workflow_nodes WHERE workflow_id = ANY(old);
     DELETE FROM baton_workflows WHERE workflow_id = ANY(old);
+    DELETE FROM baton_flows AS flow
+    WHERE flow.inserted_at < now() - age
+        AND NOT EXISTS (SELECT FROM baton_workflows AS workflow WHERE workflow.fingerprint = flow.fingerprint);
     RETURN coalesce(cardinality(old), 0);
 END
 $function$;

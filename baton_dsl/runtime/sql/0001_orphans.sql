@@ -41,8 +41,11 @@ AS $function$
         SELECT
         FROM oban_producers
         WHERE uuid::text = producer
-            AND NOT meta ? 'baton_guarded'
-            AND updated_at > timezone('UTC', now()) - interval '60 seconds'
+            AND updated_at > timezone('UTC', now()) - CASE
+                WHEN NOT meta ? 'baton_guarded' THEN interval '60 seconds'
+                WHEN meta ->> 'baton_guarded' = 'soon' THEN interval '5 seconds' -- it has not locked yet
+                ELSE interval '0 seconds'
+            END
     )
 $function$;
 
@@ -62,7 +65,7 @@ BEGIN
 
     UPDATE oban_producers
     SET meta = meta || '{"baton_guarded": true}'
-    WHERE uuid::text = ANY(locked) AND NOT meta ? 'baton_guarded';
+    WHERE uuid::text = ANY(locked) AND meta -> 'baton_guarded' IS DISTINCT FROM 'true';
 
     RETURN coalesce(locked, '{}');
 END

@@ -1,0 +1,212 @@
+"""`make soak`: for minutes, processes die, connections are cut and the server restarts under random workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+
+from baton_dsl import Workflow
+from baton_dsl.errors import BatonError
+from baton_dsl.runtime import schema
+from tests.conftest import until
+from tests.crashes import verdict
+from tests.crashes.notebook import TABLE
+from tests.crashes.points import Point
+from tests.crashes.server import Server, own_server
+from tests.crashes.shapes import SHAPES, Case
+from tests.crashes.workers import Nursery, nursery
+
+SECONDS = float(os.environ.get("BATON_SOAK_SECONDS", "600"))
+WORKERS = 4
+AT_ONCE = 15
+"""Workflows that run at the same time."""
+END = 120.0
+"""Seconds for what is left, once nobody dies any more."""
+
+
+@pytest.fixture
+def durable(served_folder: Path) -> Iterator[Server]:
+    """A server of its own, which may be restarted, and which keeps what it has committed."""
+    with own_server(served_folder / "postgres") as server:
+        schema.install(server.dsn)
+        with psycopg.connect(server.dsn, autocommit=True) as conn:
+            conn.execute(TABLE)
+        yield server
+
+
+class Soak:
+    """Who inserts, who cancels and who kills, on one server."""
+
+    def __init__(self, server: Server, workers: Nursery, random: Random) -> None:
+        self.server = server
+        self.workers = workers
+        self.random = random
+        self.alive: list[int] = []
+        self.cases: dict[str, Case] = {}
+        self.cancelled: set[str] = set()
+        self.done: Counter[str] = Counter()
+
+    def ask[T](self, query: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Ask the database, again while it restarts."""
+        while True:
+            with suppress(psycopg.OperationalError), psycopg.connect(self.server.dsn, autocommit=True) as conn:
+                return query(conn)
+            time.sleep(0.1)
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    async def insert(self) -> None:
+        """Keep so many workflows running."""
+        while True:
+            running = await asyncio.to_thread(self.ask, verdict.running)
+            for _ in range(AT_ONCE - running):
+                case = self.random.choice(SHAPES)(self.random)
+                workflow_id = f"soak-{len(self.cases)}"
+                self.cases[workflow_id] = case
+                await asyncio.to_thread(self.ask, lambda conn, i=workflow_id, c=case: _insert(conn, i, c))
+                if self.random.random() < 0.1:
+                    self.cancelled.add(workflow_id)
+            await asyncio.sleep(0.2)
+
+    async def cancel(self) -> None:
+        """Cancel some in their midst."""
+        told: set[str] = set()
+        while True:
+            await asyncio.sleep(self.random.uniform(0.1, 1.0))
+            for workflow_id in list(self.cancelled - told):
+                told.add(workflow_id)
+                await asyncio.to_thread(self.ask, self.workflow(workflow_id).cancel)
+                self.done["workflows cancelled"] += 1
+
+    def workflow(self, workflow_id: str) -> Operated:
+        return Operated(workflow_id, self.server.dsn)
+
+    # --- harm --------------------------------------------------------------------------------------------------------
+
+    async def start_worker(self) -> None:
+        """Start one, perhaps with a death of its own ahead."""
+        point = self.random.choice(list(Point)) if self.random.random() < 0.5 else None
+        self.alive.append(await self.workers.start(point=point, passes=self.random.randint(0, 30)))
+
+    async def replace_the_dead(self) -> None:
+        """A supervisor, as there is one everywhere."""
+        while True:
+            dead = [pid for pid in self.alive if pid in self.workers.deaths]
+            for pid in dead:
+                self.alive.remove(pid)
+                self.done["processes killed"] += 1
+            while len(self.alive) < WORKERS:
+                await self.start_worker()
+            await asyncio.sleep(0.05)
+
+    async def harm(self) -> None:
+        """Kill at random, cut connections, restart the server."""
+        deeds = {self.kill_one: 60, self.kill_all: 3, self.cut_some: 30, self.cut_all: 4, self.restart: 3}
+        while True:
+            await asyncio.sleep(self.random.uniform(0.2, 2.0))
+            await self.random.choices(list(deeds), list(deeds.values()))[0]()
+
+    async def kill_one(self) -> None:
+        if self.alive:
+            self.workers.kill(self.random.choice(self.alive))
+
+    async def kill_all(self) -> None:
+        for pid in self.alive:
+            self.workers.kill(pid)
+
+    async def cut_some(self) -> None:
+        await self._cut("random() < 0.2")
+
+    async def cut_all(self) -> None:
+        await self._cut("true")
+
+    async def _cut(self, which: str) -> None:
+        query = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            f"WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND {which}"
+        )
+        row = await asyncio.to_thread(self.ask, lambda conn: conn.execute(query.encode()).fetchone())
+        self.done["connections cut"] += row[0] if row else 0
+
+    async def restart(self) -> None:
+        await asyncio.to_thread(self.server.restart)
+        self.done["restarts of the server"] += 1
+
+
+class Operated:
+    """What an operator does, on a connection of his own."""
+
+    def __init__(self, workflow_id: str, dsn: str) -> None:
+        self._workflow = Workflow.load(workflow_id, dsn=dsn)
+
+    def cancel(self, _: object) -> bool:
+        return self._workflow.sync.cancel()
+
+    def retry(self, _: object) -> bool:
+        return self._workflow.sync.retry()
+
+
+def _insert(conn: psycopg.Connection[Any], workflow_id: str, case: Case) -> None:
+    with suppress(BatonError):  # it was there already: the answer of the first try was lost
+        case.flow.options(workflow_id=workflow_id).insert(conn)
+
+
+async def _for(seconds: float, *works: Callable[[], Awaitable[None]]) -> None:
+    """Let all of them go on for so long; an error of one ends all."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(_run(work))
+
+
+async def _run(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+@pytest.mark.slow
+async def test_whatever_dies_for_minutes_nothing_is_lost_and_nothing_runs_twice(durable: Server) -> None:
+    seed = int(os.environ.get("BATON_SOAK_SEED", str(time.time_ns() % 1_000_000)))
+    print(f"\nsoak of {SECONDS:g} s, BATON_SOAK_SEED={seed}")
+    async with nursery(durable.dsn) as workers:
+        soak = Soak(durable, workers, Random(seed))
+        await _for(SECONDS, soak.insert, soak.cancel, soak.replace_the_dead, soak.harm)
+
+        for pid in soak.alive:
+            workers.kill(pid)
+        for _ in range(WORKERS):
+            await workers.start()
+        with suppress(TimeoutError):
+            await until(lambda: soak.ask(verdict.unsettled) == 0, END)
+        lost = soak.ask(verdict.unsettled)
+        for workflow_id in soak.cancelled:
+            soak.ask(soak.workflow(workflow_id).retry)
+        with suppress(TimeoutError):
+            await until(lambda: soak.ask(verdict.unsettled) == 0, END)
+        lost += soak.ask(verdict.unsettled)
+        differences = soak.ask(lambda conn: verdict.differences(conn, soak.cases))
+
+    facts = {
+        "workflows": len(soak.cases),
+        "steps": soak.ask(lambda conn: conn.execute("SELECT count(*) FROM workflow_nodes").fetchone()[0]),  # type: ignore[index]
+        **soak.done,
+        "workflows with a killed step, recovered": soak.ask(verdict.recovered),
+        "steps lost": lost,
+        "functions run again after a stored result": soak.ask(verdict.run_again),
+        "functions run beside a run of their own": soak.ask(verdict.run_beside),
+        "from kill -9 to the restart of a step": soak.ask(
+            lambda conn: verdict.delays(conn, workers.deaths, soak.cancelled)
+        ),
+    }
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    assert differences[:10] == []
+    assert (lost, facts["functions run again after a stored result"]) == (0, 0)

@@ -1,0 +1,210 @@
+"""In large tables each hot statement looks at the rows that it is about, and at no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from oban._query import Query
+
+from baton_dsl import Flow
+from baton_dsl.runtime import reads
+from baton_dsl.runtime.gate import Gate
+from baton_dsl.runtime.settle import Settler
+from tests.conftest import TEMPLATE, fresh_database
+from tests.integration import steps
+
+PER_WORKFLOW = 10
+LARGE = ["oban_jobs", "workflow_nodes", "baton_workflows"]
+MOST_ROWS = 500
+"""Rows of the large tables that a statement about one workflow of ten steps may look at."""
+
+FILL = """
+INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, outcome, settled_at)
+SELECT 'old-' || number, 'old', 'old', '{}', 0, 'completed', now()
+FROM generate_series(0, MANY / 10 - 1) AS number;
+
+INSERT INTO oban_jobs (state, queue, worker, attempt, attempted_by, attempted_at, completed_at, meta)
+SELECT 'completed', 'default', 'baton_dsl.steps.old:old', 1, '{node,gone}', now(), now(), jsonb_build_object(
+    'workflow_id', 'old-' || (number / 10), 'workflow_name', 'step-' || (number % 10))
+FROM generate_series(0, MANY - 1) AS number;
+
+INSERT INTO workflow_nodes (
+    oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
+    ignore_cancelled, ignore_discarded, outcome, result
+)
+SELECT id, meta ->> 'workflow_id', 'old', meta ->> 'workflow_name', worker, '{}', '{}', '{}', 0,
+    false, false, 'completed', '7'
+FROM oban_jobs;
+"""
+
+
+@pytest.fixture(scope="module", params=[100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def full(request: pytest.FixtureRequest, server: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session on such a database, without statistics: it has planned as long as the tables were empty."""
+    for dsn in fresh_database(server, TEMPLATE):
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            for table in LARGE:
+                conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+            conn.execute("SET track_functions = 'none'")
+            conn.execute(FILL.replace("MANY", str(request.param)).encode())
+            yield conn
+
+
+type Act = Callable[[psycopg.Connection[Any]], object]
+
+
+def rows_looked_at(conn: psycopg.Connection[Any], act: Act) -> int:
+    """How many rows of the large tables it looks at; it fails if it scans one of them from begin to end."""
+    scans, rows = _seen(conn)
+    act(conn)
+    scans_after, rows_after = _seen(conn)
+    assert scans_after == scans, "a large table was scanned"
+    return rows_after - rows
+
+
+def _seen(conn: psycopg.Connection[Any]) -> tuple[dict[str, int], int]:
+    """Within this transaction, and so without those of others."""
+    rows = conn.execute(
+        "SELECT relname, seq_scan, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables "
+        "WHERE relname = ANY(%s)",
+        [LARGE],
+    ).fetchall()
+    return {name: scans for name, scans, _ in rows}, sum(count for _, _, count in rows)
+
+
+def running(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    """A workflow of ten steps whose first one runs; the ids of its jobs."""
+    flow = Flow("new").add("first", steps.noop)
+    for number in range(8):
+        flow.add(f"n{number}", steps.noop, deps=["first"])
+    flow.add("last", steps.noop, deps=[f"n{number}" for number in range(8)])
+    workflow = flow.options(workflow_id="new", workflow_name="fresh").insert(conn)
+    query = "SELECT step_name, oban_job_id FROM workflow_nodes WHERE workflow_id = %s"
+    ids = dict(conn.execute(query, [workflow.id]).fetchall())
+    conn.execute(
+        "UPDATE oban_jobs SET state = 'executing', attempt = 1, attempted_by = %s WHERE id = %s",
+        [["node", str(uuid4())], ids["first"]],
+    )
+    return ids
+
+
+class Alone:
+    """Stands for Oban and its pool where the runtime's own statements are made."""
+
+    def __init__(self) -> None:
+        self._query = self
+        self._pool = None
+        self._prefix = "public"
+
+
+def settled(conn: psycopg.Connection[Any], job_id: int, explain: str = "") -> list[Any]:
+    statement = explain + Settler(Alone())._settle.as_string(conn)  # type: ignore[arg-type]
+    values: list[Any] = [[job_id], [1], ["7"], [None], "[]", False]
+    return conn.execute(statement.encode(), values).fetchall()
+
+
+def settle(conn: psycopg.Connection[Any], ids: dict[str, int]) -> object:
+    return settled(conn, ids["first"])
+
+
+def gate(conn: psycopg.Connection[Any], ids: dict[str, int]) -> object:
+    statement = Gate(None, "public")._select  # type: ignore[arg-type]
+    return conn.execute(statement, {"jobs": [ids["last"]], "known": [], "stamps": []}).fetchall()
+
+
+def fetch(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
+    statement = Query._load_file("fetch_jobs.sql", "public")
+    return conn.execute(statement, {"queue": "default", "demand": 5, "attempted_by": ["node", "u"]}).fetchall()
+
+
+def read(name: str, **parameters: Any) -> Callable[[psycopg.Connection[Any], dict[str, int]], object]:
+    def act(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
+        text, values = reads.query(getattr(reads, name), "public", workflow_id="new", **parameters)
+        return conn.execute(text, values).fetchall()
+
+    return act
+
+
+def run(statement: str) -> Callable[[psycopg.Connection[Any], dict[str, int]], object]:
+    def act(conn: psycopg.Connection[Any], ids: dict[str, int]) -> object:
+        return conn.execute(statement, ids)
+
+    return act
+
+
+ABOUT_ONE = {
+    "settle": settle,
+    "gate": gate,
+    "fetch": fetch,
+    "park": run("SELECT baton_park(ARRAY[%(first)s::int8], ARRAY[1::int2])"),
+    "rescue": run("SELECT baton_rescue('0 s'), baton_rescue('0 s')"),
+    "a job is discarded, and all that waits for it cancelled": run(
+        "UPDATE oban_jobs SET state = 'discarded' WHERE id = %(first)s"
+    ),
+    "a job is returned": run("UPDATE oban_jobs SET state = 'available' WHERE id = %(first)s"),
+    "a job is deleted": run("DELETE FROM oban_jobs WHERE id = %(n0)s"),
+    "cancel": run("SELECT baton_stop(ARRAY['new'])"),
+    "pause and resume": run("SELECT baton_pause(ARRAY['new']), baton_resume(ARRAY['new'])"),
+    "retry": run("SELECT baton_stop(ARRAY['new']), baton_retry(ARRAY['new'])"),
+    "status": read("WORKFLOW"),
+    "counts": read("COUNTS"),
+    "nodes": read("NODES"),
+    "result": read("RESULT", step_name="first"),
+    "results": read("RESULTS"),
+    "workflows of a label": run("SELECT * FROM baton_workflows WHERE workflow_label = 'fresh' ORDER BY inserted_at"),
+}
+
+
+def looked_at(conn: psycopg.Connection[Any], name: str) -> int:
+    """Five times over in one session: a plan that it keeps is what counts."""
+    counted = 0
+    for _ in range(6):
+        with conn.transaction(force_rollback=True):
+            ids = running(conn)
+            counted = rows_looked_at(conn, lambda each, ids=ids: ABOUT_ONE[name](each, ids))
+    return counted
+
+
+def test_no_statement_about_one_workflow_looks_at_others_with_or_without_statistics(
+    full: psycopg.Connection[Any],
+) -> None:
+    without = {name: looked_at(full, name) for name in ABOUT_ONE}
+    full.execute("ANALYZE")
+    analyzed = {name: looked_at(full, name) for name in ABOUT_ONE}
+    print({name: (without[name], analyzed[name]) for name in ABOUT_ONE})
+    assert {name: count for name, count in (without | analyzed).items() if count > MOST_ROWS} == {}
+    assert {name: count for name, count in without.items() if count > MOST_ROWS} == {}
+
+
+def test_a_prune_looks_only_at_what_it_removes(full: psycopg.Connection[Any]) -> None:
+    with full.transaction(force_rollback=True):
+        full.execute("UPDATE baton_workflows SET settled_at = now() - interval '1 day' WHERE workflow_id < 'old-101'")
+        row = full.execute("SELECT count(*) FROM baton_workflows WHERE settled_at < now()").fetchone()
+        assert row is not None
+        old = row[0]
+        count = rows_looked_at(full, lambda conn: conn.execute("SELECT baton_prune(%s, 1000)", [timedelta(hours=1)]))
+        assert 0 < count < 10 * old * PER_WORKFLOW
+
+
+def buffers(conn: psycopg.Connection[Any]) -> int:
+    """Pages that a settle touches, the indexes' ones included."""
+    with conn.transaction(force_rollback=True):
+        ids = running(conn)
+        settled(conn, ids["first"])  # the first one of a session reads catalogues too
+        ((plans,),) = settled(conn, ids["n0"], "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ")
+    plan = plans[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def test_the_cost_of_a_settle_does_not_grow_with_the_number_of_old_workflows(
+    full: psycopg.Connection[Any], conn: psycopg.Connection[Any]
+) -> None:
+    """But for a level or two of an index."""
+    small, large = min(buffers(conn) for _ in range(3)), min(buffers(full) for _ in range(3))
+    print(f"pages of a settle: {small} in an empty database, {large} beside many old steps")
+    assert large < 2 * small + 30
