@@ -219,3 +219,10 @@ class NodeMissingError(StepError):
 
     code = "BTN506"
     default_remedy = "its workflow was deleted: cancel the job"
+
+
+class TransactionEndedError(StepError):
+    """A step ended the transaction of its connection with SQL (`COMMIT`, `ROLLBACK`). Not tried again."""
+
+    code = "BTN510"
+    default_remedy = "leave BEGIN, COMMIT and ROLLBACK to the worker; for a part that may fail, open a savepoint"

@@ -10,6 +10,7 @@
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
+| who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
 """
 
 from __future__ import annotations
@@ -237,15 +238,21 @@ class Running:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
-        given = self.pool.kwargs
-        options = (
-            {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
-        )
-        return psycopg.connect(asyncio.run(self.query.dsn()), **options, autocommit=True)
+        return psycopg.connect(asyncio.run(self.query.dsn()), **_options(self.pool), autocommit=True)
 
 
 _OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
 """Arguments of a pool's connections that mean nothing to a plain one."""
+
+
+def _options(pool: AsyncConnectionPool[Any]) -> dict[str, Any]:
+    given = pool.kwargs
+    return {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
+
+
+async def connecting_of(instance: Oban) -> dict[str, Any]:
+    """The arguments with which psycopg connects to the database of the instance, as its pool does at this moment."""
+    return {**_options(instance._query._pool), "conninfo": await instance._query.dsn()}
 
 
 class Companion(Protocol):
@@ -266,6 +273,7 @@ class Accompanied:
         self._running = running
         self._make = make
         self._companion: Companion | None = None
+        self.at_stop: list[Callable[[], Awaitable[None]]] = []
 
     def ensure(self) -> None:
         """Start the companion if there is a queue, unless it runs."""
@@ -283,6 +291,8 @@ class Accompanied:
         if self._companion is not None:
             self._companion.retire()
             self._companion = None
+        while self.at_stop:
+            await self.at_stop.pop()()
         await self._refresher.stop()
 
     def __getattr__(self, name: str) -> Any:
@@ -400,6 +410,17 @@ def _known(producer: Producer) -> list[int]:
 
 
 FETCHES: Final = Fetches()
+
+
+def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
+    """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
+    assert isinstance(instance._refresher, Accompanied)
+    instance._refresher.at_stop.append(close)
+
+
+def cancellation_of(job: Job) -> asyncio.Event | None:
+    """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
+    return job._cancellation
 
 
 class Acknowledged:

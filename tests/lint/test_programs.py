@@ -52,6 +52,21 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
             'src/app/deep/flows.py:7:12: BTN102: step "report" has no upstream or input called "order"',
         ],
     ),
+    "sessions, of the project and of libraries": (
+        {
+            "app/sessions.py": "from sqlalchemy import orm\n\nclass Base(orm.Session): ...\n\nclass Own(Base): ...\n",
+            "app/flows.py": "from lib import LibrarySession\nfrom sqlmodel import Session\n"
+            "from app.sessions import Own\nfrom baton_dsl import Flow, step\n\n"
+            "@step\nasync def first(session: Own) -> int:\n    return 1\n\n"
+            "@step\nasync def second(first: int, session: Session) -> int:\n    return first\n\n"
+            "@step\ndef third(second: int, session: LibrarySession) -> int:\n    return second\n\n"
+            'shop = Flow("shop", first, second, third)\n',
+        },
+        [
+            'app/flows.py:7:17: BTN310: "session" is a blocking connection, and step "first" is async',
+            'app/flows.py:11:30: BTN310: "session" is a blocking connection, and step "second" is async',
+        ],
+    ),
     "a namespace package": (
         {
             "pyproject.toml": "",
