@@ -43,9 +43,15 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert callable(producer._dispatcher.dispatch)
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
+        assert producer._pending_acks == []
+        assert producer._loop_task is not None
+        assert producer._loop_task.get_loop() is asyncio.get_running_loop()
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
     assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
+    assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
+    assert '"producer.init"' in inspect.getsource(Producer.start)
+    assert '"producer.restore"' in inspect.getsource(Producer.restore)
 
 
 async def test_a_worker_name_with_slashes_is_resolved_to_a_class_of_ours() -> None:
