@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from baton_dsl.flow import Flow as Flow
     from baton_dsl.outcome import Outcome as Outcome
     from baton_dsl.runtime.workflow import Workflow as Workflow
+    from baton_dsl.status import WorkflowStatus as WorkflowStatus
     from baton_dsl.step import Each as Each
     from baton_dsl.step import From as From
     from baton_dsl.step import Input as Input
@@ -46,6 +47,7 @@ _HOMES = {
     "Step": "step",
     "StepContext": "context",
     "Workflow": "runtime.workflow",
+    "WorkflowStatus": "status",
     "__version__": "version",
     "step": "step",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "Step",
     "StepContext",
     "Workflow",
+    "WorkflowStatus",
     "__version__",
     "step",
 ]

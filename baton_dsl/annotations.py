@@ -53,6 +53,25 @@ def unaliased(annotation: Any) -> Any:
     return value[tuple(given.get(variable, Any) for variable in used)] if used else value
 
 
+def named_class(annotation: Any) -> tuple[type | None, tuple[Any, ...]]:
+    """The class that an annotation names, through aliases and metadata, and its arguments; no class for any other.
+
+    Example:
+        >>> type Names = typing.Annotated[list[str], "sorted"]
+        >>> named_class(Names)
+        (<class 'list'>, (<class 'str'>,))
+    """
+    for _ in range(_DEEPEST):
+        inner = unaliased(annotation)
+        if hasattr(inner, "__metadata__"):
+            inner = inner.__origin__
+        if inner is annotation:
+            break
+        annotation = inner
+    cls = typing.get_origin(annotation) or annotation
+    return (cls if isinstance(cls, type) else None), typing.get_args(annotation)
+
+
 # --- annotations as terms ----------------------------------------------------------------------------------------
 
 _classes: dict[str, Any] = {}

@@ -179,7 +179,7 @@ class StepError(BatonError):
 
 
 class StepNotFoundError(StepError):
-    """The job names a step that this worker can't import: its code was not deployed here. It is tried again."""
+    """The job names a step or a hook that can't be imported: its code was not deployed here. It is tried again."""
 
     code = "BTN501"
     default_remedy = "deploy the code that inserted the workflow to this node"
@@ -219,3 +219,10 @@ class NodeMissingError(StepError):
 
     code = "BTN506"
     default_remedy = "its workflow was deleted: cancel the job"
+
+
+class TransactionEndedError(StepError):
+    """A step ended the transaction of its connection with SQL (`COMMIT`, `ROLLBACK`). Not tried again."""
+
+    code = "BTN510"
+    default_remedy = "leave BEGIN, COMMIT and ROLLBACK to the worker; for a part that may fail, open a savepoint"

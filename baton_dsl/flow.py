@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
@@ -16,7 +18,8 @@ from baton_dsl.core.rules.rule import Finder
 from baton_dsl.core.spec import FlowSpec
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, flow_spec
+from baton_dsl.reflect import LIVE_TYPES, flow_spec, unimportable
+from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
     from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
     from baton_dsl.runtime.workflow import Workflow
+
+type Hook = Callable[[WorkflowStatus], object]
+"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
 _option = Finder("BTN305", "baton-option")
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
@@ -41,6 +47,10 @@ class FlowOptions(TypedDict, total=False):
         models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
         oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
         prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
+        on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
+        on_cancelled: Called once when it has ended as cancelled.
+        on_discarded: Called once when it has ended as discarded.
+        hook_queue: The queue in which the three are called; default: `default`.
     """
 
     workflow_id: str | None
@@ -51,6 +61,10 @@ class FlowOptions(TypedDict, total=False):
     models: Mapping[str, str]
     oban: str
     prefix: str | None
+    on_settled: Hook | None
+    on_cancelled: Hook | None
+    on_discarded: Hook | None
+    hook_queue: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +79,15 @@ class Settings:
     models: Mapping[str, str] = field(default_factory=dict)
     oban: str = "Oban"
     prefix: str | None = None
+    on_settled: Hook | None = None
+    on_cancelled: Hook | None = None
+    on_discarded: Hook | None = None
+    hook_queue: str = "default"
+
+    def hooks(self) -> dict[str, Hook]:
+        """The hooks that are set, by the name of their option."""
+        given = {name: getattr(self, name) for name in _HOOKS}
+        return {name: hook for name, hook in given.items() if hook is not None}
 
     def changed(self, options: Mapping[str, Any]) -> Settings:
         """With some options set; each is checked.
@@ -78,6 +101,9 @@ class Settings:
                 findings.append(
                     _option(f'a flow has no option "{name}"', help=f"the options are {', '.join(_EXPECTED)}")
                 )
+            elif name in _HOOKS:
+                if value is not None and (reason := _unfit_hook(value)):
+                    findings.append(_option(f'option "{name}" of a flow must be {_EXPECTED[name]}, got {reason}'))
             elif not _fits(name, value):
                 findings.append(_option(f'option "{name}" of a flow must be {_EXPECTED[name]}, got {value!r:.60}'))
         if findings:
@@ -85,6 +111,7 @@ class Settings:
         return replace(self, **options)
 
 
+_A_HOOK = "a function of one argument that a worker can import by name"
 _EXPECTED = {
     "workflow_id": "a name of at most 255 characters",
     "workflow_name": "a name of at most 255 characters",
@@ -94,7 +121,12 @@ _EXPECTED = {
     "models": "a mapping of step names to model names",
     "oban": "the name of an Oban instance",
     "prefix": "the name of a schema",
+    "on_settled": _A_HOOK,
+    "on_cancelled": _A_HOOK,
+    "on_discarded": _A_HOOK,
+    "hook_queue": "a name without blanks at its ends",
 }
+_HOOKS = ("on_settled", "on_cancelled", "on_discarded")
 
 
 _CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
@@ -107,10 +139,23 @@ def _fits(name: str, value: object) -> bool:
             return isinstance(value, bool)
         case "models":
             return isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
-        case "oban":
+        case "oban" | "hook_queue":
             return wrong_name(value) is None
         case _:
             return value is None or wrong_name(value) is None
+
+
+def _unfit_hook(value: object) -> str | None:
+    """Why something can't be a hook; None if it can."""
+    if not isinstance(value, FunctionType):
+        return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
+    if reason := unimportable(value):
+        return reason
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError:
+        return f"{value.__name__}{inspect.signature(value)}"
+    return None
 
 
 @dataclass(slots=True)

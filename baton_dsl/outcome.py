@@ -1,12 +1,17 @@
 """`Outcome`: how one item of a map ended, for a step that takes failures as data."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Generic, Literal, final
+
+from typing_extensions import TypeVar
+
+# Declared, not inferred: on Python 3.13 a dataclass has a `__replace__`, for which checkers call it invariant.
+R = TypeVar("R", covariant=True)
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Outcome[R]:
+class Outcome(Generic[R]):  # noqa: UP046 - see above
     """How one item of a mapped step ended: with a value, or why without.
 
     Attributes:

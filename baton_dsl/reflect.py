@@ -11,8 +11,9 @@ from types import FunctionType, UnionType
 from typing import Annotated, Any, Final, ForwardRef, Literal, Union, cast
 from weakref import WeakKeyDictionary
 
-from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased, without_new_types
+from baton_dsl.annotations import LIVE_TYPES, named_class, term_of, unaliased, without_new_types
 from baton_dsl.context import Skip, StepContext
+from baton_dsl.core.connections import access_of
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
 from baton_dsl.core.rules.map_option import MAP_OPTIONS
@@ -21,6 +22,7 @@ from baton_dsl.core.spec import (
     NO_OPTIONS,
     NOTHING,
     UNKNOWN,
+    Access,
     Argument,
     FlowSpec,
     Form,
@@ -112,6 +114,7 @@ def _read(function: FunctionType) -> Signature:
         has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
         term: Term = MISSING if peeled is _NOT_ANNOTATED else term_of(peeled.annotation)
         source: str | None = None
+        access: Access | None = None
         if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             role = Role.UNKNOWN
         elif isinstance(marker, FromMarker):
@@ -120,7 +123,7 @@ def _read(function: FunctionType) -> Signature:
             role, term = Role.INPUT, without_new_types(term)
             if has_default:
                 defaults[name] = default
-        elif term == _CONTEXT:
+        elif term == _CONTEXT or (access := _access(peeled.annotation)) is not None:
             role, term = Role.INJECTED, UNKNOWN
         else:
             role, source = Role.UPSTREAM, name
@@ -133,16 +136,28 @@ def _read(function: FunctionType) -> Signature:
                 type=term,
                 source=source,
                 each=peeled.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
+                access=access,
                 form=form,
                 has_default=has_default,
             )
         )
     returns, may_skip = _without_skip(hints.get("return", inspect.Signature.empty))
     result: Term = MISSING if returns is inspect.Signature.empty else term_of(returns)
-    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, _unimportable(function))
+    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, unimportable(function))
 
 
 _CONTEXT: Final = term_of(StepContext)
+
+
+def _access(annotation: Any) -> Access | None:
+    """How the class that an annotation names works with the database, if it is one of connections or sessions."""
+    cls, _ = named_class(annotation)
+    if cls is None or cls.__module__ == "builtins":
+        return None
+    name, *bases = (f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
+    return access_of(name, bases)
+
+
 _NO_DEFAULT: Final = object()
 
 
@@ -314,6 +329,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
         options=_map_options(options) if options else NO_OPTIONS,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
+        is_async=step.is_async,
         unimportable=read.unimportable,
     )
     return _locate(_locate_entry(spec, entry), step) if places else spec
@@ -346,7 +362,8 @@ def argument_of(value: object) -> Argument:
             return Argument(type=term, literal=LiteralOf(repr(value), term.name))
 
 
-def _unimportable(function: FunctionType) -> str | None:
+def unimportable(function: FunctionType) -> str | None:
+    """Why a worker can't import a function by its name; None if it can."""
     if function.__name__ == "<lambda>":
         return "a lambda"
     if "<locals>" in function.__qualname__:

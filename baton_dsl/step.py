@@ -94,6 +94,8 @@ class StepOptions(TypedDict, total=False):
             runs into it fails, and its thread goes on to its end.
         backoff: Seconds, or a timedelta, before the next attempt; or a function of the attempt (1 for the first).
             Default: Oban's, exponential with jitter.
+        cancellable: For an async step: cancel its task when its job or its workflow is cancelled while it runs, so that
+            the function gets an `asyncio.CancelledError` where it awaits. Default: False; it has to look for itself.
         scheduled_in: Seconds, or a timedelta, from the insert before which the step does not start.
         scheduled_at: The moment, with a time zone, before which the step does not start.
         after: Names of steps to wait for without taking their results.
@@ -114,6 +116,7 @@ class StepOptions(TypedDict, total=False):
     tags: Sequence[str]
     timeout: float | timedelta
     backoff: float | timedelta | Callable[[int], float | timedelta]
+    cancellable: bool
     scheduled_in: float | timedelta
     scheduled_at: datetime
     after: Sequence[str]
@@ -213,10 +216,11 @@ class Step(Generic[P, R, N, C]):
 
 def _check_options(function: FunctionType, options: Mapping[str, Any]) -> None:
     name = function.__name__
-    if list(option_rule.options(name, {key: Option(value=value) for key, value in options.items()})):
+    is_async = iscoroutinefunction(function)
+    if list(option_rule.options(name, {key: Option(value=value) for key, value in options.items()}, is_async=is_async)):
         places = DefinitionPlaces.of(function).options or {}
         located = {key: Option(value=value, place=places.get(key)) for key, value in options.items()}
-        raise FlowError(list(option_rule.options(name, located)))
+        raise FlowError(list(option_rule.options(name, located, is_async=is_async)))
 
 
 @final

@@ -11,7 +11,7 @@ class Exit(IntEnum):
     DONE = 0
     """Done; a workflow that was waited for completed."""
     NOT_COMPLETED = 1
-    """The workflow ended, but a step was cancelled or discarded."""
+    """The workflow ended, but a step was cancelled or discarded; or new code can't finish some that are in flight."""
     USAGE = 2
     """Wrong usage: an argument, an input or the flow itself."""
     TIMEOUT = 3

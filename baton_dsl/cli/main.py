@@ -23,9 +23,10 @@ COMMANDS: Final = {
     "worker": "Run the steps of workflows.",
     "run": "Insert a workflow, follow it, and print its results.",
     "status": "Show how far a workflow has come.",
+    "check-deploy": "List the workflows in flight that new code can't finish.",
 }
-"""Each is `baton_dsl.cli.<name>.command`. The words stand here too, so that help imports none: `graph` and help need
-no driver, and come at once."""
+"""Each is `baton_dsl.cli.<name>.command`, with `_` for a dash. The words stand here too, so that help imports none:
+`graph` and help need no driver, and come at once."""
 
 
 class Commands(click.Group):
@@ -39,7 +40,7 @@ class Commands(click.Group):
         """Import one."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -67,7 +68,7 @@ def cli() -> None:
     \b
     Exit codes:
       0  done, or the workflow completed
-      1  the workflow ended, but a step was cancelled or discarded
+      1  the workflow ended, but a step was cancelled or discarded; check-deploy found a problem
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow

@@ -21,6 +21,7 @@ COLOURS: Final = {
     "completed": "green",
     "cancelled": "bright_black",
     "discarded": "red",
+    "skipped": "bright_black",
 }
 """Of each state, out of the eight that every terminal has."""
 

@@ -9,8 +9,9 @@
 A rail leaves a step downwards and ends at the last step that waits for it. A step waits for the rail that it stands on,
 and for those that meet its line in a tee or a corner (`├ ┼ ┤ ╰ ┴ ╯`); a rail that is only crossed stays whole (`│`).
 So the drawing says exactly the edges, and one can read them back from it. Lines stand in layers: what could run at the
-same moment stands together. It grows by a line a step and a rail a pending edge, so names may be long, and a state
-and a remark have room behind them; boxes in layers, the usual drawing, are wider than a terminal after five steps.
+same moment stands together. A mapped step has brackets behind its name, a pair for each level: `orders[]`. The drawing
+grows by a line a step and a rail a pending edge, so names may be long, and a state and a remark have room behind them;
+boxes in layers, the usual drawing, are wider than a terminal after five steps.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from baton_dsl.core.graph import Graph
-from baton_dsl.core.spec import FlowSpec
+from baton_dsl.core.spec import FlowSpec, StepSpec
 
 MOST_LINES: Final = 40
 """What is still read as one picture."""
@@ -41,7 +42,7 @@ class Strokes:
             and that goes on.
         end_left, end_through, end_right: The same for a rail that ends here.
         step: A step without a state.
-        states: A step in each of Oban's states.
+        states: A step in each of Oban's states, and a skipped one.
         ellipsis: For what is cut.
     """
 
@@ -77,6 +78,7 @@ UNICODE: Final = Strokes(
         "completed": "✔",
         "cancelled": "⊘",
         "discarded": "✘",
+        "skipped": "↷",
     },
     ellipsis="…",
 )
@@ -99,12 +101,14 @@ ASCII: Final = Strokes(
         "completed": "*",
         "cancelled": "c",
         "discarded": "x",
+        "skipped": "k",
     },
     ellipsis="...",
 )
 
 MOST_TELLING: Final = (
-    *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "completed"),
+    *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "skipped"),
+    "completed",
 )
 """Which state stands for steps that share a line: the first of these that one of them is in."""
 
@@ -158,6 +162,8 @@ class Drawing:
 
     rows: tuple[_Row, ...]
     strokes: Strokes
+    marks: Mapping[str, str]
+    """What stands behind the names of mapped steps."""
 
     @staticmethod
     def of(flow: FlowSpec, *, width: int = 100, height: int = MOST_LINES, strokes: Strokes = UNICODE) -> Drawing:
@@ -179,7 +185,8 @@ class Drawing:
             most = max(2, min(most, len(rows)) * 2 // 3)
         placed = {name for layer in layers for name in layer}
         on_cycles = tuple(_Row((name,), ()) for name in graph.steps if name not in placed)
-        return Drawing((*rows, *on_cycles), strokes)
+        marks = {step.name: mark for step in graph.steps.values() if (mark := mark_of(step))}
+        return Drawing((*rows, *on_cycles), strokes, marks)
 
     def lines(self, states: Mapping[str, str] | None = None, remarks: Mapping[str, str] | None = None) -> list[Line]:
         """The drawing as lines.
@@ -209,7 +216,10 @@ class Drawing:
 
     def _label(self, row: _Row) -> str:
         ellipsis = self.strokes.ellipsis
-        first, last = (cut(printable(name), LONGEST_LABEL, ellipsis) for name in (row.steps[0], row.steps[-1]))
+        first, last = (
+            cut(printable(name), LONGEST_LABEL, ellipsis) + self.marks.get(name, "")
+            for name in (row.steps[0], row.steps[-1])
+        )
         return first if len(row.steps) == 1 else f"{len(row.steps):,} steps: {first} {ellipsis} {last}"
 
     def text(self, states: Mapping[str, str] | None = None, remarks: Mapping[str, str] | None = None) -> str:
@@ -220,6 +230,11 @@ class Drawing:
             f"{line.rails}  {line.label}{' ' * (labels - columns(line.label))}  {line.remark}".rstrip()
             for line in lines
         )
+
+
+def mark_of(step: StepSpec) -> str:
+    """What tells a mapped step from one that runs once: a pair of brackets for each level, as of an array."""
+    return "[]" * step.levels
 
 
 def _rank(state: str) -> int:

@@ -58,6 +58,11 @@ class Graph:
             waits_for[name] = tuple(edges.values())
         return Graph(steps, waits_for)
 
+    @cached_property
+    def mapped(self) -> frozenset[str]:
+        """The names of the steps that are mapped."""
+        return frozenset(name for name, step in self.steps.items() if step.is_mapped)
+
     def upstreams(self, step: str) -> list[str]:
         """The names of the steps that a step waits for."""
         return [edge.upstream for edge in self.waits_for[step]]

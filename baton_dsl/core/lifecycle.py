@@ -8,8 +8,9 @@ events and compares them after each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 
 
 class State(StrEnum):
@@ -46,11 +47,35 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     DISCARDED = "discarded"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """What a map maps over.
+
+    Attributes:
+        sources: For each parameter that is mapped over, the node that the items come from; None for a value.
+        values: For each, the value.
+        levels: How many levels of collections it goes through.
+        is_product: Several collections make a product; else they are zipped.
+        most: How many items it may have.
+        window: How many of its items may run at once.
+        least: How many of its items must succeed.
+    """
+
+    sources: tuple[str | None, ...]
+    values: tuple[object, ...]
+    levels: int = 1
+    is_product: bool = False
+    most: int = 100_000
+    window: int | None = None
+    least: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """One step of one workflow.
+    """One step of one workflow, a map, or an item of one.
 
     Attributes:
         upstreams: The names of the nodes that it waits for.
@@ -59,7 +84,14 @@ class Node:
         state: The state of its job.
         is_later: Its job may not start before a moment to come.
         outcome: How it has settled; None until then.
-        by_upstream: It was cancelled because of an upstream, not by itself.
+        by_upstream: It was cancelled, or skipped, because of an upstream, not by itself.
+        optional: The upstreams that may be skipped without this node being skipped with them.
+        result: What its function returned.
+        over: What it maps over; None if it is no map. A map has no job: its state is `GONE`.
+        items: How many children a map has; None until it has expanded.
+        parent: The map that it is a child of.
+        root: The outermost map that it is a descendant of.
+        is_held: It waits for a place in the window of its root; None if that has none.
     """
 
     upstreams: tuple[str, ...] = ()
@@ -69,10 +101,28 @@ class Node:
     is_later: bool = False
     outcome: Outcome | None = None
     by_upstream: bool = False
+    optional: frozenset[str] = frozenset()
+    result: object = None
+    over: Over | None = None
+    items: int | None = None
+    parent: str | None = None
+    root: str | None = None
+    is_held: bool | None = None
 
-    def ignores(self, outcome: Outcome) -> bool:
+    @property
+    def is_map(self) -> bool:
+        """True if it has children in place of a job."""
+        return self.over is not None
+
+    def maps_over(self, upstream: str) -> bool:
+        """True if it is a map over that node."""
+        return self.over is not None and upstream in self.over.sources
+
+    def ignores(self, outcome: Outcome, upstream: str) -> bool:
         """True if an upstream that ended so does not keep this node from running."""
         match outcome:
+            case Outcome.SKIPPED:
+                return upstream in self.optional
             case Outcome.COMPLETED:
                 return True
             case Outcome.CANCELLED:
@@ -101,42 +151,53 @@ class Workflow:
         <State.AVAILABLE: 'available'>
     """
 
-    nodes: Mapping[str, Node]
+    nodes: dict[str, Node]
     is_paused: bool = False
     is_stopped: bool = False
-    downstreams: dict[str, list[str]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.downstreams = {name: [] for name in self.nodes}
-        for name, node in self.nodes.items():
-            for upstream in node.upstreams:
-                self.downstreams[upstream].append(name)
 
     # --- what follows from the outcomes ------------------------------------------------------------------------------
 
     def pending(self, name: str) -> int:
-        """How much a node waits for: upstreams, and the end of a pause."""
+        """How much a node waits for: upstreams, or the children of a map; a place in a window; the end of a pause."""
         node = self.nodes[name]
-        outcomes = [self.nodes[upstream].outcome for upstream in node.upstreams]
-        waits = [outcome for outcome in outcomes if outcome is None or not node.ignores(outcome)]
-        return len(waits) + self.is_paused
+        if node.items is not None:
+            waits = sum(child.outcome is None for child in self.children(name).values())
+        else:
+            waits = sum(self._waits(node, upstream) for upstream in node.upstreams)
+        return waits + bool(node.is_held) + self.is_paused
+
+    def _waits(self, node: Node, upstream: str) -> bool:
+        above = self.nodes[upstream]
+        if node.maps_over(upstream):
+            return above.items is None if above.is_map else above.outcome is not Outcome.COMPLETED
+        return above.outcome is None or not node.ignores(above.outcome, upstream)
+
+    def children(self, name: str) -> dict[str, Node]:
+        """The children of a map, in order."""
+        return {other: node for other, node in self.nodes.items() if node.parent == name}
 
     def below(self, name: str) -> set[str]:
-        """A node and all that waits for it, however far below."""
+        """A step and all that wait for it, however far below; without the items of maps, which go with these."""
         reached = {name}
         for other, node in self.nodes.items():
-            if not reached.isdisjoint(node.upstreams):
+            if node.parent is None and not reached.isdisjoint(node.upstreams):
                 reached.add(other)
         return reached
 
     def held(self, name: str) -> set[str]:
-        """What keeps a node, and all behind it, from being run again: those that run, and those without a job."""
-        return {below for below in self.below(name) if self.nodes[below].state in (State.EXECUTING, State.GONE)}
+        """What keeps a step, and all behind it, from being run again: what runs, and steps without a job."""
+        below = self.below(name)
+        return {
+            other
+            for other, node in self.nodes.items()
+            if (other in below and not node.is_map and node.state is State.GONE)
+            or ((other in below or node.root in below) and node.state is State.EXECUTING)
+        }
 
     @property
     def outcome(self) -> Outcome | None:
         """How the workflow ended: the worst of its nodes' outcomes; None while one is not settled."""
-        outcomes = {node.outcome for node in self.nodes.values()}
+        outcomes = {node.outcome for node in self.nodes.values() if node.parent is None}
         if None in outcomes:
             return None
         for worst in (Outcome.DISCARDED, Outcome.CANCELLED):
@@ -145,29 +206,34 @@ class Workflow:
         return Outcome.COMPLETED
 
     def count(self, outcome: Outcome | None) -> int:
-        """How many nodes have that outcome."""
-        return sum(node.outcome is outcome for node in self.nodes.values())
+        """How many nodes have that outcome; what becomes of items is their map's to tell."""
+        return sum(node.outcome is outcome for node in self.nodes.values() if node.parent is None)
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 
     def insert(self) -> None:
         """The workflow is written: what waits for nothing may run."""
-        self._promote()
+        self._advance()
 
-    def settle(self, names: Iterable[str], claimed: Iterable[str] = ()) -> None:
+    def settle(
+        self, names: Iterable[str], claimed: Iterable[str] = (), result: object = None, *, skips: bool = False
+    ) -> None:
         """Functions returned, and their results are stored. A node that has settled before keeps its outcome.
 
         Args:
-            names: The nodes whose jobs run.
+            names: The nodes whose jobs run, or ran: a late answer counts, but its job is in other hands.
             claimed: Of what may run now, the nodes that take the places of the finished jobs at once.
+            result: What the functions returned.
+            skips: Whether they skip their steps instead.
         """
         for name in names:
             node = self.nodes[name]
             if node.outcome is None:
-                node.outcome = Outcome.COMPLETED
+                node.outcome = Outcome.SKIPPED if skips else Outcome.COMPLETED
+                node.result = result
                 if node.state is State.EXECUTING:
                     node.state = State.COMPLETED
-        self._promote()
+        self._advance()
         for name in claimed:
             assert self.nodes[name].state is State.AVAILABLE, f"{name} may not be claimed"
             self.nodes[name].state = State.EXECUTING
@@ -190,10 +256,11 @@ class Workflow:
                     node.outcome = Outcome.CANCELLED if new is State.GONE else Outcome(new)
             elif old.is_final and node.outcome in _ENDED:
                 self._revive()
+            elif old.is_final and node.outcome is Outcome.SKIPPED and node.by_upstream:
+                node.state = State.CANCELLED
             elif old in (State.EXECUTING, State.SUSPENDED) and new.is_queued:
                 self._return(name)
-        self._doom()
-        self._promote()
+        self._advance()
 
     def pause(self) -> None:
         """Nothing of the workflow starts any more; what runs goes on."""
@@ -205,56 +272,191 @@ class Workflow:
     def resume(self) -> None:
         """The pause is over."""
         self.is_paused = False
-        self._promote()
+        self._advance()
 
     def stop(self) -> None:
         """The workflow is cancelled: all that does not run, and what runs is not tried again."""
         self.is_stopped = True
         for node in self.nodes.values():
-            if node.outcome is None and node.state is not State.EXECUTING:
-                node.outcome, node.state = Outcome.CANCELLED, State.CANCELLED
-        self._doom()
-        self._promote()
+            if node.outcome is None and node.items is None and node.state is not State.EXECUTING:
+                node.outcome = Outcome.CANCELLED
+                if not node.is_map:
+                    node.state = State.CANCELLED
+        self._advance()
 
     def retry(self) -> None:
         """All that was cancelled or discarded may run again, as far as its job is still there."""
-        ended = [node for node in self.nodes.values() if node.outcome in _ENDED and node.state is not State.GONE]
+        ended = self.retriable()
         for node in ended:
             if node.state.is_final:
                 node.state = State.SUSPENDED
         if ended:
             self._revive()
 
+    def retriable(self) -> list[Node]:
+        """What can be retried: not the items that their map could do without."""
+        return [
+            node
+            for node in self.nodes.values()
+            if node.outcome in _ENDED
+            and node.state is not State.GONE
+            and (node.parent is None or self.nodes[node.parent].outcome is not Outcome.COMPLETED)
+        ]
+
     def retry_from(self, name: str) -> None:
         """A node and all behind it are to run again, completed or not; nothing changes while one of them can't."""
         if self.held(name):
             return
-        for node in map(self.nodes.__getitem__, self.below(name)):
-            node.state, node.outcome, node.by_upstream = State.SUSPENDED, Outcome.CANCELLED, True
+        below = self.below(name)
+        for other in [other for other, node in self.nodes.items() if node.parent and node.root in below]:
+            del self.nodes[other]
+        for node in map(self.nodes.__getitem__, below):
+            node.outcome, node.by_upstream, node.items = Outcome.CANCELLED, True, None
+            if not node.is_map:
+                node.state = State.SUSPENDED
         self._revive()
 
     # --- what follows ------------------------------------------------------------------------------------------------
 
     def _return(self, name: str) -> None:
         node = self.nodes[name]
-        if node.outcome in _ENDED:
+        if node.outcome in (*_ENDED, Outcome.SKIPPED):
             node.state = State.CANCELLED
         elif node.outcome is None and self.is_stopped:
             node.state, node.outcome = State.CANCELLED, Outcome.CANCELLED
         elif node.outcome is None and self.pending(name):
             node.state = State.SUSPENDED
 
-    def _doom(self) -> None:
-        """What can't run any more is cancelled, all the way down: a node comes after its upstreams."""
-        for node in self.nodes.values():
-            if node.outcome is None and self._is_doomed(node):
-                node.outcome, node.by_upstream = Outcome.CANCELLED, True
-                if node.state is State.SUSPENDED or node.state.is_queued:
-                    node.state = State.CANCELLED
+    def _advance(self) -> None:
+        """All that follows: what can't run any more ends, maps expand and conclude, what may run is promoted."""
+        while self._doom() or self._conclude() or self._expand():
+            pass
+        self._release()
+        self._promote()
 
-    def _is_doomed(self, node: Node) -> bool:
-        outcomes = (self.nodes[upstream].outcome for upstream in node.upstreams)
-        return any(outcome is not None and not node.ignores(outcome) for outcome in outcomes)
+    def _doom(self) -> bool:
+        """What can't run any more is cancelled, or skipped, all the way down. What would be both is cancelled."""
+        doomed = True
+        changed = False
+        while doomed:
+            doomed = False
+            for node in self.nodes.values():
+                how = self._fate(node)
+                if how is not None:
+                    doomed = changed = True
+                    node.outcome, node.by_upstream = how, True
+                    if node.state is State.SUSPENDED or node.state.is_queued:
+                        node.state = State.CANCELLED
+        return changed
+
+    def _fate(self, node: Node) -> Outcome | None:
+        """How a node has to end because of its upstreams; None if it need not. An expanded map is as its items are."""
+        if node.outcome is not None or node.items is not None:
+            return None
+        fates: set[Outcome] = set()
+        for upstream in node.upstreams:
+            above = self.nodes[upstream]
+            if above.outcome in (None, Outcome.COMPLETED):
+                continue
+            is_fatal = above.items is None if node.maps_over(upstream) else not node.ignores(above.outcome, upstream)
+            if is_fatal:
+                fates.add(above.outcome)
+        if not fates:
+            return None
+        return Outcome.SKIPPED if fates == {Outcome.SKIPPED} else Outcome.CANCELLED
+
+    def _conclude(self) -> bool:
+        """Maps whose children have all settled end as these did."""
+        changed = False
+        for name, node in self.nodes.items():
+            if node.outcome is not None or node.items is None or self.pending(name):
+                continue
+            outcomes = [child.outcome for child in self.children(name).values()]
+            good = sum(outcome in (Outcome.COMPLETED, Outcome.SKIPPED) for outcome in outcomes)
+            least = self.nodes[node.root or name].over
+            assert least is not None
+            demanded = len(outcomes) if least.least is None else least.least
+            if good >= demanded:
+                node.outcome = Outcome.COMPLETED
+            else:
+                node.outcome = Outcome.DISCARDED if Outcome.DISCARDED in outcomes else Outcome.CANCELLED
+            changed = True
+        return changed
+
+    def _expand(self) -> bool:
+        """Maps that wait for nothing any more get their children."""
+        ready = [
+            name
+            for name, node in self.nodes.items()
+            if node.is_map and node.items is None and node.outcome is None and not self.pending(name)
+        ]
+        for name in ready:
+            self._expand_one(name, self.nodes[name])
+        return bool(ready)
+
+    def _expand_one(self, name: str, node: Node) -> None:
+        over = node.over
+        assert over is not None
+        entries = self._entries(over)
+        if entries is None or len(entries) > over.most:
+            node.outcome = Outcome.DISCARDED
+            return
+        node.items = len(entries)
+        if not entries:
+            node.outcome = Outcome.COMPLETED
+        is_leaf = over.levels == 1
+        for index, (sources, values) in enumerate(entries):
+            child_name = f"{name[:-1]},{index}]" if node.parent else f"{name}[{index}]"
+            optional = {
+                source
+                for source, outer in zip(sources, over.sources, strict=True)
+                if source is not None and outer in node.optional
+            }
+            self.nodes[child_name] = Node(
+                upstreams=tuple(sorted({source for source in sources if source is not None})),
+                ignore_cancelled=node.ignore_cancelled,
+                ignore_discarded=node.ignore_discarded,
+                optional=frozenset(optional),
+                state=State.SUSPENDED if is_leaf else State.GONE,
+                over=None if is_leaf else replace(over, sources=sources, values=values, levels=over.levels - 1),
+                parent=name,
+                root=node.root or name,
+                is_held=True if is_leaf and over.window is not None else None,
+            )
+
+    def _entries(self, over: Over) -> list[tuple[tuple[str | None, ...], tuple[object, ...]]] | None:
+        """For each child to be, the nodes and the values that its parameters take; None if there is no collection."""
+        collections: list[list[tuple[str | None, object]]] = []
+        for source, value in zip(over.sources, over.values, strict=True):
+            if source is not None and self.nodes[source].is_map:
+                collections.append([(child, None) for child in self.children(source)])
+                continue
+            match value if source is None else self.nodes[source].result:
+                case list() as items:
+                    collections.append([(None, item) for item in items])
+                case dict() as items:
+                    collections.append([(None, [key, item]) for key, item in items.items()])
+                case _:
+                    return None
+        if not over.is_product and len(set(map(len, collections))) > 1:
+            return None
+        combined = product(*collections) if over.is_product else zip(*collections, strict=True)
+        return [(tuple(source for source, _ in each), tuple(value for _, value in each)) for each in combined]
+
+    def _release(self) -> None:
+        """Items go on, in order, as long as the window of their map has room."""
+        running: dict[str, int] = {}
+        for node in self.nodes.values():
+            if node.root is not None and node.is_held is False and node.outcome is None:
+                running[node.root] = running.get(node.root, 0) + 1
+        for name, node in self.nodes.items():
+            if node.is_held and node.root is not None and node.outcome is None and self.pending(name) == 1:
+                over = self.nodes[node.root].over
+                assert over is not None
+                assert over.window is not None
+                if running.get(node.root, 0) < over.window and not self.is_paused:
+                    node.is_held = False
+                    running[node.root] = running.get(node.root, 0) + 1
 
     def _promote(self) -> None:
         for name, node in self.nodes.items():
@@ -264,17 +466,36 @@ class Workflow:
     def _revive(self) -> None:
         """Take back what was cancelled because of nodes that live again, and retries that can't help."""
         self.is_stopped = False
-        for node in self.nodes.values():
-            ended_by_itself = node.state is State.GONE or (node.state.is_final and not node.by_upstream)
-            if node.outcome in _ENDED and not ended_by_itself:
-                node.outcome, node.by_upstream = None, False
-        self._doom()
+        before = {name: (node.outcome, node.by_upstream, node.state) for name, node in self.nodes.items()}
+        alive: set[str] = set()
+        while True:  # a map lives as long as a child of it does
+            for name, node in self.nodes.items():
+                node.outcome, node.by_upstream, node.state = before[name]
+                if node.outcome in _ENDED and not self._ended_by_itself(node, name in alive):
+                    node.outcome, node.by_upstream = None, False
+            self._doom()
+            more = {
+                node.parent
+                for node in self.nodes.values()
+                if node.parent is not None and node.outcome is None and self.nodes[node.parent].outcome in _ENDED
+            }
+            if not more:
+                break
+            alive |= more
+        for name, node in self.nodes.items():
+            if before[name][0] in _ENDED and node.outcome is None and node.is_held is not None:
+                node.is_held = True
         for name, node in self.nodes.items():
             if node.by_upstream and (node.state is State.SUSPENDED or node.state.is_queued):
                 node.state = State.CANCELLED
             if node.outcome is None and (node.state.is_final or (node.state.is_queued and self.pending(name))):
                 node.state = State.SUSPENDED
-        self._promote()
+        self._advance()
+
+    def _ended_by_itself(self, node: Node, is_alive: bool) -> bool:
+        if node.is_map:
+            return not node.by_upstream and not is_alive
+        return node.state is State.GONE or (node.state.is_final and not node.by_upstream)
 
 
 _ENDED = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from baton_dsl.core.drawing import mark_of
 from baton_dsl.core.graph import Edge, edges_of
 from baton_dsl.core.spec import FlowSpec
 
@@ -18,6 +19,7 @@ FILL: Final = {
     "completed": ("#d3f9d8", "#2f9e44"),
     "cancelled": ("#e9ecef", "#495057"),
     "discarded": ("#ffe3e3", "#e03131"),
+    "skipped": ("#ffffff", "#adb5bd"),
 }
 """For each state the colours of a step's area and of its border."""
 
@@ -25,8 +27,9 @@ FILL: Final = {
 def mermaid(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
     """A flow as a Mermaid flowchart, which GitHub and many documentation tools draw.
 
-    An edge that carries a result is a solid arrow; one that only orders (`after`, `deps`) is dotted. A flow that is
-    wrong is drawn too, cycles included; what names no step is left out.
+    An edge that carries a result is a solid arrow; one that only orders (`after`, `deps`) is dotted. A mapped step is
+    marked by brackets, `orders[]`, and the edges that it takes item by item say "each". A flow that is wrong is drawn
+    too, cycles included; what names no step is left out.
 
     Args:
         flow: The flow.
@@ -43,15 +46,15 @@ def mermaid(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
             s0 --> s1
     """
     states = states or {}
-    numbers = _numbers(flow)
+    numbers, marks = _numbers(flow), _marks(flow)
     used = [state for state in FILL if state in {states.get(name) for name in numbers}]
     lines = ["flowchart TD"]
     for name, number in numbers.items():
         state = states.get(name)
-        lines.append(f'    s{number}["{_mermaid_label(name)}"]' + (f":::{state}" if state in FILL else ""))
+        label = _mermaid_label(name) + marks[name]
+        lines.append(f'    s{number}["{label}"]' + (f":::{state}" if state in FILL else ""))
     lines += [
-        f"    s{numbers[edge.upstream]} {'-->' if edge.parameter else '-.->'} s{numbers[edge.step]}"
-        for edge in _edges(flow, numbers)
+        f"    s{numbers[edge.upstream]} {_mermaid_arrow(edge)} s{numbers[edge.step]}" for edge in _edges(flow, numbers)
     ]
     lines += [f"    classDef {state} fill:{FILL[state][0]},stroke:{FILL[state][1]},color:#212529" for state in used]
     return "\n".join(lines)
@@ -75,7 +78,7 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
         }
     """
     states = states or {}
-    numbers = _numbers(flow)
+    numbers, marks = _numbers(flow), _marks(flow)
     lines = [
         f"digraph {_dot_quoted(flow.name)} {{",
         '    node [shape=box, style="rounded,filled", fillcolor="#ffffff", fontname="sans-serif"];',
@@ -83,10 +86,9 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
     for name, number in numbers.items():
         area, border = FILL.get(states.get(name, ""), ("", ""))
         colours = f', fillcolor="{area}", color="{border}"' if area else ""
-        lines.append(f"    s{number} [label={_dot_quoted(name)}{colours}];")
+        lines.append(f"    s{number} [label={_dot_quoted(name + marks[name])}{colours}];")
     lines += [
-        f"    s{numbers[edge.upstream]} -> s{numbers[edge.step]}{'' if edge.parameter else ' [style=dashed]'};"
-        for edge in _edges(flow, numbers)
+        f"    s{numbers[edge.upstream]} -> s{numbers[edge.step]}{_dot_style(edge)};" for edge in _edges(flow, numbers)
     ]
     return "\n".join([*lines, "}"])
 
@@ -94,6 +96,23 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
 def _numbers(flow: FlowSpec) -> dict[str, int]:
     """A number for each step: names may hold anything, identifiers of these languages may not."""
     return {name: number for number, name in enumerate(dict.fromkeys(step.name for step in flow.steps))}
+
+
+def _marks(flow: FlowSpec) -> dict[str, str]:
+    """What stands behind each name: brackets if the step is mapped. The first of two steps of a name counts."""
+    return {step.name: mark_of(step) for step in reversed(flow.steps)}
+
+
+def _mermaid_arrow(edge: Edge) -> str:
+    if edge.parameter is None:
+        return "-.->"
+    return "-->|each|" if edge.parameter.each else "-->"
+
+
+def _dot_style(edge: Edge) -> str:
+    if edge.parameter is None:
+        return " [style=dashed]"
+    return ' [label="each"]' if edge.parameter.each else ""
 
 
 def _edges(flow: FlowSpec, known: Mapping[str, int]) -> Iterator[Edge]:

@@ -61,6 +61,13 @@ class Role(Enum):
     """The front end can't tell: rules stay silent."""
 
 
+class Access(Enum):
+    """How a connection or a session works with the database."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
 class Form(Enum):
     """How a parameter may be passed, as far as a step cares."""
 
@@ -82,6 +89,8 @@ class ParameterSpec:
     """The step whose result this is, or None when the parameter is no upstream or the name can't be told."""
     each: int = 0
     """Levels of collections that the step is mapped over: 1 for `Each[T]`, 2 for `Each[Each[T]]`, 0 for neither."""
+    access: Access | None = None
+    """How it works with the database, if it is a connection or a session whose transaction settles the step."""
     has_default: bool = False
     is_read: bool | None = None
     """Whether the function's body reads it; None if that can't be told."""
@@ -152,6 +161,8 @@ class StepSpec:
     bound: Mapping[str, Argument] = field(default_factory=dict)
     is_job: bool = False
     """True for a plain Oban job: it has no signature to check."""
+    is_async: bool | None = None
+    """Whether the function is `async def`; None if that can't be told."""
     unimportable: str | None = None
     """Why a worker can't import the function by name, or None when it can."""
     decorators_above: tuple[Reference, ...] = ()

@@ -9,6 +9,8 @@
 | fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
+| who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs, _init
 from oban._query import Query, _ack_jobs
 from oban._refresher import build_refresher
+from oban.telemetry import core as telemetry_core
 from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
@@ -41,6 +44,10 @@ from baton_dsl.errors import ObanNotFoundError, PrefixError
 logger = logging.getLogger(__name__)
 
 type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+CHANNEL: Final = "workflow"
+"""Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
+`{"workflow_id": ..., "outcome": ...}`."""
 
 _PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED: Final = frozenset(
@@ -135,6 +142,11 @@ def notifier_of(instance: Oban) -> Notifier:
     return cast("Notifier", instance._notifier)
 
 
+def is_heard(event: str) -> bool:
+    """True if this process has a handler for a telemetry event."""
+    return bool(telemetry_core._handlers.get(event))
+
+
 def is_started(instance: Oban) -> bool:
     """True while the instance runs, so that its notifier hears."""
     return instance._signal_token is not None
@@ -210,21 +222,37 @@ class Running:
         """The schema."""
         return self.query._prefix
 
+    @property
+    def pool(self) -> Pool:
+        """The connection pool that the instance was given."""
+        return cast("Pool", self.query._pool)
+
+    @property
+    def notifier(self) -> Notifier:
+        """The instance's notifier: that of its producers, of which it has one when a companion starts."""
+        return cast("Notifier", next(iter(self.by_queue.values()))._notifier)
+
     def producers(self) -> list[RunningProducer]:
         """The producers, without those whose queue was stopped."""
         return [RunningProducer(producer) for producer in list(self.by_queue.values())]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
-        given = cast("Pool", self.query._pool).kwargs
-        options = (
-            {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
-        )
-        return psycopg.connect(asyncio.run(self.query.dsn()), **options, autocommit=True)
+        return psycopg.connect(asyncio.run(self.query.dsn()), **_options(self.pool), autocommit=True)
 
 
 _OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
 """Arguments of a pool's connections that mean nothing to a plain one."""
+
+
+def _options(pool: AsyncConnectionPool[Any]) -> dict[str, Any]:
+    given = pool.kwargs
+    return {name: value for name, value in given.items() if name not in _OF_ASYNC} if isinstance(given, dict) else {}
+
+
+async def connecting_of(instance: Oban) -> dict[str, Any]:
+    """The arguments with which psycopg connects to the database of the instance, as its pool does at this moment."""
+    return {**_options(instance._query._pool), "conninfo": await instance._query.dsn()}
 
 
 class Companion(Protocol):
@@ -245,6 +273,7 @@ class Accompanied:
         self._running = running
         self._make = make
         self._companion: Companion | None = None
+        self.at_stop: list[Callable[[], Awaitable[None]]] = []
 
     def ensure(self) -> None:
         """Start the companion if there is a queue, unless it runs."""
@@ -262,6 +291,8 @@ class Accompanied:
         if self._companion is not None:
             self._companion.retire()
             self._companion = None
+        while self.at_stop:
+            await self.at_stop.pop()()
         await self._refresher.stop()
 
     def __getattr__(self, name: str) -> Any:
@@ -379,6 +410,17 @@ def _known(producer: Producer) -> list[int]:
 
 
 FETCHES: Final = Fetches()
+
+
+def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
+    """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
+    assert isinstance(instance._refresher, Accompanied)
+    instance._refresher.at_stop.append(close)
+
+
+def cancellation_of(job: Job) -> asyncio.Event | None:
+    """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
+    return job._cancellation
 
 
 class Acknowledged:

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -17,9 +17,7 @@ from psycopg.conninfo import make_conninfo
 from baton_dsl.errors import DatabaseNotConfiguredError, ObanNotFoundError
 from baton_dsl.flow import Settings
 from baton_dsl.runtime import bridge
-
-CHANNEL: Final = "workflow"
-"""Oban's notifier adds the prefix: `public.oban_workflow`. The payload is `{"workflow_id": ..., "outcome": ...}`."""
+from baton_dsl.runtime.bridge import CHANNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg
-from oban import Oban
 from psycopg import sql
 
-from baton_dsl.runtime import bridge
 from baton_dsl.runtime.bridge import RunningProducer
 
 logger = logging.getLogger(__name__)
@@ -106,17 +104,3 @@ class Guard:
 
     def _is_done(self) -> bool:
         return self._retired.is_set() and not any(producer.is_busy for producer in self._known.values())
-
-
-def guard_instances() -> None:
-    """Guard every Oban instance of this process that is made from now on, from its start to its stop."""
-    bridge.accompany_all(_guard_of)
-
-
-def guard(instance: Oban) -> None:
-    """Guard an instance that runs already, unless it is guarded."""
-    bridge.accompany(instance, _guard_of)
-
-
-def _guard_of(running: bridge.Running) -> Guard:
-    return Guard(running.connect, running.prefix, running.producers)

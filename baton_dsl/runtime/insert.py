@@ -17,7 +17,7 @@ from baton_dsl.runtime.workflow import Workflow
 
 _INSERT = sql.SQL(
     "SELECT {insert}(%s::int4, %s::text, %s::text, %s::text, %s::text, %s::bool, %s::json, %s::json, %s::int4[], "
-    "%s::int4[], %s::int4[], %s::json, %s::json) IS NOT NULL"
+    "%s::int4[], %s::int4[], %s::json, %s::json, %s::json, %s::text, %s::text) IS NOT NULL"
 )
 
 

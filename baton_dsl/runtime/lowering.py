@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -25,8 +24,10 @@ from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
-from baton_dsl.runtime import payload
+from baton_dsl.runtime import importing, payload
 from baton_dsl.runtime.collected import list_of
+from baton_dsl.runtime.fingerprint import Fingerprint, fingerprint
+from baton_dsl.runtime.hooks import hooks_of
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Lowered:
     edge_from: list[int]
     edge_to: list[int]
     maps: list[str]
+    hooks: Mapping[str, Mapping[str, str]]
+    fingerprint: Fingerprint
 
     def parameters(self, schema_version: int) -> tuple[Any, ...]:
         """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
@@ -77,6 +80,9 @@ class Lowered:
             _numbers(self.edge_to),
             json.dumps(self.templates),
             f"[{','.join(self.maps)}]",
+            json.dumps(self.hooks) if self.hooks else None,
+            self.fingerprint.digest,
+            self.fingerprint.signatures,
         )
 
 
@@ -97,14 +103,9 @@ def new_workflow_id() -> str:
 def worker_name(step: Step[..., Any, Any, Any]) -> str:
     """The `worker` of a step's jobs: `baton_dsl.steps.app/flows:charge` for `charge` in `app/flows.py`.
 
-    Oban splits a worker's name at its dots, hence the slashes. A module run with `python -m` goes by its real name.
+    Oban splits a worker's name at its dots, hence the slashes.
     """
-    module = step.function.__module__
-    if module == "__main__":
-        spec = getattr(sys.modules["__main__"], "__spec__", None)
-        module = spec.name if spec is not None else module
-    path = f"{module}:{step.function.__qualname__}"
-    return WORKERS + path.replace(".", "/")
+    return WORKERS + importing.name_of(step.function)
 
 
 @dataclass(slots=True)
@@ -119,6 +120,7 @@ class _Lowering:
     templates: list[Mapping[str, Any]] = field(default_factory=list)
     numbers: dict[Any, int] = field(default_factory=dict)
     encoded: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    workers: dict[str, Step[..., Any, Any, Any]] = field(default_factory=dict)
     needed: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def needed_by(self, spec: StepSpec) -> frozenset[str]:
@@ -159,8 +161,10 @@ class _Lowering:
         if "scheduled_in" in options:
             delay = options["scheduled_in"]
             scheduled_at = self.moment + (delay if isinstance(delay, timedelta) else timedelta(seconds=delay))
+        worker = worker_name(step)
+        self.workers[worker] = step
         return {
-            "worker": worker_name(step),
+            "worker": worker,
             "queue": options.get("queue", "default"),
             "max_attempts": options.get("max_attempts", 20),
             "priority": options.get("priority", 0),
@@ -383,6 +387,8 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         edge_from=edge_from,
         edge_to=edge_to,
         maps=maps,
+        hooks=hooks_of(settings),
+        fingerprint=fingerprint(flow.name, lowering.workers),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from oban import Oban
 
 from baton_dsl.runtime.bridge import checked_prefix
-from baton_dsl.runtime.guard import guard_instances
+from baton_dsl.runtime.companions import accompany_instances
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ async def serve(
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
         importlib.import_module(module)
-    guard_instances()
+    accompany_instances()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)

@@ -45,13 +45,14 @@ _DOWN: Final = (
         "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
         "baton_producer_key"
     ),
+    "DROP FUNCTION IF EXISTS baton_announce, baton_begin_hook, baton_tell",
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_announce, baton_recount, baton_start, baton_follow, baton_reach, baton_collections, baton_expand, "
+        "baton_recount, baton_start, baton_follow, baton_reach, baton_collections, baton_expand, "
         "baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, baton_park, baton_settle, "
         "baton_insert"
     ),
-    "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_workflows, baton_migrations",
+    "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_flows, baton_workflows, baton_migrations",
 )
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns

@@ -25,12 +25,13 @@ TRIES: Final = 12
 LONGEST_PAUSE: Final = 4.0
 """Seconds between two tries, at the most."""
 
-_AGAIN: Final = (
+UNANSWERED: Final = (
     psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
     PoolTimeout,
 )
+"""What says that the database gave no answer, and may give one to the same statement a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +68,64 @@ class Settler:
 
     Args:
         oban: The instance that runs the jobs.
+
+    Attributes:
+        statement: What settles, for whoever executes it in a transaction of his own.
     """
 
     def __init__(self, oban: Oban) -> None:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self._settle = sql.SQL(
+        self.statement = sql.SQL(
             "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, %s::bool)"
         ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
-    async def settle(self, finished: Sequence[Finished]) -> list[bool]:
+    async def settle(self, finished: Sequence[Finished], *, is_again: bool = False) -> list[bool]:
         """Settle nodes as completed, and start what was claimed.
+
+        Args:
+            finished: Whose functions have returned.
+            is_again: True if the same was tried before, and may have been done unheard.
 
         Returns:
             For each, whether its job was completed with it; if not, the job was in other hands already.
         """
+        values = self.values(finished)
+
+        async def attempt(again: bool) -> list[tuple[Any, ...]]:
+            if again or is_again:  # items of a map may have been claimed too, which the statement does not tell again
+                FETCHES.doubt(self._oban, {each.job.queue for each in finished})
+            async with autocommit(self._pool) as conn:
+                cursor = conn.cursor(row_factory=tuple_row)
+                return await (await cursor.execute(self.statement, (*values, again or is_again))).fetchall()
+
+        return self.heed(finished, await insistently("settle", attempt))
+
+    def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
+        """What `statement` takes, but for its last value: whether the same call was made before."""
         jobs = [each.job for each in finished]
-        ids = [job.id for job in jobs]
-        values = (
-            ids,
+        return (
+            [job.id for job in jobs],
             [job.attempt for job in jobs],
             [each.result for each in finished],
             [each.reason for each in finished],
             self._slots(jobs),
         )
 
-        async def attempt(again: bool) -> list[tuple[Any, ...]]:
-            if again:  # items of a map may have been claimed too, which the statement does not tell again
-                FETCHES.doubt(self._oban, {job.queue for job in jobs})
-            async with autocommit(self._pool) as conn:
-                cursor = conn.cursor(row_factory=tuple_row)
-                return await (await cursor.execute(self._settle, (*values, again))).fetchall()
+    def heed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
+        """Start what a settle has claimed, and remember whom it has acknowledged. To be called once it is committed.
 
-        (acknowledged, *_), *claimed = await insistently("settle", attempt)
+        Args:
+            finished: What was settled.
+            rows: What `statement` has returned.
+
+        Returns:
+            As `settle`.
+        """
+        (acknowledged, *_), *claimed = rows
+        jobs = [each.job for each in finished]
         hops = max((job.extra.get(HOPS, 0) for job in jobs), default=0) + 1
         for row in claimed:
             fields = dict(zip(_COLUMNS, row[1:], strict=True))
@@ -110,7 +134,7 @@ class Settler:
         for job in jobs:
             if job.id in done:
                 ACKNOWLEDGED.add(job)
-        return [job_id in done for job_id in ids]
+        return [job.id in done for job in jobs]
 
     def _slots(self, jobs: Sequence[Job]) -> str:
         """The places that finishing jobs leave, by queue and priority."""
@@ -150,10 +174,16 @@ async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> 
     for number in range(TRIES):
         try:
             return await attempt(number > 0)
-        except _AGAIN as error:
+        except UNANSWERED as error:
             if number == TRIES - 1:
                 raise
-            pause = min(LONGEST_PAUSE, 0.02 * 2**number) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            pause = pause_after(number)
             logger.warning("%s is tried again in %.2f s: %s", what, pause, str(error).strip())
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def pause_after(number: int) -> float:
+    """Seconds to wait after the try of this number, from 0: growing, and jittered."""
+    longest: float = min(LONGEST_PAUSE, 0.02 * 2.0**number)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -8,29 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from baton_dsl.errors import WorkflowNotFoundError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowStatus:
-    """How far a workflow has come.
-
-    Attributes:
-        id: The workflow's id.
-        name: Its label.
-        flow: The name of its flow.
-        outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
-        counts: How many of its nodes are in each state that any is in.
-        inserted_at: When it was inserted.
-        settled_at: When its last node settled; None while it runs.
-    """
-
-    id: str
-    name: str
-    flow: str
-    outcome: str | None
-    counts: Mapping[str, int]
-    inserted_at: datetime
-    settled_at: datetime | None
+from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

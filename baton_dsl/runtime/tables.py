@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, Me
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB
 
 metadata: Final = MetaData()
-"""Holds `baton_migrations`, `baton_workflows`, `workflow_nodes` and `baton_suspects`."""
+"""Holds `baton_migrations`, `baton_workflows`, `baton_flows`, `workflow_nodes` and `baton_suspects`."""
 
 _name: Final = Text(collation="C")
 
@@ -38,8 +38,21 @@ workflows: Final = Table(
     Column("settled_at", DateTime(timezone=True)),
     Column("paused_at", DateTime(timezone=True)),
     Column("stopped_at", DateTime(timezone=True)),
+    Column("hooks", JSONB),
+    Column("told_at", DateTime(timezone=True)),
+    Column("fingerprint", _name),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
+    Index("baton_workflows_fingerprint_index", "fingerprint"),
+)
+
+flows: Final = Table(
+    "baton_flows",
+    metadata,
+    Column("fingerprint", _name, nullable=False),
+    Column("signatures", JSON, nullable=False),
+    Column("inserted_at", DateTime(timezone=True), nullable=False),
+    Index("baton_flows_fingerprint_index", "fingerprint"),
 )
 
 nodes: Final = Table(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, cast
+from functools import cached_property, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from oban import Cancel, Job, Oban, Snooze, worker
 
-from baton_dsl.context import Skip, StepContext, StepEnded
+from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import (
@@ -24,26 +22,26 @@ from baton_dsl.errors import (
     ResultTooLargeError,
     StepNotFoundError,
     StoredValueError,
+    TransactionEndedError,
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime import bridge, importing, payload
+from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
-from baton_dsl.runtime.guard import guard, guard_instances
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
 
+if TYPE_CHECKING:
+    from baton_dsl.runtime.effects import Effects
+
 logger = logging.getLogger("baton_dsl.step")
 
-THREADS: Final = 512
-"""Sync steps that one process runs at once; Oban's queue limits are what bounds them. Threads start when needed."""
-
-_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="baton-step")
-
-_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError)
+_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError, TransactionEndedError)
 """Errors that another attempt would only repeat."""
 
 
@@ -59,15 +57,9 @@ def load_step(path: str) -> Step[..., Any, Any, Any]:
     Raises:
         StepNotFoundError: BTN501, if its module can't be imported here or has no such step.
     """
-    target = path.replace("/", ".")
-    module, _, name = target.partition(":")
-    try:
-        found = pkgutil.resolve_name(target)
-    except ImportError as error:
-        raise StepNotFoundError(f'module "{module}" of step "{name}" can\'t be imported: {error}') from error
-    except (AttributeError, ValueError) as error:
-        raise StepNotFoundError(f'module "{module}" has no step "{name}"') from error
+    found = importing.find(path, "step")
     if not isinstance(found, Step):
+        name, module = path.partition(":")[2].replace("/", "."), importing.module_of(path)
         raise StepNotFoundError(f'"{name}" in module "{module}" is no step but {type(found).__name__}')
     return found
 
@@ -123,6 +115,7 @@ class Runtime:
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
+        self._of = (oban, settler)
         gate = Gate(pool, prefix)
         self.gate: Coalescer[int, Passage | None] = Coalescer(
             lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
@@ -130,12 +123,18 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
-        guard(oban)
+        accompany(oban)
+
+    @cached_property
+    def effects(self) -> Effects:
+        """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
+        made: Effects = import_module("baton_dsl.runtime.effects").Effects(*self._of)
+        return made
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
 
-guard_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
+accompany_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
 
 
 def runtime_of(job: Job) -> Runtime:
@@ -165,42 +164,64 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
-    if passage.outcome in ("completed", "skipped"):
-        return None  # an attempt before this one stored the result and did not live to see its job completed
     if passage.outcome is not None:
-        return Cancel(f'step "{passage.node}" was {passage.outcome}')
+        return _settled(passage, passage.outcome)
     if passage.pending > 0:
         await runtime.park.submit(job)
         return None
     try:
-        value = await _call(step, _arguments(step, job, passage))
-        if isinstance(value, Cancel | Snooze):
-            return value
-        finished = _finished(step, job, passage, value)
+        arguments = _arguments(step, job, passage)
+        taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
+        if taken is not None:
+            return await _run_with_connection(runtime, step, job, passage, arguments, taken)
+        finished = _finished(step, job, passage, await call(step, job, arguments))
     except _FINAL:
         job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
         raise
+    if not isinstance(finished, Finished):
+        return finished
     await runtime.settle.submit(finished)
     return None
 
 
-def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished:
+def _settled(passage: Passage, outcome: str) -> Cancel | None:
+    """What an attempt ends with whose node has settled before."""
+    if outcome in ("completed", "skipped"):
+        return None  # an attempt before this one stored the result and did not live to see its job completed
+    return Cancel(f'step "{passage.node}" was {outcome}')
+
+
+def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
+    """What follows from what the function returned."""
+    if isinstance(value, Cancel | Snooze):
+        return value
     if isinstance(value, Skip):
         return Finished(job, None, value.reason)
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 
-async def _call(step: Step[..., Any, Any, Any], arguments: dict[str, Any]) -> Any:
-    try:
-        if step.is_async:
-            return await step.function(**arguments)
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_threads, lambda: context.run(step.function, **arguments))
-    except StepEnded as ended:
-        if ended.skip is not None:
-            return ended.skip
-        return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
+async def _run_with_connection(
+    runtime: Runtime,
+    step: Step[..., Any, Any, Any],
+    job: Job,
+    passage: Passage,
+    arguments: dict[str, Any],
+    taken: ParameterSpec,
+) -> Cancel | Snooze | None:
+    """Run a step that takes a connection, in the transaction that settles its node."""
+
+    def with_connection(connection: Any) -> Any:
+        given = {**arguments, taken.name: connection}
+        return call(step, job, given) if step.is_async else call_here(step, given)
+
+    return await runtime.effects.run(
+        job,
+        annotation=signature(step).annotations[taken.name],
+        is_async=step.is_async,
+        function=with_connection,
+        finish=partial(_finished, step, job, passage),
+        overtaken=partial(_settled, passage),
+    )
 
 
 def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
@@ -229,10 +250,10 @@ def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> di
                 if upstream is None:
                     raise StoredValueError(f'step "{passage.node}" takes "{source}", which was no upstream at insert')
                 arguments[name] = _decoded(passage, name, upstream, read.annotations[name])
-            case Role.INJECTED:
+            case Role.INJECTED if parameter.access is None:
                 arguments[name] = _context(job, passage)
-            case Role.UNKNOWN:
-                pass
+            case Role.INJECTED | Role.UNKNOWN:
+                pass  # a connection is given by what runs the step
     return arguments
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from baton_dsl.core.spec import UNKNOWN
+from baton_dsl.core.connections import access_of
+from baton_dsl.core.spec import UNKNOWN, Access
 from baton_dsl.core.standard import OUTCOME
 from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, union
 from baton_lint.expressions import Expression, parse
@@ -76,6 +77,7 @@ class Peeled:
         source: What `From(...)` was given, with its file and scope; None for an input.
         type: The rest, as a term.
         is_context: True for `StepContext`.
+        access: How it works with the database, for a connection or a session.
         is_known: False if the annotation might hide a marker.
     """
 
@@ -84,7 +86,26 @@ class Peeled:
     source: tuple[str, int, Expression] | None
     type: Term
     is_context: bool
+    access: Access | None
     is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an alias was given for one of its type parameters, and what the names in that mean."""
+
+    path: str
+    scope: int
+    expression: Expression
+    variables: Mapping[str, Term]
+    given: Mapping[str, _Given]
+
+
+def _may_be_injected(value: Value | None) -> bool:
+    """Whether a class may be one that the runtime provides: a session of a library, whose bases can't be seen."""
+    if isinstance(value, External):
+        return value.name.endswith(("Session", "Connection"))
+    return isinstance(value, Unknown)
 
 
 class Annotations:
@@ -106,8 +127,14 @@ class Annotations:
         is_input, each = False, 0
         source: tuple[str, int, Expression] | None = None
         variables: Mapping[str, Term] = {}
+        given: Mapping[str, _Given] = {}
         for _ in range(DEEPEST):
             expression = _unquoted(expression)
+            if expression[0] == "name" and expression[2] in given:
+                argument = given[expression[2]]
+                path, scope, expression = argument.path, argument.scope, argument.expression
+                variables, given = argument.variables, argument.given
+                continue
             base = expression[2] if expression[0] == "sub" else expression
             value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
             arguments = _arguments(expression)
@@ -123,15 +150,45 @@ class Annotations:
                     is_input, each = is_input or called == "InputMarker", each + (called == "EachMarker")
                 expression = arguments[0]
             elif isinstance(value, AliasValue):
-                given = [self.term(path, scope, argument, variables) for argument in arguments]
-                variables = dict(zip(value.parameters, given, strict=False))
+                terms = [self.term(path, scope, item, variables) for item in arguments]
+                passed = [_Given(path, scope, item, variables, given) for item in arguments]
+                variables = dict(zip(value.parameters, terms, strict=False))
+                given = dict(zip(value.parameters, passed, strict=False))
                 path, scope, expression = value.path, value.scope, value.expression
             else:
                 rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
-                is_known = is_input or source is not None or not isinstance(value, Unknown)
-                return Peeled(is_input, each, None if is_input else source, rest, name == "StepContext", is_known)
+                access = self._access(value)
+                is_known = is_input or source is not None or access is not None or not _may_be_injected(value)
+                origin = None if is_input else source
+                return Peeled(is_input, each, origin, rest, name == "StepContext", access, is_known)
         is_known = is_input or source is not None
-        return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, is_known)
+        return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, is_known)
+
+    def _access(self, value: Value | None) -> Access | None:
+        """How a class works with the database, if it is one of connections or sessions, or a session by its bases."""
+        if isinstance(value, External):
+            return access_of(value.name)
+        bases: list[str] = []
+        pending: list[Value | None] = [value]
+        for _ in range(DEEPEST):
+            if not pending:
+                break
+            match pending.pop():
+                case External(full):
+                    bases.append(full)
+                case ClassValue(path, index):
+                    pending += self._bases(path, index)
+                case _:
+                    pass
+        return access_of("", bases)
+
+    def _bases(self, path: str, index: int) -> list[Value | None]:
+        file = self.names.project.files.facts(path)
+        if file is None:
+            return []
+        source = file["classes"][index]
+        plain = (base[2] if base[0] == "sub" else base for base in source["bases"])
+        return [self.names.evaluate(path, source["scope"], base) for base in plain]
 
     def result(self, path: str, scope: int, expression: Expression) -> tuple[Term, bool]:
         """A return annotation as a term without `Skip`, and whether that was among its types."""

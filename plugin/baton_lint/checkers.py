@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note
-from baton_dsl.core.rules import not_optional, upstream_type
+from baton_dsl.core.rules import each_not_iterable, not_optional, upstream_type
 from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Types
 from baton_lint.emit import Claim, emit
 
@@ -177,7 +178,7 @@ def prove(
     how = CHECKERS.get(checker)
     if how is None:
         raise CheckerError(f'"{checker}" is no type checker that is known here: {", ".join(CHECKERS)}')
-    emitted = emit(flows)
+    emitted = emit(flows, types)
     with tempfile.TemporaryDirectory(prefix="baton-") as folder:
         file = Path(folder).resolve() / f"{MODULE}.py"
         file.write_text(emitted.text, encoding="utf-8")
@@ -190,7 +191,7 @@ def prove(
         if remark.line in emitted.claims
     ]
     problems = [f"{checker}: {remark.message}" for remark in remarks if remark.line not in emitted.claims]
-    return Proof(tuple(dict.fromkeys(findings)), len(emitted.claims), tuple(dict.fromkeys(problems)))
+    return Proof(tuple(dict.fromkeys(findings)), emitted.edges, tuple(dict.fromkeys(problems)))
 
 
 def _run(checker: Checker, file: Path, roots: Sequence[Path], python: Path, cache: Path | None) -> str:
@@ -210,37 +211,53 @@ def _run(checker: Checker, file: Path, roots: Sequence[Path], python: Path, cach
 
 def _finding(claim: Claim, remark: Remark, checker: str, types: Types | None) -> Diagnostic:
     """The catalogue's finding for a claim that was refuted, with the checker's own words as a note."""
-    step, parameter, upstream = claim.step, claim.parameter, claim.upstream
+    told = _absent(claim) if claim.is_absent else _in_words(claim, types) or _in_general(claim)
     note = Note(f"{checker}: {remark.message}")
-    known = types is not None and not {MISSING, UNKNOWN} & {parameter.type, upstream.result}
-    if claim.is_absent:
-        finding = not_optional.finding(
-            f'parameter "{parameter.name}" of step "{step.name}" does not accept None, but "{upstream.name}" may be '
-            "absent",
-            help=f"accept None: {parameter.name}: ... | None",
+    return replace(told, flow=claim.flow.name, notes=(*told.notes, note))
+
+
+def _absent(claim: Claim) -> Diagnostic:
+    parameter, upstream = claim.parameter, claim.upstream
+    what, remedy = f'"{upstream.name}"', "... | None"
+    if maps.Edge.of(parameter, upstream).lists:
+        what, remedy = f'items of "{upstream.name}"', "list[... | None] or list[Outcome[...]]"
+    return not_optional.finding(
+        f'parameter "{parameter.name}" of step "{claim.step.name}" does not accept None, but {what} may be absent',
+        help=f"accept None: {parameter.name}: {remedy}",
+        step=claim.step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )
+
+
+def _in_words(claim: Claim, types: Types | None) -> Diagnostic | None:
+    """The catalogue's own finding, if the types are known here too."""
+    step, parameter, upstream = claim.step, claim.parameter, claim.upstream
+    if types is None or {MISSING, UNKNOWN} & {parameter.type, upstream.result}:
+        return None
+    given = maps.offer(types, parameter, upstream)
+    if isinstance(given, maps.Stuck):
+        return each_not_iterable.not_iterable(types, step, parameter, upstream, given)
+    if claim.is_peeled or given in (MISSING, UNKNOWN):
+        return None
+    return upstream_type.mismatch(types, step, parameter, upstream, given)
+
+
+def _in_general(claim: Claim) -> Diagnostic:
+    step, parameter, upstream = claim.step, claim.parameter, claim.upstream
+    if claim.is_peeled:
+        return each_not_iterable.finding(
+            f'parameter "{parameter.name}" of step "{step.name}" takes each item, but what upstream "{upstream.name}" '
+            "gives is no collection, or not that deep",
+            help="let the upstream return a list of items, or take its result whole",
             step=step.name,
             parameter=parameter.name,
             place=parameter.place,
-            notes=(note,),
         )
-    elif known and types is not None:
-        given = types.list_of(upstream.result) if upstream.is_mapped else upstream.result
-        told = upstream_type.mismatch(types, step, parameter, upstream, given)
-        finding = upstream_type.finding(
-            told.message,
-            help=told.help,
-            step=told.step,
-            parameter=told.parameter,
-            place=told.place,
-            notes=(*told.notes, note),
-        )
-    else:
-        finding = upstream_type.finding(
-            f'parameter "{parameter.name}" of step "{step.name}" does not accept what upstream "{upstream.name}" gives',
-            help="annotate the parameter as what the upstream returns, or change what it returns",
-            step=step.name,
-            parameter=parameter.name,
-            place=parameter.place,
-            notes=(note,),
-        )
-    return finding.in_flow(claim.flow.name)
+    return upstream_type.finding(
+        f'parameter "{parameter.name}" of step "{step.name}" does not accept what upstream "{upstream.name}" gives',
+        help="annotate the parameter as what the upstream returns, or change what it returns",
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )

@@ -3,14 +3,15 @@
 For each step one function calls it with the result of every upstream, an argument a line:
 
 ```python
-def edges_of_total() -> object:  # "total" in flow "shop"
+def baton_edges_1() -> object:  # step "total" of flow "shop"
     return shop.total(
         price=From(shop.price),
     )
 ```
 
 `From(step)` is typed as the step's result, a coroutine unwrapped, so neither the order of the steps nor `await`
-matters, and a flow with a cycle can be emitted too. Whatever is no edge is given as `Any`.
+matters, and a flow with a cycle can be emitted too. `Skip` is narrowed away; what `Each` takes is an item of the
+result; and the result of a mapped step goes into a list. Whatever is no edge is given as `Any`.
 """
 
 from __future__ import annotations
@@ -19,35 +20,87 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from baton_dsl.core.spec import FlowSpec, Form, ParameterSpec, StepSpec
+from baton_dsl.core import maps
+from baton_dsl.core.rules import not_optional
+from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Form, ParameterSpec, StepSpec, Types
+from baton_dsl.core.types import NEVER, TupleOf, UnionOf
 
 _HEADER: Final = '''\
 """The edges of a project's flows as calls, written by baton-lint for a type checker. Not to be run."""
 
+'''
+
+_IMPORTS: Final = """\
 from typing import Any
 
-from baton_dsl import From, Step
-'''
+from baton_dsl import From, Skip
+"""
 
 _GIVEN: Final = """
 baton_given: Any = None
-
-
-def baton_list_of[R](step: Step[..., R, Any, Any], /) -> list[R]:
-    return [From(step)]
 """
+
+_IMPORTS_OF_MAPS: Final = """\
+from collections.abc import Iterable, Mapping
+from typing import Any, overload
+
+from pydantic import BaseModel
+
+from baton_dsl import From, Outcome, Skip
+"""
+
+_MAPS: Final = """
+
+class BatonAny: ...  # none is made: only what is Any fits, before all else
+
+
+@overload
+def baton_items_of(result: BatonAny, /) -> Any: ...
+@overload
+def baton_items_of(result: str | bytes | bytearray | BaseModel, /) -> None: ...  # type: ignore[overload-overlap]
+@overload
+def baton_items_of[K, V](result: Mapping[K, V], /) -> Iterable[tuple[K, V]]: ...  # type: ignore[overload-overlap]
+@overload
+def baton_items_of[T](result: Iterable[T], /) -> Iterable[T]: ...
+def baton_items_of(result: Any, /) -> Any:
+    return result
+
+
+def baton_one_of[T](items: Iterable[T], /) -> T:
+    return next(iter(items))
+
+
+def baton_list_of[R](result: R, /) -> list[R]:
+    return [result]
+
+
+def baton_optional[R](result: R, /) -> R | None:
+    return result
+
+
+def baton_outcome[R](result: R, /) -> Outcome[R]:
+    return Outcome("completed", result)
+"""
+
+_WRAPPED: Final = {
+    maps.Form.PLAIN: "{}",
+    maps.Form.OPTIONAL: "baton_optional({})",
+    maps.Form.OUTCOME: "baton_outcome({})",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one line of an emitted module claims: that a result may go to a parameter.
+    """What one line of an emitted module claims: that a result may go to a parameter, or has items for it.
 
     Attributes:
         flow: The flow.
         step: The step that takes it.
         parameter: The parameter that takes it.
         upstream: The step that gives it.
-        is_absent: True for the claim that the parameter accepts None, since the upstream may have no result.
+        is_absent: True for the claim that the parameter accepts None, since the upstream, or an item of it, may have
+            no result.
+        is_peeled: True for the claim that the result, or an item of it, is a collection.
     """
 
     flow: FlowSpec
@@ -55,6 +108,7 @@ class Claim:
     parameter: ParameterSpec
     upstream: StepSpec
     is_absent: bool = False
+    is_peeled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +123,11 @@ class Emitted:
     text: str
     claims: Mapping[int, Claim]
 
+    @property
+    def edges(self) -> int:
+        """How many edges are claimed, each way that they are: with a result, and where that may be absent without."""
+        return sum(not claim.is_peeled for claim in self.claims.values())
+
 
 @dataclass(slots=True)
 class _Lines:
@@ -80,13 +139,18 @@ class _Lines:
         if claim is not None:
             self.claims[len(self.text)] = claim
 
+    def add_all(self, text: str) -> None:
+        self.text += text.splitlines()
 
-def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]]) -> Emitted:
+
+def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]], types: Types | None = None) -> Emitted:
     """Write the edges of flows as calls.
 
     Args:
         flows: Each flow with the places that its steps can be imported from, by name in the flow, such as
             `app.shop:total` or `app.shop:Billing.charge`. A step without one is left out.
+        types: What is known of the types in the flows: by it, what takes the results of a map takes them as they
+            are, with None, or as outcomes.
 
     Returns:
         The module, and what each of its lines claims.
@@ -102,20 +166,19 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]]) -> Emitted:
         ['price=From(app.price),']
     """
     known = list(flows)
-    lines = _Lines()
-    for line in _HEADER.splitlines():
-        lines.add(line)
     modules = _named({place.partition(":")[0] for _, places in known for place in places.values()})
+    paths = [{name: _path(place, modules) for name, place in places.items()} for _, places in known]
+    calls = [
+        (call, places) for (flow, _), places in zip(known, paths, strict=True) for call in _calls(flow, places, types)
+    ]
+    has_maps = any(taken.edge != _PLAIN for call, _ in calls for taken in call.taken.values())
+    lines = _Lines()
+    lines.add_all(_HEADER + (_IMPORTS_OF_MAPS if has_maps else _IMPORTS))
     for module, name in modules.items():
         lines.add(f"import {module}" if name == module else f"import {module} as {name}")
-    for line in _GIVEN.splitlines():
-        lines.add(line)
-    number = 0
-    for flow, places in known:
-        paths = {name: _path(place, modules) for name, place in places.items()}
-        for call in _calls(flow, paths):
-            number += 1
-            _write(lines, number, call, paths)
+    lines.add_all(_GIVEN + (_MAPS if has_maps else ""))
+    for number, (call, places) in enumerate(calls, start=1):
+        _write(lines, number, call, places)
     return Emitted("\n".join(lines.text) + "\n", lines.claims)
 
 
@@ -136,15 +199,29 @@ def _path(place: str, modules: Mapping[str, str]) -> str:
     return f"{modules[module]}.{qualified_name}"
 
 
+_PLAIN: Final = maps.Edge(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A parameter that takes a result."""
+
+    upstream: StepSpec
+    edge: maps.Edge
+    form: maps.Form
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
+    """A call of a step; in one with absent upstreams, those alone are claimed."""
+
     flow: FlowSpec
     step: StepSpec
-    edges: Mapping[str, StepSpec]
+    taken: Mapping[str, _Taken]
     absent: frozenset[str] = frozenset()
 
 
-def _calls(flow: FlowSpec, paths: Mapping[str, str]) -> Iterator[_Call]:
+def _calls(flow: FlowSpec, paths: Mapping[str, str], types: Types | None) -> Iterator[_Call]:
     """The calls that claim the edges of a flow: one a step, and one more where upstreams may be absent."""
     steps: dict[str, StepSpec] = {}
     for step in flow.steps:
@@ -152,49 +229,104 @@ def _calls(flow: FlowSpec, paths: Mapping[str, str]) -> Iterator[_Call]:
     for step in steps.values():
         if step.name not in paths or step.is_job:
             continue
-        edges = {
-            parameter.name: steps[parameter.source]
-            for parameter in step.parameters
-            if parameter.is_upstream
-            and not parameter.each
-            and parameter.source in steps
-            and parameter.source in paths
-            and parameter.source != step.name
-        }
-        if not edges:
+        taken: dict[str, _Taken] = {}
+        for parameter in step.parameters:
+            upstream = steps.get(parameter.source or "") if parameter.is_upstream else None
+            if upstream is not None and upstream.name in paths and upstream.name != step.name:
+                edge = maps.Edge.of(parameter, upstream)
+                form = _form(types, parameter, upstream, edge)
+                if form is not None:
+                    taken[parameter.name] = _Taken(upstream, edge, form)
+        if not taken:
             continue
-        yield _Call(flow, step, edges)
-        absent = frozenset(name for name, upstream in edges.items() if not upstream.is_mapped)
-        if absent and _ignores(flow, step):
-            yield _Call(flow, step, edges, absent)
+        yield _Call(flow, step, taken)
+        absent = frozenset(name for name, found in taken.items() if _may_be_absent(flow, step, found))
+        if absent:
+            yield _Call(flow, step, taken, absent)
 
 
-def _ignores(flow: FlowSpec, step: StepSpec) -> bool:
-    """True if the step runs though an upstream has no result."""
-    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
-    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
-    return cancelled or discarded
+def _may_be_absent(flow: FlowSpec, step: StepSpec, taken: _Taken) -> bool:
+    """True if a parameter must have room for an upstream, or for an item of one, without a result."""
+    if taken.edge.lists:
+        return taken.form is maps.Form.PLAIN and not_optional.loses_items(flow, step, taken.upstream)
+    return not taken.edge.peeled and bool(not_optional.ignores(flow, step))
+
+
+def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edge: maps.Edge) -> maps.Form | None:
+    """How a parameter takes items of a map that have no result; None if nothing can be claimed of the edge."""
+    if types is None:
+        return maps.Form.PLAIN
+    if edge.peeled:
+        return maps.Form.PLAIN if _has_one_type(types, upstream.result, edge.peeled) else None
+    item: object | None = parameter.type
+    for _ in range(edge.lists):
+        item = item if item in (None, MISSING, UNKNOWN) else types.item_of(item)
+    if not edge.lists or item is None:
+        return maps.Form.PLAIN
+    if item in (MISSING, UNKNOWN):
+        return None
+    if types.accepts_none(item):
+        return maps.Form.OPTIONAL
+    return maps.Form.OUTCOME if types.assignable(types.outcome_of(NEVER), item) else maps.Form.PLAIN
+
+
+def _has_one_type(types: Types, collection: object, levels: int) -> bool:
+    """False if items have several types, by position or by which collection it is: mypy joins those to their base."""
+    found: object | None = collection
+    for _ in range(levels):
+        if found in (None, MISSING, UNKNOWN):
+            return True
+        if isinstance(found, TupleOf) and len(set(found.items)) > 1:
+            return False
+        items = {types.item_of(item) for item in found.items} if isinstance(found, UnionOf) else set()
+        if len(items) > 1 and None not in items:
+            return False
+        found = types.item_of(found)
+    return True
 
 
 def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) -> None:
+    flow, step = call.flow, call.step
     lines.add("")
     lines.add("")
     lines.add(f"def baton_edges_{number}() -> object:")
-    lines.add(f"    # step {call.step.name!r} of flow {call.flow.name!r}")
-    for name, upstream in call.edges.items():
-        if upstream.is_mapped:  # a name of its own: a list display would be widened to what the parameter takes
-            lines.add(f"    baton_{name} = baton_list_of({paths[upstream.name]})")
-    lines.add(f"    return {paths[call.step.name]}(")
-    for parameter in call.step.parameters:
+    lines.add(f"    # step {step.name!r} of flow {flow.name!r}")
+    claimed = [item for item in step.parameters if item.name in (call.absent or call.taken)]
+    given = {item.name: _given(lines, call, item, paths) for item in claimed}
+    lines.add(f"    return {paths[step.name]}(")
+    for parameter in step.parameters:
         if parameter.form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             continue
         keyword = "" if parameter.form is Form.POSITIONAL_ONLY else f"{parameter.name}="
-        source = call.edges.get(parameter.name)
-        if source is None or (call.absent and parameter.name not in call.absent):
-            lines.add(f"        {keyword}baton_given,")
-        elif parameter.name in call.absent:
-            lines.add(f"        {keyword}None,", Claim(call.flow, call.step, parameter, source, is_absent=True))
+        if parameter.name in given:
+            upstream = call.taken[parameter.name].upstream
+            claim = Claim(flow, step, parameter, upstream, is_absent=bool(call.absent))
+            lines.add(f"        {keyword}{given[parameter.name]},", claim)
         else:
-            given = f"baton_{parameter.name}" if source.is_mapped else f"From({paths[source.name]})"
-            lines.add(f"        {keyword}{given},", Claim(call.flow, call.step, parameter, source))
+            lines.add(f"        {keyword}baton_given,")
     lines.add("    )")
+
+
+def _given(lines: _Lines, call: _Call, parameter: ParameterSpec, paths: Mapping[str, str]) -> str:
+    """What a parameter is given, after the lines that make it."""
+    taken = call.taken[parameter.name]
+    upstream, edge, name = taken.upstream, taken.edge, parameter.name
+    given = f"From({paths[upstream.name]})"
+    if upstream.may_skip and (edge.lists or not call.absent):
+        lines.add(f"    baton_result_for_{name} = {given}")
+        given = f"baton_result_for_{name}"
+        lines.add(f"    assert not isinstance({given}, Skip)")
+    if edge.lists:
+        given = _WRAPPED[maps.Form.OPTIONAL if call.absent else taken.form].format(given)
+        given = "baton_list_of(" * edge.lists + given + ")" * edge.lists
+        # A name of its own: where it is an argument, a checker would widen the list to what the parameter takes.
+        lines.add(f"    baton_{name} = {given}")
+        return f"baton_{name}"
+    if call.absent:
+        return "None"
+    for level in range(edge.peeled):
+        item = f"baton_item_{level + 1}_of_{name}"
+        claim = Claim(call.flow, call.step, parameter, upstream, is_peeled=True)
+        lines.add(f"    {item} = baton_one_of(baton_items_of({given}))", claim)
+        given = item
+    return given

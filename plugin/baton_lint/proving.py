@@ -66,7 +66,7 @@ def emit_to(project: Importable, output: str | None, write: Callable[[str], None
     Raises:
         UsageError: The file can't be written.
     """
-    emitted = emit(project.flows)
+    emitted = emit(project.flows, project.types)
     if output is None:
         write(emitted.text.rstrip("\n"))
     else:
@@ -74,4 +74,4 @@ def emit_to(project: Importable, output: str | None, write: Callable[[str], None
             Path(output).write_text(emitted.text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{output}: can't be written: {error.strerror or error}") from None
-    return len(emitted.claims)
+    return emitted.edges

@@ -8,6 +8,7 @@ from typing import Final
 from baton_dsl.core.spec import (
     MISSING,
     UNKNOWN,
+    Access,
     Argument,
     Form,
     Option,
@@ -34,6 +35,7 @@ class _Definition:
 
     parameters: tuple[ParameterSpec, ...]
     result: Term
+    is_async: bool
     may_skip: bool
     unimportable: str | None
     place: Place
@@ -77,6 +79,7 @@ class Steps:
             return_place=whole.return_place if whole else None,
             blocking_calls=whole.blocking_calls if whole else (),
             place=seen.place if seen else None,
+            is_async=whole.is_async if whole else None,
             unimportable=seen.unimportable if seen else "a lambda",
             after=self._after(step),
             deps=deps,
@@ -161,6 +164,7 @@ class Steps:
             parameters=parameters,
             result=result,
             may_skip=may_skip,
+            is_async=function["is_async"],
             unimportable=unimportable,
             place=place(path, function["span"]),
             return_place=place(path, returns[1]) if returns else None,
@@ -173,6 +177,7 @@ class Steps:
         role, each, has_default = Role.UPSTREAM, 0, default is not None
         source: str | None = name
         term: Term = MISSING
+        access: Access | None = None
         if annotation is not None:
             peeled = self.annotations.peel(path, scope, annotation)
             term, each = peeled.type, peeled.each
@@ -184,8 +189,8 @@ class Steps:
                 has_default = has_default and origin is peeled.source
             elif peeled.is_input:
                 role, source = Role.INPUT, None
-            elif peeled.is_context:
-                role, source, each = Role.INJECTED, None, 0
+            elif peeled.is_context or peeled.access is not None:
+                role, source, each, access = Role.INJECTED, None, 0, peeled.access
             elif not peeled.is_known:
                 role, source = Role.UNKNOWN, None
         return ParameterSpec(
@@ -194,6 +199,7 @@ class Steps:
             source=source,
             type=term,
             each=each,
+            access=access,
             has_default=has_default,
             is_read=None if unread is None else name not in unread,
             form=form,

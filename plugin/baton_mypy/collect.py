@@ -24,11 +24,13 @@ from mypy.nodes import (
     TypeInfo,
 )
 from mypy.options import Options
-from mypy.types import CallableType, Instance, Parameters, TupleType, Type, get_proper_type
+from mypy.types import CallableType, Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
+from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import (
     MISSING,
     UNKNOWN,
+    Access,
     FlowSpec,
     Form,
     Option,
@@ -227,6 +229,7 @@ class Collector:
                 for key, value in facts.options.items()
             },
             bound={key: Given() for key in facts.bound},
+            is_async=None if unseen else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
             place=places.name,
             return_place=places.result,
@@ -270,6 +273,11 @@ def _resolved(path: Sequence[str], module: MypyFile) -> SymbolNode | None:
     return node
 
 
+def _is_coroutine(returned: Type) -> bool:
+    proper = get_proper_type(returned)
+    return isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine"
+
+
 def _is_true(option: OptionValue | None) -> bool:
     return option is not None and option.is_known and option.value is True
 
@@ -300,13 +308,14 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
     found = marked(type)
     annotation = get_proper_type(found.type)
     source: str | None = None
+    access: Access | None = None
     if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
         role = Role.UNKNOWN
     elif name in facts.sources:
         role, source = Role.UPSTREAM, facts.sources[name]
     elif found.is_input:
         role = Role.INPUT
-    elif isinstance(annotation, Instance) and annotation.type.fullname == names.CONTEXT:
+    elif _is_context(annotation) or (access := _access(annotation)) is not None:
         role = Role.INJECTED
     else:
         role, source = Role.UPSTREAM, name
@@ -317,9 +326,21 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
         type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
         source=source,
         each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
+        access=access,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
         place=places.parameters.get(name, places.name),
+    )
+
+
+def _is_context(type: ProperType) -> bool:
+    return isinstance(type, Instance) and type.type.fullname == names.CONTEXT
+
+
+def _access(type: ProperType) -> Access | None:
+    """How a connection or a session works with the database."""
+    return (
+        access_of(type.type.fullname, (base.fullname for base in type.type.mro)) if isinstance(type, Instance) else None
     )
 
 

@@ -62,7 +62,8 @@ def test_every_code_block_works(
         monkeypatch.delenv(name, raising=False)
     with contextlib.ExitStack() as stack:
         namespace: dict[str, Any] = {"__name__": "page"}
-        if any("$ baton run" in block.text for block in blocks):  # on the embedded server of the folder
+        if any(re.search(r"^\$ baton (run|check-deploy) ", block.text, re.MULTILINE) for block in blocks):
+            # on the embedded server of the folder
             namespace["dsn"] = stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
             schema.install(namespace["dsn"])
         elif any("dsn" in block.text for block in blocks):

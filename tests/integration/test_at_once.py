@@ -15,7 +15,7 @@ from tests.integration import steps
 
 ROUNDS = 100
 
-SETTLE = "SELECT FROM baton_settle(ARRAY[%s::int8], ARRAY[1::int2], ARRAY['7'], '[]', false)"
+SETTLE = "SELECT FROM baton_settle(ARRAY[%s::int8], ARRAY[1::int2], ARRAY['7'], NULL, '[]', false)"
 type Act = Callable[[psycopg.Connection[Any]], object]
 
 

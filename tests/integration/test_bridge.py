@@ -42,6 +42,8 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert not producer._stopping.is_set()
         assert callable(producer._dispatcher.dispatch)
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
+        assert bridge.cancellation_of(Job(worker="x")) is None
+        assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
         assert producer._pending_acks == []
         assert producer._loop_task is not None
@@ -52,6 +54,19 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
     assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
     assert '"producer.init"' in inspect.getsource(Producer.start)
     assert '"producer.restore"' in inspect.getsource(Producer.restore)
+
+
+async def test_what_is_to_be_closed_is_closed_once_when_the_instance_stops(start_oban: StartOban) -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("once")
+
+    async with start_oban() as instance:
+        bridge.accompany(instance, lambda _: pytest.fail("it has a companion"))
+        bridge.at_stop(instance, close)
+    await instance.stop()
+    assert closed == ["once"]
 
 
 async def test_a_worker_name_with_slashes_is_resolved_to_a_class_of_ours() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,9 @@ from oban._executor import AckAction
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow
-from baton_dsl.core.lifecycle import Node, Outcome, State, Workflow
+from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
+from baton_dsl.runtime.insert import _statement
+from baton_dsl.runtime.lowering import Lowered, lower
 from tests.integration import steps
 
 LATER = 3600
@@ -28,8 +31,9 @@ FAR = timedelta(days=365)
 later = steps.noop.named("later")
 later.options = {"scheduled_in": LATER}
 
-kinds = st.sampled_from(["step", "step", "step", "job", "later"])
-nodes = st.tuples(st.lists(st.integers(0, 59), max_size=4), st.booleans(), st.booleans(), kinds)
+kinds = st.sampled_from(["step", "step", "step", "job", "later", "map", "map", "deep map", "zip", "product", "window"])
+nodes = st.tuples(st.lists(st.integers(0, 59), max_size=4), st.booleans(), st.booleans(), kinds, st.booleans())
+results = st.sampled_from(["7", "[]", "[1]", "[1, 2]", "[[1], [], [2, 3]]", '{"a": 1, "b": [2]}'])
 picks = st.lists(st.integers(0, 59), min_size=1, max_size=6)
 """Which nodes an event is about, by position."""
 
@@ -63,50 +67,67 @@ class Lifecycle(RuleBasedStateMachine):
     # --- the workflow ----------------------------------------------------------------------------------------------
 
     @initialize(shape=st.lists(nodes, min_size=1, max_size=60))
-    def insert(self, shape: list[tuple[list[int], bool, bool, str]]) -> None:
+    def insert(self, shape: list[tuple[list[int], bool, bool, str, bool]]) -> None:
         flow = Flow("random")
         model: dict[str, Node] = {}
-        for number, (above, ignore_cancelled, ignore_discarded, kind) in enumerate(shape):
+        for number, (above, ignore_cancelled, ignore_discarded, kind, is_optional) in enumerate(shape):
             upstreams = tuple(sorted({f"n{index % number}" for index in above})) if number else ()
+            over = _over(kind, upstreams)
             model[f"n{number}"] = Node(
                 upstreams=upstreams,
                 ignore_cancelled=ignore_cancelled,
                 ignore_discarded=ignore_discarded,
                 is_later=kind == "later",
+                optional=frozenset(upstreams if is_optional else ()),
+                over=over,
+                state=State.SUSPENDED if over is None else State.GONE,
             )
             flow.add(
                 f"n{number}",
-                {"step": steps.noop, "job": steps.ExportWorker.new({}), "later": later}[kind],
+                {"job": steps.ExportWorker.new({}), "later": later}.get(kind, steps.noop),
                 deps=upstreams,
                 ignore_cancelled=ignore_cancelled,
                 ignore_discarded=ignore_discarded,
             )
-        self.workflow_id = flow.insert(self.conn).id
-        rows = self.conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall()
-        self.ids = dict(rows)
+        lowered = _with_maps(lower(flow, {}), model)
+        self.conn.execute(*_statement(lowered, "public"))
+        self.workflow_id = lowered.workflow_id
         self.model = Workflow(model)
         self.model.insert()
+        self.look()
+
+    def look(self) -> None:
+        """Maps have expanded, perhaps."""
+        rows = self.conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall()
+        self.ids = dict(rows)
 
     @invariant()
     def the_database_is_as_the_model_says(self) -> None:
         if not self.ids:
             return
+        self.look()
         rows = self.conn.execute(
             "SELECT step_name, coalesce(job.state::text, 'gone'), outcome, by_upstream, "
-            "CASE WHEN outcome IS NULL THEN pending END "
+            "CASE WHEN outcome IS NULL THEN pending END, items, held "
             "FROM workflow_nodes LEFT JOIN oban_jobs AS job ON job.id = oban_job_id ORDER BY oban_job_id"
         ).fetchall()
-        actual = {name: (state, outcome, by_upstream, pending) for name, state, outcome, by_upstream, pending in rows}
+        actual = {name: (state, *others) for name, state, *others in rows}
         expected = {
             name: (
                 node.state.value,
                 node.outcome and node.outcome.value,
                 node.by_upstream,
                 self.model.pending(name) if node.outcome is None else None,
+                node.items,
+                node.is_held,
             )
             for name, node in self.model.nodes.items()
         }
-        assert actual == expected
+        assert actual == expected, {
+            name: (actual.get(name), expected.get(name))
+            for name in actual | expected
+            if actual.get(name) != expected.get(name)
+        }
         workflow = self.conn.execute(
             "SELECT unsettled, cancelled, discarded, outcome, settled_at IS NOT NULL FROM baton_workflows"
         ).fetchone()
@@ -119,13 +140,18 @@ class Lifecycle(RuleBasedStateMachine):
         for name, node in self.model.nodes.items():
             if node.outcome is None and node.state is State.SUSPENDED and not self.model.is_paused:
                 outcomes = [self.model.nodes[upstream].outcome for upstream in node.upstreams]
-                assert None in outcomes, name
+                in_flight = [
+                    other.outcome is None and other.is_held is False
+                    for other in self.model.nodes.values()
+                    if other.root == node.root
+                ]
+                assert None in outcomes or (node.is_held and any(in_flight)), name
 
     # --- who acts --------------------------------------------------------------------------------------------------
 
     def chosen(self, positions: Iterable[int], fits: Callable[[State], bool] = lambda _: True) -> list[str]:
         """The nodes at those positions, among those whose job is in a fitting state."""
-        names = [name for name, node in self.model.nodes.items() if fits(node.state)]
+        names = [name for name, node in self.model.nodes.items() if not node.is_map and fits(node.state)]
         return sorted({names[position % len(names)] for position in positions}) if names else []
 
     def jobs(self, names: Iterable[str]) -> list[int]:
@@ -143,8 +169,8 @@ class Lifecycle(RuleBasedStateMachine):
             assert self.model.nodes[job.meta["workflow_name"]].state is State.AVAILABLE
         self.model.change({job.meta["workflow_name"]: State.EXECUTING for job in jobs})
 
-    @rule(positions=picks, places=st.integers(0, 2))
-    def functions_return(self, positions: list[int], places: int) -> None:
+    @rule(positions=picks, places=st.integers(0, 2), result=results, skips=st.sampled_from([False, False, True]))
+    def functions_return(self, positions: list[int], places: int, result: str, skips: bool) -> None:
         names = self.chosen(positions, lambda state: state is State.EXECUTING)
         if not names:
             return
@@ -152,25 +178,33 @@ class Lifecycle(RuleBasedStateMachine):
         slots = [{"queue": "default", "priority": 0, "places": places, "by": ["n", "u"]}] if places else []
         rows = self.conn.execute(
             "SELECT id FROM baton_settle(%s, %s::int2[], %s, NULL, %s::json, false) WHERE id IS NOT NULL",
-            [self.jobs(names), [attempts[name][0] for name in names], ["7"] * len(names), json.dumps(slots)],
+            [
+                self.jobs(names),
+                [attempts[name][0] for name in names],
+                [None if skips else result] * len(names),
+                json.dumps(slots),
+            ],
         ).fetchall()
         claimed = {job_id for (job_id,) in rows}
         assert len(claimed) <= places
-        self.model.settle(names, [name for name, job_id in self.ids.items() if job_id in claimed])
+        self.look()
+        chosen = [name for name, job_id in self.ids.items() if job_id in claimed]
+        self.model.settle(names, chosen, json.loads(result), skips=skips)
 
-    @rule(positions=picks)
-    def an_answer_comes_of_an_attempt_that_was_given_up(self, positions: list[int]) -> None:
+    @rule(positions=picks, result=results)
+    def an_answer_comes_of_an_attempt_that_was_given_up(self, positions: list[int], result: str) -> None:
         """Its result counts, its job is in other hands."""
         names = self.chosen(positions, lambda state: state in (State.AVAILABLE, State.EXECUTING, State.RETRYABLE))
         if not names:
             return
         self.conn.execute(
             "SELECT FROM baton_settle(%s, %s::int2[], %s, NULL, '[]', false)",
-            [self.jobs(names), [99] * len(names), ["7"] * len(names)],
+            [self.jobs(names), [99] * len(names), [result] * len(names)],
         ).fetchall()
         for name in names:
             node = self.model.nodes[name]
-            node.outcome = node.outcome or Outcome.COMPLETED
+            if node.outcome is None:
+                node.outcome, node.result = Outcome.COMPLETED, json.loads(result)
         self.model.settle([])
 
     @rule(
@@ -259,8 +293,10 @@ class Lifecycle(RuleBasedStateMachine):
         names = self.chosen(positions, lambda state: state is not State.GONE)
         if state in (State.SUSPENDED, State.EXECUTING):  # nobody waits by decree, nor runs
             names = [name for name in names if self.model.nodes[name].state is state]
-        self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(names)])
-        self.model.change(dict.fromkeys(names, state))
+        ended = [name for name in names if self.model.nodes[name].state.is_final]
+        for some in ([name for name in names if name not in ended], ended):  # a retry ends the stop of a workflow
+            self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(some)])
+            self.model.change(dict.fromkeys(some, state))
 
     def operate(self, function: str) -> bool:
         row = self.conn.execute(f"SELECT {function}(ARRAY[%s])", [self.workflow_id]).fetchone()
@@ -288,22 +324,23 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def an_operator_retries(self) -> None:
         attempts = self.attempts()
+        retriable = {id(node) for node in self.model.retriable()}
         for name, node in self.model.nodes.items():
-            if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED) and node.state.is_final and attempts[name][0]:
+            if id(node) in retriable and node.state.is_final and attempts[name][0]:
                 node.is_later = False
-        ended = [node for node in self.model.nodes.values() if node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED)]
-        assert self.operate("baton_retry") is any(node.state is not State.GONE for node in ended)
+        assert self.operate("baton_retry") is bool(self.model.retriable())
         self.model.retry()
 
     @rule(position=st.integers(0, 59))
     def an_operator_retries_from_a_step(self, position: int) -> None:
         attempts = self.attempts()
-        (name,) = self.chosen([position])
+        steps_only = [name for name, node in self.model.nodes.items() if node.parent is None]
+        name = steps_only[position % len(steps_only)]
         applies = not self.model.held(name)
         row = self.conn.execute("SELECT baton_retry_from(ARRAY[%s], %s)", [self.workflow_id, name]).fetchone()
         assert row == ([self.workflow_id] if applies else [],)
         for below in self.model.below(name) if applies else ():
-            if attempts[below][0]:
+            if not self.model.nodes[below].is_map and attempts[below][0]:
                 self.model.nodes[below].is_later = False
         self.model.retry_from(name)
 
@@ -316,6 +353,57 @@ class Lifecycle(RuleBasedStateMachine):
         )
         for name in names:
             self.model.park(name)
+
+
+def _over(kind: str, upstreams: tuple[str, ...]) -> Over | None:
+    """What a node of that kind maps over: its first upstreams, or values where it has none."""
+    wanted = 2 if kind in ("zip", "product") else 1
+    sources = (*upstreams[:wanted], *[None] * (wanted - len(upstreams)))
+    values: tuple[object, ...] = tuple([[1], [2, 3]] if source is None else None for source in sources)
+    match kind:
+        case "map" | "zip":
+            return Over(sources=sources, values=values)
+        case "deep map":
+            return Over(sources=sources, values=values, levels=2, least=1)
+        case "product":
+            return Over(sources=sources, values=values, is_product=True, most=3)
+        case "window":
+            return Over(sources=sources, values=values, window=1)
+        case _:
+            return None
+
+
+def _with_maps(lowered: Lowered, model: dict[str, Node]) -> Lowered:
+    """Some of the steps as maps, some of the edges as needed: the flow itself has only `deps`."""
+    position = {name: number for number, name in enumerate(lowered.names, start=1)}
+    maps = []
+    for name, node in model.items():
+        if (over := node.over) is None:
+            continue
+        rules = {
+            "max_items": over.most,
+            "combine": "product" if over.is_product else "zip",
+            "max_concurrency": over.window,
+            "least": over.least,
+        }
+        maps.append(
+            json.dumps(
+                {
+                    "position": position[name],
+                    "levels": over.levels,
+                    "parameters": [f"p{number}" for number in range(len(over.sources))],
+                    "sources": [position[source] if source else 0 for source in over.sources],
+                    "item": over.values,
+                    "beside": [],
+                    "rules": {key: value for key, value in rules.items() if value is not None},
+                }
+            )
+        )
+    needed = [
+        -source if lowered.names[target - 1] and model[lowered.names[target - 1]].optional else source
+        for source, target in zip(map(abs, lowered.edge_from), lowered.edge_to, strict=True)
+    ]
+    return replace(lowered, maps=maps, edge_from=needed)
 
 
 async def _new_oban(pool: AsyncConnectionPool[Any]) -> Oban:

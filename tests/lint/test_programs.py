@@ -52,6 +52,21 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
             'src/app/deep/flows.py:7:12: BTN102: step "report" has no upstream or input called "order"',
         ],
     ),
+    "sessions, of the project and of libraries": (
+        {
+            "app/sessions.py": "from sqlalchemy import orm\n\nclass Base(orm.Session): ...\n\nclass Own(Base): ...\n",
+            "app/flows.py": "from lib import LibrarySession\nfrom sqlmodel import Session\n"
+            "from app.sessions import Own\nfrom baton_dsl import Flow, step\n\n"
+            "@step\nasync def first(session: Own) -> int:\n    return 1\n\n"
+            "@step\nasync def second(first: int, session: Session) -> int:\n    return first\n\n"
+            "@step\ndef third(second: int, session: LibrarySession) -> int:\n    return second\n\n"
+            'shop = Flow("shop", first, second, third)\n',
+        },
+        [
+            'app/flows.py:7:17: BTN310: "session" is a blocking connection, and step "first" is async',
+            'app/flows.py:11:30: BTN310: "session" is a blocking connection, and step "second" is async',
+        ],
+    ),
     "a namespace package": (
         {
             "pyproject.toml": "",
@@ -95,6 +110,52 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
             'shop = b.Flow("shop", *SHOP, report)\n',
         },
         [f"flows.py:5:12: {MISSING}"],
+    ),
+    "maps by aliases, in quotes, by the marker itself and of another module": (
+        {
+            "app/types.py": "import baton_dsl as b\nfrom typing import Annotated\nfrom baton_dsl.step import EachMarker\n"
+            "type Region = b.Each[str]\ntype Numbers[T] = b.Each[b.Each[T]]\ntype Maybe = int | b.Skip\n"
+            "Plain = Annotated[str, EachMarker()]\n",
+            "app/flows.py": "from typing import Annotated\nfrom baton_dsl import Each, Flow, From, Input, Outcome, step\n"
+            "from app.types import Maybe, Numbers, Plain, Region\n\n"
+            "@step\ndef regions() -> list[int]:\n    return [1]\n\n"
+            "@step\ndef one(regions: Region) -> Maybe:\n    return len(regions)\n\n"
+            '@step\ndef two(regions: "Each[str]") -> "Maybe":\n    return len(regions)\n\n'
+            "@step\ndef three(regions: Plain) -> int:\n    return len(regions)\n\n"
+            '@step\ndef four(name: Each[Annotated[str, From("regions")]]) -> int:\n    return len(name)\n\n'
+            "@step\ndef five(regions: Numbers[int], given: Each[Input[str]]) -> int:\n    return regions + len(given)\n\n"
+            "@step(ignore_discarded=True)\ndef six(one: list[int], two: list[Outcome[int]], three: list[str]) -> int:\n"
+            "    return len(one) + len(two) + len(three)\n\n"
+            'shop = Flow("shop", regions, one, two, three, four, five, six)\n',
+        },
+        [
+            *(
+                f'app/flows.py:{line}: BTN201: parameter "{name}" of step "{step}" takes each item as str, '
+                'but upstream "regions" gives items of type int'
+                for line, name, step in (
+                    ("10:9", "regions", "one"),
+                    ("14:9", "regions", "two"),
+                    ("18:11", "regions", "three"),
+                    ("22:10", "name", "four"),
+                )
+            ),
+            (
+                'app/flows.py:26:10: BTN205: parameter "regions" of step "five" takes each item 2 levels deep, but upstream '
+                '"regions" gives list[int], whose items are int: no collection'
+            ),
+            (
+                'app/flows.py:26:33: BTN305: step "five" maps over "regions", "given", '
+                "but does not say how they go together"
+            ),
+            (
+                'app/flows.py:30:9: BTN202: parameter "one" of step "six" is list[int], from which failed items of "one" '
+                "would be missing, since ignore_discarded is set"
+            ),
+            (
+                'app/flows.py:30:50: BTN201: parameter "three" of step "six" is list[str], but upstream "three" '
+                "gives list[int]"
+            ),
+        ],
     ),
     "bound and renamed steps": (
         {
@@ -277,6 +338,12 @@ SILENT: dict[str, str] = {
     "each over a list": "@step\ndef one(orders: Each[int]) -> str:\n    return str(orders)\n@step\ndef all_of(one: list[str]) -> int:\n"
     "    return len(one)\nFlow('shop', token, orders, one, all_of)",
     "an annotation that can't be resolved": "from .nowhere import Key\n@step\ndef f(x: Key) -> int:\n    return x\nFlow('f', f)",
+    "each over what can't be resolved": "from .nowhere import Key\n@step\ndef f(orders: Each[Key]) -> int:\n"
+    "    return orders\nFlow('f', f, token, orders)",
+    "each over what gives something unknown": "from .nowhere import Keys\n@step\ndef keys() -> Keys:\n    return Keys()\n"
+    "@step\ndef f(keys: Each[Each[int]]) -> int:\n    return keys\nFlow('f', f, keys)",
+    "how maps combine by a name": "import sys\nHOW = sys.argv[0]\n@step(combine=HOW)\ndef f(a: Each[Input[int]], b: Each[Input[int]])"
+    " -> int:\n    return a + b\n@step(combine=HOW)\ndef g(f: list[int]) -> int:\n    return len(f)\nFlow('f', f, g)",
     "a decorator below": "from functools import cache\n@step\n@cache\ndef f(x, y):\n    return x\nFlow('f', f)",
 }
 

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from baton_dsl import Flow, step
+from baton_dsl import Each, Flow, Input, Outcome, Skip, step
 
 
 @dataclass
@@ -95,6 +95,11 @@ class Edge:
         fits: The verdict.
         is_async: Whether the upstream is a coroutine function.
         is_known: Whether run time can tell; where it can't it is silent.
+        levels: How many levels the upstream is mapped over.
+        given: Options of the upstream.
+        taken: Options of the step that takes its result.
+        code: What is found where it does not fit.
+        is_claimed: Whether emitted calls claim it.
     """
 
     source: str
@@ -102,6 +107,11 @@ class Edge:
     fits: bool
     is_async: bool = False
     is_known: bool = True
+    levels: int = 0
+    given: str = ""
+    taken: str = ""
+    code: str = "BTN201"
+    is_claimed: bool = True
 
 
 EDGES = (
@@ -209,6 +219,107 @@ EDGES = (
     Edge("Pair[int]", "Pair[str]", False),
     Edge('Annotated[int, "metres"]', "int", True),
     Edge("str", 'Annotated[int, "metres"]', False),
+    # each item of a collection
+    Edge("list[str]", "Each[str]", True),
+    Edge("list[str]", "Each[int]", False),
+    Edge("list[Order]", "Each[Order]", True, is_async=True),
+    Edge("set[int]", "Each[int]", True),
+    Edge("frozenset[int]", "Each[float]", True),
+    Edge("Sequence[Dog]", "Each[Animal]", True),
+    Edge("Sequence[Animal]", "Each[Dog]", False),
+    Edge("Iterable[int]", "Each[int]", True),
+    Edge("Set[int]", "Each[str]", False),
+    Edge("tuple[int, ...]", "Each[int]", True),
+    Edge("tuple[int, int]", "Each[int]", True),
+    Edge("tuple[int, str]", "Each[int | str]", True, is_claimed=False),
+    Edge("Ids", "Each[int]", True),
+    Edge("list[int | None]", "Each[int | None]", True),
+    Edge("list[int | None]", "Each[int]", False),
+    Edge("list[int] | set[str]", "Each[int | str]", True, is_claimed=False),
+    Edge("list[int]", 'Each[Annotated[int, "metres"]]', True),
+    Edge("list[Any]", "Each[int]", True),
+    Edge("Any", "Each[int]", True),
+    # the items of a mapping
+    Edge("dict[str, int]", "Each[tuple[str, int]]", True),
+    Edge("dict[str, int]", "Each[tuple[str, float]]", True),
+    Edge("dict[str, int]", "Each[str]", False),
+    Edge("Mapping[str, Order]", "Each[tuple[str, Refund]]", False),
+    Edge("Row", "Each[tuple[str, object]]", True),
+    # several levels
+    Edge("list[list[int]]", "Each[Each[int]]", True),
+    Edge("list[list[int]]", "Each[list[int]]", True),
+    Edge("list[list[int]]", "Each[int]", False),
+    Edge("list[set[tuple[int, ...]]]", "Each[Each[Each[int]]]", True),
+    Edge("list[dict[str, int]]", "Each[Each[tuple[str, int]]]", True),
+    Edge("list[int]", "Each[Each[int]]", False, code="BTN205"),
+    Edge("list[Order]", "Each[Each[int]]", False, code="BTN205"),
+    Edge("list[str]", "Each[Each[str]]", False, code="BTN205"),
+    # no collections
+    Edge("str", "Each[str]", False, code="BTN205"),
+    Edge("bytes", "Each[int]", False, code="BTN205"),
+    Edge("int", "Each[int]", False, code="BTN205"),
+    Edge("None", "Each[int]", False, code="BTN205"),
+    Edge("object", "Each[int]", False, code="BTN205"),
+    Edge("Order", "Each[int]", False, code="BTN205"),
+    Edge("Page[int]", "Each[int]", False, code="BTN205"),
+    Edge("Dog", "Each[int]", False, code="BTN205"),
+    Edge("Colour", "Each[str]", False, code="BTN205"),
+    Edge("UserId", "Each[int]", False, code="BTN205"),
+    Edge('Literal["a"]', "Each[str]", False, code="BTN205"),
+    Edge("list[int] | None", "Each[int]", False, code="BTN205"),
+    # what may be skipped
+    Edge("int | Skip", "int", True),
+    Edge("Skip | int", "int | None", True, is_async=True),
+    Edge("int | Skip", "str", False),
+    Edge("int | None | Skip", "int", False),
+    Edge("list[int] | Skip", "Each[int]", True),
+    Edge("list[int] | Skip", "Each[str]", False),
+    # all results of a map
+    Edge("int", "list[int]", True, levels=1),
+    Edge("int", "int", False, levels=1),
+    Edge("int", "list[str]", False, levels=1),
+    Edge("int", "Sequence[float]", True, levels=1, is_async=True),
+    Edge("int", "object", True, levels=1),
+    Edge("int | Skip", "list[int]", True, levels=1),
+    Edge("list[int]", "list[list[int]]", True, levels=1),
+    Edge("list[int]", "list[int]", False, levels=1),
+    Edge("int", "list[int | None]", True, levels=1),
+    Edge("int", "list[str | None]", False, levels=1),
+    Edge("int", "list[Outcome[int]]", True, levels=1),
+    Edge("int", "Sequence[Outcome[float]]", True, levels=1),
+    Edge("int", "list[Outcome[str]]", False, levels=1),
+    Edge("int", "Outcome[int]", False, levels=1),
+    Edge("int", "list[Outcome[int]]", False),
+    Edge("int", "list[list[int]]", True, levels=2),
+    Edge("int", "list[int]", False, levels=2),
+    Edge("int", "list[list[int | None]]", True, levels=2),
+    Edge("int", "list[list[Outcome[int]]]", True, levels=2),
+    Edge("int", "list[Outcome[list[int]]]", False, levels=2),
+    Edge("int", "list[list[list[int]]]", True, levels=3),
+    # item by item
+    Edge("int", "Each[int]", True, levels=1),
+    Edge("int", "Each[str]", False, levels=1),
+    Edge("int", "Each[Outcome[int]]", False, levels=1),
+    Edge("int", "Each[Each[int]]", False, levels=1, code="BTN205"),
+    Edge("list[int]", "Each[Each[int]]", True, levels=1),
+    Edge("dict[str, int]", "Each[Each[tuple[str, int]]]", True, levels=1),
+    Edge("int", "Each[list[int]]", True, levels=2),
+    Edge("int", "Each[list[Outcome[int]]]", True, levels=2),
+    Edge("int", "Each[Each[int]]", True, levels=2),
+    Edge("int", "Each[int]", False, levels=2),
+    # what may be absent
+    Edge("int", "int", False, taken="ignore_discarded=True", code="BTN202"),
+    Edge("int", "int | None", True, taken="ignore_cancelled=True"),
+    Edge("list[int]", "Each[int]", True, taken="ignore_cancelled=True"),
+    Edge("int", "list[int]", False, levels=1, taken="ignore_discarded=True", code="BTN202"),
+    Edge("int", "Sequence[int]", False, levels=1, given="min_success=0.5", code="BTN202"),
+    Edge("int", "Each[list[int]]", False, levels=2, given="min_success=1", code="BTN202"),
+    Edge("int", "Each[int]", True, levels=1, given="min_success=1"),
+    Edge("int", "Each[int]", False, levels=1, taken="ignore_discarded=True", code="BTN202"),
+    Edge("int", "Each[int | None]", True, levels=1, taken="ignore_discarded=True"),
+    Edge("int", "list[int | None]", True, levels=1, given="min_success=1"),
+    Edge("int", "list[Outcome[int]]", True, levels=1, taken="ignore_discarded=True"),
+    Edge("int | None", "list[int | None]", True, levels=1, taken="ignore_cancelled=True"),
 )
 
 
@@ -216,15 +327,16 @@ def module() -> str:
     """A module with one flow an edge: `up_0` and `down_0` in `flow_0`, and so on."""
     parts = [PREAMBLE]
     for number, edge in enumerate(EDGES):
+        seed = f"seed: {'Each[' * edge.levels}Input[int]{']' * edge.levels}" if edge.levels else ""
         parts.append(
             f"""
 
-@step
-{"async " if edge.is_async else ""}def up_{number}() -> {edge.source}:
+@step{f"({edge.given})" if edge.given else ""}
+{"async " if edge.is_async else ""}def up_{number}({seed}) -> {edge.source}:
     raise NotImplementedError
 
 
-@step
+@step{f"({edge.taken})" if edge.taken else ""}
 def down_{number}(up_{number}: {edge.target}) -> None: ...
 
 

@@ -31,6 +31,14 @@ DRIVERS = (
 )
 """What the runtime imports. Its types have no part in a flow, and loading them would be most of the time."""
 
+CONNECTIONS = {
+    "psycopg": ("Connection(Generic[Row])", "AsyncConnection(Generic[Row])"),
+    "sqlalchemy": ("Connection",),
+    "sqlalchemy.orm": ("Session",),
+    "sqlalchemy.ext.asyncio": ("AsyncConnection", "AsyncSession"),
+}
+"""But for the classes that a step may take."""
+
 _LINE = re.compile(r"(?P<file>[^:]+):(?P<line>\d+):(?P<column>\d+): (?P<rest>.*)")
 
 
@@ -39,7 +47,10 @@ def write_stubs(folder: Path) -> None:
     for module in DRIVERS:
         path = folder.joinpath(*module.split("."))
         path.mkdir(parents=True, exist_ok=True)
-        text = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
+        text = "from typing import Any, Generic\nfrom typing_extensions import TypeVar\n"
+        text += 'Row = TypeVar("Row", default=Any)\ndef __getattr__(name: str) -> Any: ...\n'
+        for name in CONNECTIONS.get(module, ()):
+            text += f"class {name}:\n    def __getattr__(self, name: str) -> Any: ...\n"
         (path / "__init__.pyi").write_text(text, encoding="utf-8")
 
 

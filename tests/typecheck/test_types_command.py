@@ -104,13 +104,13 @@ def shop(tmp_path: Path) -> Path:
 )
 def test_a_checker_refutes_what_is_wrong_and_nothing_once_it_is_mended(checker: str, shop: Path) -> None:
     outcome = run(shop, "types", "--checker", checker)
-    assert outcome.errors == f"4 findings in 8 edges, asked of {checker}\n"
+    assert outcome.errors == f"4 findings in 9 edges, asked of {checker}\n"
     assert outcome.output == FOUND
     assert outcome.status == 1
     assert run(shop, "types", "--checker", checker, "--select", "BTN202", "jobs").status == 0
     write(shop, {file: FILES[file].replace(*change) for file, change in MENDED.items()})
     outcome = run(shop, "types", "--checker", checker)
-    assert (outcome.output, outcome.errors) == ("", f"nothing found in 8 edges, asked of {checker}\n")
+    assert (outcome.output, outcome.errors) == ("", f"nothing found in 9 edges, asked of {checker}\n")
     assert outcome.status == 0
 
 
@@ -125,7 +125,7 @@ def test_a_comment_for_what_only_a_checker_finds_is_not_called_unused(shop: Path
 def test_emit_writes_a_module_of_calls(shop: Path) -> None:
     printed = run(shop, "emit")
     assert printed.status == 0
-    assert printed.errors == "8 edges written\n"
+    assert printed.errors == "9 edges written\n"
     compile(printed.output, "edges.py", "exec")
     imports = [line for line in printed.lines if line.startswith("import ")]
     assert imports == [

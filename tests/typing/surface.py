@@ -7,7 +7,7 @@ from psycopg import AsyncConnection, Connection
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from baton_dsl import Flow, From, Input, Step, StepContext, Workflow, step
+from baton_dsl import Each, Flow, From, Input, Outcome, Skip, Step, StepContext, Workflow, step
 
 
 class Token: ...
@@ -44,6 +44,16 @@ def report(
     maybe: Token | None = From(fetch_token),
 ) -> Report:
     return Report()
+
+
+@step(combine="zip", max_concurrency=3, max_items=10, min_success=0.5)
+def orders(regions: Each[str], rates: Each[Each[Input[float]]]) -> int | Skip:
+    return len(regions) or Skip("no orders")
+
+
+@step
+def failures(orders: list[list[Outcome[int]]]) -> list[str | None]:
+    return [order.reason for row in orders for order in row if not order.ok]
 
 
 @step(after=("report",), ignore_discarded=True)
@@ -94,3 +104,13 @@ async def results(workflow: Workflow, step: Step[..., Report]) -> None:
     assert_type(await workflow.result("report"), Any)
     assert_type(workflow.sync.result(regions), list[str])
     assert_type(await workflow.results(), Mapping[str, Any])
+
+
+assert_type(orders("eu", 1.5), int | Skip)
+assert_type(failures([[Outcome("completed", 1), Outcome[int]("skipped", reason="none")]]), list[str | None])
+assert_type(Outcome[int]("completed", 1).value, int | None)
+numbers: Outcome[float] = Outcome[int]("completed", 1)
+
+
+def never(context: StepContext) -> int:
+    context.skip("nothing to do")

@@ -45,6 +45,11 @@ def test_defining_and_checking_flows_loads_nothing_heavy(statement: str) -> None
     assert not loaded_by(statement) & HEAVY
 
 
+def test_a_worker_loads_sqlalchemy_only_for_steps_that_take_a_connection() -> None:
+    assert "sqlalchemy" not in loaded_by("import baton_dsl.steps")
+    assert "sqlalchemy" in loaded_by("import baton_dsl.runtime.effects")
+
+
 def test_the_core_loads_not_even_pydantic() -> None:
     script = "import sys; sys.modules['baton_dsl'] = __import__('types').ModuleType('baton_dsl'); "
     script += f"sys.modules['baton_dsl'].__path__ = [{str(PACKAGE)!r}]; import baton_dsl.core.check"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from baton_dsl.core import drawing
 from baton_dsl.core.drawing import ASCII, UNICODE, Drawing, Strokes
 from baton_dsl.core.graph import Graph
-from baton_dsl.core.spec import FlowSpec, StepSpec
+from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
 from tests.strategies import Dag, flow_specs, spec_of, step_names
 
 
@@ -53,6 +53,15 @@ def read_back(drawn: Drawing) -> set[tuple[str, str]]:
             if under in goes_on | ends or below.at == line.at:
                 owner[line.at] = name
     return seen
+
+
+def test_mapped_steps_are_marked_by_brackets_for_each_level() -> None:
+    orders = StepSpec(
+        name="orders", parameters=(ParameterSpec(name="a", role=Role.UPSTREAM, source="regions", each=1),)
+    )
+    items = StepSpec(name="i" * 60, parameters=(ParameterSpec(name="a", role=Role.UPSTREAM, source="orders", each=2),))
+    drawn = Drawing.of(FlowSpec(name="f", steps=(StepSpec(name="regions"), orders, items)))
+    assert drawn.text() == f"●  regions\n●  orders[]\n●  {'i' * 20}…{'i' * 19}[][]"
 
 
 @given(flow_specs(max_size=24))

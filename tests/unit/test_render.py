@@ -16,6 +16,15 @@ REPORT = StepSpec(
     parameters=(ParameterSpec(name="fetch", role=Role.UPSTREAM, source="fetch"),),
     after=(Reference("clean up"),),
 )
+ORDERS = StepSpec(
+    name="orders",
+    parameters=(
+        ParameterSpec(name="fetch", role=Role.UPSTREAM, source="fetch", each=1),
+        ParameterSpec(name="region", role=Role.INPUT, each=2),
+    ),
+)
+ITEMS = StepSpec(name="items", parameters=(ParameterSpec(name="orders", role=Role.UPSTREAM, source="orders", each=1),))
+MAPS = FlowSpec(name="maps", steps=(FETCH, ORDERS, ITEMS))
 BILLING = FlowSpec(name="billing", steps=(FETCH, StepSpec(name="clean up"), REPORT))
 
 MERMAID_STEP = re.compile(r'    s(\d+)\["([^"]*)"\](?::::\w+)?')
@@ -103,3 +112,20 @@ def test_a_cycle_is_drawn_too() -> None:
     flow = FlowSpec(name="f", steps=(StepSpec(name="a", parameters=(loop,)),))
     assert "    s0 --> s0" in mermaid(flow)
     assert "    s0 -> s0;" in dot(flow)
+
+
+def test_mapped_steps_are_marked_and_what_they_take_item_by_item() -> None:
+    assert mermaid(MAPS).splitlines()[1:] == [
+        '    s0["fetch"]',
+        '    s1["orders[][]"]',
+        '    s2["items[]"]',
+        "    s0 -->|each| s1",
+        "    s1 -->|each| s2",
+    ]
+    assert dot(MAPS).splitlines()[2:-1] == [
+        '    s0 [label="fetch"];',
+        '    s1 [label="orders[][]"];',
+        '    s2 [label="items[]"];',
+        '    s0 -> s1 [label="each"];',
+        '    s1 -> s2 [label="each"];',
+    ]

@@ -1,16 +1,22 @@
 """Steps stay functions, and their signatures say what they wait for and what they take."""
 
 import inspect
+import pkgutil
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Annotated, Any
 
+import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from baton_dsl import Each, Flow, FlowError, From, Input, Skip, StepContext, step
 from baton_dsl.context import StepEnded
+from baton_dsl.core.connections import CLASSES, access_of
 from baton_dsl.core.rules.map_option import MAP_OPTIONS
-from baton_dsl.core.spec import MISSING, ParameterSpec, Role
+from baton_dsl.core.spec import MISSING, Access, ParameterSpec, Role
 from baton_dsl.reflect import LIVE_TYPES, signature, term_of
 from baton_dsl.step import Step
 
@@ -141,6 +147,59 @@ def test_every_kind_of_parameter_is_told_apart() -> None:
 
 type Regions = Each[Region]
 type Maybe = Skip | int
+
+
+class ShopSession(orm.Session):
+    """An application's own."""
+
+
+class Loaned(psycopg.Connection[Any]):
+    """Nobody could make one of a connection that is there."""
+
+
+type Database = Annotated[AsyncSession, "the shop's"]
+
+
+def test_connections_and_sessions_are_told_by_their_classes() -> None:
+    def taking(
+        plain: psycopg.Connection,  # type: ignore[type-arg]
+        rows: "psycopg.AsyncConnection[dict[str, Any]]",
+        core: sqlalchemy.Connection,
+        own: ShopSession,
+        alias: Database,
+        left: Annotated[int, From("other")],
+        upstream: list[orm.Session],
+        maybe: orm.Session | None,
+        loaned: Loaned,
+        given: Input[orm.Session],
+    ) -> None: ...
+
+    found = {item.name: (item.role, item.access) for item in signature(step(taking)).parameters}
+    assert found == {
+        "plain": (Role.INJECTED, Access.SYNC),
+        "rows": (Role.INJECTED, Access.ASYNC),
+        "core": (Role.INJECTED, Access.SYNC),
+        "own": (Role.INJECTED, Access.SYNC),
+        "alias": (Role.INJECTED, Access.ASYNC),
+        "left": (Role.UPSTREAM, None),
+        "upstream": (Role.UPSTREAM, None),
+        "maybe": (Role.UPSTREAM, None),
+        "loaned": (Role.UPSTREAM, None),
+        "given": (Role.INPUT, None),
+    }
+
+
+def test_every_class_that_a_step_may_take_is_where_its_name_says() -> None:
+    for name, access in CLASSES.items():
+        assert (access is Access.ASYNC) == name.rpartition(".")[2].startswith("Async")
+        cls = pkgutil.resolve_name(name)
+        assert f"{cls.__module__}.{cls.__qualname__}" == name
+    assert access_of("sqlmodel.ext.asyncio.session.AsyncSession") is Access.ASYNC
+
+
+def test_a_sync_step_is_not_cancellable() -> None:
+    with pytest.raises(FlowError, match="a thread can't be stopped"):
+        step(cancellable=True)(charge.function)
 
 
 def test_every_way_to_map_a_step_is_read() -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from baton_dsl.core.rules import (
     blocking_call,
+    connection,
     cycle,
     decorator_order,
     duplicate_flow,
@@ -56,6 +57,7 @@ CATALOGUE: Final[dict[str, Rule]] = {
         decorator_order.RULE,
         blocking_call.RULE,
         not_awaited.RULE,
+        connection.RULE,
         unused_ignore.RULE,
         unparsable_file.RULE,
         open_flow.RULE,

@@ -14,6 +14,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that has no room for an upstream, or for an item of one, without a result."""
     for step in context.flow.steps:
         ignored = " and ".join(ignores(context.flow, step))
+        if not ignored and not context.graph.mapped:
+            continue
         for parameter in step.parameters:
             if not parameter.is_upstream or parameter.type in (MISSING, UNKNOWN):
                 continue

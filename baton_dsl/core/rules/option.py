@@ -28,11 +28,11 @@ MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of each step."""
     for step in context.flow.steps:
-        yield from options(step.name, step.options)
+        yield from options(step.name, step.options, is_async=step.is_async)
         yield from map_option.of_map(step)
 
 
-def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = None) -> Iterator[Diagnostic]:
     """What is wrong with the options of a step. A value that is no literal is silent."""
     for name, option in given.items():
         if name not in CHECKS:
@@ -50,6 +50,13 @@ def options(step: str, given: Mapping[str, Option]) -> Iterator[Diagnostic]:
                 step=step,
                 place=option.place,
             )
+    if is_async is False and "cancellable" in given and given["cancellable"].value is True:
+        yield finding(
+            f"step \"{step}\" can't be cancellable: it is not async, and a thread can't be stopped",
+            help="make it an async def, or look at StepContext.cancelled() now and then",
+            step=step,
+            place=given["cancellable"].place,
+        )
     if "scheduled_in" in given and "scheduled_at" in given:
         yield finding(
             f'step "{step}" has both "scheduled_in" and "scheduled_at"',
@@ -146,6 +153,7 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "tags": _names,
     "timeout": _duration,
     "backoff": _backoff,
+    "cancellable": _flag,
     "scheduled_in": _delay,
     "scheduled_at": _moment,
     "after": _names,
@@ -217,6 +225,18 @@ shop = Flow("shop", charge)
             ('3:21: BTN305: step "charge" has an unknown option "max_attempt"; did you mean "max_attempts"?',),
             UNTYPED,
         ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(cancellable=True)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
+        ),
         *map_option.BAD,
     ),
     good=(
@@ -232,8 +252,8 @@ RETRIES = 3
 def charge() -> int:
     return 1
 
-@step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up")
-def cleanup() -> None: ...
+@step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up", cancellable=True)
+async def cleanup() -> None: ...
 
 shop = Flow("shop", charge, cleanup)
 """

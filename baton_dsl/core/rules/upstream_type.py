@@ -22,6 +22,10 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 continue
             if parameter.type in (MISSING, UNKNOWN) or upstream.result in (MISSING, UNKNOWN):
                 continue
+            if not parameter.each and upstream.name not in context.graph.mapped:  # nearly every edge
+                if types.assignable(upstream.result, parameter.type) is False:
+                    yield mismatch(types, step, parameter, upstream, upstream.result)
+                continue
             given = maps.offer(types, parameter, upstream)
             if given in (MISSING, UNKNOWN) or isinstance(given, maps.Stuck):
                 continue

@@ -29,7 +29,8 @@
 -- Insert a workflow: its row, a job and a node for each step. Steps come in topological order; edges refer to them by
 -- their position, from 1; a negative one says that the upstream may be skipped without the step being skipped with it.
 -- What many steps share is given once, as a template. `maps` says which steps are maps, and what of; 0 among their
--- `sources` stands for the value in `item`.
+-- `sources` stands for the value in `item`. `signatures` is what the fingerprint `code` stands for, as JSON:
+-- text, since it is read only if no workflow of that code was inserted before.
 CREATE OR REPLACE FUNCTION baton_insert(
     schema_version integer,
     id text,
@@ -43,7 +44,10 @@ CREATE OR REPLACE FUNCTION baton_insert(
     edge_from integer[],
     edge_to integer[],
     templates json,
-    maps json
+    maps json,
+    hooks_to_be json,
+    code text,
+    signatures text
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
@@ -62,12 +66,16 @@ BEGIN
             'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
-    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
-    VALUES (id, label, flow, given_inputs::json, cardinality(template))
+    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
+    VALUES (id, label, flow, given_inputs::json, cardinality(template), hooks_to_be::jsonb, code)
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL; -- no error: the caller's transaction goes on
     END IF;
+
+    INSERT INTO baton_flows (fingerprint, signatures)
+    SELECT code, signatures::json
+    WHERE NOT EXISTS (SELECT FROM baton_flows AS known WHERE known.fingerprint = code);
 
     ids := ARRAY(SELECT nextval(job_sequence) FROM generate_series(1, cardinality(template)));
 
@@ -944,6 +952,9 @@ BEGIN
         WHERE node.oban_job_id = NEW.id
             AND node.outcome IN ('cancelled', 'discarded')
             AND job.state NOT IN ('completed', 'cancelled', 'discarded');
+        PERFORM baton_cancel_jobs(ARRAY[NEW.id], 'BTN512: skipped, since an upstream was')
+        FROM workflow_nodes AS node
+        WHERE node.oban_job_id = NEW.id AND node.outcome = 'skipped' AND node.by_upstream;
     ELSE
         PERFORM baton_return(NEW.id);
     END IF;

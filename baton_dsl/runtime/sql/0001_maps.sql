@@ -381,6 +381,10 @@ BEGIN
                 SELECT waiting.oban_job_id
                 FROM workflow_nodes AS waiting
                 WHERE waiting.root_id = given.id AND waiting.held AND waiting.pending = 1 AND waiting.outcome IS NULL
+                    AND EXISTS ( -- else it is about to settle, by the same statement that made this one settle
+                        SELECT FROM oban_jobs AS job
+                        WHERE job.id = waiting.oban_job_id AND job.state NOT IN ('completed', 'cancelled', 'discarded')
+                    )
                 ORDER BY waiting.root_id, waiting.oban_job_id
                 LIMIT greatest((root.mapping ->> 'max_concurrency')::integer - root.in_flight, 0)
                 FOR NO KEY UPDATE SKIP LOCKED

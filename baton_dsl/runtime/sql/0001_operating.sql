@@ -264,6 +264,9 @@ BEGIN
     ) AS settled;
     DELETE FROM workflow_nodes WHERE workflow_id = ANY(old);
     DELETE FROM baton_workflows WHERE workflow_id = ANY(old);
+    DELETE FROM baton_flows AS flow
+    WHERE flow.inserted_at < now() - age
+        AND NOT EXISTS (SELECT FROM baton_workflows AS workflow WHERE workflow.fingerprint = flow.fingerprint);
     RETURN coalesce(cardinality(old), 0);
 END
 $function$;

@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS baton_migrations (
 );
 
 -- One row a workflow: how many of its nodes have not settled, and how it ended. `stopped_at` is when it was cancelled as
--- a whole: what still runs then is not tried again.
+-- a whole: what still runs then is not tried again. `hooks` are those that have not been started yet, `told_at` is the
+-- end that telemetry has told, and `fingerprint` names the code that inserted it.
 CREATE TABLE IF NOT EXISTS baton_workflows (
     workflow_id text COLLATE "C" PRIMARY KEY,
     workflow_label text NOT NULL,
@@ -20,6 +21,9 @@ CREATE TABLE IF NOT EXISTS baton_workflows (
     settled_at timestamptz,
     paused_at timestamptz,
     stopped_at timestamptz,
+    hooks jsonb,
+    told_at timestamptz,
+    fingerprint text COLLATE "C",
     CONSTRAINT baton_workflows_unsettled CHECK (unsettled >= 0),
     CONSTRAINT baton_workflows_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
 ) WITH (fillfactor = 70);
@@ -27,6 +31,19 @@ CREATE TABLE IF NOT EXISTS baton_workflows (
 CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton_workflows (workflow_label, inserted_at);
 
 CREATE INDEX IF NOT EXISTS baton_workflows_settled_at_index ON baton_workflows (settled_at);
+
+CREATE INDEX IF NOT EXISTS baton_workflows_fingerprint_index ON baton_workflows (fingerprint);
+
+-- One row for all workflows that the same code has inserted: what its steps take and return. There may be a second one
+-- that says the same: a unique key would let everybody wait for the transaction that inserts the first, and two that
+-- insert two flows each wait for each other.
+CREATE TABLE IF NOT EXISTS baton_flows (
+    fingerprint text COLLATE "C" NOT NULL,
+    signatures json NOT NULL,
+    inserted_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS baton_flows_fingerprint_index ON baton_flows (fingerprint);
 
 -- One row a node. `oban_job_id` is no foreign key: Oban prunes its jobs, and a node outlives its job. Nor is
 -- `workflow_id` one: both rows are written by one function, and the check would cost as much as the insert.

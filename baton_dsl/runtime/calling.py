@@ -1,0 +1,109 @@
+"""Calling a step's function: on the event loop or in a thread, and ending it early when its job is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Final
+
+from oban import Cancel, Job, Snooze
+
+from baton_dsl.context import Skip, StepEnded
+from baton_dsl.runtime.bridge import cancellation_of
+from baton_dsl.step import Step
+
+THREADS: Final = 512
+"""Sync steps that one process runs at once; Oban's queue limits are what bounds them. Threads start when needed."""
+
+_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="baton-step")
+
+CANCELLED: Final = "cancelled while it ran"
+"""Why a step was cancelled that let itself be interrupted."""
+
+
+async def in_thread[T](function: Callable[[], T]) -> T:
+    """Run a function in a thread, with the context variables of the caller."""
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(function))
+
+
+def call_here(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
+    """Call the function of a sync step in this thread."""
+    try:
+        return step.function(**arguments)
+    except StepEnded as ended:
+        return _said(ended)
+
+
+async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
+    """Call the function of a step where it belongs.
+
+    Returns:
+        What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
+    """
+    if not step.is_async:
+        return await in_thread(lambda: call_here(step, arguments))
+    asked = cancellation_of(job) if step.options.get("cancellable") else None
+    if asked is None:
+        return await _awaited(step, arguments)
+    interruption = Interruption(asked)
+    try:
+        async with interruption:
+            return await _awaited(step, arguments)
+    except Exception as error:
+        if not interruption.has_come:
+            raise
+        return Cancel(f"{CANCELLED}, and its clean-up failed: {error!r}")
+    return Cancel(CANCELLED)
+
+
+async def _awaited(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return await step.function(**arguments)
+    except StepEnded as ended:
+        return _said(ended)
+
+
+def _said(ended: StepEnded) -> Cancel | Snooze | Skip:
+    if ended.skip is not None:
+        return ended.skip
+    return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
+
+
+class Interruption:
+    """Cancels the task inside `async with` once an event is set, as `asyncio.timeout` does when the time is up.
+
+    A cancellation by anybody else goes on its way: that of a timeout, or of a worker that stops.
+
+    Args:
+        asked: The event.
+
+    Attributes:
+        has_come: Whether the task was cancelled by it.
+    """
+
+    def __init__(self, asked: asyncio.Event) -> None:
+        self.has_come = False
+        self._asked = asked
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = task.cancelling()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._asked.wait()
+        self.has_come = True
+        self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watcher.cancel()
+        is_ours = self.has_come and self._task.uncancel() <= self._before
+        return is_ours and kind is asyncio.CancelledError

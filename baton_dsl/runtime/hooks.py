@@ -1,0 +1,79 @@
+"""The hooks of a flow: functions that are called when a workflow of it ends, each as a job of its own.
+
+The end itself is decided in SQL (`baton_announce` in `0001_ending.sql`), which inserts the jobs in that transaction;
+here they are run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from inspect import iscoroutinefunction
+from types import FunctionType
+from typing import Any, Final, cast
+
+from oban import Cancel, Job, worker
+from psycopg import sql
+from psycopg.rows import tuple_row
+from pydantic import TypeAdapter
+
+from baton_dsl.errors import StepNotFoundError
+from baton_dsl.flow import Settings
+from baton_dsl.runtime import bridge, importing
+from baton_dsl.status import WorkflowStatus
+
+HOOKS: Final = "baton_dsl.hooks."
+"""Where Oban imports the worker of a hook from; see `baton_dsl.hooks`."""
+
+_status: Final = TypeAdapter(WorkflowStatus)
+
+
+def hooks_of(settings: Settings) -> dict[str, dict[str, str]]:
+    """The hooks of a flow as `baton_workflows` keeps them: for each the worker and the queue of its job."""
+    return {
+        name: {"worker": HOOKS + importing.name_of(hook), "queue": settings.hook_queue}
+        for name, hook in settings.hooks().items()
+    }
+
+
+def worker_class(name: str) -> type:
+    """The class that Oban instantiates for the job of a hook.
+
+    Raises:
+        StepNotFoundError: BTN501, if the function can't be imported here. Oban tries again: another node may have it.
+    """
+    found = importing.find(name, "hook")
+    if not isinstance(found, FunctionType):
+        raise StepNotFoundError(f'hook "{name}" is no function but {type(found).__name__}')
+    hook: Callable[[WorkflowStatus], Any] = found
+
+    async def process(_self: object, job: Job) -> Cancel | None:
+        return await run(hook, job)
+
+    body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
+    return cast("type", worker()(type(name, (), body)))
+
+
+async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
+    """Call a hook, unless it was called before.
+
+    Args:
+        hook: The function, sync or async.
+        job: Its job; the args are the status of the workflow at its end.
+
+    Raises:
+        Exception: What the function raised. It is not called again.
+    """
+    status = _status.validate_python(job.args)
+    oban = bridge.instance_of(job)
+    begin = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
+    async with bridge.autocommit(bridge.pool_of(oban)) as conn:
+        row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
+    if row != (True,):
+        return Cancel("this attempt is in other hands")
+    job.max_attempts = job.attempt  # in the row it is so already
+    if iscoroutinefunction(hook):
+        await hook(status)
+    else:
+        await asyncio.to_thread(hook, status)
+    return None

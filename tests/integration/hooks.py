@@ -1,0 +1,47 @@
+"""Hooks that the tests of the end use. A module of its own, since workers import hooks by name."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from oban import Oban
+
+from baton_dsl import Flow, WorkflowStatus
+from tests.integration import steps
+
+CALLS: list[tuple[str, WorkflowStatus]] = []
+THREADS: list[str] = []
+
+
+def settled(status: WorkflowStatus) -> None:
+    THREADS.append(threading.current_thread().name)
+    CALLS.append(("settled", status))
+
+
+async def cancelled(status: WorkflowStatus) -> None:
+    CALLS.append(("cancelled", status))
+
+
+async def discarded(status: WorkflowStatus) -> None:
+    CALLS.append(("discarded", status))
+
+
+def fails(status: WorkflowStatus) -> None:
+    CALLS.append(("fails", status))
+    raise RuntimeError("the pager is broken")
+
+
+async def hangs(_status: WorkflowStatus) -> None:
+    """Leaves a table called `begun`, and does not end."""
+    async with Oban.get_instance()._query._pool.connection() as conn:
+        await conn.execute("CREATE TABLE begun ()")
+    await asyncio.Event().wait()
+
+
+def hooked(*names: str) -> Flow:
+    """One step, under each of these names, and all three hooks."""
+    flow = Flow("hooked", on_settled=settled, on_cancelled=cancelled, on_discarded=discarded)
+    for name in names:
+        flow.add(name, steps.noop)
+    return flow
