@@ -105,7 +105,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_settle_loses_nothing(
         await until(lambda: settling() is None, TIMEOUT)
     conn.execute("DELETE FROM pauses")
     await until(lambda: settling() is None, TIMEOUT)
-    assert verdict.unsettled(conn) == (3 if is_committed else 4)
+    await until(lambda: verdict.unsettled(conn) == (3 if is_committed else 4), TIMEOUT)
 
     await workers.start()
     await workflow.wait(TIMEOUT)
