@@ -3,8 +3,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-OLDEST := .venv-oldest
+CHECKERS := $(VENV)/.checkers
+OLDEST_MYPY := 2.0.0
+OLDEST := .mypy-$(OLDEST_MYPY)
 PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-types test-oldest check bench soak clean
@@ -15,7 +19,7 @@ help: ## what can be made
 demo: $(READY) ## audit this Python environment with a workflow, on an embedded PostgreSQL
 	@$(BIN)/baton demo
 
-test: check ## everything that CI runs: the checks and the tests
+test: check ## the checks and the tests
 	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers"
 
 check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
@@ -25,17 +29,12 @@ check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 	$(BIN)/lint-imports --no-logo 
 	$(if $(wildcard examples),$(BIN)/baton-lint examples)
 
-test-types: $(READY) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group typecheckers
-	$(PYTEST) -m typecheckers
+test-types: $(CHECKERS) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
+	$(PYTEST) -n 2 --dist worksteal -m typecheckers tests/typecheck tests/typing
 
-test-oldest: ## the mypy plugin on the oldest mypy that it supports
-	@.ci/python -m venv $(OLDEST)
-	@grep -v '^mypy==' constraints.txt > $(OLDEST)/constraints.txt
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OLDEST)/constraints.txt \
-		--editable . --group dev 'mypy==2.0.0'
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m "not typecheckers" tests/typecheck tests/typing
+test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supports; `make test` runs the newest
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -n 2 --dist worksteal -m "not slow and not typecheckers" \
+		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
@@ -44,10 +43,22 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || $(NOT_INSTALLED)
+	@$(PIP) --editable . --group dev || $(NOT_INSTALLED)
+	@touch $@
+
+$(CHECKERS): $(READY)
+	@$(PIP) --group typecheckers || $(NOT_INSTALLED)
+	@touch $@
+
+# Only mypy itself is another one: everything else is what the newest runs with.
+$(OLDEST)/.ready: $(READY)
+	@rm -rf $(OLDEST)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(OLDEST) \
+		mypy==$(OLDEST_MYPY) || $(NOT_INSTALLED)
+	@PYTHONPATH=$(OLDEST) $(BIN)/python -c 'from mypy.version import __version__ as it; assert it == "$(OLDEST_MYPY)", it'
 	@touch $@

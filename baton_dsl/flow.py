@@ -13,12 +13,11 @@ from typing_extensions import ParamSpec, TypeVar
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step
-from baton_dsl.core.rules.option import wrong_name
-from baton_dsl.core.rules.rule import Finder
-from baton_dsl.core.spec import FlowSpec
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import FlowSpec, InsertCall, Option
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, flow_spec, unimportable
+from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Entry, Step
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 type Hook = Callable[[WorkflowStatus], object]
 """What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
-_option = Finder("BTN305", "baton-option")
+_option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
 
 
@@ -89,60 +88,37 @@ class Settings:
         given = {name: getattr(self, name) for name in _HOOKS}
         return {name: hook for name, hook in given.items() if hook is not None}
 
-    def changed(self, options: Mapping[str, Any]) -> Settings:
+    def changed(self, options: Mapping[str, Any], site: CallSite | None = None) -> Settings:
         """With some options set; each is checked.
+
+        Args:
+            options: What to set.
+            site: The call that gives them.
 
         Raises:
             FlowError: BTN305, naming every option that is unknown or of the wrong type.
         """
-        findings: list[Diagnostic] = []
-        for name, value in options.items():
-            if name not in _EXPECTED:
-                findings.append(
-                    _option(f'a flow has no option "{name}"', help=f"the options are {', '.join(_EXPECTED)}")
-                )
-            elif name in _HOOKS:
-                if value is not None and (reason := _unfit_hook(value)):
-                    findings.append(_option(f'option "{name}" of a flow must be {_EXPECTED[name]}, got {reason}'))
-            elif not _fits(name, value):
-                findings.append(_option(f'option "{name}" of a flow must be {_EXPECTED[name]}, got {value!r:.60}'))
-        if findings:
-            raise FlowError(findings)
+        given = {name: Option(value=value) for name, value in options.items()}
+        if list(_wrong_options(given)):
+            located = {
+                name: replace(option, place=site.keyword(name) if site else None) for name, option in given.items()
+            }
+            raise FlowError(list(_wrong_options(located)))
         return replace(self, **options)
 
 
-_A_HOOK = "a function of one argument that a worker can import by name"
-_EXPECTED = {
-    "workflow_id": "a name of at most 255 characters",
-    "workflow_name": "a name of at most 255 characters",
-    "ignore_cancelled": "True or False",
-    "ignore_discarded": "True or False",
-    "debug": "True or False",
-    "models": "a mapping of step names to model names",
-    "oban": "the name of an Oban instance",
-    "prefix": "the name of a schema",
-    "on_settled": _A_HOOK,
-    "on_cancelled": _A_HOOK,
-    "on_discarded": _A_HOOK,
-    "hook_queue": "a name without blanks at its ends",
-}
 _HOOKS = ("on_settled", "on_cancelled", "on_discarded")
-
-
 _CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
 """What a check looks at: a flow with other options of another kind need not be checked again."""
 
 
-def _fits(name: str, value: object) -> bool:
-    match name:
-        case "ignore_cancelled" | "ignore_discarded" | "debug":
-            return isinstance(value, bool)
-        case "models":
-            return isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
-        case "oban" | "hook_queue":
-            return wrong_name(value) is None
-        case _:
-            return value is None or wrong_name(value) is None
+def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+    """What is wrong with the options of a flow; of a hook also what only the function itself tells."""
+    yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
+    for name in _HOOKS:
+        option = given.get(name)
+        if option is not None and option.value is not None and (reason := _unfit_hook(option.value)):
+            yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
 
 
 def _unfit_hook(value: object) -> str | None:
@@ -199,17 +175,19 @@ class Flow(Generic[I, S]):
     """
 
     def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
-        if expected := wrong_name(name):
+        if expected := option_rule.wrong_name(name):
             raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}")])
         site = CallSite.of_caller()
         self.name = name
-        self.settings = Settings().changed(options)
+        self.settings = Settings().changed(options, site)
         self.entries: list[Entry] = []
         for position, step in enumerate(steps, start=1):
             if not isinstance(step, Step):
                 raise FlowError([_not_a_step(name, step)])
             self.entries.append(Entry(name=step.name, step=step, site=site, position=position))
         self._names = {entry.name for entry in self.entries}
+        self.bound: Mapping[str, Any] = {}
+        self._bind_sites: Mapping[str, CallSite] = {}
         self._once = _Once()
 
     def __repr__(self) -> str:
@@ -256,7 +234,7 @@ class Flow(Generic[I, S]):
             'montage'
         """
         site = CallSite.of_caller()
-        if expected := wrong_name(name):
+        if expected := option_rule.wrong_name(name):
             raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
         if name in self._names:
             raise FlowError(
@@ -296,13 +274,41 @@ class Flow(Generic[I, S]):
             >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
             '2026-11'
         """
+        site = CallSite.of_caller()
+        settings = self.settings.changed(options, site)
+        once = self._once if _CHECKED_OPTIONS.isdisjoint(options) else _Once()
+        return self._copy(settings=settings, _once=once)
+
+    def bind(self, /, **inputs: Any) -> Flow[..., S]:
+        """The same flow with some of its inputs set, which `insert` then need not give.
+
+        As with `functools.partial`, what is given later wins: another `bind`, or `insert`. The values are checked
+        against the annotations by `validate` and `insert`. Steps that are added later take them too.
+
+        Args:
+            **inputs: Values by input name.
+
+        Example:
+            >>> from baton_dsl import Flow, Input, step
+            >>> @step
+            ... def charge(region: Input[str], amount: Input[int]) -> int:
+            ...     return amount
+            >>> billing = Flow("billing", charge)
+            >>> in_europe = billing.bind(region="eu")  # in_europe.insert(session, amount=12)
+            >>> dict(in_europe.bound), dict(billing.bound)
+            ({'region': 'eu'}, {})
+        """
+        site = CallSite.of_caller()
+        return self._copy(
+            bound={**self.bound, **inputs},
+            _bind_sites={**self._bind_sites, **dict.fromkeys(inputs, site)},
+            _once=_Once(),
+        )
+
+    def _copy(self, **changed: object) -> Flow[I, S]:
+        """A flow of its own, with some attributes changed."""
         copy: Flow[I, S] = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy.entries = list(self.entries)
-        copy._names = set(self._names)
-        copy.settings = self.settings.changed(options)
-        if not _CHECKED_OPTIONS.isdisjoint(options):
-            copy._once = _Once()
+        copy.__dict__.update(self.__dict__, entries=list(self.entries), _names=set(self._names), **changed)
         return copy
 
     @property
@@ -316,13 +322,24 @@ class Flow(Generic[I, S]):
         Args:
             places: Whether to look up where everything stands in the source; slow.
         """
-        return flow_spec(
+        spec = flow_spec(
             self.name,
             self.entries,
             ignore_cancelled=self.settings.ignore_cancelled,
             ignore_discarded=self.settings.ignore_discarded,
             places=places,
         )
+        return replace(spec, binds=(self._bind_call(places=places),)) if self.bound else spec
+
+    def _bind_call(self, *, places: bool) -> InsertCall:
+        """What is bound, as if by one call; each argument where it was given."""
+        arguments = {name: argument_of(value) for name, value in self.bound.items()}
+        if places:
+            arguments = {
+                name: replace(argument, place=self._bind_sites[name].keyword(name))
+                for name, argument in arguments.items()
+            }
+        return InsertCall(arguments=arguments)
 
     def checked(self) -> Checked:
         """The flow's graph and everything that is wrong with it, each finding at its place; looked up once.
@@ -385,7 +402,7 @@ class Flow(Generic[I, S]):
                 `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
                 Without one, the pool of the Oban instance serves, in a transaction of its own.
             *args: None: inputs are given by name.
-            **inputs: The flow's inputs, by name.
+            **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 
         Returns:
             The `Workflow`; with an async connection, or with none, an awaitable of it.

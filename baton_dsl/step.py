@@ -224,12 +224,22 @@ def _check_options(function: FunctionType, options: Mapping[str, Any]) -> None:
 
 
 @final
+class OnlyAny:
+    """What no function returns, so that only one annotated `-> Any` (or `-> Never`) may pass for a function of it.
+
+    Without an overload of its own pyright takes such a function for a coroutine function: `Any` fits the first one.
+    """
+
+
+@final
 @dataclass(frozen=True, slots=True)
 class StepDecorator:
     """What `step(queue=...)` returns: a decorator with options."""
 
     options: StepOptions
 
+    @overload
+    def __call__[**P](self, function: Callable[P, OnlyAny], /) -> Step[P, Any, str, Any]: ...
     @overload
     def __call__[**P, R](
         self, function: Callable[P, Coroutine[Any, Any, R]], /
@@ -241,6 +251,8 @@ class StepDecorator:
         return Step(function, dict(self.options))
 
 
+@overload
+def step[**P](function: Callable[P, OnlyAny], /) -> Step[P, Any, str, Any]: ...
 @overload
 def step[**P, R](function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R, str, Coroutine[Any, Any, R]]: ...
 @overload

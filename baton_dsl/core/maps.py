@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
 
@@ -19,8 +20,7 @@ class Form(Enum):
     """`list[Outcome[R]]`: how it ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
     """How many lists lie between a result and the parameter that takes it.
 
     Attributes:

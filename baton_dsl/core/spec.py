@@ -193,7 +193,7 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertCall:
-    """One call of `flow.insert(...)`: which inputs it gives."""
+    """One call of `flow.insert(...)` or `flow.bind(...)`: which inputs it gives."""
 
     arguments: Mapping[str, Argument]
     place: Place | None = None
@@ -211,7 +211,12 @@ class FlowSpec:
     steps: tuple[StepSpec, ...] = ()
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """The flow's options as they were written."""
     inserts: tuple[InsertCall, ...] = ()
+    """What was bound before counts as given, unless the call gives it anew."""
+    binds: tuple[InsertCall, ...] = ()
+    """What a call of `bind` leaves out may be given later."""
     open_because: tuple[Reference, ...] = ()
     """Why not every step is known (a list built in a loop, an unresolved import); empty if the flow is closed."""
     place: Place | None = None

@@ -346,6 +346,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
     checked = flow.checked()
     if checked.findings:
         raise _error_of(checked.findings)
+    given = {**flow.bound, **given}
     call = InsertCall(arguments={name: argument_of(value) for name, value in given.items()})
     findings = [found.in_flow(flow.name) for found in input_rule.inserted(checked.flow, call, LIVE_TYPES)]
     if findings:

@@ -43,6 +43,8 @@ class Chain:
                 return True
             if node.func.attr == "add" and (len(node.args) >= 2 or "add" in self.attributes[1:] or len(self.calls) > 1):
                 return True
+            if node.func.attr in ("options", "bind") and node.keywords and not node.args:
+                return True
         if binding is None or binding[0] in ("def", "class", "parameter"):
             return False
         given = self.calls[-1].args

@@ -185,12 +185,16 @@ def prove(
         for name, text in how.configuration(roots).items():
             file.with_name(name).write_text(text, encoding="utf-8")
         remarks = list(how.remarks(_run(how, file, roots, python, cache)))
-    findings = [
-        _finding(emitted.claims[remark.line], remark, checker, types)
-        for remark in remarks
-        if remark.line in emitted.claims
-    ]
-    problems = [f"{checker}: {remark.message}" for remark in remarks if remark.line not in emitted.claims]
+    findings: list[Diagnostic] = []
+    problems: list[str] = []
+    for remark in remarks:
+        claim = emitted.claims.get(remark.line)
+        if claim is None and "overload" in remark.message.lower():
+            claim = emitted.calls.get(remark.line)
+        if claim is None:
+            problems.append(f"{checker}: {remark.message}")
+        else:
+            findings.append(_finding(claim, remark, checker, types))
     return Proof(tuple(dict.fromkeys(findings)), emitted.edges, tuple(dict.fromkeys(problems)))
 
 

@@ -118,10 +118,13 @@ class Emitted:
     Attributes:
         text: Its source.
         claims: What each line claims, by line number.
+        calls: The one claim of a whole call, by the line that it begins on: some checkers point there when no variant
+            of an overloaded function takes the argument.
     """
 
     text: str
     claims: Mapping[int, Claim]
+    calls: Mapping[int, Claim]
 
     @property
     def edges(self) -> int:
@@ -133,6 +136,7 @@ class Emitted:
 class _Lines:
     text: list[str] = field(default_factory=list)
     claims: dict[int, Claim] = field(default_factory=dict)
+    calls: dict[int, Claim] = field(default_factory=dict)
 
     def add(self, text: str, claim: Claim | None = None) -> None:
         self.text.append(text)
@@ -179,7 +183,7 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]], types: Types | Non
     lines.add_all(_GIVEN + (_MAPS if has_maps else ""))
     for number, (call, places) in enumerate(calls, start=1):
         _write(lines, number, call, places)
-    return Emitted("\n".join(lines.text) + "\n", lines.claims)
+    return Emitted("\n".join(lines.text) + "\n", lines.claims, lines.calls)
 
 
 def _named(modules: Iterable[str]) -> dict[str, str]:
@@ -294,6 +298,7 @@ def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) ->
     claimed = [item for item in step.parameters if item.name in (call.absent or call.taken)]
     given = {item.name: _given(lines, call, item, paths) for item in claimed}
     lines.add(f"    return {paths[step.name]}(")
+    start = len(lines.text)
     for parameter in step.parameters:
         if parameter.form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             continue
@@ -305,6 +310,9 @@ def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) ->
         else:
             lines.add(f"        {keyword}baton_given,")
     lines.add("    )")
+    claims = [lines.claims[line] for line in range(start, len(lines.text)) if line in lines.claims]
+    if len(claims) == 1:
+        lines.calls[start] = claims[0]
 
 
 def _given(lines: _Lines, call: _Call, parameter: ParameterSpec, paths: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Place, Reference, StepSpec
+from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, Reference, StepSpec
 from baton_dsl.core.types import ANY
 from baton_lint.expressions import Expression, Span, chain
 from baton_lint.facts import CallFacts
@@ -23,6 +23,7 @@ from baton_lint.values import (
     StepValue,
     Unknown,
     Value,
+    rebound,
 )
 
 
@@ -49,7 +50,9 @@ class Build:
     used: set[tuple[str, int | None]] = field(default_factory=set)
     definitions: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     """The file and function of each step, by its name in the flow; the first of two that share a name."""
+    options: dict[str, Option] = field(default_factory=dict)
     inserts: list[InsertCall] = field(default_factory=list)
+    binds: list[InsertCall] = field(default_factory=list)
     variants: list[Ignores] = field(default_factory=list)
     open_because: dict[Reference, None] = field(default_factory=dict)
     findings: list[Diagnostic] = field(default_factory=list)
@@ -61,7 +64,9 @@ class Build:
         spec = FlowSpec(
             name=self.name or "?",
             steps=tuple(self.steps),
+            options=self.options,
             inserts=tuple(self.inserts),
+            binds=tuple(self.binds),
             open_because=tuple(self.open_because),
             place=self.name_place,
             ignore_cancelled=bool(self.ignores.cancelled),
@@ -72,6 +77,7 @@ class Build:
             yield replace(
                 spec,
                 inserts=(),
+                binds=(),
                 ignore_cancelled=spec.ignore_cancelled if chosen.cancelled is None else chosen.cancelled,
                 ignore_discarded=spec.ignore_discarded if chosen.discarded is None else chosen.discarded,
             )
@@ -137,15 +143,18 @@ class Flows:
         scope = call["scope"]
         links = list(chain(call["expression"]))[::-1]
         build: Build | None = None
+        flow: FlowValue | None = None
         is_new = False
         for position, link in enumerate(links):
-            if build is None:
+            if build is None or flow is None:
                 if link[0] == "call" and ours(self.names.evaluate(path, scope, link[2])) == "Flow":
-                    build, is_new = self._made(path, scope, link), True
+                    flow, is_new = FlowValue(path, link[1]), True
+                    build = self._made(path, scope, link)
                 else:
-                    build = self._existing(path, scope, link)
+                    flow = self._existing(path, scope, link)
+                    build = self._build(flow, -1) if flow else None
             elif link[0] == "call" and links[position - 1][0] == "attr":
-                self._method(build, path, call, links[position - 1][3], link, is_new=is_new)
+                flow = self._method(build, flow, path, call, links[position - 1][3], link, is_new=is_new)
         if build is not None:
             return None
         last = links[-1]
@@ -155,11 +164,11 @@ class Flows:
                 return Reference("steps may be added in a way that can't be followed", self._place(path, last[1]))
         return None
 
-    def _existing(self, path: str, scope: int, link: Expression) -> Build | None:
+    def _existing(self, path: str, scope: int, link: Expression) -> FlowValue | None:
         if link[0] == "call":
             return None
         value = self.names.evaluate(path, scope, link)
-        return self._build(value, -1) if isinstance(value, FlowValue) else None
+        return value if isinstance(value, FlowValue) else None
 
     def _build(self, value: FlowValue, scope: int) -> Build:
         if value not in self._builds:
@@ -181,6 +190,7 @@ class Flows:
         build.name_place = self._place(path, arguments[0][1])
         build.is_top = build.is_top and name is not None
         build.ignores = self._ignores(path, scope, keywords)
+        build.options = self._options(path, scope, keywords)
         if name is not None and (expected := option_rule.wrong_name(name)):
             build.findings.append(
                 option_rule.finding(f"the name of a flow must be {expected}, got {name!r:.60}", place=build.name_place)
@@ -201,6 +211,13 @@ class Flows:
             if name in ("ignore_cancelled", "ignore_discarded")
         }
         return Ignores(given.get("ignore_cancelled"), given.get("ignore_discarded"))
+
+    def _options(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> dict[str, Option]:
+        return {
+            name: Option(value=self.steps.literal(path, scope, expression), place=self._place(path, span))
+            for name, span, expression in keywords
+            if name
+        }
 
     def _item(
         self, build: Build, path: str, scope: int, expression: Expression, place: Place, shown: Place, depth: int = 0
@@ -252,7 +269,10 @@ class Flows:
 
     # -- methods of a flow ------------------------------------------------------------------------------------
 
-    def _method(self, build: Build, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool) -> None:
+    def _method(
+        self, build: Build, flow: FlowValue, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool
+    ) -> FlowValue:
+        """Take in a call of a method of a flow; gives the flow as the next link of the chain sees it."""
         scope = call["scope"]
         match name:
             case "add":
@@ -261,10 +281,16 @@ class Flows:
                 ignores = self._ignores(path, scope, link[4])
                 if ignores != Ignores():
                     build.variants.append(ignores)
+                build.findings.extend(option_rule.flow_options(self._options(path, scope, link[4])))
+            case "bind":
+                given = tuple(Keyword(name, span, value, path, scope) for name, span, value in link[4] if name)
+                build.binds.append(InsertCall(arguments=self._arguments(given), place=self._place(path, link[1])))
+                return flow.binding(given, hides=len(given) < len(link[4]))
             case "insert":
-                build.inserts.append(self._insert(path, call, link))
+                build.inserts.append(self._insert(flow, path, call, link))
             case _:
                 pass
+        return flow
 
     def _added(self, build: Build, path: str, call: CallFacts, link: Expression, *, is_new: bool) -> None:
         scope, span, arguments = call["scope"], link[1], link[3]
@@ -321,19 +347,26 @@ class Flows:
         is_job = last[0] == "call" and last[2][0] == "attr" and last[2][3] == "new"
         return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job)
 
-    def _insert(self, path: str, call: CallFacts, link: Expression) -> InsertCall:
+    def _arguments(self, given: tuple[Keyword, ...]) -> dict[str, Argument]:
+        return {
+            word.name: Argument(
+                type=self.steps.type_of_value(word.path, word.scope, word.expression),
+                place=self._place(word.path, word.span),
+            )
+            for word in given
+        }
+
+    def _insert(self, flow: FlowValue, path: str, call: CallFacts, link: Expression) -> InsertCall:
+        """A call of `insert`; what was bound before counts as given."""
         scope = call["scope"]
         _, span, _, arguments, keywords = link
-        given = {
-            name: Argument(type=self.steps.type_of_value(path, scope, value), place=self._place(path, place))
-            for name, place, value in keywords
-            if name
-        }
+        given = tuple(Keyword(name, place, value, path, scope) for name, place, value in keywords if name)
+        hides = flow.hides_bound or len(given) < len(keywords)
         is_awaitable = not arguments or self._is_async(path, scope, arguments[0])
         return InsertCall(
-            arguments=given,
+            arguments=self._arguments(rebound(flow.bound, given)),
             place=self._place(path, span),
-            is_open=len(given) < len(keywords) or any(argument[0] == "star" for argument in arguments),
+            is_open=hides or any(argument[0] == "star" for argument in arguments),
             is_dropped=call["is_dropped"] and is_awaitable and link is call["expression"],
         )
 

@@ -14,7 +14,7 @@ from baton_lint.flows import Build, Flows
 from baton_lint.names import Names
 from baton_lint.project import PACKAGE, Project
 from baton_lint.steps import Steps
-from baton_lint.values import StepValue
+from baton_lint.values import FunctionValue, StepValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,25 @@ def _qualified_name(names: Names, path: str, index: int | None) -> str | None:
         return None
     function = facts["functions"][index]
     value = names.function(path, index)
+    if isinstance(value, FunctionValue):
+        return _variable(names, path, value)
     if not isinstance(value, StepValue) or value.above or value.is_wrapped:
         return None
     if facts["scopes"][function["scope"]]["names"].get(function["name"]) != ("def", index):
         return None
     qualified_name = facts["scopes"][function["inner"]]["name"].rstrip(".")
     return None if "<locals>" in qualified_name else qualified_name
+
+
+def _variable(names: Names, path: str, function: FunctionValue) -> str | None:
+    """The name that `charge = step(function)` gives a step in the module of its function."""
+    facts = names.project.files.facts(path)
+    for name, binding in facts["scopes"][0]["names"].items() if facts else ():
+        if binding[0] == "value" and binding[1][0] == "call":
+            value = names.lookup(path, 0, name, binding[1][1])
+            if isinstance(value, StepValue) and (value.path, value.index) == (function.path, function.index):
+                return name
+    return None
 
 
 class Modules:

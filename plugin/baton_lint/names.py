@@ -27,6 +27,7 @@ from baton_lint.values import (
     TypeVariable,
     Unknown,
     Value,
+    rebound,
 )
 
 BATON: Final = "baton_dsl"
@@ -144,6 +145,8 @@ class Names:
         if method is not None and isinstance(receiver, StepValue):
             return self._derived(receiver, method, path, scope, call, given, hides)
         if method is not None and isinstance(receiver, FlowValue):
+            if method == "bind":
+                return receiver.binding(given, hides=hides)
             return receiver if method in ("add", "options") else Unknown("what a method of a flow gives")
         match ours(function):
             case "step" if arguments:
@@ -176,9 +179,8 @@ class Names:
         hides: bool,
     ) -> Value:
         if method == "bind":
-            names = {keyword.name for keyword in given}
-            kept = tuple(keyword for keyword in step.bound if keyword.name not in names)
-            return replace(step, bound=(*kept, *given), bind=(path, call[1]), hides_bound=step.hides_bound or hides)
+            bound = rebound(step.bound, given)
+            return replace(step, bound=bound, bind=(path, call[1]), hides_bound=step.hides_bound or hides)
         if method == "named" and len(call[3]) == 1:
             return replace(step, name=self.text(path, scope, call[3][0]))
         return Unknown("what a step gives when it is called", self.project.place(path, call[1]))

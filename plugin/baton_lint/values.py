@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from baton_dsl.core.spec import Place
 from baton_lint.expressions import Expression, Span
@@ -42,6 +42,12 @@ class Keyword:
     scope: int
 
 
+def rebound(bound: tuple[Keyword, ...], given: tuple[Keyword, ...]) -> tuple[Keyword, ...]:
+    """What is bound after another `bind`: what is given later wins."""
+    names = {keyword.name for keyword in given}
+    return (*(keyword for keyword in bound if keyword.name not in names), *given)
+
+
 @dataclass(frozen=True, slots=True)
 class StepMaker:
     """`step(queue=...)`: a decorator."""
@@ -74,10 +80,22 @@ class StepValue:
 
 @dataclass(frozen=True, slots=True)
 class FlowValue:
-    """A flow, by the place of its `Flow(...)`."""
+    """A flow, by the place of its `Flow(...)`, perhaps with inputs bound."""
 
     path: str
     span: Span
+    bound: tuple[Keyword, ...] = field(default=(), compare=False)
+    hides_bound: bool = field(default=False, compare=False)
+    """True for `bind(**inputs)`."""
+
+    def binding(self, given: tuple[Keyword, ...], *, hides: bool) -> FlowValue:
+        """The same flow with more inputs bound.
+
+        Args:
+            given: The arguments of `bind`.
+            hides: Whether it was given others that can't be seen.
+        """
+        return replace(self, bound=rebound(self.bound, given), hides_bound=self.hides_bound or hides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class Walker:
             blocking=[],
         )
         self.functions.append(facts)
-        self._bind(where, node.name, ("def", len(self.functions) - 1), node)
+        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):  # the next is the one
+            self._bind(where, node.name, ("def", len(self.functions) - 1), node)
         body = Body(facts, node, where.body)
         self.bodies.append(body)
         names = self.scopes[inner]["names"]

@@ -7,7 +7,7 @@ is wrong, and hand mypy a signature that accepts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import ARG_STAR2, CallExpr, Expression
@@ -27,12 +27,12 @@ from mypy.types import (
 )
 
 from baton_dsl.core import maps
-from baton_dsl.core.diagnostics import did_you_mean, quoted
+from baton_dsl.core.diagnostics import Diagnostic, did_you_mean, quoted
 from baton_dsl.core.rules import inputs as rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, ParameterSpec, Role, StepSpec
 from baton_mypy import names
 from baton_mypy.codes import STEP_NOT_IN_WORKFLOW
-from baton_mypy.facts import takers_of
+from baton_mypy.flow_facts import flow_facts_of
 from baton_mypy.literals import text_of
 from baton_mypy.markers import marked
 from baton_mypy.relations import MypyTypes, known
@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 
-def bind(context: MethodSigContext) -> FunctionLike:
-    """`.bind(...)` takes the inputs of the step, each of its type."""
+def bind(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
+    """`.bind(...)` of a step takes its inputs, each of its type."""
     step, call = context.type, context.context
+    if rule.finding.code not in codes:
+        return context.default_signature
     signature = get_proper_type(step.args[0]) if isinstance(step, Instance) else None
     if not isinstance(step, Instance) or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
         return context.default_signature
@@ -57,34 +59,63 @@ def bind(context: MethodSigContext) -> FunctionLike:
         for annotation, name in zip(signature.arg_types, signature.arg_names, strict=True)
         if name is not None and (found := marked(annotation)).is_input
     )
-    given = _given(call, parameters, types, checker)
+    given = _arguments(call, parameters, types, checker)
     spec = StepSpec(name=text_of(step.args[2]) or "step", parameters=parameters, bound=given)
     report(rule.bound(spec, types), {}, call, checker)
     return _accepting_any(context.default_signature, kept=0)
 
 
-def insert(context: MethodSigContext) -> FunctionLike:
+def insert(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     """`.insert(...)` takes the inputs of the flow, each of its type; those without a default must be given."""
-    flow, call = context.type, context.context
-    takers = takers_of(flow) if isinstance(flow, Instance) else None
-    signature = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
-    if takers is None or not isinstance(signature, Parameters) or not isinstance(call, CallExpr):
-        return context.default_signature
-    checker = cast("TypeChecker", context.api)
+    return _given_to_flow(context, codes, kept=1, find=rule.inserted)
+
+
+def preset(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
+    """`.bind(...)` of a flow takes some of its inputs, each of its type."""
+    return _given_to_flow(context, codes, kept=0, find=rule.given)
+
+
+type Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
+
+
+def given(
+    call: CallExpr, inputs: Parameters, takers: Mapping[str, str], checker: TypeChecker, find: Find = rule.given
+) -> Iterable[Diagnostic]:
+    """What is wrong with the arguments of a call of `.bind(...)` or `.insert(...)`.
+
+    Args:
+        call: The call; each argument is inferred as a value for the input of its name.
+        inputs: The inputs of the flow.
+        takers: For each input the name of the step that takes it first.
+        checker: The checker of the module that the call is in.
+        find: The rule.
+    """
     parameters = tuple(
         ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
-        for name, annotation, kind in zip(signature.arg_names, signature.arg_types, signature.arg_kinds, strict=True)
+        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
         if name is not None
     )
     types = MypyTypes(checker)
     steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
-    given = InsertCall(
-        arguments=_given(call, parameters, types, checker),
+    arguments = InsertCall(
+        arguments=_arguments(call, parameters, types, checker),
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
-    report(rule.inserted(FlowSpec(name="", steps=steps), given, types), {}, call, checker)
-    return _accepting_any(context.default_signature, kept=1)
+    return find(FlowSpec(name="", steps=steps), arguments, types)
+
+
+def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: int, find: Find) -> FunctionLike:
+    flow, call = context.type, context.context
+    if rule.finding.code not in codes:
+        return context.default_signature
+    facts = flow_facts_of(flow) if isinstance(flow, Instance) else None
+    inputs = get_proper_type(flow.args[0]) if isinstance(flow, Instance) else None
+    if facts is None or not isinstance(inputs, Parameters) or not isinstance(call, CallExpr):
+        return context.default_signature
+    checker = cast("TypeChecker", context.api)
+    report(given(call, inputs, facts.takers, checker, find), {}, call, checker)
+    return _accepting_any(context.default_signature, kept=kept)
 
 
 def result(context: MethodSigContext) -> FunctionLike:
@@ -107,7 +138,7 @@ def result(context: MethodSigContext) -> FunctionLike:
     return signature.copy_modified(arg_types=[_of_any_name(formal, checker) for formal in signature.arg_types])
 
 
-def _given(
+def _arguments(
     call: CallExpr, parameters: tuple[ParameterSpec, ...], types: MypyTypes, checker: TypeChecker
 ) -> Mapping[str, Argument]:
     """The keyword arguments of a call, each inferred as a value for the parameter of its name."""

@@ -57,12 +57,25 @@ def ending_of(call: CallExpr, module: MypyFile) -> Ending:
             ending = _within(expression, call)
             if ending is None:
                 continue
-            if ending is Ending.CLOSED and isinstance(statement, AssignmentStmt):
-                names = {target.name for target in statement.lvalues if isinstance(target, NameExpr | MemberExpr)}
-                if any(name in names for name in _added_to(module.defs)):
-                    return Ending.OPEN
-            return ending
+            return Ending.OPEN if ending is Ending.CLOSED and _is_added_to(statement, module) else ending
     return Ending.OPEN
+
+
+def grows_later(call: CallExpr, module: MypyFile) -> bool:
+    """Whether the copy of a flow that a call gives is assigned to a name on which `.add` is called."""
+    return any(
+        _within(statement.rvalue, call) is Ending.CLOSED and _is_added_to(statement, module)
+        for statement in _around(module.defs, call.line, call.end_line or call.line)
+        if isinstance(statement, AssignmentStmt)
+    )
+
+
+def _is_added_to(statement: Statement, module: MypyFile) -> bool:
+    """Whether `.add` is called on the name that a statement assigns to."""
+    if not isinstance(statement, AssignmentStmt):
+        return False
+    names = {target.name for target in statement.lvalues if isinstance(target, NameExpr | MemberExpr)}
+    return any(name in names for name in _added_to(module.defs))
 
 
 def _within(expression: Expression, call: CallExpr) -> Ending | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,18 +13,11 @@ from mypy.nodes import (
     ARG_STAR,
     ARG_STAR2,
     ArgKind,
-    Argument,
     CallExpr,
-    Decorator,
     Expression,
-    FuncDef,
     MypyFile,
-    RefExpr,
-    SymbolNode,
-    TypeInfo,
 )
-from mypy.options import Options
-from mypy.types import CallableType, Instance, Parameters, ProperType, TupleType, Type, get_proper_type
+from mypy.types import Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import (
@@ -45,19 +38,21 @@ from baton_dsl.core.spec import (
 )
 from baton_mypy import names
 from baton_mypy.facts import Facts, OptionValue, facts_of
-from baton_mypy.literals import is_call_of, option, receiver, strings, text_of
+from baton_mypy.literals import arguments_of, called, is_true, option, receiver, strings, text_of
 from baton_mypy.markers import levels_of, marked
+from baton_mypy.options import GivenOptions
+from baton_mypy.places import Places, definition_in
 from baton_mypy.relations import known
-from baton_mypy.report import before, elsewhere, here
+from baton_mypy.report import elsewhere, here
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 _FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
-_STARS: Final = {ARG_STAR: len("*"), ARG_STAR2: len("**")}
 _OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
 _FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
 _OPENING: Final = "mypy can't tell which step this is"
+_NOWHERE: Final = Places(Place("", 0, 0))
 _GROWING: Final = "steps may be added to the flow later"
 
 
@@ -70,12 +65,14 @@ class Collected:
         results: The result type of each step that could be told, by name; of one item if the step is mapped.
         levels: How many lists deep the results of mapped steps are, by name.
         arguments: Where the flow takes each step.
+        facts: What is known of each step besides its type.
     """
 
     spec: FlowSpec
     results: Mapping[str, Type]
     levels: Mapping[str, int]
     arguments: Mapping[str, Place]
+    facts: Mapping[str, Facts]
 
 
 class Collector:
@@ -83,44 +80,54 @@ class Collector:
 
     Args:
         checker: The checker of the module that the calls are in.
+        places: Whether to look up where definitions stand: slow, so only once there is something to report.
     """
 
-    def __init__(self, checker: TypeChecker) -> None:
+    def __init__(self, checker: TypeChecker, *, places: bool = False) -> None:
         self._checker = checker
+        self._has_places = places
         self._module: MypyFile = checker.tree
         self._steps: list[StepSpec] = []
         self._results: dict[str, Type] = {}
+        self._facts: dict[str, Facts] = {}
         self._levels: dict[str, int] = {}
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
-        """The flow of a call of `Flow(...)` and of the calls of `.add(...)` that follow it in a chain.
+        """The flow of a call of `Flow(...)` and of the calls that follow it in a chain, or of one `.add(...)` alone.
 
         Args:
             calls: The calls, the innermost first.
             is_closed: False if more steps may be added where the calls don't show it.
         """
         first, *further = calls
+        if called(first) == "add":
+            return self._alone(first)
         if not is_closed:
             self._open.append(Reference(_GROWING, here(self._module.path, first)))
         name = ""
-        options: dict[str, OptionValue] = {}
-        for position, (expression, kind, keyword) in enumerate(_arguments(first)):
-            if keyword is not None:
-                options[keyword] = option(expression, self._type(expression))
-            elif kind is ARG_STAR2:
+        given = [GivenOptions.of(first, self._checker)]
+        for position, (expression, kind, keyword) in enumerate(arguments_of(first)):
+            if keyword is not None or kind is ARG_STAR2:
                 continue
-            elif position == 0:
+            if position == 0:
                 name = text_of(self._type(expression)) or ""
             else:
                 self._entry(expression, kind)
         for call in further:
-            self._added(call)
+            match called(call):
+                case "add":
+                    self._added(call)
+                case "options":
+                    given.append(GivenOptions.of(call, self._checker))
+                case _:
+                    pass
         spec = FlowSpec(
             name=name,
             steps=tuple(self._steps),
-            ignore_cancelled=_is_true(options.get("ignore_cancelled")),
-            ignore_discarded=_is_true(options.get("ignore_discarded")),
+            ignore_cancelled=bool(_last_set(each.flag("ignore_cancelled") for each in given)),
+            ignore_discarded=bool(_last_set(each.flag("ignore_discarded") for each in given)),
+            options={name: option for each in given for name, option in each.specs().items()},
             open_because=tuple(self._open),
             place=here(self._module.path, first),
         )
@@ -128,15 +135,15 @@ class Collector:
         for step in self._steps:
             if step.argument_place is not None:
                 places.setdefault(step.name, step.argument_place)
-        return Collected(spec, self._results, self._levels, places)
+        return Collected(spec, self._results, self._levels, places, self._facts)
 
-    def added(self, call: CallExpr) -> Collected:
+    def _alone(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
         self._open.append(Reference(_GROWING, here(self._module.path, call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
         spec = FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open))
-        return Collected(spec, self._results, self._levels, places)
+        return Collected(spec, self._results, self._levels, places, self._facts)
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -154,8 +161,8 @@ class Collector:
 
     def _added(self, call: CallExpr) -> None:
         """The step of `.add("name", step, deps=[...])`."""
-        positional = [expression for expression, kind, _ in _arguments(call) if kind is ARG_POS]
-        keywords = {keyword: expression for expression, _, keyword in _arguments(call) if keyword}
+        positional = [expression for expression, kind, _ in arguments_of(call) if kind is ARG_POS]
+        keywords = {keyword: expression for expression, _, keyword in arguments_of(call) if keyword}
         if len(positional) != 2:
             self._open.append(Reference(_OPENING, here(self._module.path, call)))
             return
@@ -198,6 +205,7 @@ class Collector:
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
         self._steps.append(self._spec(name, proper, facts, expression, place))
+        self._facts.setdefault(name, facts)
         if name not in self._results:
             self._results[name] = proper.args[1]
             if levels := levels_of(proper):
@@ -237,40 +245,15 @@ class Collector:
             is_open=True,  # what `bind` is given was checked where it is called
         )
 
-    def _places(self, facts: Facts, expression: Expression, taken: Place) -> _Places:
+    def _places(self, facts: Facts, expression: Expression, taken: Place) -> Places:
         """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
-        definition = self._definition(facts, expression)
+        if not self._has_places:
+            return _NOWHERE
+        definition = definition_in(self._module, facts.module, facts.function, receiver(expression))
         if definition is not None:
-            return _Places.of(definition, self._checker)
+            return Places.of(definition, self._checker)
         is_here = facts.module == self._module.fullname
-        return _Places(taken if is_here else elsewhere(facts.module), None, {}, {}, {})
-
-    def _definition(self, facts: Facts, expression: Expression) -> Decorator | FuncDef | None:
-        """The definition of a step, if it is in the module that is being checked and so has its syntax."""
-        if facts.module != self._module.fullname:
-            return None
-        node: SymbolNode | None = None
-        if facts.function.startswith(f"{facts.module}."):
-            node = _resolved(facts.function.removeprefix(f"{facts.module}.").split("."), self._module)
-        origin = receiver(expression)
-        if node is None and isinstance(origin, RefExpr):
-            node = origin.node
-        function = node.func if isinstance(node, Decorator) else node
-        if not isinstance(function, FuncDef) or function.name != facts.name:
-            return None
-        return node if isinstance(node, Decorator) else function
-
-
-def _arguments(call: CallExpr) -> Iterator[tuple[Expression, ArgKind, str | None]]:
-    return zip(call.args, call.arg_kinds, call.arg_names, strict=True)
-
-
-def _resolved(path: Sequence[str], module: MypyFile) -> SymbolNode | None:
-    node: SymbolNode | None = module
-    for name in path:
-        found = node.names.get(name) if isinstance(node, MypyFile | TypeInfo) else None
-        node = found.node if found else None
-    return node
+        return Places(taken if is_here else elsewhere(facts.module))
 
 
 def _is_coroutine(returned: Type) -> bool:
@@ -278,20 +261,20 @@ def _is_coroutine(returned: Type) -> bool:
     return isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine"
 
 
-def _is_true(option: OptionValue | None) -> bool:
-    return option is not None and option.is_known and option.value is True
-
-
 def _flag(option: OptionValue | None) -> bool | None:
     """A flag of a step: None inherits the flow's; one that can't be read is taken for unset."""
-    return None if option is None or (option.is_known and option.value is None) else _is_true(option)
+    return None if option is None or (option.is_known and option.value is None) else is_true(option)
+
+
+def _last_set(flags: Iterable[bool | None]) -> bool | None:
+    return next((flag for flag in reversed(list(flags)) if flag is not None), None)
 
 
 def _first_set(*flags: bool | None) -> bool | None:
     return next((flag for flag in flags if flag is not None), None)
 
 
-def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[ParameterSpec]:
+def _parameters(step: Instance, facts: Facts, places: Places) -> Iterator[ParameterSpec]:
     signature = get_proper_type(step.args[0])
     if not isinstance(signature, Parameters) or signature.is_ellipsis_args:
         return
@@ -304,7 +287,7 @@ def _parameters(step: Instance, facts: Facts, places: _Places) -> Iterator[Param
         yield _parameter(name, annotation, form, kind, facts, places)
 
 
-def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: _Places) -> ParameterSpec:
+def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: Places) -> ParameterSpec:
     found = marked(type)
     annotation = get_proper_type(found.type)
     source: str | None = None
@@ -342,52 +325,3 @@ def _access(type: ProperType) -> Access | None:
     return (
         access_of(type.type.fullname, (base.fullname for base in type.type.mro)) if isinstance(type, Instance) else None
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the parts of a step's definition stand."""
-
-    name: Place
-    result: Place | None
-    parameters: Mapping[str, Place]
-    options: Mapping[str, Place]
-    after: Mapping[str, Place]
-
-    @staticmethod
-    def of(definition: Decorator | FuncDef, checker: TypeChecker) -> _Places:
-        """The places of a definition of the module that is being checked."""
-        path = checker.tree.path
-        function = definition.func if isinstance(definition, Decorator) else definition
-        options: dict[str, Place] = {}
-        after: dict[str, Place] = {}
-        for decorator in definition.decorators if isinstance(definition, Decorator) else ():
-            if is_call_of(decorator, names.STEP_FUNCTION) and isinstance(decorator, CallExpr):
-                for value, _, keyword in _arguments(decorator):
-                    if keyword is not None:
-                        options[keyword] = before(here(path, value), keyword)
-                    if keyword == "after":
-                        after |= {text: here(path, node) for text, node in strings(value)}
-        arguments: list[Argument] = function.arguments
-        written = function.unanalyzed_type
-        result = written.ret_type if isinstance(written, CallableType) and written.ret_type.line > 0 else None
-        return _Places(
-            name=_name(function, path),
-            result=here(path, result) if result else None,
-            parameters={item.variable.name: _parameter_place(item, path, checker.options) for item in arguments},
-            options=options,
-            after=after,
-        )
-
-
-def _name(function: FuncDef, path: str) -> Place:
-    """The name after `def`."""
-    column = function.column + 1 + len("async def " if function.is_coroutine else "def ")
-    return Place(path, function.line, column, function.line, column + len(function.name))
-
-
-def _parameter_place(argument: Argument, path: str, options: Options) -> Place:
-    """A parameter without its stars, which one of mypy's two parsers counts to it."""
-    place = here(path, argument)
-    stars = _STARS.get(argument.kind, 0) if options.native_parser else 0
-    return replace(place, column=place.column + stars)

@@ -14,12 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from mypy.types import ExtraAttrs, Instance, LiteralType, Type, get_proper_type
+from mypy.types import ExtraAttrs, Instance, LiteralType, get_proper_type
 
 _KEY: Final = "baton facts"
-_RESULT: Final = "baton result of "
-_LEVELS: Final = "baton levels of results"
-_TAKERS: Final = "baton takers of inputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,71 +107,12 @@ def attach(facts: Facts, to: Instance, text: Instance) -> Instance:
 
 def facts_of(instance: Instance) -> Facts | None:
     """The facts of a type, or None if it did not come from the decorator."""
-    literal = _literal(instance, _KEY)
+    literal = literal_attribute(instance, _KEY)
     return None if literal is None else Facts.decode(literal)
 
 
-def attach_flow(
-    results: Mapping[str, Type], levels: Mapping[str, int], takers: Mapping[str, str], to: Instance, text: Instance
-) -> Instance:
-    """The type of a flow with what is known of it.
-
-    Args:
-        results: The result type of each step, by name; of one item if the step is mapped.
-        levels: How many lists deep the results of mapped steps are, by name.
-        takers: For each input the name of the step that takes it first.
-        to: A `Flow`.
-        text: mypy's `builtins.str`.
-    """
-    changed = to.copy_modified()
-    attributes: dict[str, Type] = {f"{_RESULT}{name}": result for name, result in results.items()}
-    attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
-    attributes[_TAKERS] = LiteralType(json.dumps(takers), text)
-    changed.extra_attrs = ExtraAttrs(attributes)
-    return changed
-
-
-def takers_of(flow: Instance) -> dict[str, str] | None:
-    """For each input of a flow the step that takes it first, or None if the flow is not known."""
-    literal = _literal(flow, _TAKERS)
-    return None if literal is None else json.loads(literal)
-
-
-def attach_results(known: Instance, to: Instance) -> Instance:
-    """The type of a workflow with what the type of its flow, or of itself, says of the results."""
-    changed = to.copy_modified()
-    attributes = known.extra_attrs.attrs if known.extra_attrs else {}
-    kept = {key: value for key, value in attributes.items() if key.startswith(_RESULT) or key == _LEVELS}
-    changed.extra_attrs = ExtraAttrs(kept)
-    return changed
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a step of a workflow gives.
-
-    Attributes:
-        type: Its result; that of one item if the step is mapped.
-        levels: How many lists deep it is, all items together.
-    """
-
-    type: Type
-    levels: int = 0
-
-
-def results_of(instance: Instance) -> dict[str, Result] | None:
-    """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
-    attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
-    levels = json.loads(_literal(instance, _LEVELS) or "{}")
-    found = {
-        name: Result(given, levels.get(name, 0))
-        for key, given in attributes.items()
-        if (name := key.removeprefix(_RESULT)) != key
-    }
-    return found or None
-
-
-def _literal(instance: Instance, key: str) -> str | None:
+def literal_attribute(instance: Instance, key: str) -> str | None:
+    """The text among the extra attributes of a type, or None."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     literal = get_proper_type(attributes.get(key))
     return literal.value if isinstance(literal, LiteralType) and isinstance(literal.value, str) else None

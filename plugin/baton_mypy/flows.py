@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, CallExpr, Expression, MemberExpr, RefExpr
+from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, ARG_STAR, ARG_STAR2, CallExpr, Expression, MemberExpr, RefExpr
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext
 from mypy.types import (
     AnyType,
@@ -21,15 +21,18 @@ from mypy.types import (
 
 from baton_dsl.core import maps
 from baton_dsl.core.check import check
+from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
-from baton_mypy.closing import Ending, ending_of
-from baton_mypy.collect import Collected, Collector
-from baton_mypy.facts import Result, attach_flow, attach_results, results_of
-from baton_mypy.literals import text_of
+from baton_mypy.calls import given
+from baton_mypy.closing import Ending, ending_of, grows_later
+from baton_mypy.collect import Collector
+from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of
+from baton_mypy.literals import called, text_of
 from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
+from baton_mypy.variants import check_options, strict_parameters
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -48,8 +51,7 @@ def flow(context: FunctionContext, codes: Collection[str]) -> Type:
     ending = ending_of(call, checker.tree)
     if ending is Ending.CHAINED:
         return made
-    collected = Collector(checker).collect([call], is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, call, checker, codes)
+    return _checked([call], made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
 def add(context: MethodContext, codes: Collection[str]) -> Type:
@@ -63,18 +65,34 @@ def add(context: MethodContext, codes: Collection[str]) -> Type:
     if ending is Ending.CHAINED:
         return made
     chain = _chain(call)
-    if chain is None:
-        return _checked(Collector(checker).added(call), made, call, checker, codes)
-    collected = Collector(checker).collect(chain, is_closed=ending is Ending.CLOSED)
-    return _checked(collected, made, call, checker, codes)
+    return _checked(chain, made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
-def options(context: MethodContext) -> Type:
-    """`.options(...)`: what was known of the flow is known of it with other options."""
+def options(context: MethodContext, codes: Collection[str]) -> Type:
+    """`.options(...)`: what was known of the flow is known of it with other options, which may make it wrong."""
     made = get_proper_type(context.default_return_type)
-    if isinstance(made, Instance) and isinstance(context.type, Instance):
-        made = made.copy_modified()
-        made.extra_attrs = context.type.extra_attrs
+    call = context.context
+    checker = cast("TypeChecker", context.api)
+    if not isinstance(made, Instance) or not isinstance(context.type, Instance) or not isinstance(call, CallExpr):
+        return made
+    facts = check_options(flow_facts_of(context.type), call, checker, codes)
+    if facts is None or grows_later(call, checker.tree):
+        return _of_anything(made, checker)
+    return facts.attached(made, checker.named_type("builtins.str"))
+
+
+def bind(context: MethodContext) -> Type:
+    """`.bind(region="eu")`: the same flow, whose `insert` need not be given these inputs."""
+    made = get_proper_type(context.default_return_type)
+    call = context.context
+    checker = cast("TypeChecker", context.api)
+    if not isinstance(made, Instance) or not isinstance(context.type, Instance) or not isinstance(call, CallExpr):
+        return made
+    inputs = get_proper_type(context.type.args[0])
+    if flow_facts_of(context.type) is None or not isinstance(inputs, Parameters) or grows_later(call, checker.tree):
+        return _of_anything(made, checker)
+    made = made.copy_modified(args=[_given_already(inputs, call), *context.type.args[1:]])
+    made.extra_attrs = context.type.extra_attrs
     return made
 
 
@@ -144,38 +162,66 @@ def _changed(type: Type, name: str, change: Callable[[Instance], Type]) -> Type:
     return proper.copy_modified(args=[_changed(argument, name, change) for argument in proper.args])
 
 
-def _chain(call: CallExpr) -> list[CallExpr] | None:
-    """`Flow(...)` and each `.add(...)` up to a call, or None if the chain begins at something else."""
-    adds: list[CallExpr] = []
+def _chain(call: CallExpr) -> list[CallExpr]:
+    """`Flow(...)` and what follows it up to a call, or the call alone if the chain begins at something else."""
+    further: list[CallExpr] = []
     expression: Expression = call
     while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
-        match expression.callee.name:
-            case "add":
-                adds.append(expression)
-            case "options":
-                pass
-            case _:
-                break
+        if called(expression) not in ("add", "bind", "options"):
+            break
+        further.append(expression)
         expression = expression.callee.expr
     is_flow = isinstance(expression, CallExpr) and isinstance(expression.callee, RefExpr)
     if is_flow and cast("RefExpr", cast("CallExpr", expression).callee).fullname == names.FLOW:
-        return [cast("CallExpr", expression), *reversed(adds)]
-    return None
+        return [cast("CallExpr", expression), *reversed(further)]
+    return [call]
 
 
 def _checked(
-    collected: Collected, made: Instance, call: CallExpr, checker: TypeChecker, codes: Collection[str]
+    calls: Sequence[CallExpr], made: Instance, checker: TypeChecker, codes: Collection[str], *, is_closed: bool
 ) -> Instance:
+    """Check a flow, and give its type.
+
+    Args:
+        calls: The calls that make it, the last at the end.
+        made: The type that mypy gives it.
+        checker: The checker of the module.
+        codes: The rules to check.
+        is_closed: False if more steps may be added where the calls don't show it.
+    """
     types = MypyTypes(checker)
-    report(check(collected.spec, types, codes=codes).findings, collected.arguments, call, checker)
+    collected = Collector(checker).collect(calls, is_closed=is_closed)
+    spec = collected.spec
+    if check(spec, types, codes=codes).findings:
+        located = Collector(checker, places=True).collect(calls, is_closed=is_closed)
+        report(check(located.spec, types, codes=codes).findings, located.arguments, calls[-1], checker)
     types.depend(checker)
-    if collected.spec.is_open or not collected.spec.steps:
-        return made
+    if spec.is_open or not spec.steps:
+        return _of_anything(made, checker)
     text = checker.named_type("builtins.str")
+    inputs = _inputs(spec, types)
+    takers = {name: takers[0][0].name for name, takers in spec.inputs().items()}
+    for call in calls[1:]:
+        if called(call) == "bind":
+            report(given(call, inputs, takers, checker) if input_rule.finding.code in codes else (), {}, call, checker)
+            inputs = _given_already(inputs, call)
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
-    typed = made.copy_modified(args=[_inputs(collected.spec, types), steps])
-    takers = {name: takers[0][0].name for name, takers in collected.spec.inputs().items()}
-    return attach_flow(collected.results, collected.levels, takers, typed, text)
+    facts = FlowFacts(
+        results={name: Result(given, collected.levels.get(name, 0)) for name, given in collected.results.items()},
+        takers=takers,
+        ignores=(spec.ignore_cancelled, spec.ignore_discarded),
+        strict=tuple(strict_parameters(collected, types)),
+    )
+    return facts.attached(made.copy_modified(args=[inputs, steps]), text)
+
+
+def _of_anything(made: Instance, checker: TypeChecker) -> Instance:
+    """The type of a flow of which nothing is known: it takes any inputs."""
+    anything = AnyType(TypeOfAny.special_form)
+    inputs = Parameters([anything, anything], [ARG_STAR, ARG_STAR2], [None, None], is_ellipsis_args=True)
+    unknown = made.copy_modified(args=[inputs, checker.named_type("builtins.str")])
+    unknown.extra_attrs = None
+    return unknown
 
 
 def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
@@ -188,6 +234,17 @@ def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
             for parameters in takers.values()
         ],
         list(takers),
+    )
+
+
+def _given_already(inputs: Parameters, call: CallExpr) -> Parameters:
+    """The inputs of a flow after a call of `bind`, which makes those that it gives optional."""
+    hides = ARG_STAR2 in call.arg_kinds
+    return inputs.copy_modified(
+        arg_kinds=[
+            ARG_NAMED_OPT if hides or name in call.arg_names else kind
+            for name, kind in zip(inputs.arg_names, inputs.arg_kinds, strict=True)
+        ]
     )
 
 

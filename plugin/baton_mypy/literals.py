@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mypy.nodes import (
+    ArgKind,
     BytesExpr,
     CallExpr,
     Expression,
@@ -71,6 +72,16 @@ def strings(expression: Expression) -> Iterator[tuple[str, StrExpr]]:
                 yield item.value, item
 
 
+def arguments_of(call: CallExpr) -> Iterator[tuple[Expression, ArgKind, str | None]]:
+    """Each argument of a call, how it is given, and its keyword if it has one."""
+    return zip(call.args, call.arg_kinds, call.arg_names, strict=True)
+
+
+def called(call: CallExpr) -> str:
+    """The name of the method that is called; empty for a call of something else."""
+    return call.callee.name if isinstance(call.callee, MemberExpr) else ""
+
+
 def receiver(expression: Expression) -> Expression:
     """The step that `charge.named("eu").bind(region="eu")` is made of: the expression before all such calls."""
     while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
@@ -85,3 +96,8 @@ def is_call_of(expression: Expression, fullname: str) -> bool:
         and isinstance(expression.callee, RefExpr)
         and expression.callee.fullname == fullname
     )
+
+
+def is_true(option: OptionValue | None) -> bool:
+    """True for an option that is certainly set."""
+    return option is not None and option.is_known and option.value is True

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from mypy.erasetype import erase_typevars
-from mypy.nodes import ARG_STAR2, Context, Expression
+from mypy.nodes import ARG_STAR2, Context, Decorator, Expression, FuncDef, OverloadedFuncDef, RefExpr
 from mypy.plugin import CheckerPluginInterface, FunctionContext, MethodContext
 from mypy.typeops import make_simplified_union
 from mypy.types import (
+    AnyType,
     CallableType,
     Instance,
     LiteralType,
     NoneType,
+    Overloaded,
     Parameters,
     ProperType,
     Type,
@@ -34,6 +36,8 @@ from baton_mypy.literals import UNKNOWN_OPTION, option, text_of
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
+
+_COROUTINE: Final = "typing.Coroutine"
 
 
 def step(context: FunctionContext) -> Type:
@@ -114,8 +118,9 @@ def _step(
     api: CheckerPluginInterface,
 ) -> Type:
     """The type of a step from the function itself, whichever overload mypy tries."""
-    function = get_proper_type(callee)
-    if not isinstance(function, CallableType):
+    proper = get_proper_type(callee)
+    function = _implementation(expression) if isinstance(proper, Overloaded) else proper
+    if not isinstance(function, CallableType) or _has_lost(made, function.ret_type, context):
         return made
     text = _text(api)
     result, may_skip = _without_skip(_awaited(function.ret_type))
@@ -134,10 +139,28 @@ def _step(
     return attach(facts, made.copy_modified(args=arguments), text)
 
 
+def _has_lost(made: Instance, returned: Type, context: Context) -> bool:
+    """Whether mypy only tries an overload that can't take the function, so that no work need be done for it."""
+    returned, called = get_proper_type(returned), get_proper_type(made.args[3])
+    if not isinstance(returned, Instance):
+        return False
+    if isinstance(called, AnyType):
+        return isinstance(context, Decorator)  # in a call it may be what is expected there
+    is_coroutine = isinstance(called, Instance) and called.type.fullname == _COROUTINE
+    return is_coroutine and not returned.type.has_base(_COROUTINE)
+
+
+def _implementation(expression: Expression) -> ProperType | None:
+    """The type of an overloaded function as a step has it: results and inputs are validated by its own annotations."""
+    node = expression.node if isinstance(expression, RefExpr) else None
+    implementation = node.impl if isinstance(node, OverloadedFuncDef) else None
+    return get_proper_type(implementation.type) if isinstance(implementation, FuncDef) else None
+
+
 def _awaited(type: Type) -> Type:
     """The result of a coroutine; any other type unchanged."""
     proper = get_proper_type(type)
-    if isinstance(proper, Instance) and proper.type.fullname == "typing.Coroutine" and len(proper.args) == 3:
+    if isinstance(proper, Instance) and proper.type.fullname == _COROUTINE and len(proper.args) == 3:
         return proper.args[2]
     return type
 

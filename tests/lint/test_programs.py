@@ -170,6 +170,31 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
             'flows.py:14:12: BTN102: step "report" has no upstream or input called "order"; did you mean "orders_eu"?',
         ],
     ),
+    "a flow that is bound in one file and inserted in another": (
+        {
+            "flows.py": STEPS
+            + '\nfrom baton_dsl import Flow\n\nshop = Flow("shop", token, orders)\neu = shop.bind(api_key="eu")\n',
+            "use.py": """\
+from flows import eu, shop
+
+async def main(more: dict[str, str]) -> None:
+    await eu.insert()
+    await eu.bind(api_key=3).insert()
+    await eu.insert(api_key=4)
+    await shop.insert()
+    await shop.bind(**more).insert()
+    await shop.bind(apikey="x").options(debg=True, workflow_id=" ").insert(api_key="y")
+""",
+        },
+        [
+            'use.py:5:19: BTN303: input "api_key" is str, got int',
+            'use.py:6:21: BTN303: input "api_key" is str, got int',
+            'use.py:7:11: BTN303: input "api_key" is missing; step "token" needs it',
+            'use.py:9:21: BTN303: the flow has no input called "apikey"; did you mean "api_key"?',
+            'use.py:9:41: BTN305: a flow has no option "debg"; did you mean "debug"?',
+            ("use.py:9:52: BTN305: option \"workflow_id\" of a flow must be a name of at most 255 characters, got ' '"),
+        ],
+    ),
     "a flow that grows": (
         {
             "flows.py": STEPS

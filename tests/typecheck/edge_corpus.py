@@ -5,6 +5,8 @@ Every door judges it: live functions, mypy with the plugin, source text, and pla
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 PREAMBLE = """\
@@ -14,7 +16,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Protocol, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired
+from typing import Optional, Protocol, TypedDict, Union, overload
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -79,7 +82,25 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
+class Aged(Named, Protocol):
+    @property
+    def age(self) -> int: ...
+
+
+class Box[T](BaseModel):
+    item: T
+
+
+class IntBox(Box[int]):
+    label: str
+
+
+class Tree(TypedDict):
+    children: list["Tree"]
+
+
 UserId = NewType("UserId", int)
+AdminId = NewType("AdminId", UserId)
 type Ids = list[int]
 type Pair[T] = tuple[T, T]
 """
@@ -95,6 +116,7 @@ class Edge:
         fits: The verdict.
         is_async: Whether the upstream is a coroutine function.
         is_known: Whether run time can tell; where it can't it is silent.
+        overloaded: Which of the two steps is an overloaded function: `up`, `down` or neither.
         levels: How many levels the upstream is mapped over.
         given: Options of the upstream.
         taken: Options of the step that takes its result.
@@ -107,6 +129,7 @@ class Edge:
     fits: bool
     is_async: bool = False
     is_known: bool = True
+    overloaded: str = ""
     levels: int = 0
     given: str = ""
     taken: str = ""
@@ -144,10 +167,22 @@ EDGES = (
     Edge("int", "int | str | bytes", True),
     Edge("int | None", "float | None", True),
     Edge("list[int] | None", "Sequence[int] | None", True),
+    Edge("Optional[int]", "int | None", True),
+    Edge("Union[int, str]", "Optional[int]", False),
+    Edge("list[int | None]", "list[int]", False),
+    Edge("dict[str, int] | list[int]", "Mapping[str, int] | Sequence[int]", True),
+    Edge("list[int] | None", "list[int]", False),
     # async
     Edge("int", "int", True, is_async=True),
     Edge("int | None", "int", False, is_async=True),
     Edge("list[str]", "list[int]", False, is_async=True),
+    Edge("Dog", "Animal | None", True, is_async=True),
+    Edge("None", "int", False, is_async=True),
+    # overloaded functions: results and parameters are those of the implementation
+    Edge("int | str", "int | str | None", True, overloaded="up"),
+    Edge("int | str", "bytes", False, overloaded="up"),
+    Edge("int", "int | str", True, overloaded="down"),
+    Edge("bytes", "int | str", False, overloaded="down"),
     # builtin generics
     Edge("list[int]", "list[int]", True),
     Edge("list[int]", "list[float]", False),
@@ -189,14 +224,26 @@ EDGES = (
     Edge("str", "Path", False),
     Edge("UUID", "str", False),
     Edge("Colour", "str", False),
+    Edge("type[Dog]", "Dog", False),
     # generics of users
+    Edge("IntBox", "Box[int]", True, is_known=False),
+    Edge("IntBox", "Box[str]", False, is_known=False),
+    Edge("list[Page[int]]", "Sequence[Page[str]]", False, is_known=False),
     Edge("Page[int]", "Page[int]", True),
     Edge("Page[int]", "Page[str]", False, is_known=False),
     Edge("Page[int]", "BaseModel", True),
     # protocols
     Edge("Dog", "Named", True, is_known=False),
     Edge("Order", "Named", False, is_known=False),
+    Edge("Dog", "Aged", True, is_known=False),
+    Edge("Animal", "Aged", False, is_known=False),
+    Edge("list[Dog]", "Sequence[Named]", True, is_known=False),
     # TypedDict
+    Edge("LooseRow", "Row", False),
+    Edge("list[WideRow]", "Sequence[Row]", True),
+    Edge("list[WideRow]", "list[Row]", False),
+    Edge("Tree", "Tree", True),
+    Edge("Tree", "Row", False),
     Edge("Row", "Row", True),
     Edge("WideRow", "Row", True),
     Edge("Row", "WideRow", False),
@@ -207,6 +254,12 @@ EDGES = (
     # NewType and Literal
     Edge("UserId", "int", True),
     Edge("int", "UserId", False),
+    Edge("AdminId", "int", True),
+    Edge("UserId", "AdminId", False),
+    Edge("list[UserId]", "list[int]", False),
+    Edge("UserId | None", "int | None", True),
+    Edge("Literal[1, None]", "int | None", True),
+    Edge("list[Literal[1]]", "Sequence[int]", True),
     Edge('Literal["a"]', 'Literal["a", "b"]', True),
     Edge('Literal["a", "c"]', 'Literal["a", "b"]', False),
     Edge('Literal["a"]', "str", True),
@@ -327,32 +380,49 @@ def module() -> str:
     """A module with one flow an edge: `up_0` and `down_0` in `flow_0`, and so on."""
     parts = [PREAMBLE]
     for number, edge in enumerate(EDGES):
-        seed = f"seed: {'Each[' * edge.levels}Input[int]{']' * edge.levels}" if edge.levels else ""
-        parts.append(
-            f"""
-
-@step{f"({edge.given})" if edge.given else ""}
-{"async " if edge.is_async else ""}def up_{number}({seed}) -> {edge.source}:
-    raise NotImplementedError
-
-
-@step{f"({edge.taken})" if edge.taken else ""}
-def down_{number}(up_{number}: {edge.target}) -> None: ...
-
-
-flow_{number} = Flow("flow_{number}", up_{number}, down_{number})
-"""
-        )
+        parts += [part.replace("NUMBER", str(number)) for part in ("\n", *_steps(edge), _FLOW)]
     return "".join(parts)
+
+
+_FLOW = """
+
+flow_NUMBER = Flow("flow_NUMBER", up_NUMBER, down_NUMBER)
+"""
+
+
+def _steps(edge: Edge) -> Iterator[str]:
+    """The two steps of an edge."""
+    if edge.overloaded == "up":
+        items = [f"(kind: Input[{item}]) -> {item}" for item in edge.source.split(" | ")]
+        yield _overloaded("up_NUMBER", items, f"(kind: Input[{edge.source}]) -> {edge.source}")
+    else:
+        kind = "async def" if edge.is_async else "def"
+        seed = f"seed: {'Each[' * edge.levels}Input[int]{']' * edge.levels}" if edge.levels else ""
+        options = f"({edge.given})" if edge.given else ""
+        yield f"\n@step{options}\n{kind} up_NUMBER({seed}) -> {edge.source}:\n    raise NotImplementedError\n\n"
+    if edge.overloaded == "down":
+        items = [f"(up_NUMBER: {item}) -> {item}" for item in edge.target.split(" | ")]
+        yield _overloaded("down_NUMBER", items, f"(up_NUMBER: {edge.target}) -> {edge.target}")
+    else:
+        options = f"({edge.taken})" if edge.taken else ""
+        yield f"\n@step{options}\ndef down_NUMBER(up_NUMBER: {edge.target}) -> None: ...\n"
+
+
+def _overloaded(name: str, items: Iterable[str], implementation: str) -> str:
+    """A step made of an overloaded function."""
+    overloads = "".join(f"\n@overload\ndef choose_{name}{item}: ...\n" for item in items)
+    body = f"\ndef choose_{name}{implementation}:\n    raise NotImplementedError\n"
+    return f'{overloads}{body}\n\n{name} = step(name="{name}")(choose_{name})\n'
 
 
 def lines() -> dict[int, int]:
     """The line of each edge's parameter in the module."""
-    found: dict[int, int] = {}
-    for line, text in enumerate(module().splitlines(), start=1):
-        if text.startswith("def down_"):
-            found[line] = int(text.removeprefix("def down_").partition("(")[0])
-    return found
+    return {
+        line: int(match[1]) for line, text in enumerate(module().splitlines(), start=1) if (match := _TAKES.match(text))
+    }
+
+
+_TAKES = re.compile(r"def (?:choose_)?down_(\d+)\(")
 
 
 WRONG = [number for number, edge in enumerate(EDGES) if not edge.fits]

@@ -39,11 +39,18 @@ def base(token: Token) -> Base | None:
 
 @step(after=("token",))
 def cleanup(source: Token = From(token)) -> None: ...
+
+@step
+def count() -> int:
+    return 1
+
+@step
+def note(count: int | None) -> None: ...
 """
 FLOW = """\
 from baton_dsl import Flow, step
 from models import Base, Token
-from steps import base, cleanup, token
+from steps import base, cleanup, count, note, token
 
 @step
 def report(token: Token, base: Base | None) -> list[str]:
@@ -53,12 +60,17 @@ def report(token: Token, base: Base | None) -> list[str]:
 def audit(token: Base) -> None: ...
 
 billing = Flow("billing", token, base, cleanup, report, audit)
+notes = Flow("notes", count, note)
 """
 USE = """\
-from flow import billing, report
+from flow import billing, notes, report
+
+small = billing.bind(size=1)
+lenient = notes.options(ignore_discarded=True)
 
 async def main() -> list[str]:
-    workflow = await billing.insert(key="x", size=2)
+    workflow = await small.insert(key="x")
+    await small.insert(key="x", size=2)
     await workflow.result("cleanup")
     return await workflow.result(report)
 """
@@ -85,6 +97,10 @@ edit("an upstream may be absent", "steps.py", 'after=("token",)', 'after=("token
 edit("an option is out of range", "steps.py", 'after=("token",)', 'after=("token",), priority=12')
 edit("an input is renamed", "steps.py", "size: Input[int]", "length: Input[int]")
 edit("an input changes its type", "steps.py", "size: Input[int] = 1", 'size: Input[str] = ""')
+edit("what is bound changes its name", "use.py", "bind(size=1)", "bind(sizes=1)")
+edit("what is bound changes", "use.py", "bind(size=1)", 'bind(size="1")')
+edit("a parameter stops accepting None", "steps.py", "count: int | None", "count: int")
+edit("a flow gets other options", "flow.py", '"notes", count, note', '"notes", count, note, prefix=""')
 edit("a step leaves the flow", "flow.py", "base, cleanup, report", "base, report")
 edit(ALIAS, "models.py", "type Key = Input[str]", "type Key = str")
 edit("a class stops being a dataclass", "models.py", "@dataclass\nclass Base", "class Base")

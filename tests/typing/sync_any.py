@@ -1,4 +1,4 @@
-"""A sync step annotated `-> Any`, called directly. pyright takes the overload for coroutines, and so is not asked."""
+"""Steps annotated `-> Any`, which fit every overload: a direct call is typed as the function's."""
 
 from typing import Any, assert_type
 
@@ -9,4 +9,23 @@ from baton_dsl import step
 def anything() -> Any: ...
 
 
+@step(queue="any")
+def anything_queued(size: int) -> Any: ...
+
+
+@step
+async def anything_later() -> Any: ...
+
+
+@step(queue="any")
+def number(size: int) -> int:
+    return size
+
+
 assert_type(anything(), Any)
+assert_type(anything_queued(1), Any)
+assert_type(number(1), int)
+
+
+async def main() -> None:
+    assert_type(await anything_later(), Any)

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,6 +136,41 @@ def test_odd_names_are_names() -> None:
     for name in ("a b", "naïve", "日本", 'say "hi"', "<b>", "x" * 255, "a.b/c"):
         flow.add(name, orders.bind(region="eu"))
     assert len(flow.validate()) == 7
+
+
+def test_a_wrong_option_is_told_where_it_is_given() -> None:
+    error = raised(lambda: Flow("x").options(debug=True, workflow_nam="y"))  # type: ignore[call-arg]
+    (finding,) = error.diagnostics
+    assert finding.suggestion == "workflow_name"
+    assert finding.place is not None
+    line = Path(__file__).read_text(encoding="utf-8").splitlines()[finding.place.line - 1]
+    assert line[finding.place.column - 1 : finding.place.end_column - 1] == 'workflow_nam="y"'
+
+
+def test_binding_makes_a_copy_and_leaves_the_flow_alone() -> None:
+    flow = Flow("shop", orders, total)
+    copy = flow.bind(region="eu")
+    flow.add("other", gather)
+    assert (dict(flow.bound), dict(copy.bound)) == ({}, {"region": "eu"})
+    assert copy.step_names == ("orders", "total")
+    assert copy.options(debug=True).bound == {"region": "eu"}
+    assert copy.validate() == ["orders", "total"]
+
+
+def test_what_is_bound_later_wins_and_is_checked_anew() -> None:
+    flow = Flow("shop", orders, total)
+    assert flow.validate() == ["orders", "total"]
+    wrong = flow.bind(region=3)
+    assert messages(raised(wrong.validate)) == ['BTN303: input "region" is str, got int']
+    assert flow.validate() == ["orders", "total"]
+    assert wrong.bind(region="eu").validate() == ["orders", "total"]
+    assert flow.bind(region="eu").bind(region="us").bound == {"region": "us"}
+
+
+def test_what_is_bound_is_checked_against_every_step_however_late() -> None:
+    flow = Flow("shop").bind(region="eu", size=1).add("orders", orders)
+    assert messages(raised(flow.validate)) == ['BTN303: the flow has no input called "size"']
+    assert Flow("shop", orders).bind(self="x").diagnostics()[0].parameter == "self"
 
 
 def test_options_make_a_copy_and_leave_the_flow_alone() -> None:

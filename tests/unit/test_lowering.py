@@ -96,6 +96,15 @@ def test_the_record_of_the_inputs_has_what_was_given() -> None:
     assert json.loads(lowered.inputs) == {"customer": {"name": "Ada"}, "region": "eu"}
 
 
+def test_what_is_bound_to_a_flow_counts_as_given_unless_the_insert_gives_it_anew() -> None:
+    flow = Flow("f", charge, charge.named("us").bind(region="us")).bind(region="eu", amount=2)
+    assert args_of(flow) == {"charge": {"region": "eu", "amount": 2}, "us": {"region": "us", "amount": 2}}
+    assert args_of(flow, amount=3)["charge"] == {"region": "eu", "amount": 3}
+    assert json.loads(lower(flow, {"region": "uk"}).inputs) == {"region": "uk", "amount": 2}
+    assert wrong_inputs(flow.bind(customer=Customer), amount=3)
+    assert wrong_inputs(flow.bind(amount="2"), amount=3) == ['input "amount" is int, got str']
+
+
 def test_an_input_that_several_steps_annotate_otherwise_is_written_for_each() -> None:
     @step
     def exact(ratio: Input[int]) -> int:

@@ -15,6 +15,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
     for step in context.flow.steps:
         if not step.is_open and not any(parameter.role is Role.UNKNOWN for parameter in step.parameters):
             yield from bound(step, context.types)
+    for call in context.flow.binds:
+        yield from given(context.flow, call, context.types)
     for call in context.flow.inserts:
         yield from inserted(context.flow, call, context.types)
 
@@ -39,6 +41,13 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
     """What is wrong with the arguments of `flow.insert(...)`."""
+    yield from given(flow, call, types)
+    if not call.is_open:
+        yield from missing(flow, call)
+
+
+def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
+    """What is wrong with what a call gives, whatever it leaves out: all of `flow.bind(...)`."""
     takers = flow.inputs()
     if flow.knows_its_inputs:
         yield from unknown(call.arguments, takers)
@@ -46,8 +55,6 @@ def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnos
         for _, parameter in takers.get(name, ())[:1]:
             if types.assignable(argument.narrowest, expected := maps.given(types, parameter)) is False:
                 yield wrong_type(name, types.show(expected), types.show(argument.type), argument)
-    if not call.is_open:
-        yield from missing(flow, call)
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
@@ -145,15 +152,36 @@ def charge(region: Input[str], amount: Input[int] = 1) -> int:
     return amount
 
 billing = Flow("billing", charge)
+in_europe = billing.bind(region="eu")
 
 async def main() -> None:
     await billing.insert(amont=3)
+    await in_europe.insert(amount="three")
 """,
             (
-                '10:11: BTN303: input "region" is missing; step "charge" needs it',
-                '10:26: BTN303: the flow has no input called "amont"; did you mean "amount"?',
+                '11:11: BTN303: input "region" is missing; step "charge" needs it',
+                '11:26: BTN303: the flow has no input called "amont"; did you mean "amount"?',
+                '12:28: BTN303: input "amount" is int, got str',
             ),
             STATIC,
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def charge(region: Input[str], amount: Input[int] = 1) -> int:
+    return amount
+
+billing = Flow("billing", charge)
+in_europe = billing.bind(region="eu", amuont=3)
+by_number = billing.bind(amount="ten").bind(region=7)
+""",
+            (
+                '8:39: BTN303: the flow has no input called "amuont"; did you mean "amount"?',
+                '9:26: BTN303: input "amount" is int, got str',
+                '9:45: BTN303: input "region" is str, got int',
+            ),
         ),
     ),
     good=(
@@ -170,9 +198,12 @@ def tell(customer: Each[Input[str]]) -> str:
     return customer
 
 billing = Flow("billing", charge, charge.named("charge_us").bind(region="us", amount=3), tell)
+in_europe = billing.bind(region="eu")
 
 async def main() -> None:
     await billing.insert(region="eu", customer=["ada", "eve"])
+    await in_europe.insert(customer=[])
+    await in_europe.insert(amount=0.5, region="uk", customer=["ada"])
 """
         ),
     ),

@@ -25,7 +25,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
             edge = maps.Edge.of(parameter, upstream)
             if edge.lists:
                 yield from _items(context.types, step, parameter, upstream, ignored)
-            elif ignored and not edge.peeled and context.types.accepts_none(parameter.type) is False:
+            elif ignored and has_no_room(context.types, parameter, upstream):
                 shown = context.types.show(parameter.type)
                 taken = f"is {shown}, but" if not parameter.each else f"takes each item as {shown}, but an item of"
                 optional = maps.written(context.types, parameter, context.types.optional(parameter.type))
@@ -48,6 +48,14 @@ def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
     return [name for name, is_set in flags.items() if is_set]
 
 
+def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
+    """True if a parameter takes neither None for an absent upstream, nor an absent item of a map in its place."""
+    edge = maps.Edge.of(parameter, upstream)
+    if edge.lists:
+        return maps.forms(types, parameter, upstream) == (maps.Form.PLAIN,)
+    return not edge.peeled and types.accepts_none(parameter.type) is False
+
+
 def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
     """True if a step may run though items of its mapped upstream failed."""
     return bool(ignores(flow, step)) or "min_success" in upstream.options
@@ -59,7 +67,7 @@ def _items(
     """The finding for a list of results from which failed items would be missing without a word."""
     if not ignored and "min_success" not in upstream.options:
         return
-    if maps.forms(types, parameter, upstream) != (maps.Form.PLAIN,):
+    if not has_no_room(types, parameter, upstream):
         return
     reason = f"since {ignored} is set" if ignored else f'since "{upstream.name}" has min_success'
     shown = types.show(parameter.type)

@@ -1,4 +1,4 @@
-"""BTN305: a decorator option that is unknown or out of range."""
+"""BTN305: an option of a step or a flow that is unknown or out of range."""
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,8 @@ MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each wrong option of each step."""
+    """A finding for each wrong option of the flow and of each step."""
+    yield from flow_options(context.flow.options)
     for step in context.flow.steps:
         yield from options(step.name, step.options, is_async=step.is_async)
         yield from map_option.of_map(step)
@@ -64,6 +65,23 @@ def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = N
             step=step,
             place=given["scheduled_at"].place,
         )
+
+
+def flow_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+    """What is wrong with the options of a flow. A value that is no literal is silent."""
+    for name, option in given.items():
+        if name not in FLOW_CHECKS:
+            nearest = did_you_mean(name, FLOW_CHECKS)
+            yield finding(
+                f'a flow has no option "{name}"' + (f'; did you mean "{nearest}"?' if nearest else ""),
+                help=f"the options are {', '.join(FLOW_CHECKS)}",
+                suggestion=nearest,
+                place=option.place,
+            )
+        elif option.value is not UNKNOWN and (expected := FLOW_CHECKS[name](option.value)):
+            yield finding(
+                f'option "{name}" of a flow must be {expected}, got {_show(option.value)}', place=option.place
+            )
 
 
 def wrong_name(name: object) -> str | None:
@@ -166,13 +184,41 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
 
+
+def _label(value: object) -> str | None:
+    return None if value is None or wrong_name(value) is None else f"a name of at most {LONGEST_NAME} characters"
+
+
+def _models(value: object) -> str | None:
+    ok = isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
+    return None if ok else "a mapping of step names to model names"
+
+
+A_HOOK: Final = "a function of one argument that a worker can import by name"
+
+FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
+    "workflow_id": _label,
+    "workflow_name": _label,
+    "ignore_cancelled": lambda value: None if isinstance(value, bool) else "True or False",
+    "ignore_discarded": lambda value: None if isinstance(value, bool) else "True or False",
+    "debug": lambda value: None if isinstance(value, bool) else "True or False",
+    "models": _models,
+    "oban": lambda value: None if wrong_name(value) is None else "the name of an Oban instance",
+    "prefix": lambda value: None if value is None or wrong_name(value) is None else "the name of a schema",
+    "on_settled": lambda value: None if value is None or callable(value) else A_HOOK,
+    "on_cancelled": lambda value: None if value is None or callable(value) else A_HOOK,
+    "on_discarded": lambda value: None if value is None or callable(value) else A_HOOK,
+    "hook_queue": wrong_name,
+}
+"""The options of `Flow`, each with a check that says what the value must be, or None."""
+
 UNTYPED: Final = frozenset({Door.LIVE, Door.TEXT})
 """The doors without a type checker's own word: to mypy an unknown option is a wrong call of `step`."""
 
 RULE = Rule(
     code=finding.code,
     slug=finding.slug,
-    summary="a decorator option that is unknown or out of range",
+    summary="an option of a step or a flow that is unknown or out of range",
     why="A wrong option is an error of the database at insert, or worse, of a worker at night.",
     bad=(
         Example(
@@ -229,6 +275,36 @@ shop = Flow("shop", charge)
             """\
 from baton_dsl import Flow, step
 
+@step
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge, workflow_name=" shop")
+""",
+            (
+                (
+                    '7:29: BTN305: option "workflow_name" of a flow must be a name of at most 255 characters, '
+                    "got ' shop'"
+                ),
+            ),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge, ignore_canceled=True)
+""",
+            ('7:29: BTN305: a flow has no option "ignore_canceled"; did you mean "ignore_cancelled"?',),
+            UNTYPED,
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
 @step(cancellable=True)
 def charge() -> int:
     return 1
@@ -255,7 +331,7 @@ def charge() -> int:
 @step(after=("charge",), scheduled_in=60, ignore_cancelled=True, name="clean-up", cancellable=True)
 async def cleanup() -> None: ...
 
-shop = Flow("shop", charge, cleanup)
+shop = Flow("shop", charge, cleanup, workflow_name="nightly", models={"*": "small"}, prefix=None)
 """
         ),
         *map_option.GOOD,

@@ -1,1 +1,2 @@
-from shop.steps import count as count, orders as orders
+from shop.steps import count as count
+from shop.steps import orders as orders

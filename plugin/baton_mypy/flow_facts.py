@@ -1,0 +1,141 @@
+"""What the type of a flow can't say: its steps' results, who takes its inputs, what its options could make wrong.
+
+As the facts of a step, it travels inside the type; see `baton_mypy.facts`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
+from typing import Final
+
+from mypy.types import ExtraAttrs, Instance, LiteralType, Type
+
+from baton_mypy.facts import literal_attribute
+
+_KEY: Final = "baton flow"
+_RESULT: Final = "baton result of "
+_LEVELS: Final = "baton levels of results"
+_STRICT: Final = "baton parameter "
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a step of a flow or a workflow gives.
+
+    Attributes:
+        type: Its result; that of one item if the step is mapped.
+        levels: How many lists deep it is, all items together.
+    """
+
+    type: Type
+    levels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strict:
+    """An upstream parameter that has no room for an upstream, or for an item of one, without a result.
+
+    Attributes:
+        step: The step's name in the flow.
+        function: The full name of its function.
+        module: The module that defines it.
+        ignore_cancelled: What the step says itself; None if it leaves that to the flow.
+        ignore_discarded: The same.
+        parameter: The parameter.
+        source: The upstream.
+        each: How often `Each` stands around its type.
+    """
+
+    step: str
+    function: str
+    module: str
+    ignore_cancelled: bool | None
+    ignore_discarded: bool | None
+    parameter: str
+    source: str
+    each: int
+
+    @staticmethod
+    def decode(written: list[object]) -> Strict:
+        """Back from what `astuple` gave."""
+        names = Strict.__dataclass_fields__
+        return Strict(**dict(zip(names, written, strict=True)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowFacts:
+    """What the plugin knows of a closed flow besides its inputs and its steps' names.
+
+    Attributes:
+        results: What each step gives, by name.
+        takers: For each input the name of the step that takes it first.
+        ignores: The flow's `ignore_cancelled` and `ignore_discarded`.
+        strict: Its upstream parameters without room for what is absent, each with its type.
+    """
+
+    results: Mapping[str, Result]
+    takers: Mapping[str, str]
+    ignores: tuple[bool, bool]
+    strict: tuple[tuple[Strict, Type], ...] = ()
+
+    def ignoring(self, cancelled: bool | None, discarded: bool | None) -> FlowFacts:
+        """With other options, where those are given."""
+        before = self.ignores
+        ignores = (before[0] if cancelled is None else cancelled, before[1] if discarded is None else discarded)
+        return replace(self, ignores=ignores)
+
+    def attached(self, to: Instance, text: Instance) -> Instance:
+        """The type of a flow with these facts.
+
+        Args:
+            to: A `Flow`.
+            text: mypy's `builtins.str`.
+        """
+        attributes: dict[str, Type] = {f"{_RESULT}{name}": result.type for name, result in self.results.items()}
+        levels = {name: result.levels for name, result in self.results.items() if result.levels}
+        attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
+        written = [self.takers, self.ignores, [astuple(strict) for strict, _ in self.strict]]
+        attributes[_KEY] = LiteralType(json.dumps(written, separators=(",", ":")), text)
+        for number, (_, annotation) in enumerate(self.strict):
+            attributes[f"{_STRICT}{number}"] = annotation
+        changed = to.copy_modified()
+        changed.extra_attrs = ExtraAttrs(attributes)
+        return changed
+
+
+def flow_facts_of(flow: Instance) -> FlowFacts | None:
+    """The facts of a flow's type, or None if the flow is not known."""
+    literal = literal_attribute(flow, _KEY)
+    if literal is None or flow.extra_attrs is None:
+        return None
+    takers, (cancelled, discarded), strict = json.loads(literal)
+    attributes = flow.extra_attrs.attrs
+    return FlowFacts(
+        results=results_of(flow) or {},
+        takers=takers,
+        ignores=(cancelled, discarded),
+        strict=tuple((Strict.decode(each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
+    )
+
+
+def attach_results(known: Instance, to: Instance) -> Instance:
+    """The type of a workflow with what the type of its flow, or of itself, says of the results."""
+    changed = to.copy_modified()
+    attributes = known.extra_attrs.attrs if known.extra_attrs else {}
+    kept = {key: value for key, value in attributes.items() if key.startswith(_RESULT) or key == _LEVELS}
+    changed.extra_attrs = ExtraAttrs(kept)
+    return changed
+
+
+def results_of(instance: Instance) -> dict[str, Result] | None:
+    """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
+    attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
+    levels = json.loads(literal_attribute(instance, _LEVELS) or "{}")
+    found = {
+        name: Result(given, levels.get(name, 0))
+        for key, given in attributes.items()
+        if (name := key.removeprefix(_RESULT)) != key
+    }
+    return found or None

@@ -1,0 +1,53 @@
+"""The options of a flow as one call gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mypy.nodes import CallExpr
+
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import UNKNOWN, Option, Place
+from baton_mypy.facts import OptionValue
+from baton_mypy.literals import arguments_of, is_true, option
+from baton_mypy.report import before, here
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOptions:
+    """The options of one call, as far as they are written out.
+
+    Attributes:
+        options: Each option that a flow has. Another is for mypy to refuse.
+        places: Where each stands.
+    """
+
+    options: dict[str, OptionValue]
+    places: dict[str, Place]
+
+    @staticmethod
+    def of(call: CallExpr, checker: TypeChecker) -> GivenOptions:
+        """The keyword arguments of `Flow(...)` or of `.options(...)`."""
+        options: dict[str, OptionValue] = {}
+        places: dict[str, Place] = {}
+        for expression, _, keyword in arguments_of(call):
+            if keyword in option_rule.FLOW_CHECKS:
+                found = checker.lookup_type_or_none(expression)
+                options[keyword] = option(expression, found or checker.named_type("builtins.object"))
+                places[keyword] = before(here(checker.path, expression), keyword)
+        return GivenOptions(options, places)
+
+    def flag(self, name: str) -> bool | None:
+        """Whether an `ignore_*` option is set; None if it is not given, False if that can't be told."""
+        return is_true(self.options[name]) if name in self.options else None
+
+    def specs(self) -> dict[str, Option]:
+        """The options for the rules."""
+        return {
+            name: Option(value=value.python if value.is_known else UNKNOWN, place=self.places[name])
+            for name, value in self.options.items()
+        }

@@ -1,0 +1,128 @@
+"""A flow with other options: what `.options(ignore_discarded=True)` makes wrong, where the flow itself is out of sight.
+
+`.options` may be called in another module than the flow is made in, and knows no more of it than its type. So that type
+carries what such a call can change the verdict of: the parameters that have no room for an absent upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from mypy.nodes import CallExpr
+from mypy.types import Type
+
+from baton_dsl.core.check import check
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import not_optional
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, Role, StepSpec, Types
+from baton_mypy.collect import Collected
+from baton_mypy.flow_facts import FlowFacts, Result, Strict
+from baton_mypy.options import GivenOptions
+from baton_mypy.places import Places, definition_in
+from baton_mypy.relations import MypyTypes
+from baton_mypy.report import elsewhere, report
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+
+def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Strict, Type]]:
+    """The parameters of a flow that have no room for an absent upstream, each with its type.
+
+    Those of a step that decides by itself, whatever the flow says, are left out.
+    """
+    steps = {step.name: step for step in reversed(collected.spec.steps)}
+    for step in steps.values():
+        facts = collected.facts.get(step.name)
+        if facts is None or None not in (step.ignore_cancelled, step.ignore_discarded):
+            continue
+        for parameter in step.parameters:
+            upstream = steps.get(parameter.source or "")
+            if not parameter.is_upstream or upstream is None or upstream is step or upstream.is_job:
+                continue
+            if isinstance(parameter.type, Type) and not_optional.has_no_room(types, parameter, upstream):
+                strict = Strict(
+                    step=step.name,
+                    function=facts.function,
+                    module=facts.module,
+                    ignore_cancelled=step.ignore_cancelled,
+                    ignore_discarded=step.ignore_discarded,
+                    parameter=parameter.name,
+                    source=upstream.name,
+                    each=parameter.each,
+                )
+                yield strict, parameter.type
+
+
+def check_options(
+    known: FlowFacts | None, call: CallExpr, checker: TypeChecker, codes: Collection[str]
+) -> FlowFacts | None:
+    """Report what is wrong with the options of a call, and what they make wrong in the flow.
+
+    Args:
+        known: What is known of the flow; None if nothing is.
+        call: The call of `.options(...)`.
+        checker: The checker of the module that the call is in.
+        codes: The rules to check.
+
+    Returns:
+        What is known of the flow that the call gives.
+    """
+    given = GivenOptions.of(call, checker)
+    findings: list[Diagnostic] = []
+    if option_rule.finding.code in codes:
+        findings += option_rule.flow_options(given.specs())
+    cancelled, discarded = given.flag("ignore_cancelled"), given.flag("ignore_discarded")
+    arguments: dict[str, Place] = {}
+    if known is not None and (cancelled, discarded) != (None, None):
+        changed = known.ignoring(cancelled, discarded)
+        if changed.ignores != known.ignores and not_optional.finding.code in codes:
+            taken = next(place for name, place in given.places.items() if name.startswith("ignore_"))
+            arguments = {strict.step: taken for strict, _ in known.strict}
+            findings += check(
+                _reduced(changed, checker), MypyTypes(checker), codes={not_optional.finding.code}
+            ).findings
+        known = changed
+    report(findings, arguments, call, checker)
+    return known
+
+
+def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
+    """A flow with nothing but the parameters that have no room for an absent upstream."""
+    strict: dict[str, list[tuple[Strict, ParameterSpec]]] = {name: [] for name in flow.results}
+    for each, annotation in flow.strict:
+        definition = definition_in(checker.tree, each.module, each.function)
+        place = None if each.module == checker.tree.fullname else elsewhere(each.module)
+        if definition is not None:
+            place = Places.of(definition, checker).parameters.get(each.parameter)
+        parameter = ParameterSpec(
+            name=each.parameter,
+            role=Role.UPSTREAM,
+            type=annotation,
+            source=each.source,
+            each=each.each,
+            place=place,
+        )
+        strict[each.step].append((each, parameter))
+    cancelled, discarded = flow.ignores
+    return FlowSpec(
+        name="",
+        steps=tuple(_step(name, result, strict[name]) for name, result in flow.results.items()),
+        ignore_cancelled=cancelled,
+        ignore_discarded=discarded,
+    )
+
+
+def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
+    """A step with some of its parameters, and one more that stands for all others: it makes the step mapped."""
+    rest = ParameterSpec(name="", role=Role.UNKNOWN, each=result.levels)
+    return StepSpec(
+        name=name,
+        parameters=(*(parameter for _, parameter in strict), rest),
+        result=result.type,
+        ignore_cancelled=strict[0][0].ignore_cancelled if strict else None,
+        ignore_discarded=strict[0][0].ignore_discarded if strict else None,
+        is_open=True,
+    )
