@@ -60,6 +60,7 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
     Raises:
         DatabaseNotConfiguredError: If none is named and the embedded one is not installed.
         FailedError: If it can't be reached.
+        SchemaMissingError: BTN404, if `baton install` was not run on it.
     """
     try:
         if dsn is not None:
@@ -72,6 +73,8 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
     except psycopg.OperationalError as error:
         raise FailedError(f"the database can't be reached: {' '.join(str(error).split())}") from error
     except psycopg.ProgrammingError as error:
+        if explained := schema.explain_missing(error, prefix):
+            raise explained from error
         if isinstance(error.__cause__, psycopg.Error) or error.sqlstate is not None:
             raise
         raise click.BadParameter(str(error).strip(), param_hint="--dsn") from error  # not a connection string

@@ -12,6 +12,8 @@ class Exit(IntEnum):
     """Done; a workflow that was waited for completed."""
     NOT_COMPLETED = 1
     """The workflow ended, but a step was cancelled or discarded; or new code can't finish some that are in flight."""
+    WRONG = 1
+    """The doctor found something wrong."""
     USAGE = 2
     """Wrong usage: an argument, an input or the flow itself."""
     TIMEOUT = 3

@@ -23,6 +23,15 @@ COMMANDS: Final = {
     "worker": "Run the steps of workflows.",
     "run": "Insert a workflow, follow it, and print its results.",
     "status": "Show how far a workflow has come.",
+    "why": "Say why a workflow, or a step of it, stands where it stands.",
+    "list": "List workflows.",
+    "cancel": "Cancel all that has not started of workflows.",
+    "retry": "Let steps run again that failed, or all from a step on.",
+    "pause": "Let nothing of workflows start.",
+    "resume": "End a pause.",
+    "rerun": "Insert workflows once more, with the old inputs.",
+    "prune": "Remove workflows that ended long ago.",
+    "doctor": "Examine the database, and say what to do.",
     "check-deploy": "List the workflows in flight that new code can't finish.",
 }
 """Each is `baton_dsl.cli.<name>.command`, with `_` for a dash. The words stand here too, so that help imports none:
@@ -68,7 +77,7 @@ def cli() -> None:
     \b
     Exit codes:
       0  done, or the workflow completed
-      1  the workflow ended, but a step was cancelled or discarded; check-deploy found a problem
+      1  the workflow ended, but a step was cancelled or discarded; or a check found a problem
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
@@ -108,6 +117,8 @@ def run(arguments: Sequence[str]) -> int:
     except FlowError as error:
         for finding in error.diagnostics:
             click.echo(finding.explain(), err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
         return Exit.USAGE
     except BatonError as error:
         click.echo(f"Error: {error.code}: {error.message}", err=True)

@@ -8,7 +8,7 @@ from typing import Final
 import click
 from pydantic_core import to_json
 
-from baton_dsl.cli import database, nodes, progress, terminal
+from baton_dsl.cli import database, nodes, progress, selection, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.drawing import MOST_TELLING, Drawing, printable
 from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus
@@ -24,7 +24,8 @@ OUTCOMES: Final = {"completed": "green", "cancelled": "yellow", "discarded": "re
 def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefix: str) -> int:
     """Show how far a workflow has come: its graph with the state of each step, and why steps failed."""
     with database.opened(dsn, prefix) as target:
-        workflow = Workflow.load(workflow_id, dsn=target.dsn, prefix=target.prefix)
+        where = selection.database_of(target)
+        workflow = Workflow(selection.full_id(where, workflow_id), database=where)
         status = workflow.sync.status()
         if watch and status.outcome is None:
             status = asyncio.run(progress.follow(workflow, progress.shown()))

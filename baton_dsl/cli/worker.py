@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 import sys
+from datetime import timedelta
 from types import ModuleType
 
 import click
 import uvloop
 
 from baton_dsl.cli import database, queues
+from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.runtime import node
@@ -34,6 +36,12 @@ from baton_dsl.runtime import node
     "--grace", type=click.FloatRange(0), default=15.0, show_default=True, help="Seconds for running jobs at the end."
 )
 @click.option(
+    "--retain",
+    type=AGE,
+    metavar="AGE",
+    help="Remove workflows that ended longer ago, with their results, as 12h or 30d; default: keep them.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -46,6 +54,7 @@ def command(
     limits: dict[str, int] | None,
     processes: int,
     grace: float,
+    retain: timedelta | None,
     log_level: str,
     dsn: str | None,
     prefix: str,
@@ -62,15 +71,19 @@ def command(
     served = limits or queues.limited(set().union(*map(queues.of_module, modules)) or {"default"})
     with database.opened(dsn, prefix) as target:
         if processes > 1:
-            return asyncio.run(_supervise(_arguments(modules, served, grace, log_level), processes, target))
+            return asyncio.run(_supervise(_arguments(modules, served, grace, retain, log_level), processes, target))
         logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-        uvloop.run(node.serve(target.dsn, queues=served, prefix=target.prefix, grace=grace))
+        uvloop.run(node.serve(target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain))
         return Exit.DONE
 
 
-def _arguments(modules: list[ModuleType], limits: dict[str, int], grace: float, log_level: str) -> list[str]:
+def _arguments(
+    modules: list[ModuleType], limits: dict[str, int], grace: float, retain: timedelta | None, log_level: str
+) -> list[str]:
     served = ",".join(f"{name}:{limit}" for name, limit in limits.items())
     options = ["--queues", served, "--grace", str(grace), "--log-level", log_level]
+    if retain is not None:
+        options += ["--retain", written(retain)]
     return ["worker", *(module.__name__ for module in modules), *options]
 
 

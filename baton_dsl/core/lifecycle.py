@@ -291,6 +291,9 @@ class Workflow:
             if node.state.is_final:
                 node.state = State.SUSPENDED
         if ended:
+            for node in self.nodes.values():
+                if node.is_map and node.items is None and node.outcome in _ENDED:
+                    node.by_upstream = True  # it has no job that could say that it may live
             self._revive()
 
     def retriable(self) -> list[Node]:
@@ -299,7 +302,7 @@ class Workflow:
             node
             for node in self.nodes.values()
             if node.outcome in _ENDED
-            and node.state is not State.GONE
+            and (node.items is None if node.is_map else node.state is not State.GONE)
             and (node.parent is None or self.nodes[node.parent].outcome is not Outcome.COMPLETED)
         ]
 

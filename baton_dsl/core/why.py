@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,10 +13,13 @@ from baton_dsl.core.wording import duration, last_exception, moment
 
 TOLD: Final = 3
 """Causes of a workflow that are told one by one."""
+SKIPPED: Final = "skipped"
 HOPS: Final = 4
 """Steps of a chain that are named one by one."""
 WITH_ITS_WORKFLOW: Final = "BTN507: cancelled, since its workflow was"
 """The error of a job that was cancelled with its workflow, as `runtime/sql/0001_operating.sql` writes it."""
+
+_ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,8 @@ class NodeFacts:
         step: The name of its step.
         state: The state of its job; `GONE` if there is none.
         upstreams: The names of the nodes that it waits for.
-        outcome: How it has settled.
-        by_upstream: It was cancelled because of an upstream, not by itself.
+        outcome: How it has settled: as an `Outcome`, or `skipped`.
+        by_upstream: It was cancelled, or skipped, because of an upstream, not by itself.
         ignore_cancelled: It runs though an upstream was cancelled.
         ignore_discarded: It runs though an upstream was discarded.
         queue: The queue of its job.
@@ -38,14 +42,17 @@ class NodeFacts:
         settled_at: When it settled.
         runs_on: The name of the Oban node that runs it, or ran it last.
         is_alive: Whether the process that runs it is there.
-        error: Its last error, as Oban stores it.
+        error: Its last error, as Oban stores it; or why it was skipped.
+        part_of: The map that it is an item of.
+        has_expanded: It is a map, and waits for its items.
+        is_held: It is an item that waits for others to end, since only so many of its map run at once.
         ahead: How many jobs its queue starts before it, if that was counted.
     """
 
     step: str
     state: State
     upstreams: tuple[str, ...] = ()
-    outcome: Outcome | None = None
+    outcome: str | None = None
     by_upstream: bool = False
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
@@ -58,9 +65,12 @@ class NodeFacts:
     runs_on: str | None = None
     is_alive: bool = True
     error: str | None = None
+    part_of: str | None = None
+    has_expanded: bool = False
+    is_held: bool = False
     ahead: int | None = None
 
-    def ignores(self, outcome: Outcome) -> bool:
+    def ignores(self, outcome: str) -> bool:
         """True if an upstream that ended so does not keep this node from running."""
         match outcome:
             case Outcome.CANCELLED:
@@ -107,7 +117,7 @@ class WorkflowFacts:
     inserted_at: datetime
     nodes: Mapping[str, NodeFacts]
     queues: Mapping[str, QueueFacts] = field(default_factory=dict)
-    outcome: Outcome | None = None
+    outcome: str | None = None
     settled_at: datetime | None = None
     paused_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -150,17 +160,10 @@ def causes(facts: WorkflowFacts, step: str | None = None) -> list[str]:
 
 def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
     path = _path(facts, node)
-    verb = "waits for" if node.outcome is None else "was cancelled because of"
-    if len(path) == 1:
-        said = f'"{node.step}" '
-    elif len(path) <= HOPS + 1:
-        said = f'"{node.step}" {verb} ' + f", which {verb} ".join(f'"{hop.step}"' for hop in path[1:]) + ", which "
-    else:
-        between = len(path) - 3
-        said = (
-            f'"{node.step}" {verb} "{path[1].step}", which, through {between} others, {verb} "{path[-1].step}", which '
-        )
-    said += _predicate(facts, path[-1])
+    links = [f'{_verb(hop)} "{below.step}"' for hop, below in itertools.pairwise(path)]
+    if len(links) > HOPS:
+        links = [f"{links[0]}, which, through {len(links) - 2} others, {links[-1]}"]
+    said = f'"{node.step}" ' + ", which ".join([*links, _predicate(facts, path[-1])])
     if node.outcome is not None:
         return said
     others = [other for other in _roots(facts, node) if other is not path[-1]]
@@ -169,6 +172,10 @@ def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
     if facts.paused_at and path[-1].state is not State.SUSPENDED:
         said += f"; besides, the workflow is paused since {moment(facts.paused_at, facts.now)}"
     return said
+
+
+def _verb(node: NodeFacts) -> str:
+    return "waits for" if node.outcome is None else f"was {node.outcome} because of"
 
 
 def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
@@ -203,19 +210,29 @@ def _roots(facts: WorkflowFacts, node: NodeFacts, below: dict[str, NodeFacts] | 
 
 
 def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
-    if node.state is not State.SUSPENDED:
+    if node.state is not State.SUSPENDED or node.is_held:
         return []
+    if node.has_expanded:
+        return [item for item in facts.nodes.values() if item.part_of == node.step and item.outcome is None]
     upstreams = (facts.nodes[name] for name in node.upstreams if name in facts.nodes)
     return [upstream for upstream in upstreams if upstream.outcome is None]
 
 
 def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
-    """The upstream because of which a node was cancelled; rather one that ended by itself."""
-    if not node.by_upstream:
+    """The upstream, or the item, because of which a node has not completed; rather one that ended by itself."""
+    if node.has_expanded and node.outcome in _ENDED:
+        ended = [item for item in facts.nodes.values() if item.part_of == node.step and item.outcome == node.outcome]
+    elif node.by_upstream:
+        upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
+        ended = [upstream for upstream in upstreams if upstream.outcome and _keeps(node, upstream.outcome)]
+    else:
         return None
-    upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
-    ended = [upstream for upstream in upstreams if upstream.outcome and not node.ignores(upstream.outcome)]
-    return min(ended, key=lambda upstream: upstream.by_upstream, default=None)
+    return min(ended, key=lambda other: other.by_upstream, default=None)
+
+
+def _keeps(node: NodeFacts, outcome: str) -> bool:
+    """Whether an upstream that ended so is why a node did."""
+    return outcome == node.outcome if node.outcome == SKIPPED else not node.ignores(outcome)
 
 
 def _by_urgency(facts: WorkflowFacts, nodes: Iterable[NodeFacts]) -> list[NodeFacts]:
@@ -240,6 +257,8 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
     if node.outcome is not None:
         return _ending(facts, node)
     match node.state:
+        case State.SUSPENDED if node.is_held:
+            return f'waits until other items of "{node.part_of}" end, since only so many run at once'
         case State.SUSPENDED if facts.paused_at:
             return f"does not start, since the workflow is paused since {moment(facts.paused_at, facts.now)}"
         case State.SUSPENDED:
@@ -262,6 +281,8 @@ def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
     match node.outcome:
         case Outcome.DISCARDED:
             return f"was discarded{facts.at(node.settled_at)}{tries}" + (f": {reason}" if reason else "")
+        case "skipped":
+            return f"was skipped{facts.at(node.settled_at)}" + (f": {reason}" if reason else "")
         case Outcome.CANCELLED if reason == WITH_ITS_WORKFLOW:
             return f"was cancelled with its workflow{facts.at(node.settled_at)}"
         case Outcome.CANCELLED if node.state is State.GONE:
@@ -326,32 +347,35 @@ def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
 def _of_workflow(facts: WorkflowFacts) -> str:
     if facts.outcome is None:
         return _under_way(facts)
-    if facts.outcome is Outcome.COMPLETED:
+    if facts.outcome == Outcome.COMPLETED:
         took = duration(((facts.settled_at or facts.now) - facts.inserted_at).total_seconds())
         return f"The workflow completed{facts.at(facts.settled_at)}, after {took}"
     ended = f"The workflow was {facts.outcome}{facts.at(facts.settled_at)}"
-    origins = [node for node in facts.nodes.values() if _is_origin(node)]
+    steps = _steps(facts)
+    origins = [node for node in steps if node.outcome in _ENDED and not node.by_upstream]
     by_hand = [node for node in origins if last_exception(node.error) == WITH_ITS_WORKFLOW]
     others = [node for node in origins if node not in by_hand]
-    others.sort(key=lambda node: node.outcome is not Outcome.DISCARDED)
-    said = [f'"{node.step}" {_ending(facts, node)}' for node in others[:TOLD]]
+    others.sort(key=lambda node: node.outcome != Outcome.DISCARDED)
+    said = [_of_step(facts, node) for node in others[:TOLD]]
     if len(others) > TOLD:
         said.append(f"and {_count(len(others) - TOLD, 'other')}")
     if by_hand:
         said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
-    behind = sum(node.by_upstream for node in facts.nodes.values())
+    behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
         said.append(f"that cancelled {_count(behind, 'step')} behind")
     return f"{ended}: " + "; ".join(said)
 
 
-def _is_origin(node: NodeFacts) -> bool:
-    return node.outcome in (Outcome.CANCELLED, Outcome.DISCARDED) and not node.by_upstream
+def _steps(facts: WorkflowFacts) -> list[NodeFacts]:
+    """The nodes of steps, without the items of maps."""
+    return [node for node in facts.nodes.values() if node.part_of is None]
 
 
 def _under_way(facts: WorkflowFacts) -> str:
-    unsettled = sum(node.outcome is None for node in facts.nodes.values())
-    said = f"{unsettled:,} of {_count(len(facts.nodes), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
+    steps = _steps(facts)
+    unsettled = sum(node.outcome is None for node in steps)
+    said = f"{unsettled:,} of {_count(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
     if facts.paused_at:
         said = f"The workflow is paused since {moment(facts.paused_at, facts.now)}: {said}"
     elif facts.stopped_at:

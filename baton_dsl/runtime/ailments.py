@@ -120,13 +120,13 @@ AILMENTS: Final = (
         _unserved,
     ),
     Ailment(
-        # A node that has no job by its nature, such as one that maps over items, belongs in this WHERE.
         """
         SELECT workflow_id, array_agg(node.step_name ORDER BY node.oban_job_id) AS steps
         FROM baton_workflows AS workflow
         JOIN workflow_nodes AS node USING (workflow_id)
         WHERE workflow.settled_at IS NULL
             AND node.outcome IS NULL
+            AND NOT node.is_map
             AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id)
         GROUP BY workflow_id
         ORDER BY workflow_id
@@ -179,17 +179,32 @@ AILMENTS: Final = (
         _unheard,
     ),
     Ailment(
-        # What a node waits for is counted as baton_revive counts it.
+        # What a node waits for is counted as baton_recount counts it.
         """
         WITH counted AS (
             SELECT node.workflow_id, node.oban_job_id, node.pending,
-                count(upstream.oban_job_id) FILTER (
-                    WHERE NOT coalesce(CASE upstream.outcome
-                        WHEN 'completed' THEN true
-                        WHEN 'cancelled' THEN node.ignore_cancelled
-                        WHEN 'discarded' THEN node.ignore_discarded
-                    END, false)
-                ) + (workflow.paused_at IS NOT NULL)::integer AS waits
+                CASE
+                    WHEN node.items IS NULL THEN count(upstream.oban_job_id) FILTER (
+                        WHERE NOT coalesce(
+                            CASE
+                                WHEN node.is_map AND upstream.oban_job_id = ANY(node.sources) THEN
+                                    upstream.items IS NOT NULL
+                                    OR (upstream.outcome = 'completed' AND NOT upstream.is_map)
+                                WHEN upstream.outcome = 'completed' THEN true
+                                WHEN upstream.outcome = 'cancelled' THEN node.ignore_cancelled
+                                WHEN upstream.outcome = 'discarded' THEN node.ignore_discarded
+                                WHEN upstream.outcome = 'skipped' THEN node.optional && ARRAY[upstream.oban_job_id, 0]
+                            END,
+                            false
+                        )
+                    )
+                    ELSE (
+                        SELECT count(*) FROM workflow_nodes AS child
+                        WHERE child.map_id = node.oban_job_id AND child.outcome IS NULL
+                    )
+                END
+                + coalesce(node.held, false)::integer
+                + (workflow.paused_at IS NOT NULL)::integer AS waits
             FROM baton_workflows AS workflow
             JOIN workflow_nodes AS node USING (workflow_id)
             LEFT JOIN LATERAL unnest(node.upstreams) AS above(id) ON true
@@ -212,7 +227,7 @@ AILMENTS: Final = (
         SELECT workflow.workflow_id, 'how its steps have ended' AS what
         FROM baton_workflows AS workflow
         JOIN workflow_nodes AS node USING (workflow_id)
-        WHERE workflow.settled_at IS NULL
+        WHERE workflow.settled_at IS NULL AND node.map_id IS NULL
         GROUP BY workflow.workflow_id
         HAVING workflow.unsettled = 0
             OR workflow.unsettled <> count(*) FILTER (WHERE node.outcome IS NULL)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, LiteralString
 
-from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core.lifecycle import State
 from baton_dsl.core.why import TOLD, NodeFacts, QueueFacts, WorkflowFacts, causes, why
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.reading import Reading, Row
@@ -18,11 +18,14 @@ _WORKFLOW: Final[LiteralString] = """
 
 _NODES: Final[LiteralString] = """
     SELECT node.step_name, node.deps, node.outcome, node.by_upstream, node.ignore_cancelled, node.ignore_discarded,
-        node.updated_at, node.oban_job_id, coalesce(job.state::text, 'gone') AS state, job.queue, job.attempt,
-        job.max_attempts, job.scheduled_at, job.attempted_at, job.attempted_by[1] AS runs_on,
+        node.updated_at, node.oban_job_id, map.step_name AS part_of, node.items IS NOT NULL AS has_expanded,
+        node.map_id IS NOT NULL AND coalesce(node.held, false) AS is_held,
+        CASE WHEN node.is_map THEN 'suspended' ELSE coalesce(job.state::text, 'gone') END AS state,
+        job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at, job.attempted_by[1] AS runs_on,
         CASE WHEN job.state = 'executing' THEN baton_lives(job.attempted_by[2]) END AS is_alive,
-        job.errors -> -1 ->> 'error' AS error
+        coalesce(job.errors -> -1 ->> 'error', node.reason) AS error
     FROM workflow_nodes AS node
+    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s
     ORDER BY node.oban_job_id
@@ -92,7 +95,7 @@ def _facts(workflow: Row, nodes: list[Row], queues: list[Row]) -> WorkflowFacts:
         settled_at=workflow["settled_at"],
         paused_at=workflow["paused_at"],
         stopped_at=workflow["stopped_at"],
-        outcome=_outcome(workflow["outcome"]),
+        outcome=workflow["outcome"],
         nodes={node["step_name"]: _node(node) for node in nodes},
         queues={
             row["queue"]: QueueFacts(
@@ -108,7 +111,7 @@ def _node(row: Row) -> NodeFacts:
         step=row["step_name"],
         state=State(row["state"]),
         upstreams=tuple(row["deps"]),
-        outcome=_outcome(row["outcome"]),
+        outcome=row["outcome"],
         by_upstream=row["by_upstream"],
         ignore_cancelled=row["ignore_cancelled"],
         ignore_discarded=row["ignore_discarded"],
@@ -121,11 +124,10 @@ def _node(row: Row) -> NodeFacts:
         runs_on=row["runs_on"],
         is_alive=row["is_alive"] is not False,
         error=row["error"],
+        part_of=row["part_of"],
+        has_expanded=row["has_expanded"],
+        is_held=row["is_held"],
     )
-
-
-def _outcome(name: str | None) -> Outcome | None:
-    return None if name is None else Outcome(name)
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

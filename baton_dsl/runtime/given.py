@@ -11,6 +11,7 @@ from pydantic import PydanticUserError, ValidationError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
+from baton_dsl.runtime.collected import list_of
 from baton_dsl.step import Step
 
 
@@ -21,7 +22,7 @@ def annotations_of(flow: Flow[..., Any]) -> dict[str, Any]:
     for name, takers in flow.spec().inputs().items():
         taker = steps[takers[0][0].name]
         if isinstance(taker, Step):
-            found[name] = signature(taker).annotations[name]
+            found[name] = list_of(signature(taker).annotations[name], takers[0][1].each)
     return found
 
 

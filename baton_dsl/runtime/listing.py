@@ -26,12 +26,13 @@ class Listed:
         flow: The name of its flow.
         standing: Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled as a whole and
             steps run still.
-        steps: How many nodes it has.
+        steps: How many steps it has; a map is one, however many items it has.
         unsettled: How many of them have not settled.
         cancelled: How many of them were cancelled.
         discarded: How many of them were discarded.
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
+        is_paused: Whether nothing of it starts.
     """
 
     id: str
@@ -44,11 +45,13 @@ class Listed:
     discarded: int
     inserted_at: datetime
     settled_at: datetime | None
+    is_paused: bool
 
 
 _LIST: Final = sql.SQL("""
     SELECT workflow.*, (
-        SELECT count(*) FROM workflow_nodes AS node WHERE node.workflow_id = workflow.workflow_id
+        SELECT count(*) FROM workflow_nodes AS node
+        WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
     ) AS steps
     FROM (
         SELECT * FROM baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
@@ -88,6 +91,7 @@ def _listed(row: Row) -> Listed:
         discarded=row["discarded"],
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
+        is_paused=row["paused_at"] is not None,
     )
 
 

@@ -8,12 +8,15 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from oban import Oban
 
 from baton_dsl.runtime.bridge import checked_prefix
 from baton_dsl.runtime.companions import accompany_instances
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.retention import retention
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ async def serve(
     prefix: str = "public",
     modules: Sequence[str] = (),
     grace: float = 15.0,
+    retain: timedelta | None = None,
     ready: asyncio.Event | None = None,
 ) -> None:
     """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
@@ -37,6 +41,7 @@ async def serve(
         prefix: The schema of Oban's tables.
         modules: Modules to import at the start, so that a missing one is told at once and not by the first job.
         grace: Seconds that running jobs get when the node stops.
+        retain: How long workflows that have ended are kept; None keeps them until `baton prune`.
         ready: Set once the node takes jobs.
 
     Raises:
@@ -55,8 +60,11 @@ async def serve(
     # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
     pool = await Oban.create_pool(dsn, min_size=2, max_size=8)
     try:
-        async with Oban(
-            pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
+        async with (
+            Oban(
+                pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
+            ),
+            retention(Database(prefix, "Oban", dsn), retain),
         ):
             logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
             if ready is not None:

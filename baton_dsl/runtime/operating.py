@@ -139,10 +139,11 @@ _HELD: Final[LiteralString] = """
         CROSS JOIN unnest(node.downstreams) AS below(id)
     )
     SELECT node.step_name, job.id IS NOT NULL AS runs
-    FROM reached
-    JOIN workflow_nodes AS node ON node.oban_job_id = reached.id
+    FROM workflow_nodes AS node
     LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE job.id IS NULL OR job.state = 'executing'
+    WHERE node.workflow_id = %(workflow_id)s
+        AND (node.oban_job_id IN (SELECT id FROM reached) OR node.root_id IN (SELECT id FROM reached))
+        AND ((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
     ORDER BY node.oban_job_id
 """
 

@@ -139,8 +139,10 @@ class Annotations:
             value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
             arguments = _arguments(expression)
             name = ours(value) if value is not None else None
-            if name in ("Input", "Each") and arguments:
+            if name in ("Input", "Each"):
                 is_input, each = is_input or name == "Input", each + (name == "Each")
+                if not arguments:  # of anything
+                    return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, True)
                 expression = arguments[0]
             elif isinstance(value, External) and value.name in _WRAPPERS and arguments:
                 for item in arguments[1:]:

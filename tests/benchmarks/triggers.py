@@ -15,7 +15,7 @@ from tests.benchmarks import databases
 from tests.benchmarks.execution import diamonds, execute, insert_raw
 from tests.benchmarks.report import Row, medians, rate
 
-ROUNDS = 7
+ROUNDS = 5
 JOBS = 3_000
 WORKFLOWS = 500
 TRIGGERS = """

@@ -30,6 +30,7 @@ _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE |
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
     (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b"), "AMOUNT"),
+    (re.compile(r"\b(PostgreSQL|oban) \d+\.[\d.]*\d\b"), r"\1 VERSION"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
 )
 

@@ -45,9 +45,15 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert bridge.cancellation_of(Job(worker="x")) is None
         assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
+        assert producer._pending_acks == []
+        assert producer._loop_task is not None
+        assert producer._loop_task.get_loop() is asyncio.get_running_loop()
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
     assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
+    assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
+    assert '"producer.init"' in inspect.getsource(Producer.start)
+    assert '"producer.restore"' in inspect.getsource(Producer.restore)
 
 
 async def test_what_is_to_be_closed_is_closed_once_when_the_instance_stops(start_oban: StartOban) -> None:

@@ -15,7 +15,7 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.doctor import Finding, Report, examine
 from baton_dsl.runtime.reading import read, read_sync
 from tests.conftest import StartOban, until
-from tests.integration import steps
+from tests.integration import mapped, steps
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 20
@@ -174,3 +174,17 @@ def test_what_outlives_its_retention_is_advice(dsn: str, conn: psycopg.Connectio
     assert report.is_well
     assert the_one(report).message == "1 workflow settled more than 7 days ago, and is kept with all results"
     assert the_one(report).help == "remove them: baton prune --older-than 7d, or baton worker --retain 7d"
+
+
+async def test_maps_and_their_items_are_counted_as_they_are(
+    start_oban: StartOban, conn: psycopg.Connection[Any], dsn: str
+) -> None:
+    async with start_oban(queues={}):
+        workflow = await mapped.greeting.insert(names=["Ann", "Bob"], greeting="Hi")
+        await workflow.pause()
+        assert examined(dsn).findings == ()
+        await workflow.resume()
+    served = [finding for finding in examined(dsn).findings if "which no node runs" not in finding.message]
+    assert served == []
+    conn.execute("UPDATE workflow_nodes SET pending = 7 WHERE is_map")
+    assert "has counted wrong what 1 of its steps wait for" in examined(dsn).findings[-1].message

@@ -14,7 +14,7 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.rerun import rerun
 from tests.conftest import StartOban
-from tests.integration import steps
+from tests.integration import mapped, steps
 from tests.integration.steps import Colour, Line, Point
 
 TIMEOUT = 20
@@ -83,3 +83,12 @@ async def test_of_many_workflows_all_or_none_run_once_more(start_oban: StartOban
     with pytest.raises(InputError):
         await rerun(database, Which(flow="showing"), Flow("showing", strict))
     assert await rerun(database, Which(ids=["nowhere"]), showing) == {}
+
+
+async def test_what_was_mapped_over_is_mapped_over_once_more(start_oban: StartOban) -> None:
+    async with start_oban():
+        old = await mapped.greeting.insert(names=["Ann", "Bob"], greeting="Hi")
+        await old.wait(TIMEOUT)
+        new = await old.rerun(mapped.greeting)
+        assert (await new.wait(TIMEOUT)).outcome == "completed"
+        assert await new.result("letter") == await old.result("letter") == "Hi Ann, Hi Bob"

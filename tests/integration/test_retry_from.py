@@ -13,7 +13,7 @@ from baton_dsl.errors import RetryError, StepNotInWorkflowError, WorkflowNotFoun
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
 from tests.conftest import StartOban
-from tests.integration import steps
+from tests.integration import mapped, steps
 from tests.integration.test_operating import TIMEOUT, mend
 
 FROM_SECOND = {"first": 1, "beside": 1, "second": 2, "third": 2}
@@ -144,3 +144,15 @@ async def test_many_workflows_are_retried_from_a_step_and_those_that_can_not_are
     assert operate_sync(database, Action.RETRY, every, from_step="nothing") == []
     with pytest.raises(ValueError, match="from_step is for"):
         operate_sync(database, Action.PAUSE, every, from_step="second")
+
+
+async def test_a_map_is_expanded_anew(start_oban: StartOban) -> None:
+    async with start_oban():
+        workflow = await mapped.summing.insert(count=4)
+        await workflow.wait(TIMEOUT)
+        assert await workflow.retry("squares") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert await workflow.result("total") == 14
+        assert await workflow.retry("numbers") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert await workflow.result("total") == 14

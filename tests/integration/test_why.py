@@ -11,7 +11,7 @@ import pytest
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from tests.conftest import StartOban, until
-from tests.integration import steps
+from tests.integration import mapped, steps
 from tests.integration.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
@@ -101,3 +101,24 @@ async def test_what_is_not_there_is_told(start_oban: StartOban, dsn: str) -> Non
             await workflow.why("thrid")
         with pytest.raises(WorkflowNotFoundError):
             await Workflow.load("nowhere", dsn=dsn).why()
+
+
+async def test_a_map_is_told_with_its_items_and_a_skipped_step_with_its_reason(start_oban: StartOban) -> None:
+    flow = Flow("summing", mapped.numbers, mapped.squares.named("squares"), mapped.total)
+    async with start_oban() as oban:
+        done = await flow.insert(count=3)
+        await done.wait(TIMEOUT)
+        assert re.fullmatch(rf'"squares" completed at {CLOCK}\.', await done.why("squares"))
+        assert re.fullmatch(rf"The workflow completed at {CLOCK}, after .*\.", await done.why())
+        await oban.stop_queue("default")
+        waiting = await mapped.greeting.insert(names=["Ann", "Bob"], greeting="Hi")
+        unserved = 'could start, but no node runs queue "default"'
+
+        async def is_told() -> bool:
+            return unserved in await waiting.why()
+
+        await until(is_told)
+        assert await waiting.why("letter") == (
+            f'"letter" waits for "greet", which waits for "greet[0]", which {unserved}; it also waits for "greet[1]".'
+        )
+        assert await waiting.why() == (f'2 of 2 steps have not settled: "greet[0]" {unserved}; "greet[1]" {unserved}.')

@@ -363,6 +363,8 @@ SILENT: dict[str, str] = {
     "each over a list": "@step\ndef one(orders: Each[int]) -> str:\n    return str(orders)\n@step\ndef all_of(one: list[str]) -> int:\n"
     "    return len(one)\nFlow('shop', token, orders, one, all_of)",
     "an annotation that can't be resolved": "from .nowhere import Key\n@step\ndef f(x: Key) -> int:\n    return x\nFlow('f', f)",
+    "each of anything": "@step\ndef one(orders: Each) -> int:\n    return len(orders)\n@step\ndef two(one: list[int]) -> int:\n"
+    "    return len(one)\nFlow('f', token, orders, one, two)",
     "each over what can't be resolved": "from .nowhere import Key\n@step\ndef f(orders: Each[Key]) -> int:\n"
     "    return orders\nFlow('f', f, token, orders)",
     "each over what gives something unknown": "from .nowhere import Keys\n@step\ndef keys() -> Keys:\n    return Keys()\n"

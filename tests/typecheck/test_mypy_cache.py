@@ -26,7 +26,7 @@ class Token(Base):
         self.value = value
 """
 STEPS = """\
-from baton_dsl import From, Input, step
+from baton_dsl import Each, From, Input, Skip, step
 from models import Base, Key, Token
 
 @step
@@ -87,6 +87,8 @@ def edit(name: str, file: str, old: str, new: str) -> None:
 
 
 edit("the result of an upstream changes", "steps.py", "Base | None:\n    return None", "int:\n    return 1")
+edit("a step is mapped", "steps.py", "def base(token: Token)", "def base(token: Token, seed: Each[Input[int]])")
+edit("a step may skip", "steps.py", "Base | None:\n    return None", "int | Skip:\n    return Skip()")
 edit("a parameter is renamed", "steps.py", "def base(token: Token)", "def base(tokens: Token)")
 edit("an after is misspelt", "steps.py", 'after=("token",)', 'after=("tokn",)')
 edit("a step is renamed by its option", "steps.py", 'after=("token",)', 'after=("token",), name="sweep"')

@@ -273,3 +273,48 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
 )
 def test_a_workflow_that_has_ended_is_told_by_what_ended_it(facts: WorkflowFacts, said: str) -> None:
     assert why(facts) == said
+
+
+def test_a_map_waits_for_its_items_and_an_item_for_its_turn() -> None:
+    facts = workflow(
+        node("regions", State.COMPLETED),
+        node("orders", State.SUSPENDED, "regions", has_expanded=True),
+        node("orders[0]", State.COMPLETED, part_of="orders"),
+        node("orders[1]", State.AVAILABLE, part_of="orders", queue="gpu"),
+        node("orders[2]", part_of="orders", is_held=True),
+        node("report", State.SUSPENDED, "orders"),
+    )
+    waits = 'waits until other items of "orders" end, since only so many run at once'
+    unserved = 'could start, but no node runs queue "gpu"'
+    assert why(facts, "orders[2]") == f'"orders[2]" {waits}.'
+    assert why(facts, "report") == (
+        f'"report" waits for "orders", which waits for "orders[1]", which {unserved}; it also waits for "orders[2]".'
+    )
+    assert why(facts) == f'2 of 3 steps have not settled: "orders[1]" {unserved}; "orders[2]" {waits}.'
+
+
+def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
+    facts = workflow(
+        node("orders", State.SUSPENDED, outcome="discarded", has_expanded=True),
+        replace(DISCARDED, step="orders[1]", part_of="orders"),
+        node("report", State.CANCELLED, "orders", by_upstream=True),
+        outcome="discarded",
+        settled_at=NOW,
+    )
+    item = '"orders[1]", which was discarded at 2026-11-21 12:00:00 in attempt 5 of 5: RuntimeError: no route'
+    assert why(facts, "report") == (
+        f'"report" was cancelled because of "orders", which was discarded because of {item}.'
+    )
+    assert why(facts) == (
+        f'The workflow was discarded at 12:00:00: "orders" was discarded because of {item}; '
+        "that cancelled 1 step behind."
+    )
+
+
+def test_a_skipped_step_is_told_with_the_reason() -> None:
+    skipped = node("audit", State.COMPLETED, outcome="skipped", settled_at=NOW, error="nothing to audit")
+    facts = workflow(skipped, node("mail", State.COMPLETED, "audit", outcome="skipped", by_upstream=True))
+    assert why(facts, "audit") == '"audit" was skipped at 12:00:00: nothing to audit.'
+    assert why(facts, "mail") == (
+        '"mail" was skipped because of "audit", which was skipped at 12:00:00: nothing to audit.'
+    )

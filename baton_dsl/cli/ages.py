@@ -1,0 +1,48 @@
+"""Ages on the command line: `90s`, `15m`, `12h`, `30d`, `2w`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Final
+
+import click
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGE: Final = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(_UNITS)}])")
+
+
+class Age(click.ParamType[timedelta]):
+    """A number and a unit.
+
+    Example:
+        >>> Age().convert("90m", None, None)
+        datetime.timedelta(seconds=5400)
+    """
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read it."""
+        if isinstance(value, timedelta):
+            return value
+        found = _AGE.fullmatch(str(value))
+        if found is None:
+            self.fail(f"write a number and a unit, as 90s, 15m, 12h, 30d or 2w; got {value!r}", param, ctx)
+        try:
+            return timedelta(**{_UNITS[found[2]]: float(found[1])})
+        except OverflowError:
+            self.fail(f"{value} is longer than anybody can wait", param, ctx)
+
+
+AGE: Final = Age()
+
+
+def written(age: timedelta) -> str:
+    """An age as `Age` reads it.
+
+    Example:
+        >>> written(timedelta(days=30))
+        '2592000s'
+    """
+    return f"{age.total_seconds():g}s" if age.total_seconds() % 1 else f"{age.total_seconds():.0f}s"

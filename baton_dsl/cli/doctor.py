@@ -1,0 +1,51 @@
+"""`baton doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+from pydantic_core import to_json
+
+from baton_dsl.cli import database, selection
+from baton_dsl.cli.ages import AGE
+from baton_dsl.cli.exits import Exit
+from baton_dsl.core.drawing import printable
+from baton_dsl.runtime.doctor import RETAIN, Finding, Report, examine
+from baton_dsl.runtime.reading import read_sync
+
+
+@click.command("doctor")
+@click.option(
+    "--retain",
+    type=AGE,
+    metavar="AGE",
+    default=RETAIN,
+    show_default=f"{RETAIN.days}d",
+    help="How long workflows that have ended are to be kept.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@database.options
+def command(retain: timedelta, as_json: bool, dsn: str | None, prefix: str) -> int:
+    """Examine the database: schema, triggers, queues without nodes, steps and jobs that have lost each other, counts.
+
+    Changes nothing. Exit code: 0 if all is well, perhaps with advice, 1 if something is wrong.
+    """
+    with database.opened(dsn, prefix) as target:
+        report = read_sync(selection.database_of(target), examine(target.prefix, retain=retain))
+    click.echo(to_json(report, indent=2).decode() if as_json else told(report))
+    return Exit.DONE if report.is_well else Exit.WRONG
+
+
+def told(report: Report) -> str:
+    """What was found, a finding in two lines."""
+    lines = [report.about, *map(_told, report.findings)]
+    wrong = sum(finding.is_wrong for finding in report.findings)
+    if not wrong:
+        lines.append(click.style("Nothing is wrong.", fg="green"))
+    return "\n".join(lines)
+
+
+def _told(finding: Finding) -> str:
+    word = click.style("wrong", fg="red", bold=True) if finding.is_wrong else click.style("advice", fg="yellow")
+    return f"{word}: {printable(finding.message)}\n  help: {printable(finding.help)}"

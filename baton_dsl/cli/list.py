@@ -1,0 +1,38 @@
+"""`baton list`: which workflows there are."""
+
+from __future__ import annotations
+
+import click
+from pydantic_core import to_json
+
+from baton_dsl.cli import database, selection, table
+from baton_dsl.runtime.listing import workflows
+from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.reading import read_sync
+
+
+@click.command("list")
+@selection.conditions
+@click.option("--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="So many, the newest ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@database.options
+def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | None, prefix: str) -> None:
+    """List workflows, the newest first: those that meet every condition that is given.
+
+    \b
+    Examples:
+      baton list --running --older-than 1h
+      baton list --flow billing --outcome discarded --json
+    """
+    with database.opened(dsn, prefix) as target:
+        which = Which(**common.given) if common.given else None
+        found = read_sync(selection.database_of(target), workflows(which, most=most + 1))
+    shown = found[:most]
+    if as_json:
+        click.echo(to_json(shown, indent=2).decode())
+    elif shown:
+        click.echo(table.of_workflows(shown))
+    else:
+        click.echo("There is no such workflow." if common.given else "There is no workflow.", err=True)
+    if len(found) > most:
+        click.echo(f"There are more than these {most:,}; see them with --most.", err=True)

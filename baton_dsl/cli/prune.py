@@ -1,0 +1,41 @@
+"""`baton prune`: remove workflows that ended long ago."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import click
+
+from baton_dsl.cli import database, selection
+from baton_dsl.cli.ages import AGE
+from baton_dsl.runtime.listing import count
+from baton_dsl.runtime.operating import Which, prune_sync
+from baton_dsl.runtime.reading import read_sync
+
+
+@click.command("prune")
+@click.option("--older-than", type=AGE, metavar="AGE", required=True, help="How long they are kept, as 12h or 30d.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask first.")
+@click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
+@database.options
+def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, prefix: str) -> None:
+    """Remove workflows that ended longer ago than that, with their results; never one that still runs.
+
+    Their jobs are Oban's to prune. A worker does it by itself with --retain.
+
+    \b
+    Example:
+      baton prune --older-than 30d --yes
+    """
+    with database.opened(dsn, prefix) as target:
+        where = selection.database_of(target)
+        old = read_sync(where, count(Which(settled_before=older_than)))
+        if dry_run:
+            click.echo(f"Without --dry-run, it would prune {selection.counted(old)}.", err=True)
+            return
+        if old and not yes:
+            if not sys.stdin.isatty():
+                raise click.UsageError(f"to prune {selection.counted(old)} without being asked, give --yes")
+            click.confirm(f"Prune {selection.counted(old)}, with all their results?", abort=True, err=True)
+        click.echo(f"pruned {selection.counted(prune_sync(where, older_than))}")

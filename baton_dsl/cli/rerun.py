@@ -1,0 +1,44 @@
+"""`baton rerun`: workflows once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from baton_dsl.cli import database, selection
+from baton_dsl.cli.target import AnyFlow, flow_argument
+from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.rerun import rerun_sync
+
+
+@click.command("rerun")
+@selection.many
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
+@database.options
+def command(
+    ids: tuple[str, ...],
+    common: selection.Conditions,
+    yes: bool,
+    dry_run: bool,
+    flow: AnyFlow,
+    dsn: str | None,
+    prefix: str,
+) -> None:
+    """Insert workflows of FLOW once more: the flow as the code is now, with the old inputs and labels.
+
+    The old workflows stay as they are. If the flow does not take the inputs of one any more, none is inserted.
+
+    \b
+    Examples:
+      baton rerun 01932c07 app.flows:billing
+      baton rerun app.flows:billing --outcome discarded --newer-than 1d
+    """
+    with database.opened(dsn, prefix) as target:
+        where = selection.database_of(target)
+        if common.given:
+            common = replace(common, flow=common.flow or flow.name)
+        chosen = selection.chosen(where, "rerun", ids, common, applies=lambda _: True, yes=yes, dry_run=dry_run)
+        inserted = rerun_sync(where, Which(ids=chosen), flow)
+    for old, new in inserted.items():
+        click.echo(f"workflow {new}, once more for {old}")

@@ -1,0 +1,55 @@
+"""`baton retry`: let steps run again."""
+
+from __future__ import annotations
+
+import click
+
+from baton_dsl.cli import database, selection
+from baton_dsl.runtime.operating import Action, Which, operate_sync
+from baton_dsl.runtime.workflow import Workflow
+
+
+@click.command("retry")
+@selection.many
+@click.option("--from", "from_step", metavar="STEP", help="Let this step, and all behind it, run again instead.")
+@database.options
+def command(
+    ids: tuple[str, ...],
+    common: selection.Conditions,
+    yes: bool,
+    dry_run: bool,
+    from_step: str | None,
+    dsn: str | None,
+    prefix: str,
+) -> None:
+    """Let every step run again that was cancelled or discarded. Results that are stored stay.
+
+    With --from, that step and all behind it run again, completed or not; their results are forgotten. Workflows of
+    which one of these steps runs, or has lost its job, are left alone.
+
+    \b
+    Examples:
+      baton retry 01932c07
+      baton retry 01932c07 --from charge
+      baton retry --flow billing --outcome discarded --newer-than 1d
+    """
+    with database.opened(dsn, prefix) as target:
+        where = selection.database_of(target)
+        chosen = selection.chosen(
+            where,
+            "retry",
+            ids,
+            common,
+            applies=lambda workflow: from_step is not None or workflow.cancelled + workflow.discarded > 0,
+            yes=yes,
+            dry_run=dry_run,
+        )
+        if from_step is not None and len(chosen) == 1:
+            Workflow(chosen[0], database=where).sync.retry(from_step)  # it says why, if it can't
+            done = chosen
+        else:
+            done = operate_sync(where, Action.RETRY, Which(ids=chosen), from_step=from_step)
+    selection.tell("retried", done)
+    if len(done) < len(chosen):
+        left = selection.counted(len(chosen) - len(done))
+        click.echo(f"left {left} alone, whose steps run, have no jobs any more, or are not there", err=True)

@@ -1,0 +1,163 @@
+"""Which workflows a command works on: those of some ids, or all that have something in common."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from baton_dsl.cli import table
+from baton_dsl.cli.ages import AGE
+from baton_dsl.cli.database import Target
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.listing import Listed, full_ids, workflows
+from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.reading import read_sync
+
+ID: Final = "The beginning of an id will do, if no other workflow's id begins so."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the workflows have in common, as options say it; None where nothing is said."""
+
+    flow: str | None = None
+    label: str | None = None
+    outcome: str | None = None
+    is_running: bool | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that are given, as `Which` takes them."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what workflows have in common, for a command that takes `common`."""
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any,
+        flow_name: str | None,
+        label: str | None,
+        outcome: str | None,
+        running: bool | None,
+        older_than: timedelta | None,
+        newer_than: timedelta | None,
+        **others: Any,
+    ) -> Any:
+        common = Conditions(
+            flow=flow_name,
+            label=label,
+            outcome=outcome,
+            is_running=running,
+            older_than=older_than,
+            newer_than=newer_than,
+        )
+        return command(*args, common=common, **others)
+
+    options = (
+        click.option("--flow", "flow_name", metavar="NAME", help="Those of this flow."),
+        click.option("--label", metavar="NAME", help="Those with this label."),
+        click.option(
+            "--outcome", type=click.Choice(["completed", "cancelled", "discarded"]), help="Those that ended so."
+        ),
+        click.option("--running/--ended", default=None, help="Those that have not ended, or those that have."),
+        click.option("--older-than", type=AGE, metavar="AGE", help="Those inserted longer ago, as 90m, 12h or 30d."),
+        click.option("--newer-than", type=AGE, metavar="AGE", help="Those inserted since."),
+    )
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), gathered)
+
+
+def many(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments of a command on any number of workflows: it takes `ids`, `common`, `yes` and `dry_run`."""
+    options = (
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+        click.option("--yes", "-y", is_flag=True, help="Don't ask first."),
+        click.option("--dry-run", is_flag=True, help="Only show which workflows it would be."),
+    )
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), conditions(command))
+
+
+def database_of(target: Target) -> Database:
+    """The database of a command, for the functions of the runtime."""
+    return Database.configured(dsn=target.dsn, prefix=target.prefix)
+
+
+def full_id(database: Database, start: str) -> str:
+    """The id that begins so."""
+    (found,) = read_sync(database, full_ids([start]))
+    return found
+
+
+def chosen(
+    database: Database,
+    verb: str,
+    ids: Iterable[str],
+    common: Conditions,
+    *,
+    applies: Callable[[Listed], bool],
+    yes: bool,
+    dry_run: bool,
+) -> list[str]:
+    """The ids of the workflows to do something to, after a word with who sits at the terminal.
+
+    Nobody is asked about workflows that were given by their ids alone.
+
+    Args:
+        database: Where they are.
+        verb: What is done to them, such as `cancel`.
+        ids: Those that were given, perhaps shortened.
+        common: What they have in common.
+        applies: Whether it can be done to one.
+        yes: Don't ask.
+        dry_run: Show them, and choose none.
+
+    Raises:
+        click.UsageError: If nothing says which ones; or nobody can be asked.
+        click.Abort: If the answer is no.
+    """
+    given = dict(common.given)
+    if ids:
+        given["ids"] = read_sync(database, full_ids(list(ids)))
+    if not given:
+        raise click.UsageError("name the workflows: by their ids, or by options such as --flow and --outcome")
+    found = read_sync(database, workflows(Which(**given)))
+    fitting = [workflow for workflow in found if applies(workflow)]
+    for workflow in found:
+        if ids and workflow not in fitting:
+            click.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
+    if not fitting:
+        if not ids:
+            click.echo(f"There is no such workflow to {verb}.", err=True)
+        return []
+    if dry_run:
+        click.echo(table.of_workflows(fitting))
+        click.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
+        return []
+    if common.given and not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(f"to {verb} {counted(len(fitting))} without being asked, give --yes")
+        click.confirm(f"{verb.capitalize()} {counted(len(fitting))}?", abort=True, err=True)
+    return [workflow.id for workflow in fitting]
+
+
+def counted(number: int) -> str:
+    """So many workflows, in words."""
+    return f"{number:,} workflow{'' if number == 1 else 's'}"
+
+
+def tell(done: str, ids: list[str]) -> None:
+    """Say what was done, such as `cancelled`, and to which."""
+    if len(ids) == 1:
+        click.echo(f"{done} workflow {ids[0]}")
+    elif ids:
+        click.echo(f"{done} {counted(len(ids))}")

@@ -1,0 +1,26 @@
+"""`baton why`: what a workflow, or a step of it, waits for."""
+
+from __future__ import annotations
+
+import click
+
+from baton_dsl.cli import database, selection
+from baton_dsl.core.drawing import printable
+from baton_dsl.runtime.workflow import Workflow
+
+
+@click.command("why")
+@click.argument("workflow_id", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
+@database.options
+def command(workflow_id: str, step: str | None, dsn: str | None, prefix: str) -> None:
+    """Say in one sentence why a workflow, or a step of it, stands where it stands.
+
+    \b
+    Example:
+      baton why 01932c07 report
+    """
+    with database.opened(dsn, prefix) as target:
+        where = selection.database_of(target)
+        workflow = Workflow(selection.full_id(where, workflow_id), database=where)
+        click.echo(printable(workflow.sync.why(step)))

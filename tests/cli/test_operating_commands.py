@@ -1,0 +1,295 @@
+"""Operating from the command line: what is printed, what is left in the database, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from baton_dsl import Flow, Workflow
+from baton_dsl.cli import selection
+from baton_dsl.cli.main import run
+from tests.cli import flows
+from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready, worker
+from tests.conftest import until
+
+type Shown = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def baton(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
+    """Run a command in this process: its exit code, standard output and standard error."""
+    for name in ("OBAN_DSN", "OBAN_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BATON_DSN", dsn)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def shown(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return shown
+
+
+def insert(conn: psycopg.Connection[Any], workflow_id: str, flow: Flow[..., Any] = flows.shop, **inputs: Any) -> None:
+    flow.options(workflow_id=workflow_id).insert(conn, **({"region": "eu"} if flow is flows.shop else inputs))
+
+
+def end(conn: psycopg.Connection[Any], workflow_id: str, state: str) -> None:
+    """Let the first step end so."""
+    conn.execute(
+        "UPDATE oban_jobs SET state = %s::oban_job_state WHERE state = 'available' AND meta ->> 'workflow_id' = %s",
+        [state, workflow_id],
+    )
+
+
+def counts(dsn: str, workflow_id: str) -> dict[str, int]:
+    return dict(Workflow.load(workflow_id, dsn=dsn).sync.status().counts)
+
+
+def without_ages(text: str) -> list[str]:
+    return [re.sub(r"  \d[\d.]* m?s$", "  AGE", line) for line in text.splitlines()]
+
+
+def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    assert baton("list") == (0, "", "There is no workflow.\n")
+    insert(conn, "a-1")
+    insert(conn, "a-2")
+    end(conn, "a-2", "discarded")
+    insert(conn, "b-1", flows.waiting.options(workflow_name="of mine"))
+    baton("pause", "b-1")
+    code, shown, _ = baton("list")
+    assert code == 0
+    assert without_ages(shown) == [
+        "ID   FLOW     LABEL    STANDING   STEPS                              AGE",
+        "b-1  waiting  of mine  paused     0 of 1                             AGE",
+        "a-2  shop     shop     discarded  4 of 4 (1 discarded, 3 cancelled)  AGE",
+        "a-1  shop     shop     running    0 of 4                             AGE",
+    ]
+    assert without_ages(baton("list", "--flow", "shop", "--running")[1]) == [
+        "ID   FLOW  STANDING  STEPS   AGE",
+        "a-1  shop  running   0 of 4  AGE",
+    ]
+    assert baton("list", "--older-than", "1h") == (0, "", "There is no such workflow.\n")
+
+
+def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    for number in range(3):
+        insert(conn, f"a-{number}")
+    code, shown, told = baton("list", "--json", "--newer-than", "1h", "-n", "2")
+    assert [workflow["id"] for workflow in json.loads(shown)] == ["a-2", "a-1"]
+    assert json.loads(shown)[0] | {"inserted_at": ""} == {
+        "id": "a-2",
+        "name": "shop",
+        "flow": "shop",
+        "standing": "running",
+        "steps": 4,
+        "unsettled": 4,
+        "cancelled": 0,
+        "discarded": 0,
+        "inserted_at": "",
+        "settled_at": None,
+        "is_paused": False,
+    }
+    assert (code, told) == (0, "There are more than these 2; see them with --most.\n")
+
+
+def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
+    baton: Shown, conn: psycopg.Connection[Any], dsn: str
+) -> None:
+    insert(conn, "shop-1")
+    insert(conn, "shop-12")
+    insert(conn, "other")
+    assert baton("cancel", "o") == (0, "cancelled workflow other\n", "")
+    assert baton("cancel", "shop-1") == (0, "cancelled workflow shop-1\n", ""), "a whole id is no beginning"
+    assert counts(dsn, "shop-12") == {"available": 1, "suspended": 3}
+    code, _, told = baton("pause", "sh")
+    assert (code, told) == (
+        4,
+        'Error: BTN407: the ids of several workflows begin with "sh"\n  help: write more of it\n',
+    )
+    code, _, told = baton("pause", "x")
+    assert (code, told.splitlines()[0]) == (4, 'Error: BTN407: there is no workflow "x"')
+    assert baton("cancel", "shop-1") == (0, "", "workflow shop-1 is cancelled: there is nothing to cancel\n")
+    assert baton("retry", "shop-1") == (0, "retried workflow shop-1\n", "")
+    assert baton("pause", "shop-1", "shop-12") == (0, "paused 2 workflows\n", "")
+    assert baton("resume", "shop-12") == (0, "resumed workflow shop-12\n", "")
+    assert counts(dsn, "shop-1") == {"suspended": 4}
+
+
+def test_many_workflows_are_operated_on_after_a_word(baton: Shown, conn: psycopg.Connection[Any], dsn: str) -> None:
+    for number in range(3):
+        insert(conn, f"shop-{number}")
+    insert(conn, "other", flows.waiting)
+    code, _, told = baton("cancel")
+    assert code == 2
+    assert "name the workflows: by their ids, or by options such as --flow and --outcome" in told
+    code, shown, told = baton("cancel", "--flow", "shop", "--dry-run")
+    assert (code, len(shown.splitlines()), told) == (0, 4, "Without --dry-run, it would cancel 3 workflows.\n")
+    code, _, told = baton("cancel", "--flow", "shop")
+    assert (code, told.splitlines()[-1]) == (2, "Error: to cancel 3 workflows without being asked, give --yes")
+    assert baton("list", "--outcome", "cancelled")[1] == ""
+    assert baton("cancel", "--flow", "shop", "--yes") == (0, "cancelled 3 workflows\n", "")
+    assert baton("cancel", "--flow", "shop", "--yes") == (0, "", "There is no such workflow to cancel.\n")
+    assert counts(dsn, "other") == {"available": 1}
+    assert baton("retry", "--outcome", "cancelled", "-y") == (0, "retried 3 workflows\n", "")
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", {"cancelled": 1}), ("n\n", {"available": 1})])
+def test_whoever_sits_at_a_terminal_is_asked(
+    conn: psycopg.Connection[Any], dsn: str, answer: str, left: dict[str, int]
+) -> None:
+    insert(conn, "waiting-1", flows.waiting)
+    terminal, their_end = pty.openpty()
+    command = [*BATON, "cancel", "--flow", "waiting", "--dsn", dsn]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=their_end, stderr=subprocess.PIPE, text=True)
+    os.close(their_end)
+    os.write(terminal, answer.encode())
+    assert process.stderr is not None
+    assert "Cancel 1 workflow? [y/N]" in process.stderr.read()
+    process.wait(timeout=30)
+    process.stderr.close()
+    os.close(terminal)
+    assert counts(dsn, "waiting-1") == left
+
+
+def test_a_workflow_is_retried_from_a_step(baton: Shown, conn: psycopg.Connection[Any], dsn: str) -> None:
+    insert(conn, "shop-1")
+    for state in ("available", "available", "available"):
+        conn.execute("UPDATE oban_jobs SET state = 'completed' WHERE state = %s", [state])
+    assert counts(dsn, "shop-1") == {"completed": 4}
+    assert baton("retry", "shop-1") == (0, "", "workflow shop-1 is completed: there is nothing to retry\n")
+    assert baton("retry", "shop-1", "--from", "count") == (0, "retried workflow shop-1\n", "")
+    assert counts(dsn, "shop-1") == {"completed": 2, "available": 1, "suspended": 1}
+    code, _, told = baton("retry", "shop-1", "--from", "cuont")
+    assert (code, told) == (
+        4,
+        'Error: BTN408: workflow "shop-1" has no step "cuont"\n  help: did you mean "count"?\n',
+    )
+    insert(conn, "other", flows.waiting)
+    assert baton("retry", "shop-1", "other", "--from", "count") == (
+        0,
+        "retried workflow shop-1\n",
+        "left 1 workflow alone, whose steps run, have no jobs any more, or are not there\n",
+    )
+
+
+def test_why_says_it_in_a_sentence(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    first = '"fetch", which could start, but no node runs queue "default".\n'
+    assert baton("why", "sho", "report") == (0, f'"report" waits for "count", which waits for {first}', "")
+    assert baton("why", "sho")[1].startswith("4 of 4 steps have not settled: ")
+    code, _, told = baton("why", "sho", "reprot")
+    assert (code, told.splitlines()[0]) == (4, 'Error: BTN408: workflow "shop-1" has no step "reprot"')
+
+
+def test_workflows_run_once_more(baton: Shown, conn: psycopg.Connection[Any], dsn: str) -> None:
+    insert(conn, "shop-1")
+    insert(conn, "shop-2")
+    insert(conn, "other", flows.waiting)
+    code, shown, _ = baton("rerun", "shop-1", "tests.cli.flows:shop")
+    assert code == 0
+    (new,) = re.fullmatch(r"workflow ([0-9a-f-]{36}), once more for shop-1\n", shown).groups()
+    assert counts(dsn, new) == {"available": 1, "suspended": 3}
+    assert len(baton("rerun", "tests.cli.flows:shop", "--running", "--yes")[1].splitlines()) == 3
+    code, _, told = baton("rerun", "other", "tests.cli.flows:shop")
+    assert (code, told.splitlines()[0]) == (4, 'Error: BTN416: workflow "other" is of flow "waiting", not "shop"')
+
+
+def test_stored_inputs_that_do_not_fit_any_more_are_told(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    conn.execute("""UPDATE baton_workflows SET inputs = '{"region": "eu", "since": "soon"}'""")
+    code, _, told = baton("rerun", "shop-1", "tests.cli.flows:shop")
+    assert code == 2
+    assert 'BTN303: input "since" is date, got str\n' in told
+    assert told.splitlines()[-1] == 'the inputs are those that workflow "shop-1" has stored'
+
+
+def test_prune_removes_what_ended_long_ago(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    for number in range(3):
+        insert(conn, f"shop-{number}")
+    baton("cancel", "shop-0", "shop-1")
+    conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days' WHERE workflow_id = 'shop-0'")
+    assert baton("prune", "--older-than", "1w", "--dry-run")[2] == "Without --dry-run, it would prune 1 workflow.\n"
+    code, _, told = baton("prune", "--older-than", "7d")
+    assert (code, told.splitlines()[-1]) == (2, "Error: to prune 1 workflow without being asked, give --yes")
+    assert baton("prune", "--older-than", "7d", "--yes") == (0, "pruned 1 workflow\n", "")
+    assert baton("prune", "--older-than", "7d") == (0, "pruned 0 workflows\n", "")
+    assert {workflow["id"] for workflow in json.loads(baton("list", "--json")[1])} == {"shop-1", "shop-2"}
+
+
+@pytest.mark.parametrize("age", ["30", "d", "30 d", "-1d", "1e999d", "9999999999w"])
+def test_an_age_that_is_none_is_told(baton: Shown, age: str) -> None:
+    code, _, told = baton("prune", f"--older-than={age}")
+    assert code == 2
+    assert "write a number and a unit" in told or "longer than anybody can wait" in told
+
+
+async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any], dsn: str) -> None:
+    insert(conn, "shop-0")
+    Workflow.load("shop-0", dsn=dsn).sync.cancel()
+    conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days'")
+    left = "SELECT (SELECT count(*) FROM workflow_nodes), (SELECT count(*) FROM baton_workflows)"
+    with worker("--dsn", dsn, "--retain", "7d", "--processes", "2") as process:
+        wait_until_ready(process, 2)
+        try:
+            await until(lambda: conn.execute(left).fetchone() == (0, 0))
+        finally:
+            process.terminate()  # so that its nodes end with it
+            process.wait(timeout=30)
+
+
+def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    code, shown, _ = baton("doctor")
+    about, end = shown.splitlines()
+    assert (code, end) == (0, "Nothing is wrong.")
+    assert about.endswith('schema "public" of version 1, 0 workflows under way')
+    insert(conn, "waiting-1", flows.waiting)
+    code, shown, _ = baton("doctor")
+    assert (code, shown.splitlines()[1:]) == (
+        1,
+        [
+            'wrong: 1 job could start in queue "never-served", which no node runs',
+            "  help: start one: baton worker MODULE --queues never-served",
+        ],
+    )
+    report = json.loads(baton("doctor", "--json")[1])
+    assert [finding["is_wrong"] for finding in report["findings"]] == [True]
+    baton("cancel", "waiting-1")
+    conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days'")
+    code, shown, _ = baton("doctor", "--retain", "7d")
+    assert (code, shown.splitlines()[1]) == (
+        0,
+        "advice: 1 workflow settled more than 7 days ago, and is kept with all results",
+    )
+
+
+@pytest.mark.parametrize("command", [["list"], ["cancel", "x"], ["why", "x"], ["prune", "--older-than", "1d"]])
+def test_a_database_without_tables_asks_for_install(
+    baton: Shown, empty_dsn: str, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("BATON_DSN", empty_dsn)
+    code, _, told = baton(*command)
+    assert (code, told.splitlines()[0]) == (4, 'Error: BTN404: baton-dsl is not installed in the schema "public"')
+
+
+def test_the_doctor_finds_a_database_without_tables(
+    baton: Shown, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATON_DSN", empty_dsn)
+    code, shown, _ = baton("doctor")
+    assert code == 1
+    assert "  help: run: baton install --dsn ..." in shown.splitlines()
+
+
+def test_many_are_counted_in_words() -> None:
+    assert [selection.counted(number) for number in (0, 1, 1200)] == ["0 workflows", "1 workflow", "1,200 workflows"]
