@@ -24,8 +24,17 @@ Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a
 `InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
 raised by `insert` has written nothing.
 
-BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. `BTN507`
-is no exception: it is the reason of a node that was cancelled because an upstream did not complete."""
+BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. Some
+codes belong to no exception. They say why a node ended without an error of its own:
+
+| code | why |
+|---|---|
+| BTN507 | it was cancelled, since an upstream did not complete or the workflow was cancelled |
+| BTN508 | the process that ran the attempt is gone |
+| BTN509 | a map: what it maps over is no collection, or zipped collections differ in length |
+| BTN511 | a map: fewer items succeeded than `min_success` asks for |
+| BTN512 | it was skipped, since an upstream whose result it needs was |
+| BTN513 | a map: it would have more items than `max_items` |"""
 
 
 def rules() -> str:

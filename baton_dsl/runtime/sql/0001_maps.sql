@@ -66,7 +66,7 @@ BEGIN
                 WHEN measured.is_uneven THEN
                     'BTN509: "' || map.step_name || '" zips collections of different lengths: ' || measured.lengths
                 WHEN measured.items > (root.mapping ->> 'max_items')::integer THEN
-                    'BTN510: "' || map.step_name || '" would have ' || measured.items || ' items, its max_items is '
+                    'BTN513: "' || map.step_name || '" would have ' || measured.items || ' items, its max_items is '
                     || (root.mapping ->> 'max_items')
             END AS reason
         FROM (
