@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from baton_dsl import Flow, Input, StepContext, step
 from baton_dsl.core.graph import Graph
-from baton_dsl.core.rules.option import LONGEST_NAME, wrong_name
+from baton_dsl.core.rules.option import LONGEST_NAME, wrong_step_name
 from baton_dsl.core.spec import FlowSpec, ParameterSpec, Reference, Role, StepSpec
 
 
@@ -14,7 +14,7 @@ def step_names() -> st.SearchStrategy[str]:
     """Every name that a step may have: mostly plain ones, but quotes, markup, blanks and other scripts too."""
     plain = st.from_regex(r"[a-z][a-z_0-9]{0,14}", fullmatch=True)
     odd = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=LONGEST_NAME)
-    return plain | odd.filter(lambda name: wrong_name(name) is None)
+    return plain | odd.filter(lambda name: wrong_step_name(name) is None)
 
 
 @dataclass(frozen=True)

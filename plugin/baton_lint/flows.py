@@ -259,7 +259,7 @@ class Flows:
             self._open(build, _why(value), shown)
 
     def _check_name(self, build: Build, name: str, place: Place) -> None:
-        if expected := option_rule.wrong_name(name):
+        if expected := option_rule.wrong_step_name(name):
             build.findings.append(
                 option_rule.finding(f"the name of a step must be {expected}, got {name!r:.60}", step=name, place=place)
             )
