@@ -24,8 +24,17 @@ Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a
 `InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
 raised by `insert` has written nothing.
 
-BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. `BTN507`
-is no exception: it is the reason of a node that was cancelled because an upstream did not complete."""
+BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. Some of
+these are no exceptions but the reasons of nodes whose function was not called:
+
+| code | a node |
+|---|---|
+| BTN507 | was cancelled, since an upstream did not complete, or with its workflow |
+| BTN508 | lost the process that ran an attempt |
+| BTN509 | is a map over what is no collection, or zips collections of different lengths |
+| BTN511 | is a map of which too many items failed; `workflow.items(step)` tells why |
+| BTN512 | was skipped, since an upstream was |
+| BTN513 | is a map that would have more items than its `max_items` |"""
 
 
 def rules() -> str:

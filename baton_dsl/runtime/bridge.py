@@ -22,7 +22,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
 import oban.oban
@@ -40,6 +40,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.errors import ObanNotFoundError, PrefixError
+from baton_dsl.runtime.payload import storable
 
 logger = logging.getLogger(__name__)
 
@@ -455,9 +456,17 @@ class Acknowledged:
                 del self._attempts[job.id]
                 done.append(job.id)
             else:
-                rest.append(action)
+                rest.append(_readable(action))
         assert self._next is not None
         return done + (await self._next(query, rest) if rest else [])
+
+
+def _readable(action: AckAction) -> AckAction:
+    """An ack whose error PostgreSQL can store. Oban would try one that it can't for ever, and all others with it."""
+    if action.error is None:
+        return action
+    error = {key: storable(value) if isinstance(value, str) else value for key, value in action.error.items()}
+    return action if error == action.error else replace(action, error=error)
 
 
 ACKNOWLEDGED: Final = Acknowledged()

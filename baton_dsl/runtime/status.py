@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from baton_dsl.core.items import index_of
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
@@ -76,6 +77,11 @@ def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -
     for count in counts:
         items.setdefault(count["root_id"], {})[count["state"]] = count["count"]
     return [node_of(row, items.get(row["oban_job_id"], {}) if row["is_map"] else None) for row in rows]
+
+
+def items_of(rows: Sequence[dict[str, Any]]) -> list[NodeStatus]:
+    """How far the items of a map have come, in order, of the rows of `reads.ITEMS`: inner lists are made in any order."""
+    return sorted(map(node_of, rows), key=lambda item: index_of(item.step) or ())
 
 
 def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> NodeStatus:
