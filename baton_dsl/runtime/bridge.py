@@ -39,8 +39,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
+from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError, PrefixError
-from baton_dsl.runtime.payload import storable
 
 logger = logging.getLogger(__name__)
 

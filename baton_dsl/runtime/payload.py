@@ -151,16 +151,6 @@ def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
         ) from error
 
 
-def storable(text: str) -> str:
-    """A text as PostgreSQL can store it: without NUL characters and lone surrogates, which stand there escaped.
-
-    Example:
-        >>> storable("no stock\\0")
-        'no stock\\\\x00'
-    """
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-
-
 def _show(annotation: Any) -> str:
     return (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)

@@ -17,6 +17,7 @@ from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
+from baton_dsl.core.wording import storable
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
@@ -197,7 +198,7 @@ def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value:
     if isinstance(value, Cancel | Snooze):
         return value
     if isinstance(value, Skip):
-        return Finished(job, None, payload.storable(value.reason))
+        return Finished(job, None, storable(value.reason))
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 
