@@ -234,7 +234,7 @@ class Flow(Generic[I, S]):
             'montage'
         """
         site = CallSite.of_caller()
-        if expected := option_rule.wrong_name(name):
+        if expected := option_rule.wrong_step_name(name):
             raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
         if name in self._names:
             raise FlowError(

@@ -189,7 +189,7 @@ class Step(Generic[P, R, N, C]):
             >>> flow.step_names
             ('charge_eu', 'charge')
         """
-        if expected := option_rule.wrong_name(name):
+        if expected := option_rule.wrong_step_name(name):
             raise FlowError([option_rule.finding(f"the name of a step must be {expected}, got {name!r:.60}")])
         copy = self._copy()
         copy.name = name

@@ -80,7 +80,7 @@ def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -
 
 
 def items_of(rows: Sequence[dict[str, Any]]) -> list[NodeStatus]:
-    """How far the items of a map have come, in order, of the rows of `reads.ITEMS`, which are in the order of their making."""
+    """How far the items of a map have come, in order, of the rows of `reads.ITEMS`, which come as they were made."""
     return sorted(map(node_of, rows), key=lambda item: index_of(item.step) or ())
 
 

@@ -97,6 +97,14 @@ def wrong_name(name: object) -> str | None:
     return None
 
 
+def wrong_step_name(name: object) -> str | None:
+    """What the name of a step must be, if it is not; None for a good one."""
+    if expected := wrong_name(name):
+        return expected
+    # "orders[3]" is an item of the map "orders".
+    return 'a name without "]" at its end' if str(name).endswith("]") else None
+
+
 def _show(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:40]}... ({len(shown)} characters)"
@@ -164,7 +172,7 @@ def _names(value: object) -> str | None:
 
 
 CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
-    "name": wrong_name,
+    "name": wrong_step_name,
     "queue": wrong_name,
     "max_attempts": _whole(1, MOST_ATTEMPTS),
     "priority": _whole(0, 9),
