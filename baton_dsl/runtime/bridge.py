@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -40,7 +39,7 @@ from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.core.wording import storable
-from baton_dsl.errors import ObanNotFoundError, PrefixError
+from baton_dsl.errors import ObanNotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -49,21 +48,6 @@ type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 CHANNEL: Final = "workflow"
 """Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
 `{"workflow_id": ..., "outcome": ...}`."""
-
-_PREFIX: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_RESERVED: Final = frozenset(
-    """
-    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
-    collation column concurrently constraint create cross current_catalog current_date current_role
-    current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
-    except false fetch for foreign freeze from full grant group having ilike in initially inner intersect into
-    is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null offset on
-    only or order outer overlaps placing primary references returning right select session_user similar some
-    symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when
-    where window with
-    """.split()  # noqa: SIM905 - one word a line would be three pages
-)
-"""Words that PostgreSQL reserves as the name of a schema (its documentation, appendix C)."""
 
 
 class Notifier(Protocol):
@@ -74,17 +58,6 @@ class Notifier(Protocol):
 
     async def unlisten(self, token: str) -> None:
         """Stop."""
-
-
-def checked_prefix(prefix: str) -> str:
-    """A schema name that Oban can use: it writes the name into its SQL as it is, without quotes.
-
-    Raises:
-        PrefixError: If the name would need quotes.
-    """
-    if not _PREFIX.fullmatch(prefix) or prefix in _RESERVED:
-        raise PrefixError(f"the prefix {prefix!r} would need quotes, which Oban does not write")
-    return prefix
 
 
 def instance(name: str) -> Oban:

@@ -18,6 +18,7 @@ from baton_dsl.errors import DatabaseNotConfiguredError, ObanNotFoundError
 from baton_dsl.flow import Settings
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.bridge import CHANNEL
+from baton_dsl.runtime.prefix import checked_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Database:
             conninfo = _conninfo_of(settings.oban)
         else:
             conninfo = make_conninfo(conn.info.dsn, password=conn.info.password or None)
-        return Database(bridge.checked_prefix(prefix), settings.oban, conninfo)
+        return Database(checked_prefix(prefix), settings.oban, conninfo)
 
     @staticmethod
     def configured(*, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban") -> Database:
@@ -59,7 +60,7 @@ class Database:
         conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
         if conninfo is None and _instance(oban) is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
-        return Database(bridge.checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
+        return Database(checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
 
     def table(self, name: str) -> sql.Identifier:
         """A table or function of ours, with its schema."""

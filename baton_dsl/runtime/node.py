@@ -13,9 +13,9 @@ from pathlib import Path
 
 from oban import Oban
 
-from baton_dsl.runtime.bridge import checked_prefix
 from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from oban.schema import install_sql
 from psycopg import sql
 
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError
-from baton_dsl.runtime.bridge import checked_prefix
+from baton_dsl.runtime.prefix import checked_prefix
 
 VERSION: Final = 1
 """The version of the schema that this library needs."""

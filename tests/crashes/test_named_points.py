@@ -78,7 +78,10 @@ CREATE TRIGGER pause_settle BEFORE UPDATE ON baton_workflows
 FOR EACH ROW EXECUTE FUNCTION pause_settle();
 """
 """A settle stops in its midst: at its first update, or at its last one."""
-SETTLING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT * FROM %%baton_settle%%' AND state = 'active' AND pid <> %s"
+SETTLING = """
+SELECT pid FROM pg_stat_activity
+WHERE query LIKE 'SELECT * FROM %%baton_settle%%' AND state = 'active' AND pid <> %s
+"""
 
 
 @pytest.mark.parametrize("place", ["workflow_nodes", "baton_workflows"])

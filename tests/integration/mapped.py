@@ -315,3 +315,11 @@ def gentle_total(gentle: list[int]) -> int:
 
 
 windowed = Flow("windowed", numbers, gentle, gentle_total)
+
+
+@step(max_concurrency=100, max_items=1_000_000)
+async def one_of_many(numbers: Each[int]) -> None:
+    pass
+
+
+crowded = Flow("crowded", numbers, one_of_many)

@@ -224,7 +224,7 @@ EDGES = (
     Edge("str", "Path", False),
     Edge("UUID", "str", False),
     Edge("Colour", "str", False),
-    Edge("type[Dog]", "Dog", False),
+    Edge("dict[str, int]", "Dog", False),
     # generics of users
     Edge("IntBox", "Box[int]", True, is_known=False),
     Edge("IntBox", "Box[str]", False, is_known=False),

@@ -384,6 +384,7 @@ DECLARE
     ready_maps bigint[] := maps;
     windows bigint[];
     waiting bigint[];
+    done bigint[];
     concluded bigint[];
     expansion record;
     claimed_now bigint[];
@@ -448,20 +449,21 @@ BEGIN
         END IF;
 
         IF ready_maps IS NOT NULL THEN
-            SELECT array_agg(oban_job_id) INTO concluded
-            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND items IS NOT NULL AND outcome IS NULL;
-            IF concluded IS NOT NULL THEN
-                PERFORM baton_conclude(concluded);
-            END IF;
-            SELECT array_agg(oban_job_id) INTO waiting
-            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND items IS NULL AND outcome IS NULL;
+            SELECT array_agg(oban_job_id) FILTER (WHERE items IS NULL),
+                array_agg(oban_job_id) FILTER (WHERE items IS NOT NULL)
+            INTO waiting, done
+            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND outcome IS NULL;
             ready_maps := NULL;
+            -- In this order: what a new child waits for is counted when that concludes, not twice.
             IF waiting IS NOT NULL THEN
                 expansion := baton_expand(waiting);
-                concluded := concluded || expansion.ended;
+                concluded := expansion.ended || baton_follow(expansion.failing);
                 ready_maps := expansion.further;
                 windows := windows || expansion.windows;
-                concluded := concluded || baton_follow(expansion.failing);
+            END IF;
+            IF done IS NOT NULL THEN
+                PERFORM baton_conclude(done);
+                concluded := concluded || done;
             END IF;
         END IF;
 

@@ -1,0 +1,124 @@
+"""What there is to know of one node of a workflow: the values that the model in `lifecycle.py` changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The states of an Oban job, and `GONE` for one that was deleted or pruned."""
+
+    SUSPENDED = "suspended"
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    GONE = "gone"
+
+    @property
+    def is_final(self) -> bool:
+        """True if a job of this state has ended."""
+        return self in _FINAL
+
+    @property
+    def is_queued(self) -> bool:
+        """True if a job of this state may start, now or later, without anybody's doing."""
+        return self in _QUEUED
+
+
+_FINAL = frozenset([State.COMPLETED, State.CANCELLED, State.DISCARDED])
+_QUEUED = frozenset([State.SCHEDULED, State.AVAILABLE, State.RETRYABLE])
+
+
+class Outcome(StrEnum):
+    """How a node, or a workflow, has settled."""
+
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """What a map maps over.
+
+    Attributes:
+        sources: For each parameter that is mapped over, the node that the items come from; None for a value.
+        values: For each, the value.
+        levels: How many levels of collections it goes through.
+        is_product: Several collections make a product; else they are zipped.
+        most: How many items it may have.
+        window: How many of its items may run at once.
+        least: How many of its items must succeed.
+    """
+
+    sources: tuple[str | None, ...]
+    values: tuple[object, ...]
+    levels: int = 1
+    is_product: bool = False
+    most: int = 100_000
+    window: int | None = None
+    least: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """One step of one workflow, a map, or an item of one.
+
+    Attributes:
+        upstreams: The names of the nodes that it waits for.
+        ignore_cancelled: It runs though an upstream was cancelled.
+        ignore_discarded: It runs though an upstream was discarded.
+        state: The state of its job.
+        is_later: Its job may not start before a moment to come.
+        outcome: How it has settled; None until then.
+        by_upstream: It was cancelled, or skipped, because of an upstream, not by itself.
+        optional: The upstreams that may be skipped without this node being skipped with them.
+        result: What its function returned.
+        over: What it maps over; None if it is no map. A map has no job: its state is `GONE`.
+        items: How many children a map has; None until it has expanded.
+        parent: The map that it is a child of.
+        root: The outermost map that it is a descendant of.
+        is_held: It waits for a place in the window of its root; None if that has none.
+    """
+
+    upstreams: tuple[str, ...] = ()
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+    state: State = State.SUSPENDED
+    is_later: bool = False
+    outcome: Outcome | None = None
+    by_upstream: bool = False
+    optional: frozenset[str] = frozenset()
+    result: object = None
+    over: Over | None = None
+    items: int | None = None
+    parent: str | None = None
+    root: str | None = None
+    is_held: bool | None = None
+
+    @property
+    def is_map(self) -> bool:
+        """True if it has children in place of a job."""
+        return self.over is not None
+
+    def maps_over(self, upstream: str) -> bool:
+        """True if it is a map over that node."""
+        return self.over is not None and upstream in self.over.sources
+
+    def ignores(self, outcome: Outcome, upstream: str) -> bool:
+        """True if an upstream that ended so does not keep this node from running."""
+        match outcome:
+            case Outcome.SKIPPED:
+                return upstream in self.optional
+            case Outcome.COMPLETED:
+                return True
+            case Outcome.CANCELLED:
+                return self.ignore_cancelled
+            case Outcome.DISCARDED:
+                return self.ignore_discarded
