@@ -99,6 +99,10 @@ def test_a_plain_job_is_a_node_that_fits_everywhere() -> None:
         ),
         (lambda: total.named("\0"), "BTN305: the name of a step must be a name of printable characters, got '\\x00'"),
         (
+            lambda: total.named("orders[3]"),
+            "BTN305: the name of a step must be a name without \"]\" at its end, got 'orders[3]'",
+        ),
+        (
             lambda: step(max_attempts=0)(total.function),
             ('BTN305: option "max_attempts" of step "total" must be a whole number from 1 to 32767, got 0'),
         ),
