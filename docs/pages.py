@@ -24,17 +24,17 @@ Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a
 `InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
 raised by `insert` has written nothing.
 
-BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. Some of
-these are no exceptions but the reasons of nodes whose function was not called:
+BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. Some
+codes belong to no exception. They say why a node ended without an error of its own:
 
-| code | a node |
+| code | why |
 |---|---|
-| BTN507 | was cancelled, since an upstream did not complete, or with its workflow |
-| BTN508 | lost the process that ran an attempt |
-| BTN509 | is a map over what is no collection, or zips collections of different lengths |
-| BTN511 | is a map of which too many items failed; `workflow.items(step)` tells why |
-| BTN512 | was skipped, since an upstream was |
-| BTN513 | is a map that would have more items than its `max_items` |"""
+| BTN507 | it was cancelled, since an upstream did not complete or the workflow was cancelled |
+| BTN508 | the process that ran the attempt is gone |
+| BTN509 | a map: what it maps over is no collection, or zipped collections differ in length |
+| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each did |
+| BTN512 | it was skipped, since an upstream whose result it needs was |
+| BTN513 | a map: it would have more items than `max_items` |"""
 
 
 def rules() -> str:
