@@ -10,7 +10,13 @@ import psycopg
 import pytest
 
 from baton_dsl import Flow, Workflow
-from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.errors import (
+    InputError,
+    ItemNotFoundError,
+    ResultNotReadyError,
+    StepNotInWorkflowError,
+    WorkflowNotFoundError,
+)
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.doctor import examine
 from baton_dsl.runtime.reading import read
@@ -443,6 +449,25 @@ async def test_more_items_than_the_bound_are_refused_before_any_is_made(
             'BTN513: "few" would have 6 items, its max_items is 5; raise max_items of the step, or map over fewer'
         )
         assert conn.execute("SELECT count(*) FROM oban_jobs").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Ann", 3], "got list: [1]: Input should be a valid string"),
+        ("Ann", "got str"),
+        (["A\0"], "got list: a NUL character can't be stored"),
+    ],
+    ids=["an item", "the whole", "a character"],
+)
+def test_an_input_that_can_not_be_mapped_over_is_refused_at_insert(
+    conn: psycopg.Connection[Any], names: Any, said: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        mapped.greeting.insert(conn, names=names, greeting="Hi")
+    (finding,) = raised.value.diagnostics
+    assert (finding.code, finding.message) == ("BTN303", f'input "names" is list[str], {said}')
+    assert conn.execute("SELECT count(*) FROM workflow_nodes").fetchone() == (0,)
 
 
 async def test_a_map_says_how_many_of_its_items_failed_and_how_many_may(start_oban: StartOban) -> None:
