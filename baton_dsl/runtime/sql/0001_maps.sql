@@ -218,6 +218,7 @@ BEGIN
                         ) AS is_awaited
                     FROM unnest(combined.node_ids) WITH ORDINALITY AS given(id, parameter)
                     CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS above
+                    WHERE given.id <> 0
                     GROUP BY above.oban_job_id, above.step_name
                 ) AS source
             ) AS waits
