@@ -32,7 +32,7 @@ codes belong to no exception. They say why a node ended without an error of its 
 | BTN507 | it was cancelled, since an upstream did not complete or the workflow was cancelled |
 | BTN508 | the process that ran the attempt is gone |
 | BTN509 | a map: what it maps over is no collection, or zipped collections differ in length |
-| BTN511 | a map: fewer items succeeded than `min_success` asks for |
+| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each did |
 | BTN512 | it was skipped, since an upstream whose result it needs was |
 | BTN513 | a map: it would have more items than `max_items` |"""
 

@@ -31,7 +31,7 @@ FLOW: Final = "baton_audit:package_audit"
 def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> int:
     """Audit this Python environment with a workflow: licences, sizes, dependencies, import costs.
 
-    Fourteen typed steps; see examples/package_audit in the repository.
+    Fifteen typed steps, three of which run once for each item of a list; see examples/package_audit in the repository.
     """
     try:
         flow = find_flow(FLOW)
@@ -53,7 +53,8 @@ async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
     workflow = await execution.insert(flow, {"imports": imports}, target)
     served = queues.limited(queues.of_flow(flow))
     status = await execution.see_through(workflow, target, queues=served, patience=None)
-    click.echo(f"{len(flow.entries)} steps, {status.outcome} in {nodes.lasted(status)}\n", err=True)
+    items = sum(sum(node.items.values()) for node in await workflow.nodes() if node.items)
+    click.echo(f"{len(flow.entries)} steps and {items} items, {status.outcome} in {nodes.lasted(status)}\n", err=True)
     if status.outcome == "completed":
         return await workflow.result("report")
     click.echo(f"see why: baton status {workflow.id}", err=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
+from baton_dsl.core.drawing import MOST_TELLING
 from baton_dsl.core.spec import FlowSpec, Reference, StepSpec
 from baton_dsl.core.wording import duration, last_exception
 from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
+
+TOLD: Final = tuple(it for it in MOST_TELLING if it not in ("available", "scheduled", "suspended", "completed"))
+"""States of items that are told beside those that have completed: the others just wait."""
 
 
 def graph_of(name: str, nodes: Sequence[NodeStatus]) -> FlowSpec:
@@ -28,10 +33,14 @@ def remarks_on(nodes: Sequence[NodeStatus]) -> dict[str, str]:
 
 
 def remark_on(node: NodeStatus, now: datetime) -> str:
-    """How long it took, how often it was tried, why it failed."""
+    """How long it took, how often it was tried, why it failed; of a map, how far its items have come."""
+    if node.items:
+        return ", ".join([_counted(node.items), *_lasted(node.attempted_at, node.settled_at or now)])
     tries = f"attempt {node.attempt} of {node.max_attempts}"
     again = [tries] if node.attempt > 1 else []
     match node.state:
+        case "completed" if node.items is not None:
+            return "no items"
         case "completed":
             return ", ".join([*_lasted(node.attempted_at, node.settled_at), *again])
         case "executing":
@@ -40,10 +49,15 @@ def remark_on(node: NodeStatus, now: datetime) -> str:
             return "; ".join(filter(None, (tries, last_exception(node.error), _due(node.scheduled_at, now))))
         case "scheduled":
             return _due(node.scheduled_at, now)
-        case "cancelled" | "discarded":
+        case "cancelled" | "discarded" | "skipped":
             return last_exception(node.error)
         case _:
             return ""
+
+
+def _counted(items: Mapping[str, int]) -> str:
+    done = f"{items.get('completed', 0):,}/{sum(items.values()):,} completed"
+    return ", ".join([done, *(f"{items[state]:,} {state}" for state in TOLD if items.get(state))])
 
 
 def lasted(status: WorkflowStatus) -> str:

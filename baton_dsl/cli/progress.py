@@ -45,7 +45,7 @@ class Progress(Protocol):
 class Lines:
     """A line for each change that matters."""
 
-    SHOWN: Final = frozenset({"executing", "retryable", "completed", "cancelled", "discarded"})
+    SHOWN: Final = frozenset({"executing", "retryable", "completed", "skipped", "cancelled", "discarded"})
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, int]] = {}

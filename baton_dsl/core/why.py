@@ -121,6 +121,19 @@ class WorkflowFacts:
     settled_at: datetime | None = None
     paused_at: datetime | None = None
     stopped_at: datetime | None = None
+    _parts: Mapping[str, Sequence[NodeFacts]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the items by their maps, of which there may be thousands."""
+        parts: dict[str, list[NodeFacts]] = {}
+        for node in self.nodes.values():
+            if node.part_of is not None:
+                parts.setdefault(node.part_of, []).append(node)
+        object.__setattr__(self, "_parts", parts)
+
+    def items_of(self, node: NodeFacts) -> Sequence[NodeFacts]:
+        """The items of a map, or its lists of items."""
+        return self._parts.get(node.step, ())
 
     def at(self, when: datetime | None) -> str:
         """` at 12:04:00`, or nothing if the moment is not known."""
@@ -213,7 +226,7 @@ def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
     if node.state is not State.SUSPENDED or node.is_held:
         return []
     if node.has_expanded:
-        return [item for item in facts.nodes.values() if item.part_of == node.step and item.outcome is None]
+        return [item for item in facts.items_of(node) if item.outcome is None]
     upstreams = (facts.nodes[name] for name in node.upstreams if name in facts.nodes)
     return [upstream for upstream in upstreams if upstream.outcome is None]
 
@@ -221,7 +234,7 @@ def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
 def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
     """The upstream, or the item, because of which a node has not completed; rather one that ended by itself."""
     if node.has_expanded and node.outcome in _ENDED:
-        ended = [item for item in facts.nodes.values() if item.part_of == node.step and item.outcome == node.outcome]
+        ended = [item for item in facts.items_of(node) if item.outcome == node.outcome]
     elif node.by_upstream:
         upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
         ended = [upstream for upstream in upstreams if upstream.outcome and _keeps(node, upstream.outcome)]

@@ -49,3 +49,13 @@ def last_exception(error: str | None) -> str:
             break
         message = line.strip() or message
     return message[:200]
+
+
+def storable(text: str) -> str:
+    r"""A text as PostgreSQL can store it: NUL characters and lone surrogates stand there escaped.
+
+    Example:
+        >>> print(storable("no \0 stock"))
+        no \x00 stock
+    """
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

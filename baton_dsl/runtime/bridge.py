@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
 import oban.oban
@@ -38,6 +38,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
+from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -428,9 +429,17 @@ class Acknowledged:
                 del self._attempts[job.id]
                 done.append(job.id)
             else:
-                rest.append(action)
+                rest.append(_readable(action))
         assert self._next is not None
         return done + (await self._next(query, rest) if rest else [])
+
+
+def _readable(action: AckAction) -> AckAction:
+    """An ack whose error PostgreSQL can store. Oban would try one that it can't for ever, and all others with it."""
+    if action.error is None:
+        return action
+    error = {key: storable(value) if isinstance(value, str) else value for key, value in action.error.items()}
+    return action if error == action.error else replace(action, error=error)
 
 
 ACKNOWLEDGED: Final = Acknowledged()

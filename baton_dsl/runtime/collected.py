@@ -48,13 +48,23 @@ def collected(annotation: Any, text: str | None, absent: str | None) -> str | No
     if absent is None and not wants_outcomes:
         return text
     missing = {tuple(entry["path"]): entry for entry in json.loads(absent or "[]")}
-    return json.dumps(_fit(json.loads(text), (), missing, levels, len(levels) - 1 if wants_outcomes else None))
+    above = {path[:depth] for path in missing for depth in range(len(path))}
+    leaves = len(levels) - 1 if wants_outcomes else None
+    return json.dumps(_fit(json.loads(text), (), missing, above, levels, leaves))
 
 
 def _fit(
-    value: Any, path: tuple[int, ...], missing: dict[tuple[int, ...], Any], levels: list[Any], leaves: int | None
+    value: Any,
+    path: tuple[int, ...],
+    missing: dict[tuple[int, ...], Any],
+    above: set[tuple[int, ...]],
+    levels: list[Any],
+    leaves: int | None,
 ) -> Any:
-    """One value of the tree of results; `_NOTHING` if it is left out. `leaves` is the depth of the outcomes, if any."""
+    """One value of the tree of results; `_NOTHING` if it is left out.
+
+    `above` has the paths of the lists that something is missing in; `leaves` is the depth of the outcomes, if any.
+    """
     depth = len(path)
     entry = missing.get(path)
     if leaves is not None and depth == leaves:
@@ -63,10 +73,8 @@ def _fit(
         return {"state": entry["state"] or "cancelled", "reason": entry["reason"]}
     if entry is not None:
         return None if depth >= len(levels) or _accepts_none(levels[depth]) else _NOTHING
-    if isinstance(value, list) and (
-        depth == 0 or any(other[:depth] == path for other in missing) or leaves is not None
-    ):
-        fitted = (_fit(item, (*path, index), missing, levels, leaves) for index, item in enumerate(value))
+    if isinstance(value, list) and (path in above or leaves is not None):
+        fitted = (_fit(item, (*path, index), missing, above, levels, leaves) for index, item in enumerate(value))
         return [item for item in fitted if item is not _NOTHING]
     return value
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.items import step_of
 from baton_dsl.core.schemas import refusal
 from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import StepNotFoundError, StoredValueError
@@ -24,7 +25,6 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import json_schema, payload, schema
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.gate import step_of
 from baton_dsl.runtime.lowering import WORKERS
 from baton_dsl.runtime.worker import load_step, step_of_worker
 from baton_dsl.step import Step

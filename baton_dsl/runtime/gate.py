@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from psycopg import sql
 from psycopg.rows import args_row
 
+from baton_dsl.core.items import step_of
 from baton_dsl.runtime.bridge import Pool, autocommit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
@@ -67,16 +68,6 @@ class Passage:
     def step(self) -> str:
         """The name of its step."""
         return step_of(self.node)
-
-
-def step_of(node: str) -> str:
-    """The name of the step of a node: `orders` for `orders[3]`."""
-    return node.rpartition("[")[0] if node.endswith("]") else node
-
-
-def index_of(node: str) -> tuple[int, ...] | None:
-    """Which item of its map a node is: `(3,)` for `orders[3]`, None for a node that is no item."""
-    return tuple(map(int, node[:-1].rpartition("[")[2].split(","))) if node.endswith("]") else None
 
 
 _SELECT: Final = """

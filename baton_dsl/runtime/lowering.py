@@ -313,7 +313,11 @@ class _Lowering:
 
 
 def _parameter_type(step: Step[..., Any, Any, Any], name: str) -> object:
-    return next(parameter.type for parameter in signature(step).parameters if parameter.name == name)
+    parameter = next(parameter for parameter in signature(step).parameters if parameter.name == name)
+    given: Any = parameter.type
+    for _ in range(parameter.each):  # a map is given a collection of what it takes
+        given = LIVE_TYPES.list_of(given)
+    return given
 
 
 def _tags(tags: Any) -> list[str]:

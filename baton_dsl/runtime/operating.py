@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, LiteralString
 
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.settle import TRIES, pause_after
+
+TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
+"""What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
 
 
 class Action(StrEnum):
@@ -104,17 +110,33 @@ async def operate(database: Database, action: Action, which: Which, *, from_step
         retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
     """
     statement, values = _statement(database, action, which, from_step)
-    async with database.connection() as conn:
-        row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
-    return list(row[0]) if row is not None else []
+    for number in range(TRIES):
+        try:
+            async with database.connection() as conn:
+                row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
+        except TAKEN_BACK:
+            if number == TRIES - 1:
+                raise
+            await asyncio.sleep(pause_after(number))
+        else:
+            return list(row[0]) if row is not None else []
+    raise AssertionError("unreachable")
 
 
 def operate_sync(database: Database, action: Action, which: Which, *, from_step: str | None = None) -> list[str]:
     """As `operate`, for sync code."""
     statement, values = _statement(database, action, which, from_step)
-    with database.sync_connection() as conn:
-        row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
-    return list(row[0]) if row is not None else []
+    for number in range(TRIES):
+        try:
+            with database.sync_connection() as conn:
+                row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
+        except TAKEN_BACK:
+            if number == TRIES - 1:
+                raise
+            time.sleep(pause_after(number))
+        else:
+            return list(row[0]) if row is not None else []
+    raise AssertionError("unreachable")
 
 
 def _statement(

@@ -73,12 +73,17 @@ ITEMS: Final = (
 """The items of one map."""
 
 ITEM_COUNTS: Final = (
-    select(nodes.c.root_id, _state.label("state"), func.count().label("count"))
+    select(
+        nodes.c.root_id,
+        _state.label("state"),
+        func.count().label("count"),
+        func.min(jobs.c.attempted_at).label("attempted_at"),
+    )
     .select_from(_and_jobs)
     .where(_of_workflow, nodes.c.map_id.is_not(None), nodes.c.is_map.is_(False))
     .group_by(nodes.c.root_id, _state)
 )
-"""How many items of each map are in each state."""
+"""How many items of each map are in each state, and when the first of these began."""
 
 _result: Final = (
     nodes.c.step_name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from baton_dsl.core.items import item_of
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
@@ -22,7 +23,7 @@ def node_name(step: AnyStep | str, index: Index) -> str:
     name = step if isinstance(step, str) else step.name
     if index is None:
         return name
-    return f"{name}[{','.join(map(str, index if isinstance(index, tuple) else (index,)))}]"
+    return item_of(name, index if isinstance(index, tuple) else (index,))
 
 
 def missing(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence[Row]) -> Exception:
@@ -33,6 +34,17 @@ def missing(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence
     if index is not None and any(row["step_name"] == name for row in names):
         return ItemNotFoundError(f'step "{name}" of workflow "{workflow_id}" has no item {index}')
     return StepNotInWorkflowError.among(workflow_id, name, [row["step_name"] for row in names])
+
+
+def known(workflow_id: str, step: str, names: Sequence[Row]) -> None:
+    """See that a workflow has a step, given the rows of `reads.STEP_NAMES`.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if it has no such step.
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    if all(row["step_name"] != step for row in names):
+        raise missing(workflow_id, step, None, names)
 
 
 def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from baton_dsl.core.items import index_of
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
@@ -25,7 +26,7 @@ class NodeStatus:
         queue: The queue of its job; None once the job is pruned, as are the three before `settled_at`.
         worker: The job's worker.
         error: The last error, if there was one.
-        attempted_at: When the last try began.
+        attempted_at: When the last try began; of a map, when the first of its items began to run.
         scheduled_at: When it may run, at the earliest.
         settled_at: When it settled; None until then.
         items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped.
@@ -72,10 +73,20 @@ def status_of(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence
 
 def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> list[NodeStatus]:
     """How far nodes have come, of the rows of `reads.NODES` and `reads.ITEM_COUNTS`."""
-    items: dict[int, dict[str, int]] = {}
+    items: dict[int, list[dict[str, Any]]] = {}
     for count in counts:
-        items.setdefault(count["root_id"], {})[count["state"]] = count["count"]
-    return [node_of(row, items.get(row["oban_job_id"], {}) if row["is_map"] else None) for row in rows]
+        items.setdefault(count["root_id"], []).append(count)
+    return [_map_of(row, items.get(row["oban_job_id"], [])) if row["is_map"] else node_of(row) for row in rows]
+
+
+def _map_of(row: dict[str, Any], counts: Sequence[dict[str, Any]]) -> NodeStatus:
+    began = min((count["attempted_at"] for count in counts if count["attempted_at"]), default=None)
+    return node_of({**row, "attempted_at": began}, {count["state"]: count["count"] for count in counts})
+
+
+def items_of(rows: Sequence[dict[str, Any]]) -> list[NodeStatus]:
+    """How far the items of a map have come, in order, of the rows of `reads.ITEMS`, which come as they were made."""
+    return sorted(map(node_of, rows), key=lambda item: index_of(item.step) or ())
 
 
 def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> NodeStatus:

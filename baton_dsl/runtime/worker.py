@@ -15,7 +15,9 @@ from oban import Cancel, Job, Oban, Snooze, worker
 
 from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
+from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
+from baton_dsl.core.wording import storable
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
@@ -31,7 +33,7 @@ from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
-from baton_dsl.runtime.gate import Gate, Passage, Upstream, index_of
+from baton_dsl.runtime.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.lowering import MODEL, WORKERS
 from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
@@ -196,7 +198,7 @@ def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value:
     if isinstance(value, Cancel | Snooze):
         return value
     if isinstance(value, Skip):
-        return Finished(job, None, value.reason)
+        return Finished(job, None, storable(value.reason))
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 

@@ -24,10 +24,10 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
 from baton_dsl.runtime.reading import read, read_sync
 from baton_dsl.runtime.rerun import rerun, rerun_sync
-from baton_dsl.runtime.results import every, missing, node_name, one
+from baton_dsl.runtime.results import every, known, missing, node_name, one
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.status import node_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.status import items_of, nodes_of, status_of, workflow_row
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
@@ -121,8 +121,16 @@ class Workflow(Generic[S]):
 
         Args:
             step: The step, or its name in the flow.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
-        return list(map(node_of, await self._read(reads.ITEMS, step_name=_name(step))))
+        name = node_name(step, None)
+        rows = await self._read(reads.ITEMS, step_name=name)
+        if not rows:
+            known(self.id, name, await self._read(reads.STEP_NAMES))
+        return items_of(rows)
 
     @overload
     async def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
@@ -139,6 +147,7 @@ class Workflow(Generic[S]):
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            ItemNotFoundError: BTN413, if the step has no such item.
             ResultNotReadyError: BTN409, if it has not completed.
             StoredValueError: BTN504, if the stored result does not validate any more.
         """
@@ -295,7 +304,11 @@ class SyncWorkflow(Generic[S]):
     def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """See `Workflow.items`."""
         with self._database.sync_connection() as conn:
-            return list(map(node_of, self._read(conn, reads.ITEMS, step_name=_name(step))))
+            name = node_name(step, None)
+            rows = self._read(conn, reads.ITEMS, step_name=name)
+            if not rows:
+                known(self.id, name, self._read(conn, reads.STEP_NAMES))
+            return items_of(rows)
 
     @overload
     def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...

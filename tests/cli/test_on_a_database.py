@@ -231,3 +231,28 @@ def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
     assert "completed  report  " in done.stderr
     assert page.read_text().startswith("<!doctype html>")
     assert (served_folder / ".baton" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_map_is_one_line_with_the_counts_of_its_items(dsn: str) -> None:
+    flow = "tests.integration.mapped:failing"
+    done = baton("run", flow, "--worker", "-i", "count=4", "-i", "bad=[1]", BATON_DSN=dsn)
+    assert done.returncode == 1
+    assert re.search(r"^discarded  fragile  3/4 completed, 1 discarded, \d+ ms$", done.stderr, re.MULTILINE)
+    assert "fragile[" not in done.stderr
+    workflow_id = done.stderr.split()[1]
+    told = baton("status", workflow_id, BATON_DSN=dsn).stdout
+    assert re.search(r"^.*✘.*  fragile +3/4 completed, 1 discarded, \d+ ms$", told, re.MULTILINE)
+    assert "fragile[" not in told
+    nodes = {it["step"]: it for it in json.loads(baton("status", workflow_id, "--json", BATON_DSN=dsn).stdout)["nodes"]}
+    assert nodes["fragile"]["items"] == {"completed": 3, "discarded": 1}
+    why = baton("why", workflow_id, "fragile[1]", BATON_DSN=dsn).stdout
+    assert re.match(r'"fragile\[1\]" was discarded .* ValueError: 1 is bad\.$', why)
+    assert baton("doctor", BATON_DSN=dsn).returncode == 0
+
+
+def test_a_step_that_was_skipped_says_why_and_a_map_over_nothing_that_it_has_no_items(dsn: str) -> None:
+    done = baton("run", "tests.integration.mapped:branching", "--worker", "-i", "given=3", BATON_DSN=dsn)
+    assert done.returncode == 0
+    assert "skipped    large  not large" in done.stderr.splitlines()
+    done = baton("run", "tests.integration.mapped:summing", "--worker", "-i", "count=0", BATON_DSN=dsn)
+    assert "completed  squares  no items" in done.stderr.splitlines()

@@ -1,14 +1,12 @@
 """The steps of the audit, called as the plain functions that they are."""
 
-import logging
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from baton_audit import facts, package_audit
-from baton_audit.inventory import environment, inventory
+from baton_audit.inventory import distributions, environment, inventory
 from baton_audit.licences import family_of, licence_of, licences
 from baton_audit.page import readable
 from baton_audit.report import audit, findings, page, report, text
@@ -16,7 +14,6 @@ from baton_audit.requirements import cycles, dependencies, unmet
 from baton_audit.weight import import_candidates, import_cost, import_costs, read_import_times, sizes
 from hypothesis import given
 
-from baton_dsl import StepContext
 from tests.strategies import Dag, dags
 
 WEAK, STRONG, PERMISSIVE, UNKNOWN = (
@@ -51,8 +48,8 @@ def graph_of(*distributions: facts.Distribution) -> facts.Dependencies:
 
 def test_the_flow_is_right_and_has_layers() -> None:
     order = package_audit.validate()
-    assert len(order) == 14
-    assert len(package_audit.checked().graph.layers()) == 8
+    assert len(order) == 15
+    assert len(package_audit.checked().graph.layers()) == 9
     assert package_audit.diagnostics() == ()
 
 
@@ -78,9 +75,9 @@ def test_inventory_reads_what_is_on_the_path(tmp_path: Path, monkeypatch: pytest
 def test_the_audit_of_this_environment_sees_itself() -> None:
     here = inventory()
     assert {"baton-dsl", "pydantic", "packaging"} <= {it.name for it in here.distributions}
-    weights = sizes(here)
-    assert [it.bytes for it in weights] == sorted((it.bytes for it in weights), reverse=True)
-    assert {it.distribution for it in weights} == {it.name for it in here.distributions}
+    weights = [sizes(it) for it in distributions(here)]
+    assert [it.distribution for it in weights] == [it.name for it in here.distributions]
+    assert sum(it.bytes for it in weights) > 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -116,7 +113,7 @@ def test_an_expression_counts_more_than_classifiers_and_those_more_than_free_tex
     bare = everything.model_copy(update={"licence_expression": None, "licence_classifiers": []})
     assert licence_of(bare) == "Apache 2.0"
     assert licence_of(installed("y")) == "unknown"
-    assert [it.family for it in licences(stock_of(bare, installed("y")))] == [PERMISSIVE, UNKNOWN]
+    assert [licences(it).family for it in (bare, installed("y"))] == [PERMISSIVE, UNKNOWN]
 
 
 def test_a_requirement_is_met_by_a_version_that_fits() -> None:
@@ -178,8 +175,11 @@ def test_the_largest_packages_are_worth_timing() -> None:
         installed("tiny"),
         installed("empty", modules=[]),
     )
-    weights = [facts.Size(distribution=it.name, bytes=9, files=1) for it in stock.distributions]
-    assert import_candidates(stock, weights, imports=2) == [("py-yaml", "py_yaml"), ("tiny", "tiny")]
+    weights = [
+        facts.Size(distribution=it.name, bytes=size, files=1)
+        for it, size in zip(stock.distributions, (99, 7, 9, 80), strict=True)
+    ]
+    assert import_candidates(stock, weights, imports=2) == [("tiny", "tiny"), ("py-yaml", "py_yaml")]
     assert import_candidates(stock, weights, imports=0) == []
 
 
@@ -197,7 +197,7 @@ def test_import_times_are_read_from_the_report_of_the_interpreter() -> None:
 
 
 async def test_import_costs_are_measured_and_failures_told() -> None:
-    costs = await import_costs([("stdlib", "json.tool"), ("none", "no_such_module")], quiet_context())
+    costs = [await import_costs(it) for it in (("stdlib", "json.tool"), ("none", "no_such_module"))]
     assert [cost.module for cost in costs] == ["json.tool", "no_such_module"]
     assert costs[0].milliseconds
     assert costs[0].error is None
@@ -211,10 +211,6 @@ async def test_an_import_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch,
     assert (await import_cost("hangs", "hangs")).error == "took more than 0.2 s"
 
 
-def quiet_context() -> StepContext:
-    return cast("StepContext", SimpleNamespace(logger=logging.getLogger("audit")))
-
-
 def whole_audit() -> facts.Audit:
     stock = stock_of(
         installed("app", "gone>=3", "loop", licence_expression="GPL-3.0-only", summary="<script>alert(1)</script>"),
@@ -223,15 +219,16 @@ def whole_audit() -> facts.Audit:
     stock = stock.model_copy(update={"shadowed": ["app 0.9"], "unreadable": ["site-packages"]})
     needs = dependencies(stock, environment())
     costs = [
-        facts.ImportCost(distribution="loop", module="loop", milliseconds=812.5, modules=40, error=None),
         facts.ImportCost(distribution="app", module="app", milliseconds=None, modules=0, error="ImportError: no"),
+        facts.ImportCost(distribution="loop", module="loop", milliseconds=812.5, modules=40, error=None),
     ]
     weights = [
-        facts.Size(distribution="app", bytes=12_300_000, files=3),
         facts.Size(distribution="loop", bytes=5, files=1),
+        facts.Size(distribution="app", bytes=12_300_000, files=3),
     ]
-    found = findings(stock, needs, licences(stock), unmet(needs), cycles(needs), costs)
-    return audit(environment(), stock, licences(stock), weights, needs, cycles(needs), costs, found)
+    found = findings(stock, needs, [licences(it) for it in stock.distributions], unmet(needs), cycles(needs), costs)
+    told = [licences(it) for it in stock.distributions]
+    return audit(environment(), stock, told, weights, needs, cycles(needs), costs, found)
 
 
 def test_findings_are_told_problems_first() -> None:
@@ -258,6 +255,12 @@ def test_the_report_holds_the_text_and_a_page_that_needs_nothing_else() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in told.html
     assert "http" not in told.html
     assert facts.Report.model_validate_json(told.model_dump_json()) == told
+
+
+def test_what_is_largest_and_slowest_comes_first() -> None:
+    whole = whole_audit()
+    assert [it.distribution for it in whole.sizes] == ["app", "loop"]
+    assert [it.module for it in whole.import_costs] == ["loop", "app"]
 
 
 def test_an_empty_environment_has_a_report_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from baton_dsl import Flow
+from baton_dsl import Flow, Workflow
+from tests.conftest import until
 from tests.integration import steps
 
 ROUNDS = 100
@@ -150,3 +152,22 @@ def test_an_upstream_is_cancelled_while_its_downstream_is_retried(dsn: str, conn
         "WHERE node.outcome IS NULL AND upstream.outcome IN ('cancelled', 'discarded')"
     ).fetchone()
     assert waiting == (0,)
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_an_operator_whom_the_database_takes_for_the_victim_of_a_deadlock_is_not_bothered(
+    dsn: str, conn: psycopg.Connection[Any], is_async: bool
+) -> None:
+    Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
+    (workflow_id,) = conn.execute("SELECT workflow_id FROM baton_workflows").fetchone() or ("",)
+    workflow = Workflow.load(workflow_id, dsn=dsn)
+    lock = "SELECT FROM workflow_nodes WHERE step_name = %s FOR UPDATE"
+    with psycopg.connect(dsn) as other:
+        other.execute("SET deadlock_timeout = '1 min'")  # so that it is never this one
+        other.execute(lock, ["last"])
+        paused = asyncio.create_task(workflow.pause() if is_async else asyncio.to_thread(workflow.sync.pause))
+        waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock')"
+        await until(lambda: conn.execute(waits, ["%baton_pause%"]).fetchone() == (True,))
+        await asyncio.to_thread(other.execute, lock, ["first"])
+        other.rollback()
+        assert await paused is True

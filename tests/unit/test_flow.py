@@ -99,6 +99,10 @@ def test_a_plain_job_is_a_node_that_fits_everywhere() -> None:
         ),
         (lambda: total.named("\0"), "BTN305: the name of a step must be a name of printable characters, got '\\x00'"),
         (
+            lambda: total.named("orders[3]"),
+            "BTN305: the name of a step must be a name without \"]\" at its end, got 'orders[3]'",
+        ),
+        (
             lambda: step(max_attempts=0)(total.function),
             ('BTN305: option "max_attempts" of step "total" must be a whole number from 1 to 32767, got 0'),
         ),
@@ -132,7 +136,7 @@ def test_a_name_that_is_taken_is_told_at_the_call() -> None:
 
 
 def test_a_step_can_not_be_called_as_an_item_of_a_map_is() -> None:
-    with pytest.raises(FlowError, match="bracket at its end"):
+    with pytest.raises(FlowError, match="at its end"):
         Flow("maps").add("orders[3]", orders)
 
 

@@ -99,10 +99,10 @@ def wrong_name(name: object) -> str | None:
 
 def wrong_step_name(name: object) -> str | None:
     """What the name of a step must be, if it is not; None for a good one."""
-    expected = wrong_name(name)
-    if expected is None and str(name).endswith("]"):
-        return "a name without a bracket at its end, where the items of maps have their number"
-    return expected
+    if expected := wrong_name(name):
+        return expected
+    # "orders[3]" is an item of the map "orders".
+    return 'a name without "]" at its end' if str(name).endswith("]") else None
 
 
 def _show(value: object) -> str:

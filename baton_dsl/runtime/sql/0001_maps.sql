@@ -6,6 +6,42 @@
 -- does, and its children wait for that one's children, item by item. `sources` has, for each parameter that is mapped
 -- over, the node that the items come from; 0 stands for a value.
 
+-- The items of a collection in order; those of an object are its keys with their values. PostgreSQL takes an object apart
+-- only if no string in it, at any depth, has a NUL character, which JSON allows: something that the text does not contain,
+-- its own hash, stands for NULs meanwhile. An escaped backslash before "u0000" makes no NUL of it.
+CREATE OR REPLACE FUNCTION baton_entries(whole json)
+RETURNS TABLE (number bigint, value json)
+LANGUAGE plpgsql
+IMMUTABLE
+AS $function$
+DECLARE
+    written text := whole::text;
+    marker text;
+BEGIN
+    CASE json_typeof(whole)
+        WHEN 'array' THEN
+            RETURN QUERY
+            SELECT item.place, item.part
+            FROM json_array_elements(whole) WITH ORDINALITY AS item(part, place);
+        WHEN 'object' THEN
+            IF strpos(written, '\u0000') = 0 THEN
+                RETURN QUERY
+                SELECT item.place, json_build_array(item.name, item.part)
+                FROM json_each(whole) WITH ORDINALITY AS item(name, part, place);
+            ELSE
+                marker := md5(written);
+                RETURN QUERY
+                SELECT item.place,
+                    replace(json_build_array(item.name, item.part)::text, marker, '\u0000')::json
+                FROM json_each(regexp_replace(written, '(?<!\\)((?:\\\\)*)\\u0000', '\1' || marker, 'g')::json)
+                    WITH ORDINALITY AS item(name, part, place);
+            END IF;
+        ELSE
+            NULL; -- no collection
+    END CASE;
+END
+$function$;
+
 -- What is mapped over, one row for each map and parameter: how many items it has, NULL if it is no collection.
 CREATE OR REPLACE FUNCTION baton_collections(map_ids bigint[])
 RETURNS TABLE (map_id bigint, parameter integer, source_id bigint, of_map boolean, whole json, size integer)
@@ -16,7 +52,7 @@ AS $function$
         CASE
             WHEN found.of_map THEN found.items
             WHEN json_typeof(found.whole) = 'array' THEN json_array_length(found.whole)
-            WHEN json_typeof(found.whole) = 'object' THEN (SELECT count(*) FROM json_object_keys(found.whole))::integer
+            WHEN json_typeof(found.whole) = 'object' THEN (SELECT count(*) FROM baton_entries(found.whole))::integer
         END
     FROM (
         SELECT map.oban_job_id AS map_id, source.number::integer AS parameter, source.id AS source_id,
@@ -63,24 +99,27 @@ BEGIN
                 WHEN measured.unfit IS NOT NULL THEN
                     'BTN509: "' || map.step_name || '" maps over what is no collection: parameter "'
                     || map.parameters[measured.unfit] || '" got ' || measured.kind
+                    || '; let what it maps over be a list or a dict'
                 WHEN measured.is_uneven THEN
                     'BTN509: "' || map.step_name || '" zips collections of different lengths: ' || measured.lengths
+                    || '; make them equally long, or say combine="product"'
                 WHEN measured.items > (root.mapping ->> 'max_items')::integer THEN
                     'BTN513: "' || map.step_name || '" would have ' || measured.items || ' items, its max_items is '
-                    || (root.mapping ->> 'max_items')
+                    || (root.mapping ->> 'max_items') || '; raise max_items of the step, or map over fewer'
             END AS reason
         FROM (
             SELECT each.map_id,
                 min(each.parameter) FILTER (WHERE each.size IS NULL) AS unfit,
                 min(coalesce(json_typeof(each.whole), 'nothing')) FILTER (WHERE each.size IS NULL) AS kind,
                 each.is_zip AND min(each.size) <> max(each.size) AS is_uneven,
-                string_agg(each.size::text, ' and ' ORDER BY each.parameter) AS lengths,
+                string_agg('"' || each.name || '" has ' || each.size, ', ' ORDER BY each.parameter) AS lengths,
                 CASE
                     WHEN each.is_zip OR min(each.size) = 0 THEN min(each.size)
                     ELSE round(exp(sum(ln(greatest(each.size, 1)::numeric)))) -- their product
                 END AS items
             FROM (
-                SELECT collection.*, coalesce(root.mapping ->> 'combine', 'zip') = 'zip' AS is_zip
+                SELECT collection.*, map.parameters[collection.parameter] AS name,
+                    coalesce(root.mapping ->> 'combine', 'zip') = 'zip' AS is_zip
                 FROM baton_collections(map_ids) AS collection
                 CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = collection.map_id OFFSET 0) AS map
                 CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = map.root_id OFFSET 0) AS root
@@ -114,15 +153,7 @@ BEGIN
         SELECT collection.map_id, collection.parameter, collection.size, entry.number - 1 AS number,
             0::bigint AS node_id, entry.value
         FROM collection
-        CROSS JOIN LATERAL (
-            SELECT item.number, item.value
-            FROM json_array_elements(CASE json_typeof(collection.whole) WHEN 'array' THEN collection.whole END)
-                WITH ORDINALITY AS item(value, number)
-            UNION ALL
-            SELECT item.number, json_build_array(item.key, item.value)
-            FROM json_each(CASE json_typeof(collection.whole) WHEN 'object' THEN collection.whole END)
-                WITH ORDINALITY AS item(key, value, number)
-        ) AS entry
+        CROSS JOIN LATERAL baton_entries(collection.whole) AS entry
         WHERE NOT collection.of_map
         UNION ALL
         SELECT collection.map_id, collection.parameter, collection.size, child.item_index, child.oban_job_id, NULL
@@ -334,10 +365,12 @@ BEGIN
         reason = CASE
             WHEN ends.good < ends.demanded THEN
                 'BTN511: ' || ends.items - ends.good || ' of ' || ends.items || ' items failed'
+                || CASE WHEN ends.demanded < ends.items THEN ', ' || ends.demanded || ' must succeed' ELSE '' END
+                || '; workflow.items("' || ends.step_name || '") tells why, workflow.retry() tries them again'
         END,
         updated_at = now()
     FROM (
-        SELECT counts.*,
+        SELECT counts.*, root.step_name,
             CASE
                 WHEN root.mapping ? 'least' THEN (root.mapping ->> 'least')::integer
                 WHEN root.mapping ? 'share' THEN ceil((root.mapping ->> 'share')::numeric * counts.items)

@@ -1,6 +1,6 @@
-"""The flow: fourteen steps whose parameter names say who waits for whom."""
+"""The flow: fifteen steps whose parameter names say who waits for whom; three of them are maps."""
 
-from baton_audit.inventory import environment, inventory
+from baton_audit.inventory import distributions, environment, inventory
 from baton_audit.licences import licences
 from baton_audit.report import audit, findings, page, report, text
 from baton_audit.requirements import cycles, dependencies, unmet
@@ -11,6 +11,7 @@ package_audit = Flow(
     "package-audit",
     environment,
     inventory,
+    distributions,
     licences,
     sizes,
     dependencies,

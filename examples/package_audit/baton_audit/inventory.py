@@ -1,4 +1,4 @@
-"""What is installed: the two steps that wait for nothing."""
+"""What is installed: the two steps that wait for nothing, and the collection that maps run over."""
 
 import platform
 import sys
@@ -49,6 +49,12 @@ def inventory() -> Inventory:
             )
     by_name = sorted(found.values(), key=lambda distribution: distribution.name)
     return Inventory(distributions=by_name, shadowed=sorted(shadowed), unreadable=sorted(unreadable))
+
+
+@step
+def distributions(inventory: Inventory) -> list[Distribution]:
+    """What the maps behind it run over: a collection, one item for each distribution."""
+    return inventory.distributions
 
 
 def _modules(distribution: metadata.Distribution) -> Iterator[str]:

@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from baton_audit.facts import Distribution, Family, Inventory, Licence
-from baton_dsl import step
+from baton_audit.facts import Distribution, Family, Licence
+from baton_dsl import Each, step
 
 FAMILIES: Final = {
     Family.PERMISSIVE: (
@@ -73,12 +73,10 @@ CLASSIFIERS: Final = {
 
 
 @step
-def licences(inventory: Inventory) -> list[Licence]:
-    """The licence of each distribution, and its family."""
-    return [
-        Licence(distribution=distribution.name, licence=(name := licence_of(distribution)), family=family_of(name))
-        for distribution in inventory.distributions
-    ]
+def licences(distributions: Each[Distribution]) -> Licence:
+    """The licence of a distribution, and its family."""
+    name = licence_of(distributions)
+    return Licence(distribution=distributions.name, licence=name, family=family_of(name))
 
 
 def licence_of(distribution: Distribution) -> str:

@@ -18,6 +18,7 @@ from baton_audit.facts import (
     Size,
 )
 from baton_audit.page import page_of, readable
+from baton_audit.weight import largest_first
 from baton_dsl import step
 
 SLOW: Final = 500
@@ -78,15 +79,15 @@ def audit(
     import_costs: list[ImportCost],
     findings: list[Finding],
 ) -> Audit:
-    """Everything that was found out, in one value."""
+    """Everything that was found out, in one value: what is largest and slowest comes first."""
     return Audit(
         environment=environment,
         inventory=inventory,
         licences=licences,
-        sizes=sizes,
+        sizes=largest_first(sizes),
         dependencies=dependencies,
         cycles=cycles,
-        import_costs=import_costs,
+        import_costs=sorted(import_costs, key=lambda cost: (-(cost.milliseconds or 0), cost.module)),
         findings=findings,
     )
 

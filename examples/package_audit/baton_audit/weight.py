@@ -8,11 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from baton_audit.facts import ImportCost, Inventory, Size
-from baton_dsl import Input, StepContext, step
+from baton_audit.facts import Distribution, ImportCost, Inventory, Size
+from baton_dsl import Each, Input, step
 
-AT_ONCE: Final = 2
-"""Interpreters that run at the same time; more would time each other."""
 PATIENCE: Final = 30.0
 """Seconds that one import may take."""
 
@@ -20,17 +18,14 @@ NOT_IMPORTED: Final = frozenset({"pip", "setuptools", "wheel", "tests", "test"})
 
 
 @step
-def sizes(inventory: Inventory) -> list[Size]:
-    """The room that each distribution takes on disk, the largest first. Reading it is blocking: a sync step."""
-    found = []
-    for distribution in inventory.distributions:
-        total, count = 0, 0
-        for file in metadata.distribution(distribution.name).files or ():
-            with contextlib.suppress(OSError):  # a list of files may name some that are gone
-                total += Path(str(file.locate())).stat().st_size
-                count += 1
-        found.append(Size(distribution=distribution.name, bytes=total, files=count))
-    return sorted(found, key=lambda size: (-size.bytes, size.distribution))
+def sizes(distributions: Each[Distribution]) -> Size:
+    """The room that a distribution takes on disk. Reading it is blocking: a sync step."""
+    total, count = 0, 0
+    for file in metadata.distribution(distributions.name).files or ():
+        with contextlib.suppress(OSError):  # a list of files may name some that are gone
+            total += Path(str(file.locate())).stat().st_size
+            count += 1
+    return Size(distribution=distributions.name, bytes=total, files=count)
 
 
 @step
@@ -38,7 +33,7 @@ def import_candidates(inventory: Inventory, sizes: list[Size], imports: Input[in
     """The largest distributions that bring a package, with that package: those are worth timing."""
     modules = {distribution.name: distribution.modules for distribution in inventory.distributions}
     chosen: list[tuple[str, str]] = []
-    for size in sizes:
+    for size in largest_first(sizes):
         name = size.distribution
         public = [module for module in modules[name] if not module.startswith("_") and module not in NOT_IMPORTED]
         if public and len(chosen) < imports:
@@ -47,18 +42,16 @@ def import_candidates(inventory: Inventory, sizes: list[Size], imports: Input[in
     return chosen
 
 
-@step(timeout=600, max_attempts=3)
-async def import_costs(import_candidates: list[tuple[str, str]], context: StepContext) -> list[ImportCost]:
-    """Import each candidate in an interpreter of its own, the slowest first. Waiting for them is async."""
-    gate = asyncio.Semaphore(AT_ONCE)
+def largest_first(sizes: list[Size]) -> list[Size]:
+    """Sizes in the order in which they matter."""
+    return sorted(sizes, key=lambda size: (-size.bytes, size.distribution))
 
-    async def timed(distribution: str, module: str) -> ImportCost:
-        async with gate:
-            context.logger.debug("importing %s", module)
-            return await import_cost(distribution, module)
 
-    costs = await asyncio.gather(*(timed(distribution, module) for distribution, module in import_candidates))
-    return sorted(costs, key=lambda cost: (-(cost.milliseconds or 0), cost.module))
+@step(timeout=60, max_attempts=3, max_concurrency=2)
+async def import_costs(import_candidates: Each[tuple[str, str]]) -> ImportCost:
+    """Import a candidate in an interpreter of its own. Waiting for it is async; more than two would time each other."""
+    distribution, module = import_candidates
+    return await import_cost(distribution, module)
 
 
 async def import_cost(distribution: str, module: str) -> ImportCost:
