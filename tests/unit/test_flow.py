@@ -135,11 +135,6 @@ def test_a_name_that_is_taken_is_told_at_the_call() -> None:
     assert flow.step_names == ("orders",)
 
 
-def test_a_step_can_not_be_called_as_an_item_of_a_map_is() -> None:
-    with pytest.raises(FlowError, match="at its end"):
-        Flow("maps").add("orders[3]", orders)
-
-
 def test_odd_names_are_names() -> None:
     flow = Flow("shop")
     for name in ("a b", "naïve", "日本", 'say "hi"', "<b>", "x" * 255, "a.b/c"):
