@@ -609,7 +609,7 @@ async def test_no_more_items_run_at_once_than_may(start_oban: StartOban) -> None
     async with start_oban(queues={"default": 20}):
         workflow, _ = await ended(map_steps.crowding, count=40)
         assert await workflow.result(map_steps.crowd) == 40
-    assert map_steps.AT_ONCE["most"] == 3
+    assert 1 <= map_steps.AT_ONCE["most"] <= 3
 
 
 async def test_what_all_items_take_is_stored_once(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
