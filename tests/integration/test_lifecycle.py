@@ -422,7 +422,7 @@ def _drive(machine: type[RuleBasedStateMachine], dsn: str, **options: Any) -> No
 
 
 def test_whatever_happens_the_database_is_as_the_model_says(dsn: str) -> None:
-    _drive(Lifecycle, dsn, max_examples=150, stateful_step_count=30)
+    _drive(Lifecycle, dsn, max_examples=100, stateful_step_count=30)
 
 
 @pytest.mark.slow
