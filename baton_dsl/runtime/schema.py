@@ -34,17 +34,11 @@ _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
 }
 
 _DOWN: Final = (
-    "DROP TRIGGER IF EXISTS baton_job_settled ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_job_revived ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_job_returned ON oban_jobs",
+    "DROP TRIGGER IF EXISTS baton_job_changed ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_job_rescued ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
     "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_retry_from, baton_pause, baton_resume, baton_prune",
-    (
-        "DROP FUNCTION IF EXISTS baton_producers_changed, baton_job_rescued, baton_rescue, baton_guard, baton_lives, "
-        "baton_producer_key"
-    ),
+    ("DROP FUNCTION IF EXISTS baton_producers_changed, baton_rescue, baton_guard, baton_lives, baton_producer_key"),
     "DROP FUNCTION IF EXISTS baton_announce, baton_begin_hook, baton_tell",
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "

@@ -65,8 +65,8 @@ def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
             'functions are not those of this library: "baton_pause"',
         ),
         (
-            "DROP TRIGGER baton_job_settled ON oban_jobs",
-            'triggers are missing: "baton_job_settled"; workflows don\'t see what becomes of their jobs',
+            "DROP TRIGGER baton_job_changed ON oban_jobs",
+            'triggers are missing: "baton_job_changed"; workflows don\'t see what becomes of their jobs',
         ),
     ],
 )
@@ -86,10 +86,10 @@ def follow(conn: psycopg.Connection[Any], finding: Finding) -> None:
 
 def test_a_trigger_that_is_off_is_told_and_what_it_has_missed(dsn: str, conn: psycopg.Connection[Any]) -> None:
     workflow = chain().insert(conn)
-    conn.execute("ALTER TABLE oban_jobs DISABLE TRIGGER baton_job_settled")
+    conn.execute("ALTER TABLE oban_jobs DISABLE TRIGGER baton_job_changed")
     conn.execute("UPDATE oban_jobs SET state = 'completed' WHERE state = 'available'")
     off, missed = examined(dsn).findings
-    assert 'the trigger "baton_job_settled" is disabled' in off.message
+    assert 'the trigger "baton_job_changed" is disabled' in off.message
     assert missed.message == (
         f'1 step of workflow "{workflow.id}" did not settle, though the job is completed: a trigger was off'
     )

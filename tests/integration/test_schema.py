@@ -57,10 +57,7 @@ def test_installing_again_changes_nothing(empty_dsn: str) -> None:
     schema.install(empty_dsn)
     assert describe(empty_dsn) == before
     assert {name for name, *_ in before["triggers"]} == {
-        "baton_job_settled",
-        "baton_job_revived",
-        "baton_job_returned",
-        "baton_job_rescued",
+        "baton_job_changed",
         "baton_producers_changed",
         "baton_job_deleted",
     }

@@ -133,35 +133,6 @@ BEGIN
 END
 $function$;
 
--- Oban's lifeline takes every job that has run for five minutes for an orphan. It leaves steps to baton_rescue.
-CREATE OR REPLACE FUNCTION baton_job_rescued()
-RETURNS trigger
-LANGUAGE plpgsql
-AS $function$
-BEGIN
-    RETURN NULL; -- the row stays as it is
-END
-$function$;
-
--- The lifeline is told by its statement: it counts rescues in `meta`, and so names them when it discards a last attempt.
-CREATE OR REPLACE TRIGGER baton_job_rescued
-BEFORE UPDATE OF state ON oban_jobs
-FOR EACH ROW
-WHEN (
-    OLD.state = 'executing'
-    AND NEW.meta ? 'workflow_id'
-    AND (
-        (NEW.state = 'available' AND NEW.meta -> 'rescued' IS DISTINCT FROM OLD.meta -> 'rescued')
-        OR (
-            NEW.state = 'discarded'
-            AND NEW.errors = OLD.errors
-            AND position('''rescued''' IN current_query()) > 0
-        )
-    )
-    AND current_setting('baton.rescuing', true) IS DISTINCT FROM 'on'
-)
-EXECUTE FUNCTION baton_job_rescued();
-
 -- Any Oban process, with our code or without, gives a sign of life every 15 seconds, and when it starts a queue.
 CREATE OR REPLACE FUNCTION baton_producers_changed()
 RETURNS trigger
