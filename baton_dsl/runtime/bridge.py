@@ -19,8 +19,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
 
@@ -33,17 +32,16 @@ from oban._producer import Producer, _get_jobs, _init
 from oban._query import Query, _ack_jobs
 from oban._refresher import build_refresher
 from oban.telemetry import core as telemetry_core
-from psycopg import AsyncConnection, sql
-from psycopg.pq import TransactionStatus
+from psycopg import sql
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
+from baton_dsl.runtime.pools import Pool, autocommit
 
 logger = logging.getLogger(__name__)
 
-type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 CHANNEL: Final = "workflow"
 """Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
@@ -93,19 +91,6 @@ def pool_of(instance: Oban) -> Pool:
     return cast("Pool", instance._query._pool)
 
 
-@asynccontextmanager
-async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection on which each statement is a transaction: BEGIN and COMMIT would be two more round trips."""
-    async with pool.connection() as conn:
-        before = conn.autocommit
-        await conn.set_autocommit(True)
-        try:
-            yield conn
-        finally:
-            if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
-                await conn.set_autocommit(before)
-
-
 def prefix_of(instance: Oban) -> str:
     """The schema of the instance's tables."""
     return instance._query._prefix
@@ -142,14 +127,22 @@ def has_place(instance: Oban, job: Job) -> bool:
 
 
 def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one, unless it runs already, or has run."""
+    """Start a claimed job as its queue's producer starts a fetched one, unless this attempt runs already, or has run.
+
+    An attempt before it, which its gate put back, may be about to end: then it starts after that.
+    """
     producer = instance._producers.get(job.queue)
     job_id = job.id
     assert job_id is not None
     if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
         logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
         return
-    if job_id in _known(producer):
+    before, task = producer._running_jobs.get(job_id, (None, None))
+    acks: list[AckAction] = producer._pending_acks
+    if any(_is_same_attempt(job, other) for other in (before, *(action.job for action in acks))):
+        return
+    if task is not None:
+        task.add_done_callback(lambda _: dispatch(instance, job))  # after the producer's own, which forgets it
         return
     task = producer._dispatcher.dispatch(producer, job)
     task.add_done_callback(lambda _: producer._on_job_complete(job_id))
@@ -375,6 +368,11 @@ class Fetches:
         for job in strays:
             logger.warning("job %s was fetched by a statement whose answer was lost; it starts now", job.id)
         return strays
+
+
+def _is_same_attempt(job: Job, other: Job | None) -> bool:
+    """By their start: an attempt that its gate puts back does not count, so the next one has its number."""
+    return other is not None and other.id == job.id and other.attempted_at == job.attempted_at
 
 
 def _known(producer: Producer) -> list[int]:

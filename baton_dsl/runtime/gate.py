@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from baton_dsl.core.items import step_of
-from baton_dsl.runtime.bridge import Pool, autocommit
+from baton_dsl.runtime.pools import Pool, autocommit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
 """Large results that a process keeps for the next job that shares an upstream."""

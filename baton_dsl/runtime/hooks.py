@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from baton_dsl.errors import StepNotFoundError
 from baton_dsl.flow import Settings
 from baton_dsl.runtime import bridge, importing
+from baton_dsl.runtime.pools import autocommit
 from baton_dsl.status import WorkflowStatus
 
 HOOKS: Final = "baton_dsl.hooks."
@@ -67,7 +68,7 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
     begin = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
-    async with bridge.autocommit(bridge.pool_of(oban)) as conn:
+    async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):
         return Cancel("this attempt is in other hands")

@@ -25,11 +25,14 @@ VERSION: Final = 1
 _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
     1: (
         "0001_tables.sql",
-        "0001_functions.sql",
+        "0001_insert.sql",
+        "0001_settling.sql",
+        "0001_reviving.sql",
         "0001_maps.sql",
         "0001_ending.sql",
         "0001_orphans.sql",
         "0001_operating.sql",
+        "0001_triggers.sql",
     )
 }
 
@@ -37,8 +40,9 @@ _DOWN: Final = (
     "DROP TRIGGER IF EXISTS baton_job_changed ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
     "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_retry, baton_retry_from, baton_pause, baton_resume, baton_prune",
-    ("DROP FUNCTION IF EXISTS baton_producers_changed, baton_rescue, baton_guard, baton_lives, baton_producer_key"),
+    "DROP FUNCTION IF EXISTS baton_stop, baton_rearm, baton_retry, baton_retry_from, baton_pause, baton_resume",
+    "DROP FUNCTION IF EXISTS baton_prune",
+    "DROP FUNCTION IF EXISTS baton_producers_changed, baton_rescue, baton_guard, baton_lives, baton_producer_key",
     "DROP FUNCTION IF EXISTS baton_announce, baton_begin_hook, baton_tell",
     (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "

@@ -16,7 +16,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, autocommit, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.pools import autocommit
 
 logger = logging.getLogger(__name__)
 

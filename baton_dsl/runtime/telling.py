@@ -18,6 +18,7 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.bridge import CHANNEL
+from baton_dsl.runtime.pools import autocommit
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Teller:
             telemetry.execute(STOP, _metadata(row))
 
     async def _untold(self, ids: Sequence[str], since: datetime | None) -> list[dict[str, Any]]:
-        async with bridge.autocommit(self._pool) as conn:
+        async with autocommit(self._pool) as conn:
             cursor = conn.cursor(row_factory=dict_row)
             return await (await cursor.execute(self._tell, [ids, since])).fetchall()
 

@@ -56,6 +56,38 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
     assert '"producer.restore"' in inspect.getsource(Producer.restore)
 
 
+@pytest.mark.parametrize("is_running", [True, False], ids=["it runs still", "its ack is pending"])
+async def test_a_claimed_job_starts_though_an_attempt_before_it_has_not_quite_ended(
+    start_oban: StartOban, conn: psycopg.Connection[Any], *, is_running: bool
+) -> None:
+    """Its gate had put that attempt back, when the last upstream settled and the job was claimed."""
+    steps.CALLS.clear()
+    async with start_oban(queues={"default": 2}) as instance:
+        producer: Any = instance._producers["default"]
+        await instance.pause_queue("default")
+        workflow = await Flow("claimed").add("step", steps.counts_its_calls).insert()
+        conn.execute(
+            "UPDATE oban_jobs SET state = 'executing', attempt = 1, attempted_at = timezone('UTC', now()), "
+            "attempted_by = %s",
+            [[producer._node, producer._uuid]],
+        )
+        (job,) = await instance._query.all_jobs(["executing"])
+        job.attempted_by = [producer._node, producer._uuid]
+        earlier = Job(worker=job.worker, id=job.id, attempted_at=job.inserted_at, _validate=False)
+        ending = asyncio.Event()
+        if is_running:
+            task = asyncio.create_task(ending.wait())
+            task.add_done_callback(lambda _: producer._on_job_complete(job.id))
+            producer._running_jobs[job.id] = (earlier, task)
+        else:
+            producer._pending_acks.append(AckAction(job=earlier, state="completed"))
+        for _ in range(2):  # told twice, it starts once
+            bridge.dispatch(instance, job)
+        ending.set()
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+    assert len(steps.CALLS) == 1
+
+
 async def test_what_is_to_be_closed_is_closed_once_when_the_instance_stops(start_oban: StartOban) -> None:
     closed: list[str] = []
 

@@ -49,6 +49,27 @@ BEGIN
 END
 $function$;
 
+-- Let jobs that have ended be attempted once more, as soon as their nodes wait for nothing.
+CREATE OR REPLACE FUNCTION baton_rearm(job_ids bigint[])
+RETURNS void
+LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE oban_jobs AS job
+    SET state = 'suspended',
+        max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        -- a pause before the next attempt is over; a start in the future that the step was given is not
+        scheduled_at = CASE
+            WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))
+            ELSE job.scheduled_at
+        END,
+        completed_at = NULL,
+        cancelled_at = NULL,
+        discarded_at = NULL
+    WHERE job.id = ANY(job_ids);
+END
+$function$;
+
 -- Let all run again that was cancelled or discarded, as far as its job is still there. Results that are stored stay.
 CREATE OR REPLACE FUNCTION baton_retry(workflow_ids text[])
 RETURNS text[]
@@ -75,24 +96,16 @@ BEGIN
     UPDATE workflow_nodes SET by_upstream = true
     WHERE workflow_id = ANY(retried) AND is_map AND items IS NULL AND outcome IN ('cancelled', 'discarded');
 
-    UPDATE oban_jobs AS job
-    SET state = 'suspended',
-        max_attempts = greatest(job.max_attempts, job.attempt + 1),
-        -- a pause before the next attempt is over; a start in the future that the step was given is not
-        scheduled_at = CASE
-            WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))
-            ELSE job.scheduled_at
-        END,
-        completed_at = NULL,
-        cancelled_at = NULL,
-        discarded_at = NULL
-    FROM workflow_nodes AS node
-    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
-    WHERE node.workflow_id = ANY(retried)
-        AND node.outcome IN ('cancelled', 'discarded')
-        AND map.outcome IS DISTINCT FROM 'completed'
-        AND job.id = node.oban_job_id
-        AND job.state IN ('completed', 'cancelled', 'discarded');
+    PERFORM baton_rearm(ARRAY(
+        SELECT node.oban_job_id
+        FROM workflow_nodes AS node
+        JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
+        WHERE node.workflow_id = ANY(retried)
+            AND node.outcome IN ('cancelled', 'discarded')
+            AND map.outcome IS DISTINCT FROM 'completed'
+            AND job.state IN ('completed', 'cancelled', 'discarded')
+    ));
 
     PERFORM baton_revive(given.id) FROM unnest(retried) AS given(id);
     RETURN coalesce(retried, '{}');
@@ -165,19 +178,9 @@ BEGIN
         updated_at = now()
     WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried);
 
-    UPDATE oban_jobs AS job
-    SET state = 'suspended',
-        max_attempts = greatest(job.max_attempts, job.attempt + 1),
-        -- a pause before the next attempt is over; a start in the future that the step was given is not
-        scheduled_at = CASE
-            WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))
-            ELSE job.scheduled_at
-        END,
-        completed_at = NULL,
-        cancelled_at = NULL,
-        discarded_at = NULL
-    FROM workflow_nodes AS node
-    WHERE job.id = ANY(again) AND node.oban_job_id = job.id AND node.workflow_id = ANY(retried);
+    PERFORM baton_rearm(ARRAY(
+        SELECT oban_job_id FROM workflow_nodes WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried)
+    ));
 
     PERFORM baton_revive(given.id) FROM unnest(retried) AS given(id);
     RETURN coalesce(retried, '{}');
