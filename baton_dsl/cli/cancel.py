@@ -5,15 +5,13 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action, Which, operate_sync
+from baton_dsl.runtime.operating import Action
 
 
 @click.command("cancel")
 @selection.many
 @database.options
-def command(
-    ids: tuple[str, ...], common: selection.Conditions, yes: bool, dry_run: bool, dsn: str | None, prefix: str
-) -> None:
+def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
     """Cancel all that has not started of workflows; a running step is told, and not tried again.
 
     \b
@@ -22,14 +20,10 @@ def command(
       baton cancel --flow billing --running --older-than 1d
     """
     with database.opened(dsn, prefix) as target:
-        where = selection.database_of(target)
-        chosen = selection.chosen(
-            where,
-            "cancel",
-            ids,
-            common,
+        selection.operate(
+            selection.database_of(target),
+            Action.CANCEL,
+            "cancelled",
+            selected,
             applies=lambda workflow: workflow.settled_at is None,
-            yes=yes,
-            dry_run=dry_run,
         )
-        selection.tell("cancelled", operate_sync(where, Action.CANCEL, Which(ids=chosen)))

@@ -17,10 +17,7 @@ from baton_dsl.runtime.rerun import rerun_sync
 @click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
 @database.options
 def command(
-    ids: tuple[str, ...],
-    common: selection.Conditions,
-    yes: bool,
-    dry_run: bool,
+    selected: selection.Selection,
     flow: AnyFlow,
     dsn: str | None,
     prefix: str,
@@ -36,9 +33,10 @@ def command(
     """
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
+        common = selected.common
         if common.given:
-            common = replace(common, flow=common.flow or flow.name)
-        chosen = selection.chosen(where, "rerun", ids, common, applies=lambda _: True, yes=yes, dry_run=dry_run)
+            selected = replace(selected, common=replace(common, flow=common.flow or flow.name))
+        chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
         inserted = rerun_sync(where, Which(ids=chosen), flow)
     for old, new in inserted.items():
         click.echo(f"workflow {new}, once more for {old}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action, Which, operate_sync
+from baton_dsl.runtime.operating import Action
 
 
 @click.command("resume")
 @selection.many
 @database.options
-def command(
-    ids: tuple[str, ...], common: selection.Conditions, yes: bool, dry_run: bool, dsn: str | None, prefix: str
-) -> None:
+def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
     """Let workflows go on that were paused.
 
     \b
@@ -22,14 +20,10 @@ def command(
       baton resume --flow billing
     """
     with database.opened(dsn, prefix) as target:
-        where = selection.database_of(target)
-        chosen = selection.chosen(
-            where,
-            "resume",
-            ids,
-            common,
+        selection.operate(
+            selection.database_of(target),
+            Action.RESUME,
+            "resumed",
+            selected,
             applies=lambda workflow: workflow.is_paused,
-            yes=yes,
-            dry_run=dry_run,
         )
-        selection.tell("resumed", operate_sync(where, Action.RESUME, Which(ids=chosen)))

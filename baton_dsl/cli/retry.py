@@ -14,10 +14,7 @@ from baton_dsl.runtime.workflow import Workflow
 @click.option("--from", "from_step", metavar="STEP", help="Let this step, and all behind it, run again instead.")
 @database.options
 def command(
-    ids: tuple[str, ...],
-    common: selection.Conditions,
-    yes: bool,
-    dry_run: bool,
+    selected: selection.Selection,
     from_step: str | None,
     dsn: str | None,
     prefix: str,
@@ -38,11 +35,8 @@ def command(
         chosen = selection.chosen(
             where,
             "retry",
-            ids,
-            common,
+            selected,
             applies=lambda workflow: from_step is not None or workflow.cancelled + workflow.discarded > 0,
-            yes=yes,
-            dry_run=dry_run,
         )
         if from_step is not None and len(chosen) == 1:
             Workflow(chosen[0], database=where).sync.retry(from_step)  # it says why, if it can't

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -16,7 +16,7 @@ from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.database import Target
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.listing import Listed, full_ids, workflows
-from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.operating import Action, Which, operate_sync
 from baton_dsl.runtime.reading import read_sync
 
 ID: Final = "The beginning of an id will do, if no other workflow's id begins so."
@@ -38,6 +38,23 @@ class Conditions:
         """Those that are given, as `Which` takes them."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which workflows a command is to do something to, and how sure whoever typed it is.
+
+    Attributes:
+        ids: Those that were given, perhaps shortened.
+        common: What they have in common.
+        yes: Don't ask.
+        dry_run: Show them, and choose none.
+    """
+
+    ids: tuple[str, ...]
+    common: Conditions
+    yes: bool
+    dry_run: bool
 
 
 def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,13 +95,18 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def many(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of a command on any number of workflows: it takes `ids`, `common`, `yes` and `dry_run`."""
+    """The arguments of a command on any number of workflows: it takes them as `selected`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, ids: tuple[str, ...], common: Conditions, yes: bool, dry_run: bool, **others: Any) -> Any:
+        return command(*args, selected=Selection(ids=ids, common=common, yes=yes, dry_run=dry_run), **others)
+
     options = (
         click.argument("ids", metavar="[ID]...", nargs=-1),
         click.option("--yes", "-y", is_flag=True, help="Don't ask first."),
         click.option("--dry-run", is_flag=True, help="Only show which workflows it would be."),
     )
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), conditions(command))
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), conditions(gathered))
 
 
 def database_of(target: Target) -> Database:
@@ -98,16 +120,7 @@ def full_id(database: Database, start: str) -> str:
     return found
 
 
-def chosen(
-    database: Database,
-    verb: str,
-    ids: Iterable[str],
-    common: Conditions,
-    *,
-    applies: Callable[[Listed], bool],
-    yes: bool,
-    dry_run: bool,
-) -> list[str]:
+def chosen(database: Database, verb: str, selected: Selection, *, applies: Callable[[Listed], bool]) -> list[str]:
     """The ids of the workflows to do something to, after a word with who sits at the terminal.
 
     Nobody is asked about workflows that were given by their ids alone.
@@ -115,35 +128,32 @@ def chosen(
     Args:
         database: Where they are.
         verb: What is done to them, such as `cancel`.
-        ids: Those that were given, perhaps shortened.
-        common: What they have in common.
+        selected: Which they are.
         applies: Whether it can be done to one.
-        yes: Don't ask.
-        dry_run: Show them, and choose none.
 
     Raises:
         click.UsageError: If nothing says which ones; or nobody can be asked.
         click.Abort: If the answer is no.
     """
-    given = dict(common.given)
-    if ids:
-        given["ids"] = read_sync(database, full_ids(list(ids)))
+    given = dict(selected.common.given)
+    if selected.ids:
+        given["ids"] = read_sync(database, full_ids(list(selected.ids)))
     if not given:
         raise click.UsageError("name the workflows: by their ids, or by options such as --flow and --outcome")
     found = read_sync(database, workflows(Which(**given)))
     fitting = [workflow for workflow in found if applies(workflow)]
     for workflow in found:
-        if ids and workflow not in fitting:
+        if selected.ids and workflow not in fitting:
             click.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
     if not fitting:
-        if not ids:
+        if not selected.ids:
             click.echo(f"There is no such workflow to {verb}.", err=True)
         return []
-    if dry_run:
+    if selected.dry_run:
         click.echo(table.of_workflows(fitting))
         click.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
         return []
-    if common.given and not yes:
+    if selected.common.given and not selected.yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"to {verb} {counted(len(fitting))} without being asked, give --yes")
         click.confirm(f"{verb.capitalize()} {counted(len(fitting))}?", abort=True, err=True)
@@ -153,6 +163,14 @@ def chosen(
 def counted(number: int) -> str:
     """So many workflows, in words."""
     return f"{number:,} workflow{'' if number == 1 else 's'}"
+
+
+def operate(
+    database: Database, action: Action, done: str, selected: Selection, *, applies: Callable[[Listed], bool]
+) -> None:
+    """Do something to workflows, and say to which it was done: `done` is such as `cancelled`."""
+    ids = chosen(database, action.name.lower(), selected, applies=applies)
+    tell(done, operate_sync(database, action, Which(ids=ids)))
 
 
 def tell(done: str, ids: list[str]) -> None:
