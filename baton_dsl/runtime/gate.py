@@ -51,6 +51,7 @@ class Passage:
         node: Its own name: `orders`, or `orders[3]` for an item of a map.
         outcome: How it has settled; None if it has not.
         pending: How much it waits for.
+        is_stopped: Whether its workflow was cancelled as a whole while this job was on its way.
         upstreams: What it reads, by the names of their steps.
         items: For an item of a map, what its mapped parameters take: JSON, or a node.
         args: For an item of a map, the map's args, which its job does not have.
@@ -60,6 +61,7 @@ class Passage:
     node: str
     outcome: str | None
     pending: int
+    is_stopped: bool
     upstreams: Mapping[str, Upstream]
     items: Mapping[str, str | Upstream]
     args: Mapping[str, Any] | None
@@ -72,13 +74,16 @@ class Passage:
 
 _SELECT: Final = """
 SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name AS name, node.outcome AS outcome,
-    node.pending AS pending, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
+    node.pending AS pending, (
+        SELECT workflow.stopped_at IS NOT NULL FROM {workflows} AS workflow
+        WHERE workflow.workflow_id = node.workflow_id
+    ) AS is_stopped, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
     node.sources AS sources, CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END
     AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent
 FROM {nodes} AS node
 WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 UNION ALL
-SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, NULL, NULL,
+SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, NULL, NULL, NULL,
     upstream.worker,
     CASE
         WHEN wanted.id < 0 THEN upstream.mapping ->> 'args'
@@ -108,6 +113,7 @@ class _Row(NamedTuple):
     name: str
     outcome: str | None
     pending: int
+    is_stopped: bool
     reads: list[int]
     parameters: list[str] | None
     sources: list[int] | None
@@ -130,7 +136,9 @@ class Gate:
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
         self._select = sql.SQL(_SELECT).format(
-            nodes=sql.Identifier(prefix, "workflow_nodes"), collect=sql.Identifier(prefix, "baton_collect")
+            nodes=sql.Identifier(prefix, "workflow_nodes"),
+            workflows=sql.Identifier(prefix, "baton_workflows"),
+            collect=sql.Identifier(prefix, "baton_collect"),
         )
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
@@ -186,6 +194,7 @@ def _passage(row: _Row | None, upstreams: Mapping[int, Upstream]) -> Passage | N
         node=row.name,
         outcome=row.outcome,
         pending=row.pending,
+        is_stopped=row.is_stopped,
         upstreams={upstream.step: upstream for upstream in found},
         items=items,
         args=args if args is not None or row.parameters is None else {},

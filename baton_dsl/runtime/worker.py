@@ -168,6 +168,8 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
     if passage.outcome is not None:
         return _settled(passage, passage.outcome)
+    if passage.is_stopped:  # it was fetched, and not started here yet, so nobody could ask it to stop
+        return Cancel(f'its workflow was cancelled before step "{passage.node}" started')
     if passage.pending > 0:
         await runtime.park.submit(job)
         return None

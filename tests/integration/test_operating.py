@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from oban import Job
 
-from baton_dsl import Flow, Workflow
+from baton_dsl import Flow, Workflow, step
+from baton_dsl.runtime.bridge import FETCHES
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, prune, prune_sync
 from tests.conftest import StartOban
@@ -18,6 +20,12 @@ from tests.integration.long_steps import hangs, waits_for_cancellation
 from tests.integration.mapped import numbers, squares
 
 TIMEOUT = 20
+
+
+@step
+def never() -> None:
+    """A step that must not run."""
+    pytest.fail("it ran")
 
 
 async def states_become(workflow: Workflow[Any], expected: dict[str, str]) -> None:
@@ -67,6 +75,30 @@ async def test_what_runs_while_its_workflow_is_cancelled_is_not_tried_again_whoe
         conn.execute("UPDATE oban_jobs SET state = 'retryable'")
         assert (await workflow.status()).counts == {"cancelled": 1}
         assert (await workflow.status()).outcome == "cancelled"
+
+
+async def test_a_step_that_was_fetched_as_its_workflow_was_cancelled_does_not_start(
+    start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can ask it to stop: its producer has not heard of it yet."""
+    FETCHES.install()
+    fetch = FETCHES._next
+    assert fetch is not None
+
+    async def fetch_and_cancel(producer: Any) -> list[Job]:
+        jobs = await fetch(producer)
+        if jobs:
+            await workflow.cancel()
+        return jobs
+
+    monkeypatch.setattr(FETCHES, "_next", fetch_and_cancel)
+    async with start_oban(queues={}) as oban:
+        workflow = await Flow("unlucky", never).insert()
+        await oban.start_queue(queue="default", limit=1)
+        assert (await workflow.wait(TIMEOUT)).outcome == "cancelled"
+        (node,) = await workflow.nodes()
+        assert (node.state, node.attempt) == ("cancelled", 1)
+        assert 'was cancelled before step "never" started' in (node.error or "")
 
 
 async def test_retrying_runs_what_failed_and_what_that_cancelled_and_nothing_else(
