@@ -72,11 +72,15 @@ class Soak:
             for _ in range(AT_ONCE - running):
                 case = self.random.choice(SHAPES)(self.random)
                 workflow_id = f"soak-{len(self.cases)}"
-                self.cases[workflow_id] = case
-                await asyncio.to_thread(self.ask, lambda conn, i=workflow_id, c=case: _insert(conn, i, c))
+                await asyncio.to_thread(self.put, workflow_id, case)
                 if self.random.random() < 0.1:
                     self.cancelled.add(workflow_id)
             await asyncio.sleep(0.2)
+
+    def put(self, workflow_id: str, case: Case) -> None:
+        """Expect a workflow and insert it: both, or neither when time was up before this thread began."""
+        self.cases[workflow_id] = case
+        self.ask(lambda conn: _insert(conn, workflow_id, case))
 
     async def cancel(self) -> None:
         """Cancel some in their midst."""
