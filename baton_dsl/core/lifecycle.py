@@ -46,9 +46,8 @@ class Workflow:
         """How much a node waits for: upstreams, or the children of a map; a place in a window; the end of a pause."""
         node = self.nodes[name]
         if node.items is not None:
-            waits = sum(child.outcome is None for child in self.children(name).values())
-        else:
-            waits = sum(self._waits(node, upstream) for upstream in node.upstreams)
+            return sum(child.outcome is None for child in self.children(name).values())
+        waits = sum(self._waits(node, upstream) for upstream in node.upstreams)
         return waits + bool(node.is_held) + self.is_paused
 
     def _waits(self, node: Node, upstream: str) -> bool:

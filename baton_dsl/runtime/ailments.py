@@ -179,38 +179,11 @@ AILMENTS: Final = (
         _unheard,
     ),
     Ailment(
-        # What a node waits for is counted as baton_recount counts it.
         """
         WITH counted AS (
-            SELECT node.workflow_id, node.oban_job_id, node.pending,
-                CASE
-                    WHEN node.items IS NULL THEN count(upstream.oban_job_id) FILTER (
-                        WHERE NOT coalesce(
-                            CASE
-                                WHEN node.is_map AND upstream.oban_job_id = ANY(node.sources) THEN
-                                    upstream.items IS NOT NULL
-                                    OR (upstream.outcome = 'completed' AND NOT upstream.is_map)
-                                WHEN upstream.outcome = 'completed' THEN true
-                                WHEN upstream.outcome = 'cancelled' THEN node.ignore_cancelled
-                                WHEN upstream.outcome = 'discarded' THEN node.ignore_discarded
-                                WHEN upstream.outcome = 'skipped' THEN node.optional && ARRAY[upstream.oban_job_id, 0]
-                            END,
-                            false
-                        )
-                    )
-                    ELSE (
-                        SELECT count(*) FROM workflow_nodes AS child
-                        WHERE child.map_id = node.oban_job_id AND child.outcome IS NULL
-                    )
-                END
-                + coalesce(node.held, false)::integer
-                + (workflow.paused_at IS NOT NULL)::integer AS waits
-            FROM baton_workflows AS workflow
-            JOIN workflow_nodes AS node USING (workflow_id)
-            LEFT JOIN LATERAL unnest(node.upstreams) AS above(id) ON true
-            LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
-            WHERE workflow.settled_at IS NULL AND node.outcome IS NULL
-            GROUP BY node.oban_job_id, workflow.workflow_id
+            SELECT node.workflow_id, node.oban_job_id, node.pending, waits.pending AS waits
+            FROM baton_waits(ARRAY(SELECT workflow_id FROM baton_workflows WHERE settled_at IS NULL)) AS waits
+            JOIN workflow_nodes AS node ON node.oban_job_id = waits.id
         )
         SELECT workflow_id, 'what ' || count(*) || ' of its steps wait for' AS what
         FROM counted

@@ -557,6 +557,7 @@ async def test_a_cancellation_ends_the_items_that_have_not_started(start_oban: S
 async def test_a_map_that_is_made_while_its_workflow_is_paused_starts_none_of_its_items(
     start_oban: StartOban,
 ) -> None:
+    """What it maps over ends with its own items, in the pause too."""
     map_steps.HELD["0"] = threading.Event()
     async with start_oban():
         workflow = await map_steps.holding.insert(count=3)
@@ -569,7 +570,7 @@ async def test_a_map_that_is_made_while_its_workflow_is_paused_starts_none_of_it
         map_steps.HELD["0"].set()
 
         async def is_past() -> bool:
-            return (await states(workflow))["held"] == "executing: completed 3"
+            return (await states(workflow))["held"] == "completed: completed 3"
 
         await until(is_past)
         assert (await states(workflow))["past"] == "executing: completed 2, suspended 1"

@@ -207,13 +207,12 @@ BEGIN
                         bool_and(
                             CASE
                                 WHEN above.is_map AND map.levels > 1 THEN above.items IS NULL
-                                ELSE NOT coalesce(CASE above.outcome
-                                    WHEN 'completed' THEN true
-                                    WHEN 'cancelled' THEN map.ignore_cancelled AND map.levels = 1
-                                    WHEN 'discarded' THEN map.ignore_discarded AND map.levels = 1
-                                    WHEN 'skipped' THEN
-                                        map.optional && ARRAY[map.sources[given.parameter], 0] AND map.levels = 1
-                                END, false)
+                                ELSE NOT baton_permits(
+                                    above.outcome,
+                                    map.ignore_cancelled AND map.levels = 1,
+                                    map.ignore_discarded AND map.levels = 1,
+                                    map.optional && ARRAY[map.sources[given.parameter], 0] AND map.levels = 1
+                                )
                             END
                         ) AS is_awaited
                     FROM unnest(combined.node_ids) WITH ORDINALITY AS given(id, parameter)

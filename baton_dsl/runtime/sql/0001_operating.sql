@@ -207,8 +207,10 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO paused FROM changed;
 
-    -- To be paused is to wait for one thing more: nothing else has to know of it.
-    UPDATE workflow_nodes SET pending = pending + 1 WHERE workflow_id = ANY(paused) AND outcome IS NULL;
+    -- To be paused is to wait for one thing more: nothing else has to know of it. A map that has expanded starts nothing:
+    -- it ends with its items, in a pause too.
+    UPDATE workflow_nodes SET pending = pending + 1
+    WHERE workflow_id = ANY(paused) AND outcome IS NULL AND items IS NULL;
 
     UPDATE oban_jobs AS job SET state = 'suspended'
     FROM workflow_nodes AS node
@@ -240,7 +242,8 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO resumed FROM changed;
 
-    UPDATE workflow_nodes SET pending = pending - 1 WHERE workflow_id = ANY(resumed) AND outcome IS NULL;
+    UPDATE workflow_nodes SET pending = pending - 1
+    WHERE workflow_id = ANY(resumed) AND outcome IS NULL AND items IS NULL;
     PERFORM baton_start(resumed);
     RETURN coalesce(resumed, '{}');
 END

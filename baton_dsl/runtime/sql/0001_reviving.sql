@@ -58,8 +58,7 @@ BEGIN
                 AND node.items IS NULL
                 AND CASE
                     WHEN node.is_map AND origin.oban_job_id = ANY(node.sources) THEN origin.items IS NULL
-                    WHEN origin.outcome = 'discarded' THEN NOT node.ignore_discarded
-                    ELSE NOT node.ignore_cancelled
+                    ELSE NOT baton_permits(origin.outcome, node.ignore_cancelled, node.ignore_discarded, false)
                 END
             UNION
             SELECT node.oban_job_id
@@ -144,6 +143,46 @@ BEGIN
 END
 $function$;
 
+-- What the nodes of some workflows wait for that have not settled, counted anew: upstreams that may still let them go, or
+-- the children of a map; a place in a window; the end of a pause, which a map that has expanded does not wait for.
+CREATE OR REPLACE FUNCTION baton_waits(workflow_ids text[])
+RETURNS TABLE (id bigint, pending integer)
+LANGUAGE sql
+STABLE
+AS $function$
+    SELECT node.oban_job_id,
+        CASE
+            WHEN node.items IS NULL THEN
+                count(upstream.oban_job_id) FILTER (
+                    WHERE CASE
+                        WHEN node.is_map AND upstream.oban_job_id = ANY(node.sources) THEN
+                            NOT coalesce(
+                                upstream.items IS NOT NULL OR (upstream.outcome = 'completed' AND NOT upstream.is_map),
+                                false
+                            )
+                        ELSE NOT baton_permits(
+                            upstream.outcome,
+                            node.ignore_cancelled,
+                            node.ignore_discarded,
+                            node.optional && ARRAY[upstream.oban_job_id, 0]
+                        )
+                    END
+                )
+                + coalesce(node.held, false)::integer
+                + (workflow.paused_at IS NOT NULL)::integer
+            ELSE (
+                SELECT count(*) FROM workflow_nodes AS child
+                WHERE child.map_id = node.oban_job_id AND child.outcome IS NULL
+            )
+        END::integer
+    FROM baton_workflows AS workflow
+    JOIN workflow_nodes AS node USING (workflow_id)
+    LEFT JOIN LATERAL unnest(node.upstreams) AS above(id) ON true
+    LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
+    WHERE workflow.workflow_id = ANY(workflow_ids) AND node.outcome IS NULL
+    GROUP BY node.oban_job_id, workflow.workflow_id
+$function$;
+
 -- Count anew what the nodes of a workflow wait for, how many items of a window run, and how its nodes have ended.
 CREATE OR REPLACE FUNCTION baton_recount(id text)
 RETURNS void
@@ -155,37 +194,8 @@ DECLARE
 BEGIN
     UPDATE workflow_nodes AS node
     SET pending = waits.pending
-    FROM (
-        SELECT waiting.oban_job_id,
-            CASE
-                WHEN waiting.items IS NULL THEN count(upstream.oban_job_id) FILTER (
-                    WHERE NOT coalesce(
-                        CASE
-                            WHEN waiting.is_map AND upstream.oban_job_id = ANY(waiting.sources) THEN
-                                upstream.items IS NOT NULL OR (upstream.outcome = 'completed' AND NOT upstream.is_map)
-                            WHEN upstream.outcome = 'completed' THEN true
-                            WHEN upstream.outcome = 'cancelled' THEN waiting.ignore_cancelled
-                            WHEN upstream.outcome = 'discarded' THEN waiting.ignore_discarded
-                            WHEN upstream.outcome = 'skipped' THEN
-                                waiting.optional && ARRAY[upstream.oban_job_id, 0]
-                        END,
-                        false
-                    )
-                )
-                ELSE (
-                    SELECT count(*) FROM workflow_nodes AS child
-                    WHERE child.map_id = waiting.oban_job_id AND child.outcome IS NULL
-                )
-            END
-            + coalesce(waiting.held, false)::integer
-            + (SELECT (paused_at IS NOT NULL)::integer FROM baton_workflows WHERE workflow_id = workflow) AS pending
-        FROM workflow_nodes AS waiting
-        LEFT JOIN LATERAL unnest(waiting.upstreams) AS above(id) ON true
-        LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
-        WHERE waiting.workflow_id = workflow AND waiting.outcome IS NULL
-        GROUP BY waiting.oban_job_id
-    ) AS waits
-    WHERE node.oban_job_id = waits.oban_job_id AND node.pending <> waits.pending;
+    FROM baton_waits(ARRAY[workflow]) AS waits
+    WHERE node.oban_job_id = waits.id AND node.pending <> waits.pending;
 
     UPDATE workflow_nodes AS root
     SET in_flight = (
@@ -231,12 +241,9 @@ BEGIN
     INTO ready, maps, windows
     FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
 
-    IF windows IS NOT NULL THEN
-        ready := ready || baton_release(windows);
-    END IF;
     PERFORM baton_promote(ready);
-    IF settled IS NOT NULL OR maps IS NOT NULL THEN
-        PERFORM baton_spread(coalesce(settled, '{}'), '[]', maps);
+    IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN
+        PERFORM baton_spread(coalesce(settled, '{}'), '[]', maps, windows);
     END IF;
 END
 $function$;

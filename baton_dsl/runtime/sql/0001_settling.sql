@@ -26,6 +26,25 @@
 -- Each function that is called from outside carries the search_path it was created with, so the tables are those of its
 -- own schema, whoever calls.
 
+-- Whether an upstream that has ended so lets a node run that waits for it.
+CREATE OR REPLACE FUNCTION baton_permits(
+    outcome text, ignore_cancelled boolean, ignore_discarded boolean, is_optional boolean
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+AS $function$
+    SELECT coalesce(
+        CASE outcome
+            WHEN 'completed' THEN true
+            WHEN 'cancelled' THEN ignore_cancelled
+            WHEN 'discarded' THEN ignore_discarded
+            WHEN 'skipped' THEN is_optional
+        END,
+        false
+    )
+$function$;
+
 -- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
 -- A node that has settled before keeps its first outcome. A result that is NULL says that the node skips itself, and why
 -- is in `reasons`.
@@ -194,9 +213,11 @@ END
 $function$;
 
 -- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
--- maps expand and conclude, and a workflow whose last node settled has ended. `maps` wait for nothing any more besides.
--- Returns the jobs that were claimed for `slots`.
-CREATE OR REPLACE FUNCTION baton_spread(settled bigint[], slots json DEFAULT '[]', maps bigint[] DEFAULT NULL)
+-- maps expand and conclude, and a workflow whose last node settled has ended. `maps` wait for nothing any more besides,
+-- and `windows` are roots of maps that may have room. Returns the jobs that were claimed for `slots`.
+CREATE OR REPLACE FUNCTION baton_spread(
+    settled bigint[], slots json DEFAULT '[]', maps bigint[] DEFAULT NULL, windows bigint[] DEFAULT NULL
+)
 RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
@@ -207,19 +228,15 @@ DECLARE
     places jsonb;
     ready bigint[];
     ready_maps bigint[] := maps;
-    windows bigint[];
     waiting bigint[];
     done bigint[];
     concluded bigint[];
     expansion record;
-    claimed_now bigint[];
     claimed_ids bigint[];
     workflow_ids text[];
     ends jsonb;
 BEGIN
     LOOP -- once, unless maps expand or conclude by it
-        ready := NULL;
-        windows := NULL;
         concluded := NULL;
 
         SELECT array_agg(counts.id ORDER BY counts.id),
@@ -244,13 +261,12 @@ BEGIN
                     -- what maps over an expanded map has been told when that was expanded
                     WHEN node.outcome = 'completed' AND node.items IS NULL THEN true
                     ELSE (
-                        SELECT CASE
-                                WHEN follower.is_map AND node.oban_job_id = ANY(follower.sources) THEN false
-                                WHEN node.outcome = 'completed' THEN true
-                                WHEN node.outcome = 'cancelled' THEN follower.ignore_cancelled
-                                WHEN node.outcome = 'discarded' THEN follower.ignore_discarded
-                                ELSE follower.optional && ARRAY[node.oban_job_id, 0]
-                            END
+                        SELECT NOT (follower.is_map AND node.oban_job_id = ANY(follower.sources)) AND baton_permits(
+                            node.outcome,
+                            follower.ignore_cancelled,
+                            follower.ignore_discarded,
+                            follower.optional && ARRAY[node.oban_job_id, 0]
+                        )
                         FROM workflow_nodes AS follower WHERE follower.oban_job_id = below.id
                     )
                 END
@@ -266,9 +282,9 @@ BEGIN
                 WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
                 RETURNING oban_job_id, pending, is_map, held, root_id
             )
-            SELECT array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
+            SELECT ready || array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
                 ready_maps || array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
-                array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
+                windows || array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
             INTO ready, ready_maps, windows
             FROM counted;
         END IF;
@@ -297,22 +313,18 @@ BEGIN
             WHERE oban_job_id = ANY(ARRAY(SELECT jsonb_object_keys(places)::bigint));
             windows := windows || ARRAY(SELECT jsonb_object_keys(places)::bigint);
         END IF;
-        IF windows IS NOT NULL THEN
-            ready := ready || baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
-        END IF;
-
-        IF ready IS NOT NULL THEN
-            claimed_now := baton_promote(ready, slots);
-            IF claimed_now IS NOT NULL THEN
-                claimed_ids := claimed_ids || claimed_now;
-                slots := '[]'; -- a place is taken once
-            END IF;
-        END IF;
-
         frontier := CASE WHEN concluded IS NOT NULL THEN concluded || baton_follow(concluded) END;
         settled := settled || frontier;
         EXIT WHEN frontier IS NULL AND ready_maps IS NULL;
     END LOOP;
+
+    -- Only now: an item that a later round let go may come before those of an earlier one.
+    IF windows IS NOT NULL THEN
+        ready := ready || baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
+    END IF;
+    IF ready IS NOT NULL THEN
+        claimed_ids := baton_promote(ready, slots);
+    END IF;
 
     SELECT array_agg(counts.workflow_id ORDER BY counts.workflow_id),
         jsonb_object_agg(counts.workflow_id, jsonb_build_array(counts.nodes, counts.cancelled, counts.discarded))
@@ -415,9 +427,12 @@ BEGIN
             AND (node.is_map OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
             AND CASE
                 WHEN node.is_mapped_over THEN above.items IS NULL
-                WHEN reached.outcome = 'discarded' THEN NOT node.ignore_discarded
-                WHEN reached.outcome = 'cancelled' THEN NOT node.ignore_cancelled
-                ELSE NOT coalesce(node.optional && ARRAY[above.oban_job_id, 0], false)
+                ELSE NOT baton_permits(
+                    reached.outcome,
+                    node.ignore_cancelled,
+                    node.ignore_discarded,
+                    node.optional && ARRAY[above.oban_job_id, 0]
+                )
             END
     )
     SELECT array_agg(id ORDER BY id) INTO doomed FROM reached WHERE is_new;
