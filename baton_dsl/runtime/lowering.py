@@ -241,9 +241,9 @@ class _Lowering:
         whole = {item.source for item in spec.parameters if item.is_upstream and not item.each}
         mapped = {item.source for item in over if item.is_upstream}
         beside = [
-            position[edge.upstream]
-            for edge in self.checked.graph.waits_for[entry.name]
-            if edge.upstream not in mapped or edge.upstream in whole
+            position[upstream]
+            for upstream in self.checked.graph.waits_for[entry.name]
+            if upstream not in mapped or upstream in whole
         ]
         options = step.options
         rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
@@ -372,9 +372,8 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         if spec.is_mapped:
             maps.append(lowering.map_of(entry, spec, position))
         needed = lowering.needed_by(spec)
-        for edge in checked.graph.waits_for[name]:
-            upstream = position[edge.upstream]
-            edge_from.append(upstream if edge.upstream in needed else -upstream)
+        for upstream in checked.graph.waits_for[name]:
+            edge_from.append(position[upstream] if upstream in needed else -position[upstream])
             edge_to.append(position[name])
     if lowering.findings:
         raise _error_of(lowering.findings)
