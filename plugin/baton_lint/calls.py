@@ -13,6 +13,12 @@ _FOREIGN: Final = sys.stdlib_module_names
 """Modules whose functions make no flows."""
 
 
+LINKS: Final = (ast.Call, ast.Attribute)
+"""What a chain is made of. A tuple: a union would be made anew for each of ten thousand calls."""
+_MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
+"""What the first argument of `Flow(...)` may be."""
+
+
 class Chain:
     """A call with what stands left of it: `Flow("a", b).options(...).insert(c)`.
 
@@ -27,7 +33,7 @@ class Chain:
         """From the right to the left."""
         self.calls: list[ast.Call] = []
         """From the right to the left."""
-        while isinstance(self.root, ast.Call | ast.Attribute):
+        while isinstance(self.root, LINKS):
             if isinstance(self.root, ast.Attribute):
                 self.attributes.append(self.root.attr)
                 self.root = self.root.value
@@ -48,7 +54,7 @@ class Chain:
         if binding is None or binding[0] in ("def", "class", "parameter"):
             return False
         given = self.calls[-1].args
-        if not given or not isinstance(given[0], ast.Constant | ast.Name | ast.JoinedStr | ast.Attribute):
+        if not given or not isinstance(given[0], _MAY_BE_NAME):
             return False
         match binding[0]:
             case "from" if binding[1] == 0:
