@@ -123,6 +123,7 @@ class Annotations:
         self.names = names
         self.classes: dict[str, ClassValue | NewTypeValue] = {}
         """The project's classes by the names that their terms have."""
+        self._registered: dict[ClassValue | NewTypeValue, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
 
@@ -320,6 +321,8 @@ class Annotations:
 
     def register(self, value: ClassValue | NewTypeValue) -> str:
         """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
+        if value in self._registered:
+            return self._registered[value]
         if isinstance(value, NewTypeValue):
             name = f"{value.path}.{value.name}"
         else:
@@ -329,6 +332,7 @@ class Annotations:
             if self.classes.get(name, value) != value:
                 name = f"{value.path}#{value.index}.{facts['classes'][value.index]['name']}"
         self.classes[name] = value
+        self._registered[value] = name
         return name
 
 

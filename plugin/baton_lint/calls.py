@@ -13,8 +13,6 @@ _FOREIGN: Final = sys.stdlib_module_names
 """Modules whose functions make no flows."""
 
 
-LINKS: Final = (ast.Call, ast.Attribute)
-"""What a chain is made of. A tuple: a union would be made anew for each of ten thousand calls."""
 _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
 """What the first argument of `Flow(...)` may be."""
 
@@ -28,18 +26,21 @@ class Chain:
 
     def __init__(self, node: ast.Call) -> None:
         self.node = node
-        self.root: ast.expr = node
         self.attributes: list[str] = []
         """From the right to the left."""
         self.calls: list[ast.Call] = []
         """From the right to the left."""
-        while isinstance(self.root, LINKS):
-            if isinstance(self.root, ast.Attribute):
-                self.attributes.append(self.root.attr)
-                self.root = self.root.value
+        root: ast.expr = node
+        while True:
+            if isinstance(root, ast.Attribute):
+                self.attributes.append(root.attr)
+                root = root.value
+            elif isinstance(root, ast.Call):
+                self.calls.append(root)
+                root = root.func
             else:
-                self.calls.append(self.root)
-                self.root = self.root.func
+                break
+        self.root = root
 
     def may_be_flow(self, binding: Binding | None) -> bool:
         """Whether the chain may have to do with a flow, given what its root is bound to: most have not."""

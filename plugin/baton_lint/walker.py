@@ -67,9 +67,9 @@ class Walker:
         stack = self.stack
         while stack:
             node, where = stack.pop()
-            if isinstance(node, ast.Name):  # every other node
-                if not isinstance(node.ctx, ast.Store):
-                    self._read(node.id, where)
+            if isinstance(node, ast.Name):  # nearly every other node
+                if where.body is not None and not isinstance(node.ctx, ast.Store):
+                    where.body.reads.add(node.id)
                 continue
             visit = _VISITS.get(type(node))
             if visit is not None:
@@ -78,9 +78,7 @@ class Walker:
                 self._children(node, where)
 
     def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
-        stack = self.stack
-        for node in reversed(nodes):
-            stack.append((node, where))
+        self.stack += [(node, where) for node in reversed(nodes)]
 
     def _children(self, node: ast.AST, where: Where) -> None:
         stack = self.stack
@@ -243,7 +241,9 @@ class Walker:
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
             self._read(node.target.id, where)
-        self._push([node.target, node.value], where)
+        else:
+            self.stack.append((node.target, where))
+        self.stack.append((node.value, where))
 
     def visit_alias(self, node: ast.TypeAlias, where: Where) -> None:
         """Bind a `type` alias."""
