@@ -17,8 +17,7 @@ NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
 NO_OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
     """Where something stands in a source file; lines and columns count from 1, the end is exclusive."""
 
     path: str
