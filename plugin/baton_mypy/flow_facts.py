@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, Type
@@ -56,8 +55,7 @@ class Strict(NamedTuple):  # there may be one for every edge of a flow
     each: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowFacts:
+class FlowFacts(NamedTuple):
     """What the plugin knows of a closed flow besides its inputs and its steps' names.
 
     Attributes:
@@ -76,7 +74,7 @@ class FlowFacts:
         """With other options, where those are given."""
         before = self.ignores
         ignores = (before[0] if cancelled is None else cancelled, before[1] if discarded is None else discarded)
-        return replace(self, ignores=ignores)
+        return self._replace(ignores=ignores)
 
     def attached(self, to: Instance, text: Instance) -> Instance:
         """The type of a flow with these facts.

@@ -17,8 +17,8 @@ This module loads all that the hooks need, so it is itself loaded at the first c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
@@ -65,8 +65,7 @@ def _failed(error: Exception) -> str:
     return f"baton_mypy failed, so this is not checked: {type(error).__name__}: {error}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """Every hook, by the full name that it is for."""
 
     functions: Mapping[str, FunctionHook]
