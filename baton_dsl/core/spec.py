@@ -116,8 +116,7 @@ class Reference(NamedTuple):  # there are many, and a tuple is made three times 
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
+class Argument(NamedTuple):
     """A value given to an input, known by its type only."""
 
     type: object = UNKNOWN
@@ -131,8 +130,7 @@ class Argument:
         return self.type if self.literal is None else self.literal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """A decorator option: its value (`UNKNOWN` when it is not a literal) and its place."""
 
     value: object
