@@ -33,7 +33,7 @@ class OptionValue(NamedTuple):
         return tuple(self.value) if self.is_tuple else self.value
 
 
-class Facts(NamedTuple):  # made, written and read for every step of a program: a tuple is the fastest record
+class Facts(NamedTuple):
     """What the plugin knows of a step besides its type.
 
     Attributes:

@@ -31,7 +31,7 @@ class Result(NamedTuple):
     levels: int = 0
 
 
-class Strict(NamedTuple):  # there may be one for every edge of a flow
+class Strict(NamedTuple):
     """An upstream parameter that has no room for an upstream, or for an item of one, without a result.
 
     Attributes:

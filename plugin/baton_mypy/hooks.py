@@ -11,7 +11,9 @@
 | `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
 | `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
 
-This module loads all that the hooks need, so it is itself loaded at the first call of something hooked.
+This module loads all that the hooks need, so it is itself loaded at the first call of something hooked. Every run of
+mypy that checks a module of flows pays for that, so records are named tuples: such a class is made in a third of the
+time of a frozen dataclass.
 """
 
 from __future__ import annotations

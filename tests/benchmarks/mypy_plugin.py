@@ -1,8 +1,8 @@
 """mypy on 2,000 steps in 200 flows over 200 modules, with the plugin and without.
 
 Everything is CPU time, and the two take turns, each first in every other round: the ratio is the median of the rounds'
-own ratios, so that a busy machine slows both halves of it alike. The plugin's bytecode is kept, whatever the environment
-says: mypy is compiled, and a library that pip installed has its own.
+own ratios, so that a busy machine slows both halves of it alike. The plugin's bytecode is kept, whatever the
+environment says: mypy is compiled, and a library that pip installed has its own.
 """
 
 from __future__ import annotations
