@@ -204,7 +204,7 @@ class Workflow:
         for other in [other for other, node in self.nodes.items() if node.parent and node.root in below]:
             del self.nodes[other]
         for node in map(self.nodes.__getitem__, below):
-            node.outcome, node.by_upstream, node.items = Outcome.CANCELLED, True, None
+            node.outcome, node.by_upstream, node.items, node.result = Outcome.CANCELLED, True, None, None
             if not node.is_map:
                 node.state = State.SUSPENDED
         self._revive()
