@@ -318,8 +318,7 @@ class Flows:
         spec = self._entry(build, path, scope, name, arguments, deps, is_whole=is_whole)
         ignores = self._ignores(path, scope, link[4])
         build.steps.append(
-            replace(
-                spec,
+            spec._replace(
                 ignore_cancelled=spec.ignore_cancelled if ignores.cancelled is None else ignores.cancelled,
                 ignore_discarded=spec.ignore_discarded if ignores.discarded is None else ignores.discarded,
             )
@@ -342,7 +341,7 @@ class Flows:
             build.used.add((value.path, value.index))
             build.definitions.setdefault(name, (value.path, value.index))
             spec = self.steps.spec(value, name, argument_place=place, deps=deps)
-            return replace(spec, is_open=spec.is_open or not is_whole)
+            return spec._replace(is_open=spec.is_open or not is_whole)
         last = arguments[1]
         is_job = last[0] == "call" and last[2][0] == "attr" and last[2][3] == "new"
         return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job)

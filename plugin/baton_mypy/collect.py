@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import (
@@ -174,8 +173,7 @@ class Collector:
         references = tuple(Reference(name, self._place(node)) for name, node in deps)
         for index in range(first, len(self._steps)):
             step = self._steps[index]
-            self._steps[index] = replace(
-                step,
+            self._steps[index] = step._replace(
                 deps=references,
                 ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
                 ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),
