@@ -27,6 +27,7 @@ _SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
         "0001_tables.sql",
         "0001_insert.sql",
         "0001_settling.sql",
+        "0001_following.sql",
         "0001_reviving.sql",
         "0001_maps.sql",
         "0001_ending.sql",
