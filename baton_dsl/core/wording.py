@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 
 def duration(seconds: float) -> str:
@@ -37,18 +40,40 @@ def moment(when: datetime, now: datetime) -> str:
 
 
 def last_exception(error: str | None) -> str:
-    r"""The exception that a stored error ends with, on one line: without its traceback, whose lines are indented.
+    r"""The exception that a stored error ends with, on one line: without its traceback, and by its first line.
+
+    What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of an exception group
+    it is the group with its first exception.
 
     Example:
         >>> last_exception("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\nto the office")
         'RuntimeError: no route'
     """
-    message = ""
-    for line in reversed((error or "").splitlines()):
-        if message and line.startswith((" ", "Traceback ")):
-            break
-        message = line.strip() or message
-    return message[:200]
+    lines = (error or "").splitlines()
+    tracebacks = [(number, margin) for number, line in enumerate(lines) if (margin := _margin(line)) is not None]
+    outermost = [number for number, margin in tracebacks if len(margin) <= len(_GROUP)]
+    if not outermost:
+        return next((line.strip() for line in lines if line.strip()), "")[:200]
+    own, *inner = (_headline(lines[number:], margin) for number, margin in tracebacks if number >= outermost[-1])
+    return ": ".join([own, *inner[:1]])[:200]
+
+
+_GROUP: Final = "  | "
+"""What Python writes before each line of an exception group; before those within it, more."""
+
+_TRACEBACK: Final = re.compile(r"([ |]*)(  \+ Exception Group )?Traceback \(most recent call last\):$")
+
+
+def _margin(line: str) -> str | None:
+    """What the lines of the traceback that begins on this line begin with; None if none does."""
+    match = _TRACEBACK.match(line)
+    return (_GROUP if match[2] else match[1]) if match else None
+
+
+def _headline(lines: Sequence[str], margin: str) -> str:
+    """The first line of the exception below its frames, which are indented."""
+    below = (line.removeprefix(margin) for line in lines[1:] if line.startswith(margin))
+    return next((line for line in below if line.strip() and not line.startswith(" ")), "").rstrip()
 
 
 def storable(text: str) -> str:
