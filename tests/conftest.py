@@ -17,8 +17,9 @@ import psycopg
 import pytest
 from oban import Oban
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import URL
 
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.embedded import serve
@@ -112,6 +113,17 @@ def conn(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the fresh database on which every statement is a transaction."""
     with psycopg.connect(dsn, autocommit=True) as opened:
         yield opened
+
+
+def sqlalchemy_url(dsn: str) -> URL:
+    """The same database for SQLAlchemy."""
+    parts = conninfo_to_dict(dsn)
+    return URL.create(
+        "postgresql+psycopg",
+        username=parts["user"],
+        database=parts["dbname"],
+        query={"host": parts["host"], "port": str(parts.get("port", 5432))},
+    )
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:

@@ -128,8 +128,14 @@ class Workflow:
         if node.state is State.EXECUTING and node.outcome is None:
             node.state = State.SUSPENDED if self.pending(name) else State.AVAILABLE
 
-    def change(self, states: Mapping[str, State]) -> None:
-        """Somebody changed the states of jobs, in one statement: Oban, its API, Oban Web, SQL; `GONE` deletes."""
+    def change(self, states: Mapping[str, State], going: Iterable[str] = ()) -> None:
+        """Somebody changed the states of jobs, in one statement: Oban, its API, Oban Web, SQL; `GONE` deletes.
+
+        Args:
+            states: What they became.
+            going: Items that take their places in a window first: what follows from each job is done job by job, in an
+                order that only the database knows.
+        """
         before = {name: self.nodes[name].state for name in states}
         for name, state in states.items():
             self.nodes[name].state = state
@@ -139,12 +145,12 @@ class Workflow:
                 if old is not new and node.outcome is None and not old.is_final:
                     node.outcome = Outcome.CANCELLED if new is State.GONE else Outcome(new)
             elif old.is_final and node.outcome in _ENDED:
-                self._revive()
+                self._revive(going)
             elif old.is_final and node.outcome is Outcome.SKIPPED and node.by_upstream:
                 node.state = State.CANCELLED
             elif old in (State.EXECUTING, State.SUSPENDED) and new.is_queued:
                 self._return(name)
-        self._advance()
+        self._advance(going)
 
     def pause(self) -> None:
         """Nothing of the workflow starts any more; what runs goes on."""
@@ -198,7 +204,7 @@ class Workflow:
         for other in [other for other, node in self.nodes.items() if node.parent and node.root in below]:
             del self.nodes[other]
         for node in map(self.nodes.__getitem__, below):
-            node.outcome, node.by_upstream, node.items = Outcome.CANCELLED, True, None
+            node.outcome, node.by_upstream, node.items, node.result = Outcome.CANCELLED, True, None, None
             if not node.is_map:
                 node.state = State.SUSPENDED
         self._revive()
@@ -214,11 +220,11 @@ class Workflow:
         elif node.outcome is None and self.pending(name):
             node.state = State.SUSPENDED
 
-    def _advance(self) -> None:
+    def _advance(self, going: Iterable[str] = ()) -> None:
         """All that follows: what can't run any more ends, maps expand and conclude, what may run is promoted."""
         while self._doom() or self._conclude() or self._expand():
             pass
-        self._release()
+        self._release(going)
         self._promote()
 
     def _doom(self) -> bool:
@@ -330,13 +336,14 @@ class Workflow:
         combined = product(*collections) if over.is_product else zip(*collections, strict=True)
         return [(tuple(source for source, _ in each), tuple(value for _, value in each)) for each in combined]
 
-    def _release(self) -> None:
-        """Items go on, in order, as long as the window of their map has room."""
+    def _release(self, going: Iterable[str]) -> None:
+        """Items go on, in order but for `going`, as long as the window of their map has room."""
         running: dict[str, int] = {}
         for node in self.nodes.values():
             if node.root is not None and node.is_held is False and node.outcome is None:
                 running[node.root] = running.get(node.root, 0) + 1
-        for name, node in self.nodes.items():
+        for name in [*(name for name in going if name in self.nodes), *self.nodes]:
+            node = self.nodes[name]
             if node.is_held and node.root is not None and node.outcome is None and self.pending(name) == 1:
                 over = self.nodes[node.root].over
                 assert over is not None
@@ -350,7 +357,7 @@ class Workflow:
             if node.outcome is None and node.state is State.SUSPENDED and not self.pending(name):
                 node.state = State.SCHEDULED if node.is_later else State.AVAILABLE
 
-    def _revive(self) -> None:
+    def _revive(self, going: Iterable[str] = ()) -> None:
         """Take back what was cancelled because of nodes that live again, and retries that can't help."""
         self.is_stopped = False
         before = {name: (node.outcome, node.by_upstream, node.state) for name, node in self.nodes.items()}
@@ -377,7 +384,7 @@ class Workflow:
                 node.state = State.CANCELLED
             if node.outcome is None and (node.state.is_final or (node.state.is_queued and self.pending(name))):
                 node.state = State.SUSPENDED
-        self._advance()
+        self._advance(going)
 
     def _ended_by_itself(self, node: Node, is_alive: bool) -> bool:
         if node.is_map:

@@ -10,8 +10,6 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-SOCKET = ".s.PGSQL.5432"
-
 
 class Proxy:
     """Counts what clients send, on all connections together.
@@ -81,8 +79,9 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, m
 async def proxy(dsn: str, folder: Path) -> AsyncIterator[Proxy]:
     """A proxy for a server that listens on a Unix socket."""
     given: dict[str, Any] = conninfo_to_dict(dsn)
-    made = Proxy(make_conninfo(dsn, host=str(folder)), Path(given["host"]) / SOCKET)
-    server = await asyncio.start_unix_server(made.accept, folder / SOCKET)
+    socket = f".s.PGSQL.{given.get('port', 5432)}"  # libpq's name for it
+    made = Proxy(make_conninfo(dsn, host=str(folder)), Path(given["host"]) / socket)
+    server = await asyncio.start_unix_server(made.accept, folder / socket)
     try:
         yield made
     finally:

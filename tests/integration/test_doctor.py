@@ -105,8 +105,8 @@ async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: St
         finding = the_one(examined(dsn))
         assert finding.message == '1 job could start in queue "default", which no node runs'
         assert finding.help == "start one: baton worker MODULE --queues default"
-    async with start_oban(name="paused") as oban:
-        await oban.pause_queue("default")
+    async with start_oban(name="paused", queues={}) as oban:
+        await oban.start_queue(queue="default", limit=1, paused=True)
 
         async def is_told() -> bool:
             messages = [finding.message for finding in examined(dsn).findings]

@@ -9,9 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import URL, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -28,17 +27,10 @@ from baton_dsl.errors import (
     SchemaVersionError,
     WorkflowExistsError,
 )
-from tests.conftest import StartOban
+from tests.conftest import StartOban, sqlalchemy_url
 from tests.integration import steps
 
 # --- the six kinds of connection ---------------------------------------------------------------------------------
-
-
-def url(dsn: str) -> URL:
-    parts = conninfo_to_dict(dsn)
-    return URL.create(
-        "postgresql+psycopg", username=parts["user"], database=parts["dbname"], query={"host": parts["host"]}
-    )
 
 
 class Caller:
@@ -87,26 +79,26 @@ async def psycopg_async(dsn: str) -> AsyncIterator[Caller]:
 
 @asynccontextmanager
 async def sqlalchemy_connection(dsn: str) -> AsyncIterator[Caller]:
-    with closing_sync(create_engine(url(dsn))) as engine, engine.begin() as conn:
+    with closing_sync(create_engine(sqlalchemy_url(dsn))) as engine, engine.begin() as conn:
         yield Caller(conn, lambda statement: conn.execute(text(statement)), is_async=False)
 
 
 @asynccontextmanager
 async def sqlalchemy_session(dsn: str) -> AsyncIterator[Caller]:
-    with closing_sync(create_engine(url(dsn))) as engine, Session(engine) as session, session.begin():
+    with closing_sync(create_engine(sqlalchemy_url(dsn))) as engine, Session(engine) as session, session.begin():
         yield Caller(session, lambda statement: session.execute(text(statement)), is_async=False)
 
 
 @asynccontextmanager
 async def sqlalchemy_async_connection(dsn: str) -> AsyncIterator[Caller]:
-    async with closing_async(create_async_engine(url(dsn))) as engine, engine.begin() as conn:
+    async with closing_async(create_async_engine(sqlalchemy_url(dsn))) as engine, engine.begin() as conn:
         yield Caller(conn, lambda statement: conn.execute(text(statement)), is_async=True)
 
 
 @asynccontextmanager
 async def sqlalchemy_async_session(dsn: str) -> AsyncIterator[Caller]:
     async with (
-        closing_async(create_async_engine(url(dsn))) as engine,
+        closing_async(create_async_engine(sqlalchemy_url(dsn))) as engine,
         AsyncSession(engine) as session,
         session.begin(),
     ):

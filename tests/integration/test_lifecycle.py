@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -147,6 +147,11 @@ class Lifecycle(RuleBasedStateMachine):
                 ]
                 assert None in outcomes or (node.is_held and any(in_flight)), name
 
+    def change(self, states: Mapping[str, State]) -> None:
+        """Tell the model of a statement that changed jobs, with the items that hold a place in a window by now."""
+        rows = self.conn.execute("SELECT step_name FROM workflow_nodes WHERE NOT held ORDER BY oban_job_id").fetchall()
+        self.model.change(states, [name for (name,) in rows])
+
     # --- who acts --------------------------------------------------------------------------------------------------
 
     def chosen(self, positions: Iterable[int], fits: Callable[[State], bool] = lambda _: True) -> list[str]:
@@ -167,7 +172,7 @@ class Lifecycle(RuleBasedStateMachine):
         jobs = self.run(self.oban._query.fetch_jobs(demand=demand, queue="default", node="n", uuid="u"))
         for job in jobs:
             assert self.model.nodes[job.meta["workflow_name"]].state is State.AVAILABLE
-        self.model.change({job.meta["workflow_name"]: State.EXECUTING for job in jobs})
+        self.change({job.meta["workflow_name"]: State.EXECUTING for job in jobs})
 
     @rule(positions=picks, places=st.integers(0, 2), result=results, skips=st.sampled_from([False, False, True]))
     def functions_return(self, positions: list[int], places: int, result: str, skips: bool) -> None:
@@ -233,13 +238,13 @@ class Lifecycle(RuleBasedStateMachine):
         for name in names:  # Oban sends one statement for each
             if again:
                 self.model.nodes[name].is_later = seconds > 0
-            self.model.change({name: State(ending)})
+            self.change({name: State(ending)})
 
     @rule()
     def oban_stages(self) -> None:
         self.run(self.oban._query.stage_jobs(1000, ["default"], before=datetime.now(UTC) + FAR))
         waiting = self.chosen(range(60), lambda state: state in (State.SCHEDULED, State.RETRYABLE))
-        self.model.change(dict.fromkeys(waiting, State.AVAILABLE))
+        self.change(dict.fromkeys(waiting, State.AVAILABLE))
 
     @rule()
     def the_lifeline_looks(self) -> None:
@@ -247,14 +252,14 @@ class Lifecycle(RuleBasedStateMachine):
         exhausted = [name for name, (attempt, most) in self.attempts().items() if attempt >= most]
         self.run(self.oban._query.rescue_jobs(0))
         names = [name for name in exhausted if self.model.nodes[name].state is State.AVAILABLE]
-        self.model.change(dict.fromkeys(names, State.DISCARDED))
+        self.change(dict.fromkeys(names, State.DISCARDED))
 
     @rule()
     def the_process_dies(self) -> None:
         attempts = self.attempts()
         for _ in range(2):  # suspected, then sure
             self.conn.execute("SELECT baton_rescue('0 s')")
-        self.model.change(
+        self.change(
             {
                 name: State.AVAILABLE if attempts[name][0] < attempts[name][1] else State.DISCARDED
                 for name in self.chosen(range(60), lambda state: state is State.EXECUTING)
@@ -265,7 +270,7 @@ class Lifecycle(RuleBasedStateMachine):
     def somebody_cancels(self, positions: list[int]) -> None:
         names = self.chosen(positions)
         self.run(self.oban.cancel_many_jobs(self.jobs(names)))
-        self.model.change(
+        self.change(
             {
                 name: State.CANCELLED
                 for name in names
@@ -280,13 +285,13 @@ class Lifecycle(RuleBasedStateMachine):
         names = [n for n in names if self.model.nodes[n].state not in (State.AVAILABLE, State.EXECUTING)]
         for name in names:
             self.model.nodes[name].is_later = False
-        self.model.change(dict.fromkeys(names, State.AVAILABLE))
+        self.change(dict.fromkeys(names, State.AVAILABLE))
 
     @rule(positions=st.lists(st.integers(0, 59), min_size=1, max_size=2))
     def somebody_deletes(self, positions: list[int]) -> None:
         names = self.chosen(positions, lambda state: state not in (State.EXECUTING, State.GONE))
         self.run(self.oban.delete_many_jobs(self.jobs(names)))
-        self.model.change(dict.fromkeys(names, State.GONE))
+        self.change(dict.fromkeys(names, State.GONE))
 
     @rule(positions=picks, state=st.sampled_from([state for state in State if state is not State.GONE]))
     def somebody_updates_in_sql(self, positions: list[int], state: State) -> None:
@@ -296,7 +301,7 @@ class Lifecycle(RuleBasedStateMachine):
         ended = [name for name in names if self.model.nodes[name].state.is_final]
         for some in ([name for name in names if name not in ended], ended):  # a retry ends the stop of a workflow
             self.conn.execute("UPDATE oban_jobs SET state = %s WHERE id = ANY(%s)", [state.value, self.jobs(some)])
-            self.model.change(dict.fromkeys(some, state))
+            self.change(dict.fromkeys(some, state))
 
     def operate(self, function: str) -> bool:
         row = self.conn.execute(f"SELECT {function}(ARRAY[%s])", [self.workflow_id]).fetchone()

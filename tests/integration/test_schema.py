@@ -12,12 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from oban.schema import install_sql
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from baton_dsl.errors import PrefixError
 from baton_dsl.runtime import schema, tables
+from tests.conftest import sqlalchemy_url
 from tests.integration import steps
 
 DESCRIBE = {
@@ -43,11 +43,7 @@ def describe(dsn: str, prefix: str = "public") -> dict[str, list[Any]]:
 
 
 def with_alembic(dsn: str, work: Callable[[Operations, Connection], None]) -> None:
-    parts = conninfo_to_dict(dsn)
-    address = URL.create(
-        "postgresql+psycopg", username=parts["user"], database=parts["dbname"], query={"host": parts["host"]}
-    )
-    with create_engine(address, poolclass=NullPool).begin() as conn:
+    with create_engine(sqlalchemy_url(dsn), poolclass=NullPool).begin() as conn:
         work(Operations(MigrationContext.configure(conn)), conn)
 
 
