@@ -42,20 +42,41 @@ def moment(when: datetime, now: datetime) -> str:
 def last_exception(error: str | None) -> str:
     r"""The exception that a stored error ends with, on one line: without its traceback, and by its first line.
 
-    What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of an exception group
-    it is the group with its first exception.
+    What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of a group of
+    exceptions it is the group with the first of them.
 
     Example:
         >>> last_exception("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\nto the office")
         'RuntimeError: no route'
     """
-    lines = (error or "").splitlines()
+    return (_raised(error or "") or _first_line(error or ""))[:200]
+
+
+def without_traceback(error: str) -> str:
+    r"""What was raised, without its traceback; what was given as a reason stays as it is.
+
+    Example:
+        >>> without_traceback("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\n")
+        'RuntimeError: no route'
+        >>> without_traceback("no stock,\nno order")
+        'no stock,\nno order'
+    """
+    return _raised(error) or error
+
+
+def _raised(error: str) -> str:
+    """The line of the exception that a traceback ends with; nothing if there is no traceback."""
+    lines = error.splitlines()
     tracebacks = [(number, margin) for number, line in enumerate(lines) if (margin := _margin(line)) is not None]
     outermost = [number for number, margin in tracebacks if len(margin) <= len(_GROUP)]
     if not outermost:
-        return next((line.strip() for line in lines if line.strip()), "")[:200]
+        return ""
     own, *inner = (_headline(lines[number:], margin) for number, margin in tracebacks if number >= outermost[-1])
-    return ": ".join([own, *inner[:1]])[:200]
+    return ": ".join([own, *inner[:1]])
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 _GROUP: Final = "  | "

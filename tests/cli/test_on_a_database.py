@@ -190,7 +190,7 @@ def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> Non
     )
     os.close(their_end)
     shown = b""
-    while chunk := _read(terminal):
+    while chunk := read(terminal):
         shown += chunk
     assert process.stdout is not None
     assert json.loads(process.stdout.read()) == {"report": {"total": 16}}
@@ -203,7 +203,7 @@ def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> Non
     assert re.search(r"✔─╯  report +\d+ ms", plain)
 
 
-def _read(terminal: int) -> bytes:
+def read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
     except OSError:  # what Linux says when the other end is closed
