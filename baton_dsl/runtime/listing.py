@@ -12,7 +12,7 @@ from psycopg import sql
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row
-from baton_dsl.runtime.status import Standing, standing_of
+from baton_dsl.status import Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _listed(row: Row) -> Listed:
         id=row["workflow_id"],
         name=row["workflow_label"],
         flow=row["flow_name"],
-        standing=standing_of(row),
+        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
         steps=row["steps"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],

@@ -9,7 +9,6 @@ from typing import Any
 
 from baton_dsl.core.items import index_of
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.status import Standing as Standing
 from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
 
@@ -66,21 +65,12 @@ def status_of(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence
         name=row["workflow_label"],
         flow=row["flow_name"],
         outcome=row["outcome"],
-        standing=standing_of(row),
         counts={count["state"]: count["count"] for count in counts},
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
+        paused_at=row["paused_at"],
+        stopped_at=row["stopped_at"],
     )
-
-
-def standing_of(row: Mapping[str, Any]) -> Standing:
-    """The outcome of a workflow, or how it stands until it has one, of its row of `baton_workflows`."""
-    if row["outcome"] is not None:
-        outcome: Standing = row["outcome"]
-        return outcome
-    if row["stopped_at"] is not None:
-        return "stopping"
-    return "paused" if row["paused_at"] is not None else "running"
 
 
 def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> list[NodeStatus]:
