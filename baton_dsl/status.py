@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-type Outcome = Literal["completed", "cancelled", "discarded"]
-type Standing = Literal["running", "paused", "stopping"] | Outcome
+type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,7 @@ class WorkflowStatus:
     id: str
     name: str
     flow: str
-    outcome: Outcome | None
+    outcome: Literal["completed", "cancelled", "discarded"] | None
     counts: Mapping[str, int]
     inserted_at: datetime
     settled_at: datetime | None

@@ -140,8 +140,10 @@ def test_who_wants_a_waiting_step_now_is_told_how(baton: Shown, conn: psycopg.Co
     assert baton("retry", "shop-1") == (
         0,
         "",
-        "workflow shop-1 is running: there is nothing to retry\n"
-        "  help: a step that waits for its next attempt starts at once with --from STEP\n",
+        (
+            "workflow shop-1 is running: there is nothing to retry\n"
+            "  help: a step that waits for its next attempt starts at once with --from STEP\n"
+        ),
     )
     assert baton("retry", "shop-1", "--from", "fetch") == (0, "retried workflow shop-1\n", "")
     assert counts_of(conn) == {"available": 1, "suspended": 3}
