@@ -169,6 +169,18 @@ def test_a_worker_runs_steps_until_it_is_told_to_stop(dsn: str, processes: int, 
         assert process.wait(timeout=30) == 0
 
 
+def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn: str) -> None:
+    with worker("--dsn", dsn) as process:
+        wait_until_ready(process)
+        done = baton("run", SHOP, "-i", "region=eu", "-i", "fail=true", "--timeout", "60", BATON_DSN=dsn)
+        workflow_id = done.stderr.split()[1]
+        process.terminate()
+        logged = process.communicate(timeout=30)[1]
+    line = f'step "mail" of workflow {workflow_id} failed in attempt 1 of 1: RuntimeError: no route\n'
+    assert f"ERROR   baton_dsl.runtime.failures: {line}Traceback (most recent call last):\n" in logged
+    assert 'raise RuntimeError("no route\\nto the post office")\n' in logged
+
+
 def test_when_one_of_several_processes_dies_the_others_stop_and_it_is_told(dsn: str) -> None:
     with worker("--dsn", dsn, "--processes", "2") as process:
         wait_until_ready(process, 2)
