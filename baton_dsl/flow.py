@@ -177,8 +177,7 @@ class Flow(Generic[I, S]):
     def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
         site = CallSite.of_caller()
         if expected := option_rule.wrong_name(name):
-            place = site.argument(0)
-            raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}", place=place)])
+            raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}", place=site.argument(0))])
         given: Sequence[object] = steps
         if not all(isinstance(step, Step) for step in given):
             strange = ((at, step) for at, step in enumerate(given, start=1) if not isinstance(step, Step))

@@ -9,6 +9,7 @@ from typing import Final
 
 from psycopg import sql
 
+from baton_dsl.core.diagnostics import quoted
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row
@@ -115,7 +116,8 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
         if not ids:
             raise WorkflowNotFoundError(f'there is no workflow "{start}"')
         if ids[0] != start and len(ids) > 1:
-            raise WorkflowNotFoundError(f'the ids of several workflows begin with "{start}"', remedy="write more of it")
+            told = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
+            raise WorkflowNotFoundError(told, remedy="write more of it")
         found.append(ids[0])
     return found
 

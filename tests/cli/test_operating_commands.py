@@ -175,7 +175,10 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
     code, _, told = baton("pause", "sh")
     assert (code, told) == (
         4,
-        'Error: BTN407: the ids of several workflows begin with "sh"\n  help: write more of it\n',
+        (
+            'Error: BTN407: the ids of several workflows begin with "sh", such as "shop-1", "shop-12"\n'
+            "  help: write more of it\n"
+        ),
     )
     code, _, told = baton("pause", "x")
     assert (code, told.splitlines()[0]) == (4, 'Error: BTN407: there is no workflow "x"')
