@@ -177,10 +177,10 @@ class Flow(Generic[I, S]):
     def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
         site = CallSite.of_caller()
         if expected := option_rule.wrong_name(name):
-            raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}", place=site.argument(0))])
-        given: Sequence[object] = steps
-        if not all(isinstance(step, Step) for step in given):
-            strange = ((at, step) for at, step in enumerate(given, start=1) if not isinstance(step, Step))
+            told = f"the name of a flow must be {expected}, got {name!r:.60}"
+            raise FlowError([_option(told, place=site.argument(0))])
+        given: Iterator[tuple[int, object]] = enumerate(steps, start=1)
+        if strange := [(at, step) for at, step in given if not isinstance(step, Step)]:
             raise FlowError([_not_a_step(name, step, site.argument(at)) for at, step in strange])
         self.name = name
         self.settings = Settings().changed(options, site)

@@ -80,7 +80,7 @@ async def _run(
     try:
         status = await execution.see_through(workflow, target, queues=served, patience=patience)
     except (click.Abort, asyncio.CancelledError, TimeoutError):
-        click.echo(f"The workflow stays in the database; see it with: baton status {workflow.id}", err=True)
+        click.echo(f"The workflow stays in the database; see what it waits for with: baton why {workflow.id}", err=True)
         raise
     click.echo(await _results(flow, workflow, every=every))
     click.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)

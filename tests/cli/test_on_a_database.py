@@ -96,7 +96,7 @@ def test_a_workflow_that_takes_too_long_is_left_with_a_code_of_its_own(dsn: str)
     done = baton("run", "tests.cli.flows:waiting", "--timeout", "0.2", BATON_DSN=dsn)
     assert done.returncode == 3
     workflow_id = done.stderr.split()[1]
-    assert f"The workflow stays in the database; see it with: baton status {workflow_id}" in done.stderr
+    assert f"The workflow stays in the database; see what it waits for with: baton why {workflow_id}" in done.stderr
     assert "BTN412" in done.stderr
     assert Workflow.load(workflow_id, dsn=dsn).sync.status().outcome is None
 
