@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
 
@@ -29,7 +29,7 @@ class WorkflowStatus:
     id: str
     name: str
     flow: str
-    outcome: Literal["completed", "cancelled", "discarded"] | None
+    outcome: str | None
     counts: Mapping[str, int]
     inserted_at: datetime
     settled_at: datetime | None
@@ -42,10 +42,10 @@ class WorkflowStatus:
         return standing_of(self.outcome, self.stopped_at, self.paused_at)
 
 
-def standing_of(outcome: Standing | None, stopped_at: datetime | None, paused_at: datetime | None) -> Standing:
+def standing_of(outcome: str | None, stopped_at: datetime | None, paused_at: datetime | None) -> Standing:
     """How a workflow stands, by what its row of `baton_workflows` says."""
     if outcome is not None:
-        return outcome
+        return cast("Standing", outcome)
     if stopped_at is not None:
         return "stopping"
     return "paused" if paused_at is not None else "running"
