@@ -251,7 +251,7 @@ class Flow(Generic[I, S]):
                     )
                 ]
             )
-        if isinstance(deps, str) or not all(isinstance(dep, str) for dep in deps):
+        if not _are_names(deps):
             raise FlowError([_option(f'deps of "{name}" must be a list of names, got {deps!r:.60}', flow=self.name)])
         if not isinstance(step, Step) and not _is_job(step):
             raise FlowError([_not_a_step(self.name, step, site.argument(1))])
@@ -432,6 +432,10 @@ class Flow(Generic[I, S]):
         if args:
             raise TypeError(f"the inputs of a flow are given by name, got {len(args)} by position")
         return insert(cast("Flow[..., Any]", self), conn, inputs)
+
+
+def _are_names(deps: Any) -> bool:
+    return not isinstance(deps, str) and not [dep for dep in deps if not isinstance(dep, str)]
 
 
 def _is_job(candidate: object) -> bool:

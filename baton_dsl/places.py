@@ -9,13 +9,12 @@ import sys
 from dataclasses import dataclass
 from itertools import islice
 from types import CodeType, FunctionType
-from typing import Final
+from typing import Final, NamedTuple
 
 from baton_dsl.core.spec import Place
 
 
-@dataclass(frozen=True, slots=True)
-class CallSite:
+class CallSite(NamedTuple):
     """Where a call was made, kept cheaply: its position is looked up only if there is something to report."""
 
     code: CodeType

@@ -341,16 +341,20 @@ def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
 
 
 _SCALARS: Final = (str, int, float, bytes, type(None))
-_SCALAR_TERMS: Final = {scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)}
+_SCALAR_TERMS: Final[Mapping[type, Instance]] = {
+    scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)
+}
 _LONGEST_LITERAL: Final = 200
 """Characters, or bits, of a value that is compared to a `Literal`: nobody writes a longer one."""
 
 
 def argument_of(value: object) -> Argument:
     """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
-    if isinstance(value, Enum) or not isinstance(value, _SCALARS):
-        return Argument()
-    term = _SCALAR_TERMS.get(type(value)) or cast("Instance", term_of(type(value)))
+    term = _SCALAR_TERMS.get(type(value))
+    if term is None:
+        if isinstance(value, Enum) or not isinstance(value, _SCALARS):
+            return Argument()
+        term = cast("Instance", term_of(type(value)))
     match value:
         case None | float():
             return Argument(type=term)
@@ -377,8 +381,7 @@ def _locate_entry(spec: StepSpec, entry: Entry) -> StepSpec:
     if entry.site is None:
         return spec
     places = entry.site.items("deps") if entry.deps else {}
-    return replace(
-        spec,
+    return spec._replace(
         argument_place=entry.site.argument(entry.position),
         deps=tuple(Reference(name, places.get(name) or entry.site.keyword("deps")) for name in entry.deps),
     )
@@ -390,8 +393,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
     after = places.after or {}
     options = places.options or {}
     site = step.bind_site
-    return replace(
-        spec,
+    return spec._replace(
         place=places.name,
         return_place=places.result,
         parameters=tuple(replace(item, place=parameters.get(item.name)) for item in spec.parameters),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from inspect import iscoroutinefunction
 from types import FunctionType
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypedDict, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -289,8 +289,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Step[
     return decorator if function is None else decorator(function)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):  # like `StepSpec`, there are thousands
     """One place in a flow: a step or a plain Oban job under its name there, with what the builder adds to it."""
 
     name: str
@@ -298,6 +297,6 @@ class Entry:
     deps: tuple[str, ...] = ()
     ignore_cancelled: bool | None = None
     ignore_discarded: bool | None = None
-    site: CallSite | None = field(default=None, compare=False)
+    site: CallSite | None = None
     position: int = 0
     """Which argument of the call at `site` it was."""

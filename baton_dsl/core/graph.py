@@ -13,7 +13,7 @@ MOST_CYCLES: Final = 100
 """Cycles drawn for one flow. A tangle of thousands has as many; nobody reads past the first hundred."""
 
 
-class Edge(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
+class Edge(NamedTuple):
     """`step` waits for `upstream`, because of a parameter or because `after` or `deps` says so."""
 
     step: str
@@ -22,8 +22,18 @@ class Edge(NamedTuple):  # there are many, and a tuple is made three times as fa
     place: Place | None
 
 
+def awaited_by(step: StepSpec) -> list[str]:
+    """The names that a step says it waits for, whether such steps exist or not, in the order of its signature."""
+    names = [
+        parameter.source for parameter in step.parameters if parameter.is_upstream and parameter.source is not None
+    ]
+    names += [reference.name for reference in step.after]
+    names += [reference.name for reference in step.deps]
+    return names
+
+
 def edges_of(step: StepSpec) -> Iterator[Edge]:
-    """What a step says it waits for, whether such steps exist or not, in the order of its signature."""
+    """The same as edges: there are many, so they are made only where there is something to draw or to tell."""
     for parameter in step.parameters:
         if parameter.is_upstream and parameter.source is not None:
             yield Edge(step.name, parameter.source, parameter, parameter.place)
@@ -37,11 +47,13 @@ class Graph:
 
     Attributes:
         steps: Steps by name, the first of each name, in order of definition.
-        waits_for: For each step the edges to its upstreams.
+        waits_for: For each step the names of its upstreams.
+        stray: The steps that say they wait for themselves, or for what is no step of the flow.
     """
 
     steps: Mapping[str, StepSpec]
-    waits_for: Mapping[str, tuple[Edge, ...]]
+    waits_for: Mapping[str, tuple[str, ...]]
+    stray: tuple[StepSpec, ...]
 
     @staticmethod
     def of(flow: FlowSpec) -> Graph:
@@ -49,14 +61,15 @@ class Graph:
         steps: dict[str, StepSpec] = {}
         for step in flow.steps:
             steps.setdefault(step.name, step)
-        waits_for: dict[str, tuple[Edge, ...]] = {}
-        for name, step in steps.items():
-            edges: dict[str, Edge] = {}
-            for edge in edges_of(step):
-                if edge.upstream in steps and edge.upstream != name:
-                    edges.setdefault(edge.upstream, edge)
-            waits_for[name] = tuple(edges.values())
-        return Graph(steps, waits_for)
+        waits_for: dict[str, tuple[str, ...]] = {}
+        stray: list[StepSpec] = []
+        for step in flow.steps:
+            awaited = awaited_by(step)
+            upstreams = [name for name in awaited if name in steps and name != step.name]
+            if len(upstreams) < len(awaited):
+                stray.append(step)
+            waits_for.setdefault(step.name, tuple(dict.fromkeys(upstreams)))
+        return Graph(steps, waits_for, tuple(stray))
 
     @cached_property
     def mapped(self) -> frozenset[str]:
@@ -65,14 +78,22 @@ class Graph:
 
     def upstreams(self, step: str) -> list[str]:
         """The names of the steps that a step waits for."""
-        return [edge.upstream for edge in self.waits_for[step]]
+        return list(self.waits_for[step])
+
+    def edges(self, step: str) -> list[Edge]:
+        """The edges from a step to its upstreams, each with the first that says so."""
+        edges: dict[str, Edge] = {}
+        for edge in edges_of(self.steps[step]):
+            if edge.upstream in self.steps and edge.upstream != step:
+                edges.setdefault(edge.upstream, edge)
+        return list(edges.values())
 
     def downstreams(self) -> dict[str, list[str]]:
         """For each step the names of the steps that wait for it."""
         downstreams: dict[str, list[str]] = {name: [] for name in self.steps}
-        for name, edges in self.waits_for.items():
-            for edge in edges:
-                downstreams[edge.upstream].append(name)
+        for name, upstreams in self.waits_for.items():
+            for upstream in upstreams:
+                downstreams[upstream].append(name)
         return downstreams
 
     def topological_order(self) -> list[str]:
@@ -84,7 +105,7 @@ class Graph:
 
     @cached_property
     def _order(self) -> list[str]:
-        waiting = {name: len(edges) for name, edges in self.waits_for.items()}
+        waiting = {name: len(upstreams) for name, upstreams in self.waits_for.items()}
         downstreams = self.downstreams()
         order = [name for name, count in waiting.items() if count == 0]
         for name in order:  # grows as we go
@@ -99,7 +120,7 @@ class Graph:
         depth: dict[str, int] = {}
         layers: list[list[str]] = []
         for name in self._order:
-            depth[name] = max((depth[edge.upstream] + 1 for edge in self.waits_for[name]), default=0)
+            depth[name] = max((depth[upstream] + 1 for upstream in self.waits_for[name]), default=0)
             if depth[name] == len(layers):
                 layers.append([])
             layers[depth[name]].append(name)
@@ -124,7 +145,7 @@ class Graph:
                 continue
             path: list[Edge] = []
             on_path = {root: 0}
-            trail: list[tuple[str, Iterator[Edge]]] = [(root, iter(self.waits_for[root]))]
+            trail: list[tuple[str, Iterator[Edge]]] = [(root, iter(self.edges(root)))]
             while trail:
                 name, edges = trail[-1]
                 for edge in edges:
@@ -135,7 +156,7 @@ class Graph:
                     elif target not in finished and target not in in_order:
                         path.append(edge)
                         on_path[target] = len(path)
-                        trail.append((target, iter(self.waits_for[target])))
+                        trail.append((target, iter(self.edges(target))))
                         break
                 else:
                     trail.pop()

@@ -60,14 +60,16 @@ def listed(types: Types, item: object, levels: int) -> object:
 
 def given(types: Types, parameter: ParameterSpec) -> object:
     """What `insert` and `bind` take for an input: a list for each level of `Each[Input[T]]`."""
-    known = parameter.type not in (MISSING, UNKNOWN)
-    return listed(types, parameter.type, parameter.each) if known else parameter.type
+    if not parameter.each or parameter.type in (MISSING, UNKNOWN):
+        return parameter.type
+    return listed(types, parameter.type, parameter.each)
 
 
 def result(types: Types, step: StepSpec) -> object:
     """The results of a step as others see them: `list[R]`, for each level that it is mapped over."""
-    known = step.result not in (MISSING, UNKNOWN)
-    return listed(types, step.result, step.levels) if known else step.result
+    if step.result in (MISSING, UNKNOWN):
+        return step.result
+    return listed(types, step.result, step.levels)
 
 
 def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form = Form.PLAIN) -> object | Stuck:

@@ -175,7 +175,9 @@ class TermTypes:
     def _assignable(self, source: Term, target: Term, depth: int) -> bool | None:
         if depth > 32:  # recursive aliases and classes
             return None
-        if isinstance(source, AnyType) or isinstance(target, AnyType) or source == target:
+        if source == target:
+            return None if _has_unknown(source) else True
+        if isinstance(source, AnyType) or isinstance(target, AnyType):
             return None if _has_unknown(source) or _has_unknown(target) else True
         if isinstance(source, Absent) or isinstance(target, Absent):
             return True if target == OBJECT else None
@@ -314,10 +316,12 @@ class TermTypes:
         return facts is not None and not facts.parameters
 
 
+_TERMS: Final = (Instance, UnionOf, TupleOf, LiteralOf, AnyType, Absent)
+"""The kinds of terms. A tuple: a union would be made anew for each of ten thousand questions."""
+
+
 def _term(type: object) -> Term:
-    if isinstance(type, Instance | UnionOf | TupleOf | LiteralOf | AnyType | Absent):
-        return type
-    return Absent.UNKNOWN
+    return type if isinstance(type, _TERMS) else Absent.UNKNOWN
 
 
 def _has_unknown(term: Term) -> bool:

@@ -184,13 +184,13 @@ class _Lowering:
             "meta": job.meta,
         }
 
-    def args_of(self, entry: Entry) -> str:
+    def args_of(self, entry: Entry, spec: StepSpec) -> str:
         """A job's args as JSON: the inputs of its step, and its model."""
         if not isinstance(entry.step, Step):
             return self._json(entry.name, "args", entry.step.args)
         step = entry.step
         parts: list[str] = []
-        for parameter in signature(step).parameters:
+        for parameter in spec.parameters:
             if not parameter.is_input or parameter.each:
                 continue
             name = parameter.name
@@ -241,9 +241,9 @@ class _Lowering:
         whole = {item.source for item in spec.parameters if item.is_upstream and not item.each}
         mapped = {item.source for item in over if item.is_upstream}
         beside = [
-            position[edge.upstream]
-            for edge in self.checked.graph.waits_for[entry.name]
-            if edge.upstream not in mapped or edge.upstream in whole
+            position[upstream]
+            for upstream in self.checked.graph.waits_for[entry.name]
+            if upstream not in mapped or upstream in whole
         ]
         options = step.options
         rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
@@ -356,7 +356,8 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
     if findings:
         raise InputError(findings)
 
-    order = checked.graph.topological_order()
+    graph = checked.graph
+    order = graph.topological_order()
     entries = {entry.name: entry for entry in flow.entries}
     position = {name: index for index, name in enumerate(order, start=1)}
     lowering = _Lowering(flow, checked, given)
@@ -366,16 +367,14 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
     edge_to: list[int] = []
     maps: list[str] = []
     for name in order:
-        entry, spec = entries[name], checked.graph.steps[name]
+        entry, spec = entries[name], graph.steps[name]
         template.append(lowering.template_of(entry, spec))
-        args.append(lowering.args_of(entry))
-        if spec.is_mapped:
+        args.append(lowering.args_of(entry, spec))
+        if name in graph.mapped:
             maps.append(lowering.map_of(entry, spec, position))
-        needed = lowering.needed_by(spec)
-        for edge in checked.graph.waits_for[name]:
-            upstream = position[edge.upstream]
-            edge_from.append(upstream if edge.upstream in needed else -upstream)
-            edge_to.append(position[name])
+        needed, upstreams = lowering.needed_by(spec), graph.waits_for[name]
+        edge_from += [position[other] if other in needed else -position[other] for other in upstreams]
+        edge_to += [position[name]] * len(upstreams)
     if lowering.findings:
         raise _error_of(lowering.findings)
     settings = flow.settings

@@ -60,6 +60,10 @@ _WRAPPERS: Final = frozenset(
 """Forms that stand for their first argument."""
 
 
+_NAMES: Final = ("name", "attr", "sub")
+"""Kinds of expressions that name a class or an alias, perhaps with arguments."""
+
+
 def canonical(name: str) -> str:
     """The full name of a class where it is defined."""
     if name.startswith("typing_extensions."):
@@ -119,6 +123,7 @@ class Annotations:
         self.names = names
         self.classes: dict[str, ClassValue | NewTypeValue] = {}
         """The project's classes by the names that their terms have."""
+        self._registered: dict[ClassValue | NewTypeValue, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
 
@@ -152,13 +157,18 @@ class Annotations:
                     is_input, each = is_input or called == "InputMarker", each + (called == "EachMarker")
                 expression = arguments[0]
             elif isinstance(value, AliasValue):
-                terms = [self.term(path, scope, item, variables) for item in arguments]
-                passed = [_Given(path, scope, item, variables, given) for item in arguments]
+                terms = [self.term(path, scope, item, variables) for item in arguments or ()]
+                passed = [_Given(path, scope, item, variables, given) for item in arguments or ()]
                 variables = dict(zip(value.parameters, terms, strict=False))
                 given = dict(zip(value.parameters, passed, strict=False))
                 path, scope, expression = value.path, value.scope, value.expression
             else:
-                rest = UNKNOWN if name == "StepContext" else self.term(path, scope, expression, variables)
+                if name == "StepContext":
+                    rest: Term = UNKNOWN
+                elif value is not None and expression[0] in _NAMES:
+                    rest = self._named(value, arguments, path, scope, variables, 1)
+                else:
+                    rest = self.term(path, scope, expression, variables)
                 access = self._access(value)
                 is_known = is_input or source is not None or access is not None or not _may_be_injected(value)
                 origin = None if is_input else source
@@ -227,9 +237,9 @@ class Annotations:
             case "or":
                 left = self.term(path, scope, expression[2], variables, depth)
                 return union([left, self.term(path, scope, expression[3], variables, depth)])
+            case "name" if expression[2] in variables:
+                return variables[expression[2]]
             case "name" | "attr":
-                if expression[0] == "name" and expression[2] in variables:
-                    return variables[expression[2]]
                 value = self.names.evaluate(path, scope, expression)
                 return self._named(value, None, path, scope, variables, depth)
             case "sub":
@@ -311,6 +321,8 @@ class Annotations:
 
     def register(self, value: ClassValue | NewTypeValue) -> str:
         """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
+        if value in self._registered:
+            return self._registered[value]
         if isinstance(value, NewTypeValue):
             name = f"{value.path}.{value.name}"
         else:
@@ -320,6 +332,7 @@ class Annotations:
             if self.classes.get(name, value) != value:
                 name = f"{value.path}#{value.index}.{facts['classes'][value.index]['name']}"
         self.classes[name] = value
+        self._registered[value] = name
         return name
 
 
@@ -329,10 +342,10 @@ def _unquoted(expression: Expression) -> Expression:
     return expression
 
 
-def _arguments(expression: Expression) -> tuple[Expression, ...]:
-    """What stands between the brackets."""
+def _arguments(expression: Expression) -> tuple[Expression, ...] | None:
+    """What stands between the brackets; None without any."""
     if expression[0] != "sub":
-        return ()
+        return None
     index: Expression = expression[3]
     if index[0] == "tuple":
         items: tuple[Expression, ...] = index[2]

@@ -13,6 +13,10 @@ _FOREIGN: Final = sys.stdlib_module_names
 """Modules whose functions make no flows."""
 
 
+_MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
+"""What the first argument of `Flow(...)` may be."""
+
+
 class Chain:
     """A call with what stands left of it: `Flow("a", b).options(...).insert(c)`.
 
@@ -22,18 +26,21 @@ class Chain:
 
     def __init__(self, node: ast.Call) -> None:
         self.node = node
-        self.root: ast.expr = node
         self.attributes: list[str] = []
         """From the right to the left."""
         self.calls: list[ast.Call] = []
         """From the right to the left."""
-        while isinstance(self.root, ast.Call | ast.Attribute):
-            if isinstance(self.root, ast.Attribute):
-                self.attributes.append(self.root.attr)
-                self.root = self.root.value
+        root: ast.expr = node
+        while True:
+            if isinstance(root, ast.Attribute):
+                self.attributes.append(root.attr)
+                root = root.value
+            elif isinstance(root, ast.Call):
+                self.calls.append(root)
+                root = root.func
             else:
-                self.calls.append(self.root)
-                self.root = self.root.func
+                break
+        self.root = root
 
     def may_be_flow(self, binding: Binding | None) -> bool:
         """Whether the chain may have to do with a flow, given what its root is bound to: most have not."""
@@ -48,7 +55,7 @@ class Chain:
         if binding is None or binding[0] in ("def", "class", "parameter"):
             return False
         given = self.calls[-1].args
-        if not given or not isinstance(given[0], ast.Constant | ast.Name | ast.JoinedStr | ast.Attribute):
+        if not given or not isinstance(given[0], _MAY_BE_NAME):
             return False
         match binding[0]:
             case "from" if binding[1] == 0:

@@ -77,7 +77,9 @@ def main(given: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if enabled:
+        if given is None:
+            gc.freeze()  # the process ends: Python's last collection would look through all that was made
+        elif enabled:
             gc.enable()
 
 

@@ -57,12 +57,6 @@ def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) ->
     )
 
 
-def arguments_of(arguments: ast.arguments) -> list[ast.arg]:
-    """Every parameter, as `ast` has it."""
-    every = [*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg]
-    return [argument for argument in every if argument is not None]
-
-
 def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.TypeAlias) -> tuple[str, ...]:
     """The names in `def function[T, *Ts]`."""
     return tuple(str(getattr(variable, "name", "?")) for variable in node.type_params)

@@ -34,6 +34,11 @@ LONGEST_TEXT: Final = 4_000
 """Characters of one string that are kept."""
 
 
+_LINKS: Final = (ast.Call, ast.Attribute)
+_TEXTS: Final = (str, bytes)
+"""Tuples: a union would be made anew for each of ten thousand expressions."""
+
+
 class Columns:
     """Columns of one file in characters, where `ast` counts bytes."""
 
@@ -70,7 +75,7 @@ def encode(node: ast.expr, columns: Columns, depth: int = 0) -> Expression:
 
 def _constant(node: ast.Constant, span: Span, columns: Columns, depth: int) -> Expression:
     value = node.value
-    if isinstance(value, str | bytes) and len(value) > LONGEST_TEXT:
+    if isinstance(value, _TEXTS) and len(value) > LONGEST_TEXT:
         return ("string", span) if isinstance(value, str) else ("?", span)
     return ("const", span, value)
 
@@ -121,7 +126,7 @@ def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
     """Dots and calls, from the left to the right: a flow with a thousand `.add(...)` is a thousand levels deep."""
     links: list[ast.Call | ast.Attribute] = []
     start = node
-    while isinstance(start, ast.Call | ast.Attribute):
+    while isinstance(start, _LINKS):
         links.append(start)
         start = start.func if isinstance(start, ast.Call) else start.value
     if len(links) > LONGEST_CHAIN:

@@ -316,8 +316,7 @@ class Flows:
         spec = self._entry(build, path, scope, name, arguments, deps, is_whole=is_whole)
         ignores = self._ignores(path, scope, link[4])
         build.steps.append(
-            replace(
-                spec,
+            spec._replace(
                 ignore_cancelled=spec.ignore_cancelled if ignores.cancelled is None else ignores.cancelled,
                 ignore_discarded=spec.ignore_discarded if ignores.discarded is None else ignores.discarded,
             )
@@ -340,7 +339,7 @@ class Flows:
             build.used.add((value.path, value.index))
             build.definitions.setdefault(name, (value.path, value.index))
             spec = self.steps.spec(value, name, argument_place=place, deps=deps)
-            return replace(spec, is_open=spec.is_open or not is_whole)
+            return spec._replace(is_open=spec.is_open or not is_whole)
         last = arguments[1]
         if isinstance(value, FunctionValue):
             self._no_step(build, value, self._place(path, last[1]))

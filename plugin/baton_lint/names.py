@@ -53,7 +53,7 @@ OURS: Final = {
 MOST_HOPS: Final = 60
 """Names for names that are followed."""
 
-_BUILTINS: Final = frozenset(dir(builtins))
+_BUILTINS: Final = {name: External(f"builtins.{name}") for name in dir(builtins)}
 _CIRCULAR: Final = Unknown("it is defined in terms of itself")
 
 
@@ -209,21 +209,21 @@ class Names:
         found = self._lookup(path, scope, name)
         if found is not None:
             return found
-        if name in _BUILTINS:
-            return External(f"builtins.{name}")
-        return Unknown(f'"{name}" is not defined here', self.project.place(path, span))
+        return _BUILTINS.get(name) or Unknown(f'"{name}" is not defined here', self.project.place(path, span))
 
     def _lookup(self, path: str, scope: int, name: str) -> Value | None:
         facts = self._facts(path)
         if facts is None:
             return None
+        scopes = facts["scopes"]
         start = scope
         while scope >= 0:
-            here = facts["scopes"][scope]
-            if name in here["names"] and (scope == start or here["kind"] != "class"):
-                return self._bound(path, scope, name, here["names"][name])
+            here = scopes[scope]
+            binding = here["names"].get(name)
+            if binding is not None and (scope == start or here["kind"] != "class"):
+                return self._bound(path, scope, name, binding)
             scope = here["parent"]
-        stars = facts["scopes"][0]["stars"]
+        stars = scopes[0]["stars"]
         if not stars or (path, name) in self._searching:
             return None
         self._searching.add((path, name))
@@ -245,16 +245,18 @@ class Names:
 
     def _bound(self, path: str, scope: int, name: str, binding: Binding) -> Value:
         key = (path, scope, name)
-        if key not in self._names:
-            if self._depth > MOST_HOPS:
-                return Unknown(f'"{name}" goes by too many other names')
-            self._names[key] = _CIRCULAR
-            self._depth += 1
-            try:
-                self._names[key] = self._meaning(path, scope, name, binding)
-            finally:
-                self._depth -= 1
-        return self._names[key]
+        found = self._names.get(key)
+        if found is not None:
+            return found
+        if self._depth > MOST_HOPS:
+            return Unknown(f'"{name}" goes by too many other names')
+        self._names[key] = _CIRCULAR
+        self._depth += 1
+        try:
+            found = self._names[key] = self._meaning(path, scope, name, binding)
+        finally:
+            self._depth -= 1
+        return found
 
     def _meaning(self, path: str, scope: int, name: str, binding: Binding) -> Value:
         kind = binding[0]

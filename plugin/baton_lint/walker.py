@@ -10,7 +10,7 @@ from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
 from baton_lint.circumstances import Body, Where
 from baton_lint.comments import ignore_comments
-from baton_lint.definitions import arguments_of, class_facts, is_stub, last_names, parameters_of, type_variables
+from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
 from baton_lint.mutation import may_change
@@ -67,6 +67,10 @@ class Walker:
         stack = self.stack
         while stack:
             node, where = stack.pop()
+            if isinstance(node, ast.Name):  # nearly every other node
+                if where.body is not None and not isinstance(node.ctx, ast.Store):
+                    where.body.reads.add(node.id)
+                continue
             visit = _VISITS.get(type(node))
             if visit is not None:
                 visit(self, node, where)
@@ -74,9 +78,7 @@ class Walker:
                 self._children(node, where)
 
     def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
-        stack = self.stack
-        for node in reversed(nodes):
-            stack.append((node, where))
+        self.stack += [(node, where) for node in reversed(nodes)]
 
     def _children(self, node: ast.AST, where: Where) -> None:
         stack = self.stack
@@ -131,7 +133,7 @@ class Walker:
             is_async=isinstance(node, ast.AsyncFunctionDef),
             is_certain=where.is_certain,
             decorators=tuple(encode(decorator, self.columns) for decorator in node.decorator_list),
-            parameters=[],
+            parameters=parameters_of(node.args, self.columns),
             returns=None,
             span=(node.lineno, start, node.lineno, start + len(node.name)),
             unread=None,
@@ -145,9 +147,8 @@ class Walker:
         names = self.scopes[inner]["names"]
         for variable in type_variables(node):
             names[variable] = ("variable",)
-        for argument in arguments_of(node.args):
-            annotation = encode(argument.annotation, self.columns) if argument.annotation else None
-            names[argument.arg] = ("parameter", annotation)
+        for parameter in facts["parameters"]:
+            names[parameter["name"]] = ("parameter", parameter["annotation"])
         inside = Where(inner, body)
         self._push(node.body, inside)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
@@ -165,8 +166,8 @@ class Walker:
         if body.outer is not None:
             body.outer.reads |= body.reads
         if not node.decorator_list and node.name not in self.given:
+            facts["parameters"] = []
             return
-        facts["parameters"] = parameters_of(node.args, self.columns)
         facts["returns"] = encode(node.returns, self.columns) if node.returns else None
         if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
             facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
@@ -240,7 +241,9 @@ class Walker:
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
             self._read(node.target.id, where)
-        self._push([node.target, node.value], where)
+        else:
+            self.stack.append((node.target, where))
+        self.stack.append((node.value, where))
 
     def visit_alias(self, node: ast.TypeAlias, where: Where) -> None:
         """Bind a `type` alias."""
@@ -309,11 +312,6 @@ class Walker:
             self._push([node.value], where)
 
     # -- expressions ------------------------------------------------------------------------------------------
-
-    def visit_name(self, node: ast.Name, where: Where) -> None:
-        """A name that is read."""
-        if not isinstance(node.ctx, ast.Store):
-            self._read(node.id, where)
 
     def _read(self, name: str, where: Where) -> None:
         if where.body is not None:
@@ -399,7 +397,6 @@ _FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
 """Fields to look into, the last first, by kind of node; filled as kinds are met."""
 
 _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
-    ast.Name: Walker.visit_name,
     ast.Call: Walker.visit_call,
     ast.Expr: Walker.visit_statement,
     ast.FunctionDef: Walker.visit_function,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mypy.nodes import (
@@ -175,8 +175,7 @@ class Collector:
         references = tuple(Reference(name, here(self._module.path, node)) for name, node in deps)
         for index in range(first, len(self._steps)):
             step = self._steps[index]
-            self._steps[index] = replace(
-                step,
+            self._steps[index] = step._replace(
                 deps=references,
                 ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
                 ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),

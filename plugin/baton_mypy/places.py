@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mypy.nodes import (
@@ -113,4 +113,4 @@ def _parameter_place(argument: Argument, path: str, options: Options) -> Place:
     """A parameter without its stars, which one of mypy's two parsers counts to it."""
     place = here(path, argument)
     stars = _STARS.get(argument.kind, 0) if options.native_parser else 0
-    return replace(place, column=place.column + stars)
+    return place._replace(column=place.column + stars)

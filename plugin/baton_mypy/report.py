@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mypy.nodes import Context
@@ -32,7 +31,7 @@ def elsewhere(module: str) -> Place:
 
 def before(place: Place, keyword: str) -> Place:
     """The place of `keyword=value` from that of its value; mypy keeps none for the keyword."""
-    return replace(place, column=max(place.column - len(keyword) - len("="), 1))
+    return place._replace(column=max(place.column - len(keyword) - len("="), 1))
 
 
 def report(findings: Iterable[Diagnostic], arguments: Mapping[str, Place], flow: Context, checker: TypeChecker) -> None:

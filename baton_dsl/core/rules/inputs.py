@@ -13,7 +13,7 @@ finding = Finder("BTN303", "baton-input")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong argument of `bind`, and for each wrong or missing one of a visible `insert`."""
     for step in context.flow.steps:
-        if not step.is_open and not any(parameter.role is Role.UNKNOWN for parameter in step.parameters):
+        if step.bound and not step.is_open and Role.UNKNOWN not in [parameter.role for parameter in step.parameters]:
             yield from bound(step, context.types)
     for call in context.flow.binds:
         yield from given(context.flow, call, context.types)

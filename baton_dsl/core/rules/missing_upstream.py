@@ -17,12 +17,12 @@ MOST_SUGGESTIONS: Final = 100
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter, `From`, `after` or `deps` that names nothing."""
-    if context.flow.is_open:
+    if context.flow.is_open or not context.graph.stray:
         return
     steps = context.graph.steps
     inputs = context.flow.inputs()
     nearest = _Nearest([*steps])
-    for step in context.flow.steps:
+    for step in context.graph.stray:
         for parameter in step.parameters:
             if parameter.is_upstream and parameter.source is not None and parameter.source not in steps:
                 yield _parameter(step, parameter, nearest, inputs)

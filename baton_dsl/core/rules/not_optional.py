@@ -13,9 +13,10 @@ finding = Finder("BTN202", "baton-not-optional")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that has no room for an upstream, or for an item of one, without a result."""
     for step in context.flow.steps:
-        ignored = " and ".join(ignores(context.flow, step))
-        if not ignored and not context.graph.mapped:
+        options = ignores(context.flow, step)
+        if not options and not context.graph.mapped:
             continue
+        ignored = " and ".join(options)
         for parameter in step.parameters:
             if not parameter.is_upstream or parameter.type in (MISSING, UNKNOWN):
                 continue
@@ -41,11 +42,10 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
     """The options, its own or the flow's, by which a step runs though an upstream has no result."""
-    flags = {
-        "ignore_cancelled": flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled,
-        "ignore_discarded": flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded,
-    }
-    return [name for name, is_set in flags.items() if is_set]
+    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
+    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
+    flags = (("ignore_cancelled", cancelled), ("ignore_discarded", discarded))
+    return [name for name, is_set in flags if is_set]
 
 
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:

@@ -29,8 +29,10 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong option of the flow and of each step."""
     yield from flow_options(context.flow.options)
     for step in context.flow.steps:
-        yield from options(step.name, step.options, is_async=step.is_async)
-        yield from map_option.of_map(step)
+        if step.options:  # most steps of a large flow have none
+            yield from options(step.name, step.options, is_async=step.is_async)
+        if step.options or step.is_mapped:
+            yield from map_option.of_map(step)
 
 
 def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = None) -> Iterator[Diagnostic]:

@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.graph import edges_of
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import StepSpec
 
 finding = Finder("BTN105", "baton-self-dependency")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each edge from a step to itself."""
-    for step in context.flow.steps:
-        if not _names_itself(step):  # nearly always: the edges need not be made
-            continue
+    for step in context.graph.stray:
         for edge in edges_of(step):
             if edge.upstream == step.name:
                 yield finding(
@@ -24,13 +21,6 @@ def run(context: Context) -> Iterator[Diagnostic]:
                     parameter=edge.parameter.name if edge.parameter else None,
                     place=edge.place,
                 )
-
-
-def _names_itself(step: StepSpec) -> bool:
-    name = step.name
-    return any(parameter.source == name for parameter in step.parameters) or any(
-        reference.name == name for reference in (*step.after, *step.deps)
-    )
 
 
 RULE = Rule(

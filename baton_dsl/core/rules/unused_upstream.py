@@ -65,9 +65,9 @@ class _Chains:
         for name in self.order:
             depth[name] = 1 + max(
                 (
-                    depth[edge.upstream]
-                    for edge in self.graph.waits_for[name]
-                    if dropped is None or (name, edge.upstream) != dropped
+                    depth[upstream]
+                    for upstream in self.graph.waits_for[name]
+                    if dropped is None or (name, upstream) != dropped
                 ),
                 default=0,
             )
