@@ -179,14 +179,11 @@ class Flow(Generic[I, S]):
         if expected := option_rule.wrong_name(name):
             told = f"the name of a flow must be {expected}, got {name!r:.60}"
             raise FlowError([_option(told, place=site.argument(0))])
-        given: Iterator[tuple[int, object]] = enumerate(steps, start=1)
-        if strange := [(at, step) for at, step in given if not isinstance(step, Step)]:
+        if strange := [(at, it) for at, it in enumerate(cast("list[object]", steps), 1) if not isinstance(it, Step)]:
             raise FlowError([_not_a_step(name, step, site.argument(at)) for at, step in strange])
         self.name = name
         self.settings = Settings().changed(options, site)
-        self.entries: list[Entry] = []
-        for position, step in enumerate(steps, start=1):
-            self.entries.append(Entry(name=step.name, step=step, site=site, position=position))
+        self.entries = [Entry(name=it.name, step=it, site=site, position=at) for at, it in enumerate(steps, start=1)]
         self._names = {entry.name for entry in self.entries}
         self.bound: Mapping[str, Any] = {}
         self._bind_sites: Mapping[str, CallSite] = {}

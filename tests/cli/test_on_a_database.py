@@ -23,7 +23,7 @@ BATON = (sys.executable, "-m", "baton_dsl.cli")
 
 
 def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "OBAN_"))}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "OBAN_", "NO_COLOR"))}
     return plain | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)} | more
 
 
