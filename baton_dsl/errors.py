@@ -226,3 +226,10 @@ class TransactionEndedError(StepError):
 
     code = "BTN510"
     default_remedy = "leave BEGIN, COMMIT and ROLLBACK to the worker; for a part that may fail, open a savepoint"
+
+
+class StepAbortedError(StepError):
+    """A step raised what is no `Exception`: `SystemExit`, a `CancelledError` that nobody asked for. Tried again."""
+
+    code = "BTN514"
+    default_remedy = "let it raise an Exception, or end it by its StepContext"

@@ -101,7 +101,7 @@ class Settings:
         given = {name: Option(value=value) for name, value in options.items()}
         if list(_wrong_options(given)):
             located = {
-                name: replace(option, place=site.keyword(name) if site else None) for name, option in given.items()
+                name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
             }
             raise FlowError(list(_wrong_options(located)))
         return replace(self, **options)
@@ -336,7 +336,7 @@ class Flow(Generic[I, S]):
         arguments = {name: argument_of(value) for name, value in self.bound.items()}
         if places:
             arguments = {
-                name: replace(argument, place=self._bind_sites[name].keyword(name))
+                name: argument._replace(place=self._bind_sites[name].keyword(name))
                 for name, argument in arguments.items()
             }
         return InsertCall(arguments=arguments)

@@ -398,7 +398,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
         return_place=places.result,
         parameters=tuple(replace(item, place=parameters.get(item.name)) for item in spec.parameters),
         after=tuple(Reference(item.name, after.get(item.name)) for item in spec.after),
-        options={name: replace(option, place=options.get(name)) for name, option in spec.options.items()},
-        bound={key: replace(item, place=site.keyword(key) if site else None) for key, item in spec.bound.items()},
+        options={name: option._replace(place=options.get(name)) for name, option in spec.options.items()},
+        bound={key: item._replace(place=site.keyword(key) if site else None) for key, item in spec.bound.items()},
         bind_place=site.place() if site else None,
     )

@@ -11,6 +11,9 @@ import click
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGE: Final = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(_UNITS)}])")
 
+LONGEST: Final = timedelta(days=1_000_000)
+"""PostgreSQL's calendar begins in 4713 BC."""
+
 
 class Age(click.ParamType[timedelta]):
     """A number and a unit.
@@ -30,9 +33,12 @@ class Age(click.ParamType[timedelta]):
         if found is None:
             self.fail(f"write a number and a unit, as 90s, 15m, 12h, 30d or 2w; got {value!r}", param, ctx)
         try:
-            return timedelta(**{_UNITS[found[2]]: float(found[1])})
+            age = timedelta(**{_UNITS[found[2]]: float(found[1])})
         except OverflowError:
+            age = timedelta.max
+        if age > LONGEST:
             self.fail(f"{value} is longer than anybody can wait", param, ctx)
+        return age
 
 
 AGE: Final = Age()

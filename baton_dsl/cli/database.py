@@ -72,6 +72,8 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
             yield Target(dsn=served, prefix=prefix, is_embedded=True)
     except psycopg.OperationalError as error:
         raise FailedError(f"the database can't be reached: {' '.join(str(error).split())}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise FailedError(f"the database does not let its user do that: {error.diag.message_primary}") from error
     except psycopg.ProgrammingError as error:
         if explained := schema.explain_missing(error, prefix):
             raise explained from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 
 import click
@@ -35,7 +34,7 @@ def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, pr
             click.echo(f"Without --dry-run, it would prune {selection.counted(old)}.", err=True)
             return
         if old and not yes:
-            if not sys.stdin.isatty():
+            if not selection.is_asked():
                 raise click.UsageError(f"to prune {selection.counted(old)} without being asked, give --yes")
             click.confirm(f"Prune {selection.counted(old)}, with all their results?", abort=True, err=True)
         click.echo(f"pruned {selection.counted(prune_sync(where, older_than))}")

@@ -151,7 +151,7 @@ def chosen(
             if instead and workflow.standing == "running":
                 click.echo(f"  help: {instead}", err=True)
     if not fitting:
-        if not selected.ids:
+        if not selected.ids or not found:
             click.echo(f"There is no such workflow to {verb}.", err=True)
         return []
     if selected.dry_run:
@@ -159,10 +159,15 @@ def chosen(
         click.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
         return []
     if selected.common.given and not selected.yes:
-        if not sys.stdin.isatty():
+        if not is_asked():
             raise click.UsageError(f"to {verb} {counted(len(fitting))} without being asked, give --yes")
         click.confirm(f"{verb.capitalize()} {counted(len(fitting))}?", abort=True, err=True)
     return [workflow.id for workflow in fitting]
+
+
+def is_asked() -> bool:
+    """Whether somebody sits at standard input who can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()  # None: it is closed
 
 
 def counted(number: int) -> str:

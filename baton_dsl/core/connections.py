@@ -17,9 +17,6 @@ CLASSES: Final = {
 }
 """By the names that they have at run time."""
 
-_SESSIONS: Final = frozenset({"sqlalchemy.orm.session.Session", "sqlalchemy.ext.asyncio.session.AsyncSession"})
-"""Those whose subclasses do as well: whoever makes one gives it a connection."""
-
 _ELSEWHERE: Final = {
     "psycopg.connection.Connection": "psycopg.Connection",
     "psycopg.connection_async.AsyncConnection": "psycopg.AsyncConnection",
@@ -33,6 +30,10 @@ _ELSEWHERE: Final = {
     "sqlmodel.ext.asyncio.session.AsyncSession": "sqlalchemy.ext.asyncio.session.AsyncSession",
 }
 """Where users import them from, and where type checkers find them."""
+
+_BY_ANY_NAME: Final = CLASSES | {name: CLASSES[defined] for name, defined in _ELSEWHERE.items()}
+_SESSIONS: Final = {name: access for name, access in _BY_ANY_NAME.items() if name.endswith("Session")}
+"""Those whose subclasses do as well: whoever makes one gives it a connection."""
 
 
 def access_of(name: str, bases: Iterable[str] = ()) -> Access | None:
@@ -50,8 +51,7 @@ def access_of(name: str, bases: Iterable[str] = ()) -> Access | None:
         >>> access_of("builtins.int") is None
         True
     """
-    known = CLASSES.get(_ELSEWHERE.get(name, name))
+    known = _BY_ANY_NAME.get(name)
     if known is not None:
         return known
-    defined = (_ELSEWHERE.get(base, base) for base in bases)
-    return next((CLASSES[base] for base in defined if base in _SESSIONS), None)
+    return next((_SESSIONS[base] for base in bases if base in _SESSIONS), None)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from baton_dsl.core.spec import Place
 
 DOCS: Final = "https://baton-dsl.readthedocs.io/rules/"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A remark that belongs to a diagnostic, with a place of its own."""
 
     message: str

@@ -104,6 +104,8 @@ class Workflow:
     ) -> None:
         """Functions returned, and their results are stored. A node that has settled before keeps its outcome.
 
+        If it was cancelled or discarded, its job ends with it.
+
         Args:
             names: The nodes whose jobs run, or ran: a late answer counts, but its job is in other hands.
             claimed: Of what may run now, the nodes that take the places of the finished jobs at once.
@@ -117,16 +119,25 @@ class Workflow:
                 node.result = result
                 if node.state is State.EXECUTING:
                     node.state = State.COMPLETED
+            elif node.outcome in _ENDED and node.state is State.EXECUTING:
+                node.state = State.CANCELLED
         self._advance()
         for name in claimed:
             assert self.nodes[name].state is State.AVAILABLE, f"{name} may not be claimed"
             self.nodes[name].state = State.EXECUTING
 
     def park(self, name: str) -> None:
-        """A job runs too early: its gate puts it back."""
+        """A job runs too early, or too late: its gate puts it back, or ends it."""
         node = self.nodes[name]
-        if node.state is State.EXECUTING and node.outcome is None:
+        if node.state is not State.EXECUTING or node.outcome in (Outcome.COMPLETED, Outcome.SKIPPED):
+            return
+        if node.outcome is None and not self.is_stopped:
             node.state = State.SUSPENDED if self.pending(name) else State.AVAILABLE
+            return
+        node.state = State.CANCELLED
+        if node.outcome is None:
+            node.outcome = Outcome.CANCELLED
+            self._advance()
 
     def change(self, states: Mapping[str, State], going: Iterable[str] = ()) -> None:
         """Somebody changed the states of jobs, in one statement: Oban, its API, Oban Web, SQL; `GONE` deletes.

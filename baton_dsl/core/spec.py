@@ -3,6 +3,9 @@
 Three front ends produce a `FlowSpec`: live functions (`baton_dsl.reflect`), mypy's types (`baton_mypy`) and source
 text (`baton_lint`). A spec holds no function, no annotation object of a user and no driver; a type in it is opaque
 and means something only to the `Types` that came with it.
+
+Small records are tuples: there are many, and a tuple is made three times as fast as a frozen dataclass, and its class,
+too, wherever the package is loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
 NO_OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({})
 
 
-class Place(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
+class Place(NamedTuple):
     """Where something stands in a source file; lines and columns count from 1, the end is exclusive."""
 
     path: str
@@ -116,8 +119,7 @@ class Reference(NamedTuple):
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
+class Argument(NamedTuple):
     """A value given to an input, known by its type only."""
 
     type: object = UNKNOWN
@@ -131,8 +133,7 @@ class Argument:
         return self.type if self.literal is None else self.literal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """A decorator option: its value (`UNKNOWN` when it is not a literal) and its place."""
 
     value: object

@@ -7,8 +7,9 @@ typing specification), so the verdict is the one a type checker would give, or `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Literal
 
 from baton_dsl.core.spec import Absent
@@ -285,6 +286,8 @@ class TermTypes:
 
     def _all_ancestors(self, name: str) -> dict[str, tuple[Term, ...]] | None:
         """All classes that a class derives from, their arguments in terms of its own; "?" marks an unknown base."""
+        if name in STANDARD:
+            return _standard_ancestors(name)
         if name in self._ancestors:
             return self._ancestors[name]
         facts = self.about(name)
@@ -304,9 +307,7 @@ class TermTypes:
             if above is None or base_facts is None:
                 found["?"] = ()
                 continue
-            given = dict(zip(base_facts.parameters, base.arguments, strict=False))
-            for further, arguments in above.items():
-                found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
+            _inherit(found, base, base_facts, above)
         self._ancestors[name] = found
         return found
 
@@ -314,6 +315,26 @@ class TermTypes:
         """True if a class has no type parameters of its own, so its items are known without arguments."""
         facts = self.about(name)
         return facts is not None and not facts.parameters
+
+
+@cache
+def _standard_ancestors(name: str) -> dict[str, tuple[Term, ...]]:
+    """The ancestors of a class of the standard library: found once, since such classes derive from each other alone."""
+    found: dict[str, tuple[Term, ...]] = {}
+    for base in STANDARD[name].bases or ():
+        if isinstance(base, Instance):
+            found.setdefault(base.name, base.arguments)
+            _inherit(found, base, STANDARD[base.name], _standard_ancestors(base.name))
+    return found
+
+
+def _inherit(
+    found: dict[str, tuple[Term, ...]], base: Instance, facts: ClassFacts, above: Mapping[str, tuple[Term, ...]]
+) -> None:
+    """Add what a base derives from, in terms of the class that derives from it."""
+    given = dict(zip(facts.parameters, base.arguments, strict=False))
+    for further, arguments in above.items():
+        found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
 
 
 _TERMS: Final = (Instance, UnionOf, TupleOf, LiteralOf, AnyType, Absent)

@@ -105,7 +105,7 @@ AILMENTS: Final = (
             FROM oban_jobs
             WHERE state IN ('available', 'scheduled', 'retryable')
                 AND scheduled_at <= timezone('UTC', now())
-                AND meta ? 'workflow_id'
+                AND meta ?| ARRAY['workflow_id', 'baton_hook']
             GROUP BY queue
         ) AS due
         CROSS JOIN LATERAL (

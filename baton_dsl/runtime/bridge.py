@@ -395,6 +395,10 @@ def cancellation_of(job: Job) -> asyncio.Event | None:
     return job._cancellation
 
 
+_DONE: Final = "baton_done"
+"""The key of a job's `extra` (which is not stored) that says that a settle has completed it."""
+
+
 class Acknowledged:
     """Jobs that a settle has completed, whose ack by Oban would be one round trip each for nothing.
 
@@ -403,7 +407,6 @@ class Acknowledged:
     """
 
     def __init__(self) -> None:
-        self._attempts: dict[int, int] = {}
         self._next: Callable[[Query, list[AckAction]], Awaitable[list[int]]] | None = None
 
     def install(self) -> None:
@@ -413,9 +416,12 @@ class Acknowledged:
             put_ext("query.ack_jobs", self.ack)
 
     def add(self, job: Job) -> None:
-        """A settle has completed this attempt of the job."""
-        if self._next is not None and job.id is not None:
-            self._attempts[job.id] = job.attempt
+        """A settle has completed this attempt of the job.
+
+        The job itself remembers it: an id would be that of other jobs too, in another schema or database.
+        """
+        if self._next is not None:
+            job.extra[_DONE] = True
 
     async def ack(self, query: Query, acks: Sequence[AckAction]) -> list[int]:
         """Oban's ack, without those that are done."""
@@ -423,8 +429,7 @@ class Acknowledged:
         rest: list[AckAction] = []
         for action in acks:
             job = action.job
-            if job.id is not None and action.state == "completed" and self._attempts.get(job.id) == job.attempt:
-                del self._attempts[job.id]
+            if job.id is not None and action.state == "completed" and _DONE in job.extra:
                 done.append(job.id)
             else:
                 rest.append(_readable(action))

@@ -12,6 +12,7 @@ from typing import Any, Final
 from oban import Cancel, Job, Snooze
 
 from baton_dsl.context import Skip, StepEnded
+from baton_dsl.errors import StepAbortedError
 from baton_dsl.runtime.bridge import cancellation_of
 from baton_dsl.step import Step
 
@@ -31,11 +32,20 @@ async def in_thread[T](function: Callable[[], T]) -> T:
 
 
 def call_here(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
-    """Call the function of a sync step in this thread."""
+    """Call the function of a sync step in this thread.
+
+    Raises:
+        StepAbortedError: BTN514, if it raised what is no `Exception`. Oban would not hear of that: the job would seem
+            to run for ever, or the process would end.
+    """
     try:
         return step.function(**arguments)
     except StepEnded as ended:
         return _said(ended)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise _aborted(step, error) from error
 
 
 async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
@@ -65,6 +75,32 @@ async def _awaited(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any])
         return await step.function(**arguments)
     except StepEnded as ended:
         return _said(ended)
+    except (Exception, GeneratorExit, KeyboardInterrupt):  # the last two: the loop is closed, Ctrl-C came
+        raise
+    except BaseException as error:
+        if isinstance(error, BaseExceptionGroup) and (said := _ended_in(error)) is not None:
+            return _said(said)
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # it was asked for: by a timeout, a cancellation, or a worker that stops
+        raise _aborted(step, error) from error
+
+
+def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
+    """How the tasks of a group have ended their step, if nothing else is in it."""
+    ended, others = group.split(StepEnded)
+    if ended is None or others is not None:
+        return None
+    first: BaseException = ended
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, StepEnded)
+    return first
+
+
+def _aborted(step: Step[..., Any, Any, Any], error: BaseException) -> StepAbortedError:
+    said = f": {error}" if str(error) else ""
+    return StepAbortedError(f'step "{step.name}" raised {type(error).__name__}, which is no Exception{said}')
 
 
 def _said(ended: StepEnded) -> Cancel | Snooze | Skip:

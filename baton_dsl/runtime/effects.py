@@ -119,7 +119,6 @@ class Effects:
         is_async: bool,
         function: Callable[[Any], Any],
         finish: Callable[[Any], Finished | Cancel | Snooze],
-        overtaken: Callable[[str], Ending],
     ) -> Ending:
         """Run one attempt: call the function, and settle its node, in one transaction.
 
@@ -129,7 +128,6 @@ class Effects:
             is_async: Whether the step is.
             function: Calls it with the connection; gives a coroutine if it is async.
             finish: Makes of what it returned what is to be settled, or Oban's `Cancel` or `Snooze`.
-            overtaken: What the attempt ends with if its node has settled before, by that outcome.
 
         Returns:
             None once the node is settled; what the function returned if that is Oban's `Cancel` or `Snooze`.
@@ -156,7 +154,9 @@ class Effects:
                 if settled.outcome in ("completed", "skipped") and runs:
                     # Perhaps by us, and only the answer was lost: then nobody has heard what was claimed.
                     await self._settler.settle([Finished(job, "null")], is_again=True)
-                return overtaken(settled.outcome) if settled.outcome is not None else None
+                if settled.outcome in ("cancelled", "discarded"):
+                    await self._settler.park([job])
+                return None
             except _Unanswered as unanswered:
                 runs += unanswered.has_run
                 if number == TRIES - 1 or runs == RUNS:

@@ -152,7 +152,7 @@ class Gate:
             "stamps": [stamp for stamp, _ in known.values()],
         }
         async with autocommit(self._pool) as conn:
-            cursor = conn.cursor(row_factory=args_row(_Row))
+            cursor = conn.cursor(row_factory=args_row(_Row), binary=True)
             await cursor.execute(self._select, asked)
             rows = await cursor.fetchall()
         nodes: dict[int, _Row] = {}

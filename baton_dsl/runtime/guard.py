@@ -78,7 +78,8 @@ class Guard:
                 pause = RECONNECT  # the server restarts, or the database is gone
             except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
                 pause = NOT_INSTALLED
-            except psycopg.Error:
+            except Exception:  # whatever it is, such as an error of what gives the password: without a guard, steps
+                # that run would be taken for orphans
                 logger.exception("the guard of the running steps starts anew")
                 pause = RECONNECT
             self._retired.wait(pause)

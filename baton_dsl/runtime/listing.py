@@ -107,10 +107,12 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
     """The ids that are given, each whole or by a beginning that no other id shares.
 
     Raises:
-        WorkflowNotFoundError: BTN407, if none begins so, or more than one does.
+        WorkflowNotFoundError: BTN407, if none begins so, or more than one does; or one is blank.
     """
     found: list[str] = []
     for start in given:
+        if not start:  # such as a variable of a script that is not set: nobody means the only workflow that there is
+            raise WorkflowNotFoundError("the id of a workflow is blank")
         rows = yield _STARTING, {"start": start, "end": start + chr(0x10FFFF)}
         ids = [row["workflow_id"] for row in rows]
         if not ids:

@@ -212,11 +212,19 @@ async def prune(database: Database, older_than: timedelta) -> int:
     Returns:
         How many were removed.
     """
-    statement = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(database.prefix, "baton_prune"))
-    removed = 0
+    statement = _prune_statement(database)
+    removed = failures = 0
     while True:
-        async with database.connection() as conn:
-            row = await (await conn.cursor(row_factory=tuple_row).execute(statement, [older_than, BATCH])).fetchone()
+        try:
+            async with database.connection() as conn:
+                cursor = conn.cursor(row_factory=tuple_row)
+                row = await (await cursor.execute(statement, [older_than, BATCH])).fetchone()
+        except TAKEN_BACK:
+            failures += 1
+            if failures == TRIES:
+                raise
+            await asyncio.sleep(pause_after(failures - 1))
+            continue
         count: int = row[0] if row is not None else 0
         removed += count
         if count < BATCH:
@@ -225,12 +233,23 @@ async def prune(database: Database, older_than: timedelta) -> int:
 
 def prune_sync(database: Database, older_than: timedelta) -> int:
     """As `prune`, for sync code."""
-    statement = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(database.prefix, "baton_prune"))
-    removed = 0
+    statement = _prune_statement(database)
+    removed = failures = 0
     with database.sync_connection() as conn:
         while True:
-            row = conn.cursor(row_factory=tuple_row).execute(statement, [older_than, BATCH]).fetchone()
+            try:
+                row = conn.cursor(row_factory=tuple_row).execute(statement, [older_than, BATCH]).fetchone()
+            except TAKEN_BACK:
+                failures += 1
+                if failures == TRIES:
+                    raise
+                time.sleep(pause_after(failures - 1))
+                continue
             count: int = row[0] if row is not None else 0
             removed += count
             if count < BATCH:
                 return removed
+
+
+def _prune_statement(database: Database) -> sql.Composed:
+    return sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(database.prefix, "baton_prune"))

@@ -55,7 +55,14 @@ def _make(annotation: Any) -> TypeAdapter[Any]:
 def _encode(annotation: Any, value: Any) -> bytes:
     codec = adapter(annotation)
     # Names, not aliases, and no computed fields: a model must be able to read what it has written.
-    return codec.dump_json(codec.validate_python(value), by_alias=False, round_trip=True)
+    written = codec.dump_json(codec.validate_python(value), by_alias=False, round_trip=True)
+    if b"NaN" in written or b"Infinity" in written:  # a model may say that its own are written as constants
+        json.loads(written, parse_constant=_refuse, parse_int=str)
+    return written
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f'{constant} is no JSON; say ser_json_inf_nan="strings" in the configuration of the model')
 
 
 def decode(annotation: Any, text: str) -> Any:

@@ -31,7 +31,7 @@ Example:
 async def read[T](database: Database, reading: Reading[T]) -> T:
     """Run a reading."""
     async with database.snapshot() as conn:
-        cursor = conn.cursor(row_factory=dict_row)
+        cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:
             try:
@@ -45,7 +45,7 @@ async def read[T](database: Database, reading: Reading[T]) -> T:
 def read_sync[T](database: Database, reading: Reading[T]) -> T:
     """As `read`, for sync code."""
     with database.sync_snapshot() as conn:
-        cursor = conn.cursor(row_factory=dict_row)
+        cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:
             try:

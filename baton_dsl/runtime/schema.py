@@ -48,7 +48,7 @@ _DOWN: Final = (
         "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
         "baton_recount, baton_waits, baton_permits, baton_start, baton_follow, baton_reach, baton_entries, "
         "baton_collections, baton_expand, baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, "
-        "baton_park, baton_settle, baton_insert"
+        "baton_park, baton_settle, baton_error, baton_insert"
     ),
     "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_flows, baton_workflows, baton_migrations",
 )

@@ -14,7 +14,7 @@ import psycopg
 from oban import telemetry
 from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed
 
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.bridge import CHANNEL
@@ -87,10 +87,11 @@ class Teller:
         looks = time.monotonic() - self._looked >= LOOK
         try:
             rows = await self._untold(list(ended), self._since if looks else None)
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed):
-            return  # the next look finds them
-        except psycopg.errors.UndefinedFunction:
-            return  # not installed (yet)
+        except (psycopg.errors.UndefinedFunction, PoolClosed):
+            return  # not installed yet, or the instance stops
+        except psycopg.Error as error:  # such as a standby that is read-only, for a moment after a failover
+            logger.warning("the next look finds the workflows that have ended: %s", str(error).strip())
+            return
         if looks:
             self._looked, self._since = time.monotonic(), now - OVERLAP
         for row in rows:
@@ -98,7 +99,7 @@ class Teller:
 
     async def _untold(self, ids: Sequence[str], since: datetime | None) -> list[dict[str, Any]]:
         async with autocommit(self._pool) as conn:
-            cursor = conn.cursor(row_factory=dict_row)
+            cursor = conn.cursor(row_factory=dict_row, binary=True)
             return await (await cursor.execute(self._tell, [ids, since])).fetchall()
 
 

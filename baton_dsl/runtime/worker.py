@@ -166,12 +166,10 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
-    if passage.outcome is not None:
-        return _settled(passage, passage.outcome)
-    if passage.is_stopped:  # it was fetched, and not started here yet, so nobody could ask it to stop
-        return Cancel(f'its workflow was cancelled before step "{passage.node}" started')
-    if passage.pending > 0:
-        await runtime.park.submit(job)
+    if passage.outcome in ("completed", "skipped"):
+        return None  # an attempt before this one stored the result and did not live to see its job completed
+    if passage.outcome is not None or passage.is_stopped or passage.pending > 0:
+        await runtime.park.submit(job)  # a cancelled one was fetched at that moment, so nobody could ask it to stop
         return None
     try:
         arguments = _arguments(step, job, passage)
@@ -186,13 +184,6 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
         return finished
     await runtime.settle.submit(finished)
     return None
-
-
-def _settled(passage: Passage, outcome: str) -> Cancel | None:
-    """What an attempt ends with whose node has settled before."""
-    if outcome in ("completed", "skipped"):
-        return None  # an attempt before this one stored the result and did not live to see its job completed
-    return Cancel(f'step "{passage.node}" was {outcome}')
 
 
 def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
@@ -224,7 +215,6 @@ async def _run_with_connection(
         is_async=step.is_async,
         function=with_connection,
         finish=partial(_finished, step, job, passage),
-        overtaken=partial(_settled, passage),
     )
 
 

@@ -255,7 +255,7 @@ class Workflow(Generic[S]):
     async def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> list[dict[str, Any]]:
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
         async with self._database.connection() as conn:
-            cursor = conn.cursor(row_factory=dict_row)
+            cursor = conn.cursor(row_factory=dict_row, binary=True)
             return await (await cursor.execute(text, values)).fetchall()
 
     async def _collected(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -263,7 +263,7 @@ class Workflow(Generic[S]):
         if not names:
             return []
         async with self._database.connection() as conn:
-            cursor = conn.cursor(row_factory=dict_row)
+            cursor = conn.cursor(row_factory=dict_row, binary=True)
             await cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
             return await cursor.fetchall()
 
@@ -367,13 +367,13 @@ class SyncWorkflow(Generic[S]):
         self, conn: psycopg.Connection[Any], statement: Select[*tuple[Any, ...]], **parameters: Any
     ) -> list[dict[str, Any]]:
         text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
-        return conn.cursor(row_factory=dict_row).execute(text, values).fetchall()
+        return conn.cursor(row_factory=dict_row, binary=True).execute(text, values).fetchall()
 
     def _collected(self, conn: psycopg.Connection[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         names = [row["step_name"] for row in rows if row["is_map"]]
         if not names:
             return []
-        cursor = conn.cursor(row_factory=dict_row)
+        cursor = conn.cursor(row_factory=dict_row, binary=True)
         cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
         return cursor.fetchall()
 

@@ -108,6 +108,8 @@ def _expressions(statement: Statement) -> Iterator[Expression]:
 
 def _blocks(statement: Statement) -> Iterator[Block]:
     match statement:
+        case AssignmentStmt() | ExpressionStmt() | ReturnStmt():  # most are without any
+            pass
         case FuncDef():
             yield statement.body
         case Decorator():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import (
     ARG_NAMED_OPT,
@@ -39,7 +38,7 @@ from baton_dsl.core.spec import (
 from baton_mypy import names
 from baton_mypy.facts import Facts, OptionValue, facts_of
 from baton_mypy.literals import arguments_of, called, is_true, option, receiver, strings, text_of
-from baton_mypy.markers import levels_of, marked
+from baton_mypy.markers import marked
 from baton_mypy.options import GivenOptions
 from baton_mypy.places import Places, definition_in
 from baton_mypy.relations import known
@@ -56,8 +55,7 @@ _NOWHERE: Final = Places(Place("", 0, 0))
 _GROWING: Final = "steps may be added to the flow later"
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """A flow as it was seen.
 
     Attributes:
@@ -104,7 +102,7 @@ class Collector:
         if called(first) == "add":
             return self._alone(first)
         if not is_closed:
-            self._open.append(Reference(_GROWING, here(self._module.path, first)))
+            self._open.append(Reference(_GROWING, self._place(first)))
         name = ""
         given = [GivenOptions.of(first, self._checker)]
         for position, (expression, kind, keyword) in enumerate(arguments_of(first)):
@@ -129,7 +127,7 @@ class Collector:
             ignore_discarded=bool(_last_set(each.flag("ignore_discarded") for each in given)),
             options={name: option for each in given for name, option in each.specs().items()},
             open_because=tuple(self._open),
-            place=here(self._module.path, first),
+            place=self._place(first),
         )
         places: dict[str, Place] = {}
         for step in self._steps:
@@ -139,7 +137,7 @@ class Collector:
 
     def _alone(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
-        self._open.append(Reference(_GROWING, here(self._module.path, call)))
+        self._open.append(Reference(_GROWING, self._place(call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
         spec = FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open))
@@ -149,7 +147,7 @@ class Collector:
 
     def _entry(self, expression: Expression, kind: ArgKind) -> None:
         """A positional argument of `Flow(...)`: a step, or a tuple of steps to unpack."""
-        place = here(self._module.path, expression)
+        place = self._place(expression)
         given = get_proper_type(self._type(expression))
         if kind is ARG_POS:
             self._step(given, expression, place)
@@ -164,15 +162,15 @@ class Collector:
         positional = [expression for expression, kind, _ in arguments_of(call) if kind is ARG_POS]
         keywords = {keyword: expression for expression, _, keyword in arguments_of(call) if keyword}
         if len(positional) != 2:
-            self._open.append(Reference(_OPENING, here(self._module.path, call)))
+            self._open.append(Reference(_OPENING, self._place(call)))
             return
         name = text_of(self._type(positional[0]))
         first = len(self._steps)
-        place = here(self._module.path, positional[1])
+        place = self._place(positional[1])
         self._step(get_proper_type(self._type(positional[1])), positional[1], place, name=name, is_renamed=True)
         flags = {flag: _flag(option(keywords[flag], self._type(keywords[flag]))) for flag in _FLAGS if flag in keywords}
         deps = strings(keywords["deps"]) if "deps" in keywords else ()
-        references = tuple(Reference(name, here(self._module.path, node)) for name, node in deps)
+        references = tuple(Reference(name, self._place(node)) for name, node in deps)
         for index in range(first, len(self._steps)):
             step = self._steps[index]
             self._steps[index] = step._replace(
@@ -203,12 +201,17 @@ class Collector:
             self._open.append(Reference("the parameters of the step can't be told", place))
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
-        self._steps.append(self._spec(name, proper, facts, expression, place))
+        step = self._spec(name, proper, facts, expression, place)
+        self._steps.append(step)
         self._facts.setdefault(name, facts)
         if name not in self._results:
             self._results[name] = proper.args[1]
-            if levels := levels_of(proper):
+            if levels := step.levels:
                 self._levels[name] = levels
+
+    def _place(self, node: Expression) -> Place:
+        """Where something stands in the module; not looked up before there is something to report."""
+        return here(self._module.path, node) if self._has_places else _NOWHERE.name
 
     def _type(self, expression: Expression) -> Type:
         found = self._checker.lookup_type_or_none(expression)

@@ -90,7 +90,9 @@ def _sources(function: FuncDef, checker: TypeChecker) -> Iterator[tuple[str, str
 
 def _has_metadata(annotation: UnboundType) -> bool:
     """True if `Annotated` is written in an annotation, perhaps within `Each`."""
-    return annotation.name.rpartition(".")[2] == "Annotated" or any(
+    if annotation.name.rpartition(".")[2] == "Annotated":
+        return True
+    return bool(annotation.args) and any(
         isinstance(item, UnboundType) and _has_metadata(item) for item in annotation.args
     )
 

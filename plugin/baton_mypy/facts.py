@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, get_proper_type
 
 _KEY: Final = "baton facts"
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptionValue:
+class OptionValue(NamedTuple):
     """The value of a decorator option, if it is a literal."""
 
     is_known: bool = False
@@ -33,8 +33,7 @@ class OptionValue:
         return tuple(self.value) if self.is_tuple else self.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the plugin knows of a step besides its type.
 
     Attributes:
@@ -53,10 +52,10 @@ class Facts:
 
     function: str = ""
     module: str = ""
-    sources: Mapping[str, str | None] = field(default_factory=dict)
+    sources: Mapping[str, str | None] = _NONE
     defaulted: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
-    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = _NONE
     bound: tuple[str, ...] = ()
     binds_more: bool = False
     may_skip: bool = False
@@ -70,14 +69,7 @@ class Facts:
 
     def encode(self) -> str:
         """As text, without what is at its default."""
-        written: dict[str, Any] = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if value:
-                written[each.name] = value
-        if self.options:
-            written["options"] = {name: asdict(option) for name, option in self.options.items()}
-        return json.dumps(written, sort_keys=True)
+        return json.dumps({name: value for name, value in zip(self._fields, self, strict=True) if value})
 
     @staticmethod
     def decode(text: str) -> Facts:
@@ -87,7 +79,7 @@ class Facts:
             if name in written:
                 written[name] = tuple(written[name])
         if "options" in written:
-            written["options"] = {name: OptionValue(**option) for name, option in written["options"].items()}
+            written["options"] = {name: OptionValue(*option) for name, option in written["options"].items()}
         return Facts(**written)
 
 

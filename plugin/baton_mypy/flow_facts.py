@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, Type
 
@@ -20,8 +19,7 @@ _LEVELS: Final = "baton levels of results"
 _STRICT: Final = "baton parameter "
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a step of a flow or a workflow gives.
 
     Attributes:
@@ -33,8 +31,7 @@ class Result:
     levels: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strict:
+class Strict(NamedTuple):
     """An upstream parameter that has no room for an upstream, or for an item of one, without a result.
 
     Attributes:
@@ -57,15 +54,8 @@ class Strict:
     source: str
     each: int
 
-    @staticmethod
-    def decode(written: list[object]) -> Strict:
-        """Back from what `astuple` gave."""
-        names = Strict.__dataclass_fields__
-        return Strict(**dict(zip(names, written, strict=True)))  # type: ignore[arg-type]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowFacts:
+class FlowFacts(NamedTuple):
     """What the plugin knows of a closed flow besides its inputs and its steps' names.
 
     Attributes:
@@ -84,7 +74,7 @@ class FlowFacts:
         """With other options, where those are given."""
         before = self.ignores
         ignores = (before[0] if cancelled is None else cancelled, before[1] if discarded is None else discarded)
-        return replace(self, ignores=ignores)
+        return self._replace(ignores=ignores)
 
     def attached(self, to: Instance, text: Instance) -> Instance:
         """The type of a flow with these facts.
@@ -96,7 +86,7 @@ class FlowFacts:
         attributes: dict[str, Type] = {f"{_RESULT}{name}": result.type for name, result in self.results.items()}
         levels = {name: result.levels for name, result in self.results.items() if result.levels}
         attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
-        written = [self.takers, self.ignores, [astuple(strict) for strict, _ in self.strict]]
+        written = [self.takers, self.ignores, [strict for strict, _ in self.strict]]
         attributes[_KEY] = LiteralType(json.dumps(written, separators=(",", ":")), text)
         for number, (_, annotation) in enumerate(self.strict):
             attributes[f"{_STRICT}{number}"] = annotation
@@ -116,7 +106,7 @@ def flow_facts_of(flow: Instance) -> FlowFacts | None:
         results=results_of(flow) or {},
         takers=takers,
         ignores=(cancelled, discarded),
-        strict=tuple((Strict.decode(each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
+        strict=tuple((Strict(*each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
     )
 
 

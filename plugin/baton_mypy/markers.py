@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mypy.types import Instance, Parameters, Type, TypeAliasType, get_proper_type
 
@@ -13,8 +12,7 @@ _DEEPEST: Final = 16
 """Aliases of aliases that are followed; a recursive alias ends here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(NamedTuple):
     """A parameter's type without its markers.
 
     Attributes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mypy.nodes import CallExpr
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 
-@dataclass(frozen=True, slots=True)
-class GivenOptions:
+class GivenOptions(NamedTuple):
     """The options of one call, as far as they are written out.
 
     Attributes:

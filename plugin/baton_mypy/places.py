@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import (
     ARG_STAR,
@@ -31,6 +31,7 @@ from baton_mypy.report import before, here
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
+_NONE: Final[Mapping[str, Place]] = MappingProxyType({})
 _STARS: Final = {ARG_STAR: len("*"), ARG_STAR2: len("**")}
 
 
@@ -67,15 +68,14 @@ def _resolved(path: Sequence[str], module: MypyFile) -> SymbolNode | None:
     return node
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where the parts of a step's definition stand."""
 
     name: Place
     result: Place | None = None
-    parameters: Mapping[str, Place] = field(default_factory=dict)
-    options: Mapping[str, Place] = field(default_factory=dict)
-    after: Mapping[str, Place] = field(default_factory=dict)
+    parameters: Mapping[str, Place] = _NONE
+    options: Mapping[str, Place] = _NONE
+    after: Mapping[str, Place] = _NONE
 
     @staticmethod
     def of(definition: Decorator | FuncDef, checker: TypeChecker) -> Places:

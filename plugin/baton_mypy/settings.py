@@ -11,8 +11,7 @@ mypy's own `disable_error_code` knows no code of a plugin: it is read before plu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.rules import CATALOGUE, Door
@@ -23,8 +22,7 @@ CHECKED: Final = frozenset(
 """The rules that types can decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a project chose.
 
     Attributes:

@@ -7,7 +7,6 @@ type from what they are given; whatever is wrong is told where a `Flow` takes th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mypy.erasetype import erase_typevars
@@ -90,12 +89,12 @@ def bind(context: MethodContext) -> Type:
         return made
     given = [name for group in context.arg_names for name in group if name is not None]
     unpacked = any(kind is ARG_STAR2 for group in context.arg_kinds for kind in group)
-    facts = replace(facts, bound=tuple(sorted({*facts.bound, *given})), binds_more=facts.binds_more or unpacked)
+    facts = facts._replace(bound=tuple(sorted({*facts.bound, *given})), binds_more=facts.binds_more or unpacked)
     return attach(facts, made, _text(context.api))
 
 
 def _text(api: CheckerPluginInterface) -> Instance:
-    return api.named_generic_type("builtins.str", [])
+    return cast("TypeChecker", api).named_type("builtins.str")  # mypy keeps this one
 
 
 def _options(context: FunctionContext) -> dict[str, OptionValue]:
@@ -125,7 +124,7 @@ def _step(
     text = _text(api)
     result, may_skip = _without_skip(_awaited(function.ret_type))
     facts = definition_facts(function, expression, context, cast("TypeChecker", api))
-    facts = replace(facts, options=options, may_skip=may_skip)
+    facts = facts._replace(options=options, may_skip=may_skip)
     if function.variables:  # no type can say what a generic step gives: its calls are unchecked, its edges unknown
         function = cast("CallableType", erase_typevars(function.copy_modified(variables=[])))
         result = erase_typevars(result)

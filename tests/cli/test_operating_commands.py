@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli import selection
@@ -189,6 +190,45 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
     assert counts(dsn, "shop-1") == {"suspended": 4}
 
 
+@pytest.mark.parametrize("command", ["cancel", "pause", "why", "status"])
+def test_a_blank_id_means_no_workflow_not_even_the_only_one(
+    baton: Shown, conn: psycopg.Connection[Any], dsn: str, command: str
+) -> None:
+    """As that of a script's variable which is not set."""
+    insert(conn, "shop-1")
+    code, shown, told = baton(command, "")
+    assert (code, shown, told.splitlines()[0]) == (4, "", "Error: BTN407: the id of a workflow is blank")
+    assert counts(dsn, "shop-1") == {"available": 1, "suspended": 3}
+
+
+def test_ids_that_do_not_meet_the_conditions_are_told(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    told = "There is no such workflow to cancel.\n"
+    assert baton("cancel", "shop-1", "--outcome", "completed", "--yes") == (0, "", told)
+
+
+def test_who_has_closed_standard_input_is_not_asked(conn: psycopg.Connection[Any], dsn: str) -> None:
+    insert(conn, "waiting-1", flows.waiting)
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *BATON, "cancel", "--flow", "waiting", "--dsn", dsn]
+    process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1] == "Error: to cancel 1 workflow without being asked, give --yes"
+
+
+def test_a_user_who_may_not_is_told(
+    baton: Shown, conn: psycopg.Connection[Any], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"reader_{os.getpid()}"
+    conn.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        monkeypatch.setenv("BATON_DSN", make_conninfo(dsn, user=role, password="secret"))
+        code, _, told = baton("list")
+    finally:
+        conn.execute(f"DROP ROLE {role}")
+    message = "permission denied for table baton_workflows"
+    assert (code, told) == (4, f"Error: the database does not let its user do that: {message}\n")
+
+
 def test_many_workflows_are_operated_on_after_a_word(baton: Shown, conn: psycopg.Connection[Any], dsn: str) -> None:
     for number in range(3):
         insert(conn, f"shop-{number}")
@@ -290,7 +330,7 @@ def test_prune_removes_what_ended_long_ago(baton: Shown, conn: psycopg.Connectio
     assert {workflow["id"] for workflow in json.loads(baton("list", "--json")[1])} == {"shop-1", "shop-2"}
 
 
-@pytest.mark.parametrize("age", ["30", "d", "30 d", "-1d", "1e999d", "9999999999w"])
+@pytest.mark.parametrize("age", ["30", "d", "30 d", "-1d", "1e999d", "9999999999w", "400000w"])
 def test_an_age_that_is_none_is_told(baton: Shown, age: str) -> None:
     code, _, told = baton("prune", f"--older-than={age}")
     assert code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from oban import Cancel, Snooze
 
@@ -55,6 +56,34 @@ async def hangs() -> int:
 @step(max_attempts=1, timeout=0.05)
 async def hangs_at_last() -> int:
     await asyncio.Event().wait()
+    return 0
+
+
+@step(max_attempts=1)
+async def awaits_what_was_cancelled() -> int:
+    task = asyncio.create_task(asyncio.sleep(HOUR))
+    task.cancel()
+    await task
+    return 0
+
+
+@step(max_attempts=2, backoff=HOUR)
+def exits() -> int:
+    sys.exit("out of here")
+
+
+@step(max_attempts=1)
+async def exits_at_last() -> int:
+    sys.exit("out of here")
+
+
+@step
+async def cancels_in_a_group(context: StepContext) -> int:
+    async def look() -> None:
+        context.cancel("not today")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(look())
     return 0
 
 

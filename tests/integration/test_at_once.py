@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from random import Random
 from typing import Any
 
 import psycopg
 import pytest
+from oban import Oban
 from psycopg import errors
 
 from baton_dsl import Flow, Workflow
-from tests.conftest import until
+from baton_dsl.errors import RetryError
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.operating import prune, prune_sync
+from tests.conftest import StartOban, until
 from tests.integration import steps
+from tests.integration.mapped import numbers, squares, total
 
 ROUNDS = 100
 
@@ -83,6 +91,21 @@ def test_the_last_two_upstreams_settle_at_the_same_moment(dsn: str, conn: psycop
     assert count(conn, "last", "available") == ROUNDS
 
 
+def one_while_another_is_open(
+    dsn: str, conn: psycopg.Connection[Any], early: tuple[str, object], late: tuple[str, object]
+) -> None:
+    """Run a statement, and another that has to wait for the first one's transaction to end."""
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn, autocommit=True) as other:
+        one.execute(early[0], [early[1]])
+        thread = threading.Thread(target=other.execute, args=[late[0], [late[1]]])
+        thread.start()
+        waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+        while thread.is_alive() and conn.execute(waits, [other.info.backend_pid]).fetchone() != (True,):
+            pass
+        one.commit()
+        thread.join()
+
+
 GO_BACK = {
     "gate": "SELECT FROM baton_park(ARRAY[%s::int8], ARRAY[1::int2])",
     "failure": "UPDATE oban_jobs SET state = 'available' WHERE id = %s",
@@ -100,17 +123,71 @@ def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
     conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1")
     ids = dict(conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall())
     acts = [(SETTLE, ids["first"]), (GO_BACK[how], ids["last"])]
-    (early, early_id), (late, late_id) = acts if is_settle_first else acts[::-1]
-    with psycopg.connect(dsn) as one, psycopg.connect(dsn, autocommit=True) as other:
-        one.execute(early, [early_id])
-        thread = threading.Thread(target=other.execute, args=[late, [late_id]])
-        thread.start()
-        waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
-        while thread.is_alive() and conn.execute(waits, [other.info.backend_pid]).fetchone() != (True,):
-            pass
-        one.commit()
-        thread.join()
+    early, late = acts if is_settle_first else acts[::-1]
+    one_while_another_is_open(dsn, conn, early, late)
     assert count(conn, "last", "available") == 1
+
+
+def running(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    """A workflow of a step that runs and one that waits for it; the ids of the jobs by name."""
+    Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
+    start(conn, "available")
+    return dict(conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall())
+
+
+def nodes(conn: psycopg.Connection[Any]) -> dict[str, tuple[str | None, str]]:
+    query = "SELECT step_name, outcome, state::text FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id"
+    return {name: (outcome, state) for name, outcome, state in conn.execute(query).fetchall()}
+
+
+RETRY = "SELECT baton_retry(ARRAY(SELECT workflow_id FROM baton_workflows WHERE workflow_id <> %s::text))"
+COMPLETES = {
+    "settle": SETTLE,
+    "ack": "UPDATE oban_jobs SET state = 'completed' WHERE id = %s",
+}
+
+
+@pytest.mark.parametrize("how", COMPLETES)
+def test_a_running_step_completes_while_it_is_retried_after_a_cancellation(
+    dsn: str, conn: psycopg.Connection[Any], how: str
+) -> None:
+    """Before the retry is committed, its node seems to be cancelled still."""
+    ids = running(conn)
+    conn.execute("SELECT baton_end(ARRAY[%s::int8], 'cancelled')", [ids["first"]])
+    one_while_another_is_open(dsn, conn, (RETRY, ""), (COMPLETES[how], ids["first"]))
+    assert nodes(conn) == {"first": ("completed", "completed"), "last": (None, "available")}
+
+
+def test_a_result_that_comes_after_a_cancellation_is_dropped_and_a_retry_runs_the_step_again(
+    conn: psycopg.Connection[Any],
+) -> None:
+    """If its job ran on for a moment, the retry would take it for one whose result is to come."""
+    ids = running(conn)
+    conn.execute("SELECT baton_end(ARRAY[%s::int8], 'cancelled')", [ids["first"]])
+    conn.execute(SETTLE, [ids["first"]])
+    assert nodes(conn)["first"] == ("cancelled", "cancelled")
+    conn.execute(RETRY, [""])
+    conn.execute(COMPLETES["ack"] + " AND state = 'executing'", [ids["first"]])  # Oban's, a moment later
+    assert nodes(conn) == {"first": (None, "available"), "last": (None, "suspended")}
+
+
+def test_a_gate_that_saw_a_cancelled_step_lets_it_run_if_it_was_retried_since(conn: psycopg.Connection[Any]) -> None:
+    ids = running(conn)
+    conn.execute("SELECT baton_end(ARRAY[%s::int8], 'cancelled')", [ids["first"]])
+    conn.execute(RETRY, [""])
+    conn.execute(GO_BACK["gate"], [ids["first"]])
+    assert nodes(conn) == {"first": (None, "available"), "last": (None, "suspended")}
+
+
+def test_a_step_that_fails_while_its_workflow_is_cancelled_is_not_tried_again(
+    dsn: str, conn: psycopg.Connection[Any]
+) -> None:
+    ids = running(conn)
+    stop = RETRY.replace("baton_retry", "baton_stop")
+    one_while_another_is_open(
+        dsn, conn, (stop, ""), ("UPDATE oban_jobs SET state = 'retryable' WHERE id = %s", ids["first"])
+    )
+    assert nodes(conn) == dict.fromkeys(["first", "last"], ("cancelled", "cancelled"))
 
 
 def test_a_workflow_is_paused_and_resumed_while_its_steps_settle(dsn: str, conn: psycopg.Connection[Any]) -> None:
@@ -171,3 +248,74 @@ async def test_an_operator_whom_the_database_takes_for_the_victim_of_a_deadlock_
         await asyncio.to_thread(other.execute, lock, ["first"])
         other.rollback()
         assert await paused is True
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_a_prune_that_the_database_takes_for_the_victim_of_a_deadlock_goes_on(
+    dsn: str, conn: psycopg.Connection[Any], is_async: bool
+) -> None:
+    """As when somebody retries the very workflow that it removes."""
+    Flow("old").add("only", steps.noop).insert(conn)
+    conn.execute("UPDATE oban_jobs SET state = 'cancelled'")
+    conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '1 hour'")
+    database = Database.configured(dsn=dsn)
+    with psycopg.connect(dsn) as other:
+        other.execute("SET deadlock_timeout = '1 min'")  # so that it is never this one
+        other.execute("SELECT FROM workflow_nodes FOR UPDATE")
+        age = timedelta(minutes=1)
+        pruned = asyncio.create_task(prune(database, age) if is_async else asyncio.to_thread(prune_sync, database, age))
+        waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock')"
+        await until(lambda: conn.execute(waits, ["%baton_prune%"]).fetchone() == (True,))
+        await asyncio.to_thread(other.execute, "SELECT FROM baton_workflows FOR UPDATE")
+        other.rollback()
+        assert await pruned == 1
+
+
+async def meddle(oban: Oban, workflow: Workflow[Any], conn: psycopg.Connection[Any], chance: Random) -> None:
+    """Do to a workflow what operators can do to one, one thing after another."""
+    query = "SELECT id FROM oban_jobs WHERE meta ->> 'workflow_id' = %s"
+    for _ in range(8):
+        act = chance.choice([workflow.pause, workflow.resume, workflow.cancel, workflow.retry, "from", "jobs", "jobs"])
+        with suppress(RetryError, errors.DeadlockDetected):  # a step runs still; Oban itself does not try again
+            if act == "from":
+                await workflow.retry(chance.choice(["numbers", "squares", "first", "plain"]))
+            elif act == "jobs":
+                ids = [job_id for (job_id,) in conn.execute(query, [workflow.id])]
+                change = chance.choice([oban.cancel_many_jobs, oban.retry_many_jobs])
+                await change(chance.sample(ids, min(len(ids), 3)))
+            else:
+                await act()
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_operators_do_while_steps_run_workflows_end_and_a_retry_completes_them(
+    start_oban: StartOban, conn: psycopg.Connection[Any], seed: int
+) -> None:
+    chance = Random(seed)
+
+    async def live(oban: Oban) -> None:
+        flow = Flow("meddled", numbers, squares, total).add("first", steps.noop).add("left", steps.noop, deps=["first"])
+        flow.add("plain", steps.ExportWorker.new({}), deps=["first"])
+        flow.add("last", steps.noop, deps=["left", "plain", "total"], ignore_cancelled=chance.random() < 0.5)
+        workflow = await flow.insert(count=4)
+        await asyncio.gather(*(meddle(oban, workflow, conn, chance) for _ in range(2)))
+        await workflow.resume()
+        await workflow.wait(20)
+        while await workflow.retry():
+            await workflow.wait(20)
+        assert (await workflow.status()).outcome == "completed", [*await workflow.nodes()]
+        assert await workflow.result(total) == 14
+
+    async with start_oban(queues={"default": 4}) as oban:
+        await asyncio.gather(*(live(oban) for _ in range(8)))
+
+
+async def test_a_workflow_that_is_cancelled_and_retried_as_its_steps_start_completes(start_oban: StartOban) -> None:
+    async with start_oban():
+        for _ in range(40):
+            workflow = await Flow("hasty", numbers, squares, total).add("first", steps.noop).insert(count=3)
+            await workflow.cancel()
+            await workflow.retry()
+            status = await workflow.wait(20)
+            assert status.outcome == "completed", [*await workflow.nodes()]
+            assert await workflow.result(total) == 5

@@ -126,7 +126,26 @@ async def test_settled_jobs_are_not_acked_by_oban_and_all_others_are(
         workflow = await flow.insert()
         await workflow.wait(TIMEOUT)
     assert sorted(acked) == ["bad discarded", "plain completed"]
-    assert bridge.ACKNOWLEDGED._attempts == {}
+
+
+async def test_a_job_is_acked_though_a_settle_has_completed_one_of_the_same_number_in_another_schema(
+    start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acked: list[int] = []
+
+    async def spy(_query: Query, acks: list[AckAction]) -> list[int]:
+        acked.extend(ack.job.id or 0 for ack in acks)
+        return acked
+
+    async with start_oban(queues={}) as instance:
+        acknowledged = bridge.Acknowledged()
+        monkeypatch.setattr(acknowledged, "_next", spy)
+        ours, other = (Job(worker="x", id=7, attempt=1) for _ in range(2))
+        acknowledged.add(ours)
+        await acknowledged.ack(instance._query, [AckAction(job=other, state="completed")])
+        assert acked == [7]
+        assert await acknowledged.ack(instance._query, [AckAction(job=ours, state="completed")]) == [7]
+        assert acked == [7]
 
 
 async def test_a_chain_is_claimed_hop_by_hop_and_yields_to_a_fetch_now_and_then(start_oban: StartOban) -> None:
@@ -203,8 +222,9 @@ async def test_the_switch_leaves_acks_to_oban(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("BATON_ACK", "oban")
     acknowledged = bridge.Acknowledged()
     acknowledged.install()
-    acknowledged.add(Job(worker="x", id=1, attempt=1))
-    assert acknowledged._attempts == {}
+    job = Job(worker="x", id=1, attempt=1)
+    acknowledged.add(job)
+    assert job.extra == {}
     assert acknowledged._next is None
 
 

@@ -15,7 +15,7 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.doctor import Finding, Report, examine
 from baton_dsl.runtime.reading import read, read_sync
 from tests.conftest import StartOban, until
-from tests.integration import mapped, steps
+from tests.integration import hooks, mapped, steps
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 20
@@ -113,6 +113,12 @@ async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: St
             return messages == ['1 job could start in queue "default", which is paused on all nodes that run it']
 
         await until(is_told)
+
+
+def test_a_hook_whose_queue_nobody_runs_is_told(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    Flow("hooked", steps.noop, on_settled=hooks.settled, hook_queue="ops").insert(conn)
+    conn.execute("UPDATE oban_jobs SET state = 'completed'")
+    assert the_one(examined(dsn)).message == '1 job could start in queue "ops", which no node runs'
 
 
 def test_steps_without_jobs_and_jobs_without_steps_are_told(dsn: str, conn: psycopg.Connection[Any]) -> None:

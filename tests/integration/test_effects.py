@@ -117,6 +117,29 @@ async def test_an_exception_rolls_back_and_is_an_attempt(
     assert booked(conn) == [(every.name, 2)]
 
 
+async def test_a_workflow_that_a_step_inserts_is_there_with_its_result_or_not_at_all(
+    start_oban: StartOban, conn: psycopg.Connection[Any], every: Any
+) -> None:
+    child = Flow("child", workflow_id="child").add("only", steps.noop)
+
+    def insert_and_fail_at_first(connection: Any) -> None:
+        child.insert(connection)
+        if len(shop.RAN) == 1:
+            raise RuntimeError("no luck today")
+
+    async def insert_async_and_fail_at_first(connection: Any) -> None:
+        await child.insert(connection)
+        if len(shop.RAN) == 1:
+            raise RuntimeError("no luck today")
+
+    shop.DURING[every.name] = insert_async_and_fail_at_first if every.is_async else insert_and_fail_at_first
+    async with start_oban(stager={"interval": 0.02}):
+        await ends(await flow_of(every).insert(), "completed")
+        await ends(Workflow.load("child"), "completed")
+    assert len(shop.RAN) == 2, "in the second attempt, the id is free: the first one has left nothing"
+    assert booked(conn) == [(every.name, 2)]
+
+
 @pytest.mark.parametrize("ending", [Cancel("no stock"), Snooze(0)], ids=["cancel", "snooze"])
 async def test_cancel_and_snooze_roll_back(
     start_oban: StartOban, conn: psycopg.Connection[Any], every: Any, ending: Any

@@ -311,6 +311,26 @@ async def test_an_end_whose_notification_was_lost_is_told_all_the_same(
             await until(lambda: len(told.events) == 1, TIMEOUT)
 
 
+async def test_ends_are_told_after_the_database_has_refused_to_tell_them(
+    start_oban: StartOban, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a standby does, which is read-only for a moment after a failover."""
+    refusals: list[psycopg.Error] = [psycopg.errors.ReadOnlySqlTransaction(), psycopg.errors.InsufficientPrivilege()]
+    untold = telling.Teller._untold
+
+    async def refusing(teller: telling.Teller, *asked: Any) -> list[dict[str, Any]]:
+        if refusals:
+            raise refusals.pop()
+        return await untold(teller, *asked)
+
+    monkeypatch.setattr(telling.Teller, "_untold", refusing)
+    monkeypatch.setattr(telling, "LOOK", 0.01)
+    async with start_oban():
+        await (await hooked("first").insert()).wait(TIMEOUT)
+        await until(lambda: len(told.events) == 1, TIMEOUT)
+    assert refusals == []
+
+
 async def test_where_no_handler_is_attached_nothing_is_asked(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow
+from baton_dsl.runtime.bridge import Running
 from tests.conftest import StartOban
 from tests.integration import steps
 from tests.integration.long_steps import hangs, hangs_at_first
@@ -86,6 +87,24 @@ async def test_a_guarded_producer_lives_as_long_as_its_process_however_late_its_
         for _ in range(2):
             conn.execute("SELECT baton_rescue('0 s')")
         assert conn.execute(STATES).fetchone() == ("executing",)
+
+
+async def test_a_guard_that_can_not_connect_tries_again_whatever_kept_it(
+    start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What gives a password may fail with any error; steps that run must not be taken for orphans because of it."""
+    connect = Running.connect
+    failures = [RuntimeError("no token today"), OSError("no route to it")]
+
+    def failing(running: Running) -> psycopg.Connection[Any]:
+        if failures:
+            raise failures.pop()
+        return connect(running)
+
+    monkeypatch.setattr(Running, "connect", failing)
+    async with start_oban():
+        await until(conn, GUARDED, True)
+    assert failures == []
 
 
 async def test_a_producer_without_a_guard_lives_as_long_as_oban_says(

@@ -108,6 +108,10 @@ BY_ITSELF = {
     "context.snooze in the last attempt": Row(given.snoozes, None, "scheduled"),
     "a timeout, with attempts left": Row(given.hangs, None, "retryable", "timed out"),
     "a timeout in the last attempt": Row(given.hangs_at_last, "discarded", "discarded", "timed out"),
+    "a CancelledError that nobody asked for": Row(given.awaits_what_was_cancelled, "discarded", "discarded", "BTN514"),
+    "an exit in a thread, with attempts left": Row(given.exits, None, "retryable", "out of here"),
+    "an exit on the loop, in the last attempt": Row(given.exits_at_last, "discarded", "discarded", "out of here"),
+    "context.cancel in a task group": Row(given.cancels_in_a_group, "cancelled", "cancelled", "not today"),
     "a result that is not what it says": Row(given.lies, "discarded", "discarded", "BTN502"),
     "a result that is too large": Row(given.boasts, "discarded", "discarded", "BTN503"),
     "an input that is not what it was": Row(

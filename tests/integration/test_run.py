@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow, Workflow
@@ -283,3 +286,22 @@ async def test_wait_is_woken_by_the_notification_of_the_end(
     async with start_oban():
         workflow = await Flow("woken", steps.noop).insert()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+
+
+@pytest.mark.parametrize("style", ["German", "SQL,DMY", "Postgres"])
+async def test_steps_run_and_are_told_of_however_the_server_writes_moments(
+    start_oban: StartOban, dsn: str, style: str
+) -> None:
+    """Psycopg reads moments that are written as text in one style only."""
+    settings = f"-c datestyle={style} -c timezone=Asia/Kathmandu"
+    elsewhere = make_conninfo(dsn, options=settings)
+    both = {"default": 5, "auth": 5}
+    async with AsyncConnectionPool(elsewhere, max_size=5, open=False) as pool, start_oban(pool=pool, queues=both):
+        workflow = await steps.billing.insert(api_key="k")
+        status = await workflow.wait(TIMEOUT)
+        assert status.outcome == "completed"
+        assert status.settled_at is not None
+        assert timedelta() < status.settled_at - status.inserted_at < timedelta(seconds=TIMEOUT)
+        assert {node.state for node in await workflow.nodes()} == {"completed"}
+        assert await workflow.why() == await asyncio.to_thread(workflow.sync.why)
+        assert await asyncio.to_thread(workflow.sync.status) == status

@@ -197,6 +197,28 @@ def test_a_model_reads_aliases_that_an_untyped_upstream_gives() -> None:
     assert payload.decode_result("down", "up", "up", Aliased, stored).first_name == "Ada"
 
 
+class Constants(BaseModel):
+    """What it writes for NaN is no JSON."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    value: float
+    name: str = "NaN and Infinity"
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_what_a_model_writes_as_a_constant_that_is_no_json_is_refused(constant: str) -> None:
+    """PostgreSQL would refuse it with each attempt, and with it the transaction of whoever inserts."""
+    with pytest.raises(ResultNotSerializableError, match=f"{constant} is no JSON"):
+        payload.encode_result("up", list[Constants], [Constants(value=float(constant))])
+
+
+def test_a_text_that_reads_like_such_a_constant_is_no_such_constant() -> None:
+    value = Constants(value=1.5)
+    stored = payload.encode_result("up", Constants, value)
+    assert payload.decode_result("down", "parameter", "up", Constants, stored) == value
+
+
 def test_an_iterable_can_be_read_twice() -> None:
     value = payload.decode_result("down", "up", "up", Iterable[int], "[1,2]")
     assert (sum(value), sum(value)) == (3, 3)

@@ -31,7 +31,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from baton_dsl.core.spec import UNKNOWN
-from baton_dsl.core.types import TermTypes, union
+from baton_dsl.core.terms import Instance
+from baton_dsl.core.types import STANDARD, TermTypes, union
 from baton_dsl.reflect import LIVE_TYPES, term_of
 
 UserId = NewType("UserId", str)
@@ -459,3 +460,9 @@ def test_what_json_cannot_carry_is_named(annotation: Any, part: str | None) -> N
 def test_the_items_of_a_collection_have_its_item_type(annotation: Any, item: str | None) -> None:
     found = LIVE_TYPES.item_of(term_of(annotation))
     assert (None if found is None else LIVE_TYPES.show(found)) == item
+
+
+def test_what_a_class_of_the_standard_library_derives_from_is_known_too() -> None:
+    for name, facts in STANDARD.items():
+        assert facts.bases is not None, name
+        assert all(isinstance(base, Instance) and base.name in STANDARD for base in facts.bases), name

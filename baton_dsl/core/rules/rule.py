@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.graph import Graph
@@ -23,8 +23,7 @@ class Door(Enum):
 EVERY_DOOR: Final = frozenset(Door)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a rule may look at."""
 
     flow: FlowSpec
@@ -32,8 +31,7 @@ class Context:
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """A module of a user.
 
     Attributes:

@@ -263,11 +263,12 @@ DECLARE
     node record;
 BEGIN
     -- The lock keeps a settle from counting down to zero between the look and the update.
+    PERFORM 1 FROM workflow_nodes WHERE oban_job_id = job_id FOR NO KEY UPDATE;
+
     SELECT waiting.pending, waiting.outcome, workflow.stopped_at INTO node
     FROM workflow_nodes AS waiting
     JOIN baton_workflows AS workflow USING (workflow_id)
-    WHERE waiting.oban_job_id = job_id
-    FOR NO KEY UPDATE OF waiting;
+    WHERE waiting.oban_job_id = job_id;
 
     IF node.outcome IN ('cancelled', 'discarded', 'skipped') THEN
         PERFORM baton_cancel_jobs(ARRAY[job_id], 'BTN507: cancelled, since its node was ' || node.outcome);

@@ -45,6 +45,19 @@ AS $function$
     )
 $function$;
 
+-- An entry for the errors of a job, as Oban writes them.
+CREATE OR REPLACE FUNCTION baton_error(attempt integer, reason text)
+RETURNS jsonb
+LANGUAGE sql
+STABLE
+AS $function$
+    SELECT jsonb_build_object(
+        'attempt', attempt,
+        'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'error', reason
+    )
+$function$;
+
 -- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
 -- A node that has settled before keeps its first outcome. A result that is NULL says that the node skips itself, and why
 -- is in `reasons`.
@@ -74,24 +87,47 @@ AS $function$
 DECLARE
     settled bigint[];
     skipped bigint[];
+    ended bigint[];
     acked_ids bigint[];
     claimed_ids bigint[];
+    is_locked boolean := false;
 BEGIN
-    WITH own AS (
-        UPDATE workflow_nodes
-        SET outcome = CASE
-                WHEN results[array_position(job_ids, oban_job_id)] IS NULL THEN 'skipped'
-                ELSE 'completed'
-            END,
-            result = results[array_position(job_ids, oban_job_id)]::json,
-            reason = reasons[array_position(job_ids, oban_job_id)],
-            updated_at = now()
-        WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
-        RETURNING oban_job_id, outcome
-    )
-    SELECT array_agg(oban_job_id), array_agg(oban_job_id) FILTER (WHERE outcome = 'skipped')
-    INTO settled, skipped
-    FROM own;
+    LOOP -- once, unless one of them has settled before
+        WITH own AS (
+            UPDATE workflow_nodes
+            SET outcome = CASE
+                    WHEN results[array_position(job_ids, oban_job_id)] IS NULL THEN 'skipped'
+                    ELSE 'completed'
+                END,
+                result = results[array_position(job_ids, oban_job_id)]::json,
+                reason = reasons[array_position(job_ids, oban_job_id)],
+                updated_at = now()
+            WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
+            RETURNING oban_job_id, outcome
+        )
+        SELECT settled || array_agg(oban_job_id), skipped || array_agg(oban_job_id) FILTER (WHERE outcome = 'skipped')
+        INTO settled, skipped
+        FROM own;
+        EXIT WHEN is_locked OR cardinality(settled) = cardinality(job_ids);
+
+        -- Somebody may just retry it: then it lives again once that is committed, which the update did not wait for.
+        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        is_locked := true;
+    END LOOP;
+
+    IF is_locked THEN
+        -- The job of a node that was cancelled ends like it: whoever retries the node shall not find the job running.
+        SELECT array_agg(oban_job_id) INTO ended
+        FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) AND outcome IN ('cancelled', 'discarded');
+
+        UPDATE oban_jobs AS job
+        SET state = 'cancelled',
+            cancelled_at = timezone('UTC', now()),
+            errors = job.errors || baton_error(job.attempt, 'BTN507: cancelled, since its node was before it returned')
+        WHERE job.id = ANY(ended)
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)];
+    END IF;
 
     WITH acked AS (
         UPDATE oban_jobs AS job
@@ -132,7 +168,9 @@ BEGIN
 END
 $function$;
 
--- Put jobs back that were started by hand before their upstreams had settled: they were never attempted.
+-- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back: they were never
+-- attempted. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
+-- looked, and then they are put back too.
 CREATE OR REPLACE FUNCTION baton_park(job_ids bigint[], attempts smallint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -143,19 +181,43 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $function$
+DECLARE
+    stopped bigint[];
 BEGIN
     -- The lock on the node keeps a settle from counting down to zero between the look and the update.
     PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-    UPDATE oban_jobs AS job
-    SET state = CASE WHEN node.pending > 0 THEN 'suspended' ELSE 'available' END::oban_job_state,
-        attempt = job.attempt - 1
-    FROM workflow_nodes AS node
-    WHERE job.id = ANY(job_ids)
-        AND node.oban_job_id = job.id
-        AND job.state = 'executing'
-        AND job.attempt = attempts[array_position(job_ids, job.id)]
-        AND node.outcome IS NULL;
+    WITH parked AS (
+        UPDATE oban_jobs AS job
+        SET state = CASE
+                WHEN found.reason IS NOT NULL THEN 'cancelled'
+                WHEN found.pending > 0 THEN 'suspended'
+                ELSE 'available'
+            END::oban_job_state,
+            attempt = job.attempt - (found.reason IS NULL)::integer,
+            cancelled_at = CASE WHEN found.reason IS NOT NULL THEN timezone('UTC', now()) END,
+            errors = CASE
+                WHEN found.reason IS NOT NULL THEN job.errors || baton_error(job.attempt, found.reason)
+                ELSE job.errors
+            END
+        FROM (
+            SELECT node.oban_job_id, node.outcome, node.pending,
+                CASE
+                    WHEN node.outcome IS NOT NULL THEN 'BTN507: cancelled, since its node was ' || node.outcome
+                    WHEN workflow.stopped_at IS NOT NULL THEN 'BTN507: cancelled before it started, since its workflow was'
+                END AS reason
+            FROM workflow_nodes AS node
+            JOIN baton_workflows AS workflow USING (workflow_id)
+            WHERE node.oban_job_id = ANY(job_ids) AND (node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded'))
+        ) AS found
+        WHERE job.id = ANY(job_ids)
+            AND job.id = found.oban_job_id
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)]
+        RETURNING job.id, job.state, found.outcome
+    )
+    SELECT array_agg(id) INTO stopped FROM parked WHERE state = 'cancelled' AND outcome IS NULL;
+    PERFORM baton_end(stopped, 'cancelled');
 END
 $function$;
 
@@ -378,13 +440,20 @@ SET jit = off
 AS $function$
 DECLARE
     ended bigint[];
+    is_locked boolean := false;
 BEGIN
-    WITH own AS (
-        UPDATE workflow_nodes SET outcome = how, updated_at = now()
-        WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
-        RETURNING oban_job_id
-    )
-    SELECT array_agg(oban_job_id) INTO ended FROM own;
+    LOOP -- as in baton_settle
+        WITH own AS (
+            UPDATE workflow_nodes SET outcome = how, updated_at = now()
+            WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
+            RETURNING oban_job_id
+        )
+        SELECT ended || array_agg(oban_job_id) INTO ended FROM own;
+        EXIT WHEN is_locked OR cardinality(ended) = cardinality(job_ids);
+
+        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        is_locked := true;
+    END LOOP;
     IF ended IS NULL THEN
         RETURN;
     END IF;
@@ -492,11 +561,7 @@ BEGIN
     UPDATE oban_jobs AS job
     SET state = 'cancelled',
         cancelled_at = timezone('UTC', now()),
-        errors = job.errors || jsonb_build_object(
-            'attempt', job.attempt,
-            'at', to_char(timezone('UTC', now()), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'error', reason
-        )
+        errors = job.errors || baton_error(job.attempt, reason)
     WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable');
 END
 $function$;
