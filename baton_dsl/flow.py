@@ -14,7 +14,7 @@ from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import FlowSpec, InsertCall, Option
+from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite
 from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
@@ -175,16 +175,15 @@ class Flow(Generic[I, S]):
     """
 
     def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
-        if expected := option_rule.wrong_name(name):
-            raise FlowError([_option(f"the name of a flow must be {expected}, got {name!r:.60}")])
         site = CallSite.of_caller()
+        if expected := option_rule.wrong_name(name):
+            told = f"the name of a flow must be {expected}, got {name!r:.60}"
+            raise FlowError([_option(told, place=site.argument(0))])
+        if strange := [(at, it) for at, it in enumerate(cast("list[object]", steps), 1) if not isinstance(it, Step)]:
+            raise FlowError([_not_a_step(name, step, site.argument(at)) for at, step in strange])
         self.name = name
         self.settings = Settings().changed(options, site)
-        self.entries: list[Entry] = []
-        for position, step in enumerate(steps, start=1):
-            if not isinstance(step, Step):
-                raise FlowError([_not_a_step(name, step)])
-            self.entries.append(Entry(name=step.name, step=step, site=site, position=position))
+        self.entries = [Entry(name=it.name, step=it, site=site, position=at) for at, it in enumerate(steps, start=1)]
         self._names = {entry.name for entry in self.entries}
         self.bound: Mapping[str, Any] = {}
         self._bind_sites: Mapping[str, CallSite] = {}
@@ -235,7 +234,8 @@ class Flow(Generic[I, S]):
         """
         site = CallSite.of_caller()
         if expected := option_rule.wrong_step_name(name):
-            raise FlowError([_option(f"the name of a step must be {expected}, got {name!r:.60}", flow=self.name)])
+            told = f"the name of a step must be {expected}, got {name!r:.60}"
+            raise FlowError([_option(told, flow=self.name, place=site.argument(0))])
         if name in self._names:
             raise FlowError(
                 [
@@ -251,7 +251,7 @@ class Flow(Generic[I, S]):
         if not _are_names(deps):
             raise FlowError([_option(f'deps of "{name}" must be a list of names, got {deps!r:.60}', flow=self.name)])
         if not isinstance(step, Step) and not _is_job(step):
-            raise FlowError([_not_a_step(self.name, step)])
+            raise FlowError([_not_a_step(self.name, step, site.argument(1))])
         self.entries.append(
             Entry(
                 name=name,
@@ -440,10 +440,11 @@ def _is_job(candidate: object) -> bool:
     return all(hasattr(candidate, name) for name in ("worker", "args", "meta", "queue", "max_attempts"))
 
 
-def _not_a_step(flow: str, given: object) -> Diagnostic:
+def _not_a_step(flow: str, given: object, place: Place | None) -> Diagnostic:
     name = getattr(given, "__name__", None) or type(given).__name__
     return _option(
         f'"{name}" is no step',
         help="decorate the function with @step; a plain Oban job is added with .add(name, Worker.new({...}))",
         flow=flow,
+        place=place,
     )

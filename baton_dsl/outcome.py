@@ -17,7 +17,8 @@ class Outcome(Generic[R]):  # noqa: UP046 - see above
     Attributes:
         state: How it ended.
         value: What it returned; None unless it completed.
-        reason: Why there is no value: the last error, or what was said when it was cancelled or skipped.
+        reason: Why there is no value: the last exception, without its traceback, or what was said when it was cancelled
+            or skipped.
 
     Example:
         >>> from baton_dsl import Each, Flow, Outcome, step

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, cast
+
+type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,8 @@ class WorkflowStatus:
         counts: How many of its nodes are in each state that any is in.
         inserted_at: When it was inserted.
         settled_at: When its last node settled; None while it runs.
+        paused_at: When it was paused; None if it is not.
+        stopped_at: When it was cancelled as a whole; None if it was not.
     """
 
     id: str
@@ -28,3 +33,19 @@ class WorkflowStatus:
     counts: Mapping[str, int]
     inserted_at: datetime
     settled_at: datetime | None
+    paused_at: datetime | None = None
+    stopped_at: datetime | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled and steps still run."""
+        return standing_of(self.outcome, self.stopped_at, self.paused_at)
+
+
+def standing_of(outcome: str | None, stopped_at: datetime | None, paused_at: datetime | None) -> Standing:
+    """How a workflow stands, by what its row of `baton_workflows` says."""
+    if outcome is not None:
+        return cast("Standing", outcome)
+    if stopped_at is not None:
+        return "stopping"
+    return "paused" if paused_at is not None else "running"

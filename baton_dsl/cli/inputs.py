@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import click
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from baton_dsl.cli.target import AnyFlow
+from baton_dsl.core.rules import inputs
 from baton_dsl.core.types import ANY, Instance
+from baton_dsl.errors import InputError
 from baton_dsl.reflect import LIVE_TYPES, term_of
 from baton_dsl.runtime.given import annotations_of
 
@@ -41,6 +44,18 @@ def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
             raise click.BadParameter(f'"{name}" is given twice', param_hint="--input")
         given[name] = value_of(text, expected.get(name, Any))
     return given
+
+
+def in_words_of_the_command_line(error: InputError) -> InputError:
+    """What is wrong with the inputs, with the help that is of use here: an option for what is missing."""
+    return InputError(
+        [
+            replace(finding, help=f"give it: --input {finding.parameter}=...")
+            if finding.help == inputs.give(finding.parameter or "")
+            else finding
+            for finding in error.diagnostics
+        ]
+    )
 
 
 def value_of(text: str, annotation: Any) -> Any:

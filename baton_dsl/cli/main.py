@@ -69,7 +69,8 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="baton")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Typed DAG workflows on Oban and PostgreSQL.
 
     Without --dsn, BATON_DSN or OBAN_DSN, an embedded PostgreSQL serves, with its data in .baton/ of this folder.
@@ -82,6 +83,8 @@ def cli() -> None:
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
     """
+    if os.environ.get("NO_COLOR"):  # click does not look
+        context.color = False
 
 
 def main() -> None:

@@ -37,9 +37,14 @@ def command(
             "retry",
             selected,
             applies=lambda workflow: from_step is not None or workflow.cancelled + workflow.discarded > 0,
+            instead="a step that waits for its next attempt starts at once with --from STEP",
         )
         if from_step is not None and len(chosen) == 1:
-            Workflow(chosen[0], database=where).sync.retry(from_step)  # it says why, if it can't
+            workflow = Workflow(chosen[0], database=where)
+            workflow.sync.retry(from_step)  # it says why, if it can't
+            if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
+                click.echo(workflow.sync.why(from_step), err=True)
+                click.echo("  help: without --from, all that failed runs again, what it waits for too", err=True)
             done = chosen
         else:
             done = operate_sync(where, Action.RETRY, Which(ids=chosen), from_step=from_step)

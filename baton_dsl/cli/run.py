@@ -12,6 +12,7 @@ from baton_dsl.cli import database, execution, inputs, nodes, queues
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.core.drawing import printable
+from baton_dsl.errors import InputError
 from baton_dsl.runtime.workflow import Workflow
 
 
@@ -71,12 +72,15 @@ async def _run(
     *,
     every: bool,
 ) -> int:
-    workflow = await execution.insert(flow, given, target)
+    try:
+        workflow = await execution.insert(flow, given, target)
+    except InputError as error:
+        raise inputs.in_words_of_the_command_line(error) from None
     click.echo(f"workflow {printable(workflow.id)}", err=True)
     try:
         status = await execution.see_through(workflow, target, queues=served, patience=patience)
     except (click.Abort, asyncio.CancelledError, TimeoutError):
-        click.echo(f"The workflow stays in the database; see it with: baton status {workflow.id}", err=True)
+        click.echo(f"The workflow stays in the database; see what it waits for with: baton why {workflow.id}", err=True)
         raise
     click.echo(await _results(flow, workflow, every=every))
     click.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)

@@ -120,7 +120,9 @@ def full_id(database: Database, start: str) -> str:
     return found
 
 
-def chosen(database: Database, verb: str, selected: Selection, *, applies: Callable[[Listed], bool]) -> list[str]:
+def chosen(
+    database: Database, verb: str, selected: Selection, *, applies: Callable[[Listed], bool], instead: str = ""
+) -> list[str]:
     """The ids of the workflows to do something to, after a word with who sits at the terminal.
 
     Nobody is asked about workflows that were given by their ids alone.
@@ -130,6 +132,7 @@ def chosen(database: Database, verb: str, selected: Selection, *, applies: Calla
         verb: What is done to them, such as `cancel`.
         selected: Which they are.
         applies: Whether it can be done to one.
+        instead: What may be wanted of a workflow that was given by its id, runs, and to which it can't be done.
 
     Raises:
         click.UsageError: If nothing says which ones; or nobody can be asked.
@@ -145,6 +148,8 @@ def chosen(database: Database, verb: str, selected: Selection, *, applies: Calla
     for workflow in found:
         if selected.ids and workflow not in fitting:
             click.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
+            if instead and workflow.standing == "running":
+                click.echo(f"  help: {instead}", err=True)
     if not fitting:
         if not selected.ids or not found:
             click.echo(f"There is no such workflow to {verb}.", err=True)

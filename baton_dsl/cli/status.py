@@ -14,6 +14,7 @@ from baton_dsl.core.drawing import MOST_TELLING, Drawing, printable
 from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus
 
 OUTCOMES: Final = {"completed": "green", "cancelled": "yellow", "discarded": "red"}
+UNDER_WAY: Final = {"running": "under way", "paused": "paused, under way", "stopping": "cancelled, but still under way"}
 
 
 @click.command("status")
@@ -40,12 +41,14 @@ def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefi
 def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
     """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
     counts = ", ".join(f"{status.counts[state]:,} {state}" for state in MOST_TELLING[::-1] if status.counts.get(state))
-    outcome = click.style(status.outcome or "under way", fg=OUTCOMES.get(status.outcome or "", "blue"), bold=True)
+    standing = click.style(
+        UNDER_WAY.get(status.standing, status.standing), fg=OUTCOMES.get(status.standing, "blue"), bold=True
+    )
     drawing = Drawing.of(nodes.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
     return "\n".join(
         (
             f"{click.style(printable(status.name), bold=True)}  {printable(status.id)}",
-            f"{outcome}, {'took' if status.outcome else 'for'} {nodes.lasted(status)}: {counts}",
+            f"{standing}{', took' if status.outcome else ' for'} {nodes.lasted(status)}: {counts}",
             "",
             terminal.coloured(drawing, nodes.states_of(found), nodes.remarks_on(found)),
         )

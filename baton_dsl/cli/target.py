@@ -48,8 +48,9 @@ def find_flow(target: str) -> AnyFlow:
     if not attribute:
         if len(flows) == 1:
             return next(iter(flows.values()))
-        held = f"it holds {quoted(flows)}" if flows else "it holds none"
-        raise ValueError(f"name a flow of {name}, as in {name}:billing; {held}")
+        if not flows:
+            raise ValueError(f"{name} holds no flow")
+        raise ValueError(f"name a flow of {name}, as in {name}:{next(iter(flows))}; it holds {quoted(flows)}")
     if attribute in flows:
         return flows[attribute]
     found = getattr(module, attribute, None)

@@ -17,7 +17,7 @@ from baton_dsl.cli import database, queues
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
-from baton_dsl.runtime import node
+from baton_dsl.runtime import failures, node
 
 
 @click.command("worker")
@@ -73,6 +73,7 @@ def command(
         if processes > 1:
             return asyncio.run(_supervise(_arguments(modules, served, grace, retain, log_level), processes, target))
         logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        failures.log_failures()
         uvloop.run(node.serve(target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain))
         return Exit.DONE
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 
 def duration(seconds: float) -> str:
@@ -37,18 +40,61 @@ def moment(when: datetime, now: datetime) -> str:
 
 
 def last_exception(error: str | None) -> str:
-    r"""The exception that a stored error ends with, on one line: without its traceback, whose lines are indented.
+    r"""The exception that a stored error ends with, on one line: without its traceback, and by its first line.
+
+    What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of a group of
+    exceptions it is the group with the first of them.
 
     Example:
         >>> last_exception("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\nto the office")
         'RuntimeError: no route'
     """
-    message = ""
-    for line in reversed((error or "").splitlines()):
-        if message and line.startswith((" ", "Traceback ")):
-            break
-        message = line.strip() or message
-    return message[:200]
+    return (_raised(error or "") or _first_line(error or ""))[:200]
+
+
+def without_traceback(error: str) -> str:
+    r"""What was raised, without its traceback; what was given as a reason stays as it is.
+
+    Example:
+        >>> without_traceback("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\n")
+        'RuntimeError: no route'
+        >>> without_traceback("no stock,\nno order")
+        'no stock,\nno order'
+    """
+    return _raised(error) or error
+
+
+def _raised(error: str) -> str:
+    """The line of the exception that a traceback ends with; nothing if there is no traceback."""
+    lines = error.splitlines()
+    tracebacks = [(number, margin) for number, line in enumerate(lines) if (margin := _margin(line)) is not None]
+    outermost = [number for number, margin in tracebacks if len(margin) <= len(_GROUP)]
+    if not outermost:
+        return ""
+    own, *inner = (_headline(lines[number:], margin) for number, margin in tracebacks if number >= outermost[-1])
+    return ": ".join([own, *inner[:1]])
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+_GROUP: Final = "  | "
+"""What Python writes before each line of an exception group; before those within it, more."""
+
+_TRACEBACK: Final = re.compile(r"([ |]*)(  \+ Exception Group )?Traceback \(most recent call last\):$")
+
+
+def _margin(line: str) -> str | None:
+    """What the lines of the traceback that begins on this line begin with; None if none does."""
+    match = _TRACEBACK.match(line)
+    return (_GROUP if match[2] else match[1]) if match else None
+
+
+def _headline(lines: Sequence[str], margin: str) -> str:
+    """The first line of the exception below its frames, which are indented."""
+    below = (line.removeprefix(margin) for line in lines[1:] if line.startswith(margin))
+    return next((line for line in below if line.strip() and not line.startswith(" ")), "").rstrip()
 
 
 def storable(text: str) -> str:

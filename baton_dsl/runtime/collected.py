@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased
+from baton_dsl.core.wording import without_traceback
 from baton_dsl.outcome import Outcome
 
 _NOTHING: Final = object()
@@ -70,7 +71,8 @@ def _fit(
     if leaves is not None and depth == leaves:
         if entry is None:
             return {"state": "completed", "value": value}
-        return {"state": entry["state"] or "cancelled", "reason": entry["reason"]}
+        reason = entry["reason"]
+        return {"state": entry["state"] or "cancelled", "reason": reason and without_traceback(reason)}
     if entry is not None:
         return None if depth >= len(levels) or _accepts_none(levels[depth]) else _NOTHING
     if isinstance(value, list) and (path in above or leaves is not None):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 from psycopg import sql
 
+from baton_dsl.core.diagnostics import quoted
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row
-
-type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
+from baton_dsl.status import Standing, standing_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def _listed(row: Row) -> Listed:
         id=row["workflow_id"],
         name=row["workflow_label"],
         flow=row["flow_name"],
-        standing=_standing(row),
+        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
         steps=row["steps"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],
@@ -93,15 +93,6 @@ def _listed(row: Row) -> Listed:
         settled_at=row["settled_at"],
         is_paused=row["paused_at"] is not None,
     )
-
-
-def _standing(row: Row) -> Standing:
-    if row["outcome"] is not None:
-        outcome: Standing = row["outcome"]
-        return outcome
-    if row["stopped_at"] is not None:
-        return "stopping"
-    return "paused" if row["paused_at"] is not None else "running"
 
 
 def count(which: Which) -> Reading[int]:
@@ -127,7 +118,8 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
         if not ids:
             raise WorkflowNotFoundError(f'there is no workflow "{start}"')
         if ids[0] != start and len(ids) > 1:
-            raise WorkflowNotFoundError(f'the ids of several workflows begin with "{start}"', remedy="write more of it")
+            told = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
+            raise WorkflowNotFoundError(told, remedy="write more of it")
         found.append(ids[0])
     return found
 

@@ -189,10 +189,11 @@ def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
             remedy="insert it anew, with the same inputs: workflow.rerun(flow), or baton rerun",
         )
     if held:
+        running = quoted(row["step_name"] for row in held)
+        verb, they = ("runs", "it ends") if len(held) == 1 else ("run", "they end")
         return RetryError(
-            f'workflow "{workflow_id}" can\'t be retried from step "{step}" '
-            f"while {quoted(row['step_name'] for row in held)} run",
-            remedy="wait until they end, or cancel the workflow first",
+            f'workflow "{workflow_id}" can\'t be retried from step "{step}" while {running} {verb}',
+            remedy=f"wait until {they}, or cancel the workflow first",
         )
     return None
 

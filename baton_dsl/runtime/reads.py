@@ -29,6 +29,8 @@ WORKFLOW: Final = select(
     workflows.c.workflow_label,
     workflows.c.flow_name,
     workflows.c.outcome,
+    workflows.c.paused_at,
+    workflows.c.stopped_at,
     workflows.c.inserted_at,
     workflows.c.settled_at,
 ).where(workflows.c.workflow_id == bindparam("workflow_id"))

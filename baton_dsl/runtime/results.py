@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from baton_dsl.core.items import item_of
+from baton_dsl.core.items import index_of, item_of, step_of
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
@@ -59,9 +59,13 @@ def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
         ended = f"was {row['outcome']}" if row["outcome"] else "has not completed"
         raise ResultNotReadyError(
             f'step "{name}" {ended}, so it has no result',
-            remedy="see its error in workflow.nodes()" if row["outcome"] else None,
+            remedy=f"see its error in {_where(name)}" if row["outcome"] else None,
         )
     return _decode(row, step_of_worker(row["worker"]) if isinstance(step, str) else step, lists)
+
+
+def _where(name: str) -> str:
+    return "workflow.nodes()" if index_of(name) is None else f'workflow.items("{step_of(name)}")'
 
 
 def every(rows: Sequence[Row], lists: Sequence[Row]) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def status_of(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence
         counts={count["state"]: count["count"] for count in counts},
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
+        paused_at=row["paused_at"],
+        stopped_at=row["stopped_at"],
     )
 
 

@@ -244,19 +244,17 @@ class Flows:
             build.used.add((value.path, value.index))
             self._open(build, "the name of a step can't be told", shown)
         elif isinstance(value, FunctionValue):
-            facts = self.project.files.facts(value.path)
-            name = facts["functions"][value.index]["name"] if facts else "?"
-            build.findings.append(
-                option_rule.finding(
-                    f'"{name}" is no step',
-                    help="decorate the function with @step; "
-                    "a plain Oban job is added with .add(name, Worker.new({...}))",
-                    place=place,
-                )
-            )
-            self._open(build, f'"{name}" is no step', shown)
+            self._open(build, self._no_step(build, value, place), shown)
         else:
             self._open(build, _why(value), shown)
+
+    def _no_step(self, build: Build, value: FunctionValue, place: Place) -> str:
+        """Report a function that stands where a step should, and say so."""
+        facts = self.project.files.facts(value.path)
+        told = f'"{facts["functions"][value.index]["name"] if facts else "?"}" is no step'
+        remedy = "decorate the function with @step; a plain Oban job is added with .add(name, Worker.new({...}))"
+        build.findings.append(option_rule.finding(told, help=remedy, place=place))
+        return told
 
     def _check_name(self, build: Build, name: str, place: Place) -> None:
         if expected := option_rule.wrong_step_name(name):
@@ -343,6 +341,8 @@ class Flows:
             spec = self.steps.spec(value, name, argument_place=place, deps=deps)
             return spec._replace(is_open=spec.is_open or not is_whole)
         last = arguments[1]
+        if isinstance(value, FunctionValue):
+            self._no_step(build, value, self._place(path, last[1]))
         is_job = last[0] == "call" and last[2][0] == "attr" and last[2][3] == "new"
         return StepSpec(name=name, result=ANY, deps=deps, argument_place=place, is_job=True, is_open=not is_job)
 

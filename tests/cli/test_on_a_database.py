@@ -23,7 +23,7 @@ BATON = (sys.executable, "-m", "baton_dsl.cli")
 
 
 def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "OBAN_"))}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATON_", "OBAN_", "NO_COLOR"))}
     return plain | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)} | more
 
 
@@ -96,7 +96,7 @@ def test_a_workflow_that_takes_too_long_is_left_with_a_code_of_its_own(dsn: str)
     done = baton("run", "tests.cli.flows:waiting", "--timeout", "0.2", BATON_DSN=dsn)
     assert done.returncode == 3
     workflow_id = done.stderr.split()[1]
-    assert f"The workflow stays in the database; see it with: baton status {workflow_id}" in done.stderr
+    assert f"The workflow stays in the database; see what it waits for with: baton why {workflow_id}" in done.stderr
     assert "BTN412" in done.stderr
     assert Workflow.load(workflow_id, dsn=dsn).sync.status().outcome is None
 
@@ -169,6 +169,18 @@ def test_a_worker_runs_steps_until_it_is_told_to_stop(dsn: str, processes: int, 
         assert process.wait(timeout=30) == 0
 
 
+def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn: str) -> None:
+    with worker("--dsn", dsn) as process:
+        wait_until_ready(process)
+        done = baton("run", SHOP, "-i", "region=eu", "-i", "fail=true", "--timeout", "60", BATON_DSN=dsn)
+        workflow_id = done.stderr.split()[1]
+        process.terminate()
+        logged = process.communicate(timeout=30)[1]
+    line = f'step "mail" of workflow {workflow_id} failed in attempt 1 of 1: RuntimeError: no route\n'
+    assert f"ERROR   baton_dsl.runtime.failures: {line}Traceback (most recent call last):\n" in logged
+    assert 'raise RuntimeError("no route\\nto the post office")\n' in logged
+
+
 def test_when_one_of_several_processes_dies_the_others_stop_and_it_is_told(dsn: str) -> None:
     with worker("--dsn", dsn, "--processes", "2") as process:
         wait_until_ready(process, 2)
@@ -190,7 +202,7 @@ def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> Non
     )
     os.close(their_end)
     shown = b""
-    while chunk := _read(terminal):
+    while chunk := read(terminal):
         shown += chunk
     assert process.stdout is not None
     assert json.loads(process.stdout.read()) == {"report": {"total": 16}}
@@ -203,7 +215,7 @@ def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> Non
     assert re.search(r"✔─╯  report +\d+ ms", plain)
 
 
-def _read(terminal: int) -> bytes:
+def read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
     except OSError:  # what Linux says when the other end is closed

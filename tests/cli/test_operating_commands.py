@@ -18,7 +18,7 @@ from baton_dsl import Flow, Workflow
 from baton_dsl.cli import selection
 from baton_dsl.cli.main import run
 from tests.cli import flows
-from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready, worker
+from tests.cli.test_on_a_database import BATON, ROOT, environment, read, wait_until_ready, worker
 from tests.conftest import until
 
 type Shown = Callable[..., tuple[int, str, str]]
@@ -83,6 +83,26 @@ def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection
     assert baton("list", "--older-than", "1h") == (0, "", "There is no such workflow.\n")
 
 
+def test_colours_are_for_terminals_that_want_them(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    assert "\x1b[" in on_a_terminal("list", "--dsn", dsn)
+    assert "\x1b[" not in on_a_terminal("list", "--dsn", dsn, NO_COLOR="1")
+    assert "\x1b[" not in on_a_terminal("status", "shop-1", "--dsn", dsn, NO_COLOR="1")
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    terminal, their_end = pty.openpty()
+    variables = environment(**{"TERM": "xterm-256color", **variables})
+    process = subprocess.Popen([*BATON, *arguments], cwd=ROOT, env=variables, stdout=their_end)
+    os.close(their_end)
+    shown = b""
+    while chunk := read(terminal):
+        shown += chunk
+    os.close(terminal)
+    assert process.wait() == 0
+    return shown.decode()
+
+
 def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     for number in range(3):
         insert(conn, f"a-{number}")
@@ -104,6 +124,46 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
     assert (code, told) == (0, "There are more than these 2; see them with --most.\n")
 
 
+def test_the_status_of_a_workflow_that_starts_nothing_says_so(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    assert re.match(r"shop  shop-1\nunder way for [\d.]+ m?s: 3 suspended, 1 available\n", baton("status", "shop-1")[1])
+    baton("pause", "shop-1")
+    assert re.match(r"shop  shop-1\npaused, under way for [\d.]+ m?s: 4 suspended\n", baton("status", "shop-1")[1])
+    assert json.loads(baton("status", "shop-1", "--json")[1])["workflow"]["paused_at"] is not None
+    conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1 WHERE id = (SELECT min(id) FROM oban_jobs)")
+    baton("cancel", "shop-1")
+    assert "\ncancelled, but still under way for " in baton("status", "shop-1")[1]
+
+
+def test_who_wants_a_waiting_step_now_is_told_how(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    end(conn, "shop-1", "retryable")
+    assert baton("retry", "shop-1") == (
+        0,
+        "",
+        (
+            "workflow shop-1 is running: there is nothing to retry\n"
+            "  help: a step that waits for its next attempt starts at once with --from STEP\n"
+        ),
+    )
+    assert baton("retry", "shop-1", "--from", "fetch") == (0, "retried workflow shop-1\n", "")
+    assert counts_of(conn) == {"available": 1, "suspended": 3}
+
+
+def counts_of(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    return dict(conn.execute("SELECT state::text, count(*) FROM oban_jobs GROUP BY state").fetchall())
+
+
+def test_a_retry_from_a_step_that_still_can_not_run_says_why(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    end(conn, "shop-1", "discarded")
+    code, _, told = baton("retry", "shop-1", "--from", "report")
+    assert code == 0
+    assert '"report" was cancelled because of' in told
+    assert '"fetch", which was discarded' in told
+    assert "  help: without --from, all that failed runs again, what it waits for too\n" in told
+
+
 def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
     baton: Shown, conn: psycopg.Connection[Any], dsn: str
 ) -> None:
@@ -116,7 +176,10 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
     code, _, told = baton("pause", "sh")
     assert (code, told) == (
         4,
-        'Error: BTN407: the ids of several workflows begin with "sh"\n  help: write more of it\n',
+        (
+            'Error: BTN407: the ids of several workflows begin with "sh", such as "shop-1", "shop-12"\n'
+            "  help: write more of it\n"
+        ),
     )
     code, _, told = baton("pause", "x")
     assert (code, told.splitlines()[0]) == (4, 'Error: BTN407: there is no workflow "x"')

@@ -86,7 +86,7 @@ def test_drawing_loads_no_driver_and_no_database_code() -> None:
             '"report" of tests.cli.flows is a step, not a flow; its flows are "shop", "waiting"',
         ),
         ("tests.cli.flows:date", '"date" of tests.cli.flows is of type type, not a flow'),
-        ("tests.cli.flows", "name a flow of tests.cli.flows, as in tests.cli.flows:billing; it holds"),
+        ("tests.cli.flows", "name a flow of tests.cli.flows, as in tests.cli.flows:shop; it holds"),
         ("tests.cli.flaws:shop", 'there is no module "tests.cli.flaws", neither installed nor in '),
         ("tests/cli/flows.py:shop", '"tests/cli/flows.py" is no module name; write app.flows, not app/flows.py'),
         ("tests.cli.broken", "broken.py:1: LookupError: no settings"),

@@ -93,7 +93,7 @@ async def test_a_step_does_not_run_again_while_it_or_one_behind_it_runs(start_ob
         workflow = await diamond().insert()
         before = await workflow.nodes()
         await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid="u")
-        with pytest.raises(RetryError, match='from step "first" while "first" run; wait until they end') as raised:
+        with pytest.raises(RetryError, match='from step "first" while "first" runs; wait until it ends') as raised:
             await workflow.retry("first")
         assert raised.value.code == "BTN415"
         with pytest.raises(RetryError):

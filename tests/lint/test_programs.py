@@ -308,8 +308,11 @@ async def main() -> None:
         ],
     ),
     "a function that is no step": (
-        {"flows.py": 'from baton_dsl import Flow\n\ndef plain() -> int:\n    return 1\n\nshop = Flow("shop", plain)\n'},
-        ['flows.py:6:21: BTN305: "plain" is no step'],
+        {
+            "flows.py": "from baton_dsl import Flow\n\ndef plain() -> int:\n    return 1\n\n"
+            'shop = Flow("shop", plain)\nmore = Flow("more").add("plain", plain)\n'
+        },
+        ['flows.py:6:21: BTN305: "plain" is no step', 'flows.py:7:34: BTN305: "plain" is no step'],
     ),
     "names that no step can have": (
         {

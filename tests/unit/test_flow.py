@@ -1,5 +1,6 @@
 """Building flows: steps, names, options, and what `validate` and `diagnostics` say."""
 
+import inspect
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_steps_keep_the_order_in_which_they_were_given() -> None:
     flow = Flow("shop", total, orders)
     assert flow.step_names == ("total", "orders")
     assert flow.validate() == ["orders", "total"]
+
+
+def plain() -> int:
+    return 1
+
+
+def test_every_function_that_is_no_step_is_told_at_its_argument() -> None:
+    with pytest.raises(FlowError) as raised:
+        Flow("x", orders, plain, len)  # type: ignore[arg-type]
+    line = inspect.getsourcelines(test_every_function_that_is_no_step_is_told_at_its_argument)[1] + 2
+    found = [(it.message, it.place and (it.place.line, it.place.column)) for it in raised.value.diagnostics]
+    assert found == [('"plain" is no step', (line, 27)), ('"len" is no step', (line, 34))]
 
 
 def test_a_plain_job_is_a_node_that_fits_everywhere() -> None:

@@ -72,6 +72,11 @@ def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Dia
             )
 
 
+def give(name: str) -> str:
+    """What to do about an input that is missing."""
+    return f"give it: insert(..., {name}=...)"
+
+
 def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
     """A finding for each input without a default that the call does not give."""
     for name, takers in flow.inputs().items():
@@ -79,7 +84,7 @@ def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
         if needing and name not in call.arguments:
             yield finding(
                 f'input "{name}" is missing; step "{needing[0]}" needs it',
-                help=f"give it: insert(..., {name}=...)",
+                help=give(name),
                 parameter=name,
                 place=call.place,
             )
