@@ -229,7 +229,10 @@ class TransactionEndedError(StepError):
 
 
 class StepAbortedError(StepError):
-    """A step raised what is no `Exception`: `SystemExit`, a `CancelledError` that nobody asked for. Tried again."""
+    """A step or a hook raised what is no `Exception`: `SystemExit`, a `CancelledError` that nobody asked for.
+
+    A step is tried again.
+    """
 
     code = "BTN514"
     default_remedy = "let it raise an Exception, or end it by its StepContext"

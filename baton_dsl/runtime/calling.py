@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
@@ -35,17 +36,13 @@ def call_here(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> A
     """Call the function of a sync step in this thread.
 
     Raises:
-        StepAbortedError: BTN514, if it raised what is no `Exception`. Oban would not hear of that: the job would seem
-            to run for ever, or the process would end.
+        StepAbortedError: BTN514, if it raised what is no `Exception`.
     """
-    try:
-        return step.function(**arguments)
-    except StepEnded as ended:
-        return _said(ended)
-    except Exception:
-        raise
-    except BaseException as error:
-        raise _aborted(step, error) from error
+    with contained(f'step "{step.name}"'):
+        try:
+            return step.function(**arguments)
+        except StepEnded as ended:
+            return _said(ended)
 
 
 async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
@@ -71,19 +68,48 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
 
 
 async def _awaited(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
+    with contained(f'step "{step.name}"'):
+        try:
+            return await step.function(**arguments)
+        except StepEnded as ended:
+            return _said(ended)
+        except BaseExceptionGroup as group:
+            if (said := _ended_in(group)) is None:
+                raise
+            return _said(said)
+
+
+@contextmanager
+def contained(what: str) -> Iterator[None]:
+    """Make an error of what is no `Exception`, which Oban does not hear of.
+
+    The job would seem to run for ever, or the process would end.
+
+    Args:
+        what: What runs inside, for the message: `step "charge"`.
+
+    Raises:
+        StepAbortedError: BTN514, if something else was raised than an `Exception`.
+    """
     try:
-        return await step.function(**arguments)
-    except StepEnded as ended:
-        return _said(ended)
-    except (Exception, GeneratorExit, KeyboardInterrupt):  # the last two: the loop is closed, Ctrl-C came
+        yield
+    except (Exception, GeneratorExit):  # the latter: the loop is closed
         raise
     except BaseException as error:
-        if isinstance(error, BaseExceptionGroup) and (said := _ended_in(error)) is not None:
-            return _said(said)
+        if _is_for_the_loop(error):
+            raise
+        said = f": {error}" if str(error) else ""
+        raise StepAbortedError(f"{what} raised {type(error).__name__}, which is no Exception{said}") from error
+
+
+def _is_for_the_loop(error: BaseException) -> bool:
+    """True for Ctrl-C, and for a cancellation that was asked for: by a timeout, or a worker that stops."""
+    try:
         task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise  # it was asked for: by a timeout, a cancellation, or a worker that stops
-        raise _aborted(step, error) from error
+    except RuntimeError:  # in a thread
+        return False
+    is_asked_for = task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, asyncio.CancelledError) and is_asked_for)
 
 
 def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
@@ -96,11 +122,6 @@ def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
         first = first.exceptions[0]
     assert isinstance(first, StepEnded)
     return first
-
-
-def _aborted(step: Step[..., Any, Any, Any], error: BaseException) -> StepAbortedError:
-    said = f": {error}" if str(error) else ""
-    return StepAbortedError(f'step "{step.name}" raised {type(error).__name__}, which is no Exception{said}')
 
 
 def _said(ended: StepEnded) -> Cancel | Snooze | Skip:

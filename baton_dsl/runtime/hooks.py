@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from baton_dsl.errors import StepNotFoundError
 from baton_dsl.flow import Settings
 from baton_dsl.runtime import bridge, importing
+from baton_dsl.runtime.calling import contained
 from baton_dsl.runtime.pools import autocommit
 from baton_dsl.status import WorkflowStatus
 
@@ -73,8 +74,6 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    if iscoroutinefunction(hook):
-        await hook(status)
-    else:
-        await asyncio.to_thread(hook, status)
+    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
+        await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(hook, status))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 from oban import Oban
@@ -30,6 +31,16 @@ async def discarded(status: WorkflowStatus) -> None:
 def fails(status: WorkflowStatus) -> None:
     CALLS.append(("fails", status))
     raise RuntimeError("the pager is broken")
+
+
+def exits(status: WorkflowStatus) -> None:
+    CALLS.append(("exits", status))
+    sys.exit("out of here")
+
+
+async def exits_the_loop(status: WorkflowStatus) -> None:
+    CALLS.append(("exits_the_loop", status))
+    sys.exit("out of here")
 
 
 async def hangs(_status: WorkflowStatus) -> None:

@@ -152,14 +152,24 @@ async def test_a_workflow_that_is_retried_and_ends_again_starts_only_hooks_that_
     assert called() == ["cancelled", "discarded", "settled"]
 
 
-async def test_a_hook_that_raises_is_not_called_again(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize(
+    ("hook", "error"),
+    [
+        (hooks.fails, "RuntimeError: the pager is broken"),
+        (hooks.exits, 'BTN514: hook "tests/integration/hooks:exits" raised SystemExit'),
+        (hooks.exits_the_loop, "raised SystemExit, which is no Exception: out of here"),
+    ],
+)
+async def test_a_hook_that_raises_is_not_called_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any], hook: Any, error: str
+) -> None:
     async with start_oban():
-        await Flow("bad", steps.noop, on_settled=hooks.fails).insert()
+        await Flow("bad", steps.noop, on_settled=hook).insert()
         await until(lambda: hook_jobs(conn) == {"on_settled": "discarded"}, TIMEOUT)
-    assert called() == ["fails"]
-    errors = conn.execute("SELECT errors::text FROM oban_jobs WHERE meta ? 'baton_hook'").fetchone()
+    assert called() == [hook.__name__]
+    errors = conn.execute("SELECT errors -> 0 ->> 'error' FROM oban_jobs WHERE meta ? 'baton_hook'").fetchone()
     assert errors is not None
-    assert "the pager is broken" in errors[0]
+    assert error in errors[0]
 
 
 async def test_a_hook_whose_process_is_killed_is_not_called_again(
