@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -110,6 +110,17 @@ async def operate(database: Database, action: Action, which: Which, *, from_step
         retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
     """
     statement, values = _statement(database, action, which, from_step)
+    return list(await _answer(database, statement, values) or ())
+
+
+def operate_sync(database: Database, action: Action, which: Which, *, from_step: str | None = None) -> list[str]:
+    """As `operate`, for sync code."""
+    statement, values = _statement(database, action, which, from_step)
+    return list(_answer_sync(database, statement, values) or ())
+
+
+async def _answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+    """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
     for number in range(TRIES):
         try:
             async with database.connection() as conn:
@@ -119,13 +130,12 @@ async def operate(database: Database, action: Action, which: Which, *, from_step
                 raise
             await asyncio.sleep(pause_after(number))
         else:
-            return list(row[0]) if row is not None else []
+            return row[0] if row is not None else None
     raise AssertionError("unreachable")
 
 
-def operate_sync(database: Database, action: Action, which: Which, *, from_step: str | None = None) -> list[str]:
-    """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which, from_step)
+def _answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+    """As `_answer`, for sync code."""
     for number in range(TRIES):
         try:
             with database.sync_connection() as conn:
@@ -135,7 +145,7 @@ def operate_sync(database: Database, action: Action, which: Which, *, from_step:
                 raise
             time.sleep(pause_after(number))
         else:
-            return list(row[0]) if row is not None else []
+            return row[0] if row is not None else None
     raise AssertionError("unreachable")
 
 
@@ -212,20 +222,9 @@ async def prune(database: Database, older_than: timedelta) -> int:
     Returns:
         How many were removed.
     """
-    statement = _prune_statement(database)
-    removed = failures = 0
+    removed = 0
     while True:
-        try:
-            async with database.connection() as conn:
-                cursor = conn.cursor(row_factory=tuple_row)
-                row = await (await cursor.execute(statement, [older_than, BATCH])).fetchone()
-        except TAKEN_BACK:
-            failures += 1
-            if failures == TRIES:
-                raise
-            await asyncio.sleep(pause_after(failures - 1))
-            continue
-        count: int = row[0] if row is not None else 0
+        count: int = await _answer(database, *_prune_statement(database, older_than))
         removed += count
         if count < BATCH:
             return removed
@@ -233,23 +232,14 @@ async def prune(database: Database, older_than: timedelta) -> int:
 
 def prune_sync(database: Database, older_than: timedelta) -> int:
     """As `prune`, for sync code."""
-    statement = _prune_statement(database)
-    removed = failures = 0
-    with database.sync_connection() as conn:
-        while True:
-            try:
-                row = conn.cursor(row_factory=tuple_row).execute(statement, [older_than, BATCH]).fetchone()
-            except TAKEN_BACK:
-                failures += 1
-                if failures == TRIES:
-                    raise
-                time.sleep(pause_after(failures - 1))
-                continue
-            count: int = row[0] if row is not None else 0
-            removed += count
-            if count < BATCH:
-                return removed
+    removed = 0
+    while True:
+        count: int = _answer_sync(database, *_prune_statement(database, older_than))
+        removed += count
+        if count < BATCH:
+            return removed
 
 
-def _prune_statement(database: Database) -> sql.Composed:
-    return sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(database.prefix, "baton_prune"))
+def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
+    statement = sql.SQL("SELECT {}(%(older_than)s, %(most)s)").format(database.table("baton_prune"))
+    return statement, {"older_than": older_than, "most": BATCH}

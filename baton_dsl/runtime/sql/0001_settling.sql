@@ -217,7 +217,9 @@ BEGIN
         RETURNING job.id, job.state, found.outcome
     )
     SELECT array_agg(id) INTO stopped FROM parked WHERE state = 'cancelled' AND outcome IS NULL;
-    PERFORM baton_end(stopped, 'cancelled');
+    IF stopped IS NOT NULL THEN
+        PERFORM baton_end(stopped, 'cancelled');
+    END IF;
 END
 $function$;
 
