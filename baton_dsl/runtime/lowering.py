@@ -22,12 +22,12 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
-from baton_dsl.flow import Flow
+from baton_dsl.flow import Flow, Settings
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
 from baton_dsl.runtime import importing, payload
 from baton_dsl.runtime.collected import list_of
 from baton_dsl.runtime.fingerprint import Fingerprint, fingerprint
-from baton_dsl.runtime.hooks import hooks_of
+from baton_dsl.runtime.names import HOOKS, worker_name
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 MOST_ITEMS: Final = 100_000
 """The items of a map that does not say how many it may have."""
-
-WORKERS: Final = "baton_dsl.steps."
-"""Where Oban imports the worker of a step from; see `baton_dsl.steps`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +95,6 @@ def new_workflow_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return str(UUID(int=value))
-
-
-def worker_name(step: Step[..., Any, Any, Any]) -> str:
-    """The `worker` of a step's jobs: `baton_dsl.steps.app/flows:charge` for `charge` in `app/flows.py`.
-
-    Oban splits a worker's name at its dots, hence the slashes.
-    """
-    return WORKERS + importing.name_of(step.function)
 
 
 @dataclass(slots=True)
@@ -391,7 +380,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
         edge_from=edge_from,
         edge_to=edge_to,
         maps=maps,
-        hooks=hooks_of(settings),
+        hooks=_hooks_of(settings),
         fingerprint=fingerprint(flow.name, lowering.workers),
     )
 
@@ -405,3 +394,11 @@ def _record_of(given: Mapping[str, Any], lowering: _Lowering) -> str:
     """The inputs as they were given, as one JSON object, for whoever looks at the workflow later."""
     encoded = {name: text for (name, _), text in lowering.encoded.items() if text is not None}
     return "{" + ",".join(f"{json.dumps(name)}:{encoded[name]}" for name in given if name in encoded) + "}"
+
+
+def _hooks_of(settings: Settings) -> dict[str, dict[str, str]]:
+    """The hooks of a flow as `baton_workflows` keeps them: for each the worker and the queue of its job."""
+    return {
+        name: {"worker": HOOKS + importing.name_of(hook), "queue": settings.hook_queue}
+        for name, hook in settings.hooks().items()
+    }

@@ -14,9 +14,9 @@ from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
 import psycopg
-from oban.schema import install_sql
 from psycopg import sql
 
+from baton_dsl import extras
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError
 from baton_dsl.runtime.prefix import checked_prefix
 
@@ -169,11 +169,18 @@ def install_on(conn: psycopg.Connection[Any], prefix: str = "public") -> None:
     conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
     conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(prefix)))
     conn.execute(_query(next(path)))
-    conn.execute(_query(install_sql(prefix)))
+    conn.execute(_query(_oban_sql(prefix)))
     for statement in path:
         conn.execute(_query(statement))
     for statement in upgrade_sql(prefix):
         conn.execute(_query(statement))
+
+
+def _oban_sql(prefix: str) -> LiteralString:
+    """The statements that create Oban's tables. Oban comes with an extra: who only inserts does not have it."""
+    with extras.needed():
+        from oban.schema import install_sql
+    return install_sql(prefix)
 
 
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
