@@ -174,6 +174,18 @@ class FlowMismatchError(BatonError):
     default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
 
 
+class ExtraMissingError(BatonError, ImportError):
+    """What was called needs a package that comes with an extra of baton-dsl, and it is not installed."""
+
+    code = "BTN420"
+    default_remedy = "run: pip install 'baton-dsl[...]', with the extra that the message names"
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> ExtraMissingError:
+        """The error for a package that is not there, and the extra that brings it."""
+        return cls(f"{package} is not installed", remedy=f"run: pip install 'baton-dsl[{extra}]'")
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 

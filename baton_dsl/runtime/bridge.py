@@ -38,24 +38,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
+from baton_dsl.runtime.instances import Instance, Notifier
 from baton_dsl.runtime.pools import Pool, autocommit
 
 logger = logging.getLogger(__name__)
-
-
-CHANNEL: Final = "workflow"
-"""Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
-`{"workflow_id": ..., "outcome": ...}`."""
-
-
-class Notifier(Protocol):
-    """What we use of Oban's notifier."""
-
-    async def listen(self, channel: str, callback: Callable[[str, dict[str, Any]], Any], wait: bool = True) -> str:
-        """Call back for every notification on a channel; returns a token."""
-
-    async def unlisten(self, token: str) -> None:
-        """Stop."""
 
 
 def instance(name: str) -> Oban:
@@ -99,6 +85,11 @@ def prefix_of(instance: Oban) -> str:
 def notifier_of(instance: Oban) -> Notifier:
     """The instance's notifier."""
     return cast("Notifier", instance._notifier)
+
+
+def described(instance: Oban) -> Instance:
+    """An instance, for code that works without Oban too."""
+    return Instance(pool_of(instance), prefix_of(instance), notifier_of(instance), is_started(instance))
 
 
 def is_heard(event: str) -> bool:
