@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
@@ -391,7 +391,9 @@ class Flow(Generic[I, S]):
     @overload
     def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(
+        self, conn: AsyncConnectionLike | None = None, /, **inputs: Any
+    ) -> Coroutine[Any, Any, Workflow[S]]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 
@@ -405,7 +407,7 @@ class Flow(Generic[I, S]):
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 
         Returns:
-            The `Workflow`; with an async connection, or with none, an awaitable of it.
+            The `Workflow`; with an async connection, or with none, a coroutine that gives it.
 
         Raises:
             FlowError: If the flow is wrong; with all diagnostics.
