@@ -391,9 +391,7 @@ class Flow(Generic[I, S]):
     @overload
     def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(
-        self, conn: AsyncConnectionLike | None = None, /, **inputs: Any
-    ) -> Coroutine[Any, Any, Workflow[S]]: ...
+    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Coroutine[Any, Any, Workflow[S]]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 

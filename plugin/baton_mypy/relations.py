@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy.checkexpr import has_uninhabited_component
 from mypy.maptype import map_instance_to_supertype
-from mypy.nodes import TypeInfo
+from mypy.nodes import TypeAlias, TypeInfo
 from mypy.server.trigger import make_wildcard_trigger
 from mypy.subtypes import is_subtype
 from mypy.typeops import make_simplified_union
@@ -57,6 +57,18 @@ def known(type: Type) -> object:
     if isinstance(proper, AnyType):
         return MISSING if proper.type_of_any is TypeOfAny.unannotated else type
     return UNKNOWN if has_type_vars(type) or has_uninhabited_component(type) else type
+
+
+_CUSTOM: Final = "baton custom"
+
+
+def customized(type: Type) -> Type:
+    """The same type, to mypy, of which nobody knows how it is stored: an alias with a name that nobody can write."""
+    return TypeAliasType(TypeAlias(type, _CUSTOM, "", -1, -1), [])
+
+
+def _is_customized(type: Type) -> bool:
+    return isinstance(type, TypeAliasType) and type.alias is not None and type.alias.fullname == _CUSTOM
 
 
 class MypyTypes:
@@ -145,7 +157,7 @@ class MypyTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        if not isinstance(type, Type):
+        if not isinstance(type, Type) or _is_customized(type):
             return None
         if type not in self._unserializable:
             self._unserializable[type] = self._terms.unserializable(self._term(type))
