@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,10 +137,10 @@ def test_without_a_database_and_an_embedded_one_it_says_what_to_do(operators: En
 
 
 @pytest.fixture(scope="module")
-def whole(wheel: Path, new_environment: Callable[[], Environment]) -> Iterator[Environment]:
+def whole(wheel: Path, new_environment: Callable[[], Environment]) -> Environment:
     made = new_environment()
     made.install(f"{wheel}[demo,mypy]")
-    yield made
+    return made
 
 
 def test_the_demo_runs_where_a_wheel_is_installed(whole: Environment, served_folder: Path) -> None:
