@@ -89,7 +89,9 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     functions = yield _FUNCTIONS, {}
     triggers = yield _TRIGGERS, {}
     states = yield _STATES, {}
-    wrong = [*_of_version(migrated["version"]), *_of_parts(functions, triggers, prefix), *_of_states(states)]
+    wrong = [*_of_version(migrated["version"]), *_of_states(states)]
+    if (migrated["version"] or 0) <= schema.VERSION:  # a newer library knows better what its functions are
+        wrong += _of_parts(functions, triggers, prefix)
     findings += wrong
     if any(finding.help == _INSTALL for finding in wrong):  # what could be asked now would not be understood
         return Report(about=_about(server, prefix), findings=tuple(findings))
@@ -126,10 +128,9 @@ def _oban() -> str:
 
 
 def _of_version(installed: int | None) -> Iterator[Finding]:
-    if installed != schema.VERSION:
+    if (installed or 0) < schema.VERSION:  # a newer one serves this library too
         yield Finding(
-            message=f"the schema is of version {installed}, this library needs {schema.VERSION}",
-            help=_INSTALL if (installed or 0) < schema.VERSION else "update baton-dsl",
+            message=f"the schema is of version {installed}, this library needs {schema.VERSION}", help=_INSTALL
         )
 
 
