@@ -51,6 +51,8 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     Returns:
         What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
     """
+    if step.stand_in is not None:
+        return await step.stand_in(job, arguments)
     if not step.is_async:
         return await in_thread(lambda: call_here(step, arguments))
     asked = cancellation_of(job) if step.options.get("cancellable") else None
