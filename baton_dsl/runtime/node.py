@@ -15,6 +15,7 @@ from oban import Oban
 
 from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.dsn import read
 from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
 
@@ -45,6 +46,7 @@ async def serve(
         ready: Set once the node takes jobs.
 
     Raises:
+        ConnectionStringError: BTN421, if the connection string can't be read.
         ImportError: If a module can't be imported.
     """
     if str(Path.cwd()) not in sys.path:
@@ -58,7 +60,7 @@ async def serve(
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
-    pool = await Oban.create_pool(dsn, min_size=2, max_size=8)
+    pool = await Oban.create_pool(read(dsn), min_size=2, max_size=8)
     try:
         async with (
             Oban(
