@@ -186,7 +186,7 @@ class StepNotFoundError(StepError):
 
 
 class ResultNotSerializableError(StepError):
-    """A step returned what its annotation can't turn into JSON, or what would not come back as it was. Not tried again."""
+    """A step returned what JSON can't carry as its annotation says, or what would come back changed. Not tried again."""
 
     code = "BTN502"
     default_remedy = "return what the annotation says, in plain data"
