@@ -1,6 +1,6 @@
 """The hooks of a flow: functions that are called when a workflow of it ends, each as a job of its own.
 
-The end itself is decided in SQL (`baton_announce` in `0001_ending.sql`), which inserts the jobs in that transaction;
+The end itself is decided in SQL (`baton_announce`), which inserts the jobs in that transaction;
 here they are run.
 """
 
