@@ -21,6 +21,7 @@ from baton_dsl.core.wording import duration
 from baton_dsl.runtime.workflow import NodeStatus
 from tests.cli import flows
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -70,11 +71,11 @@ def test_a_wrong_flow_is_drawn_and_what_is_wrong_is_told(capsys: pytest.CaptureF
 
 def test_drawing_loads_no_driver_and_no_database_code() -> None:
     program = (
-        "import sys; from baton_dsl.cli.main import run; code = run(['graph', 'baton_audit']); "
+        "import sys; from baton_dsl.cli.main import run; code = run(['graph', 'tests.cli.flows:shop']); "
         "loaded = {'psycopg', 'psycopg_pool', 'sqlalchemy', 'oban', 'baton_dsl.runtime', 'rich'} & sys.modules.keys(); "
         "sys.exit(f'loaded {loaded}' if loaded else code)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
