@@ -14,7 +14,11 @@ type Needle = tuple[tuple[bytes, ...], ...]
 WORD: Needle = ((b"baton_dsl",),)
 """Every file that imports us says so."""
 
+LARGEST = 1 << 27
+"""Bytes of one file. No module that anybody has to read comes near."""
+
 _BUFFER = 1 << 20
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took the place of a file is not waited for
 
 
 def matches(data: bytes | bytearray, needles: Iterable[Needle]) -> bool:
@@ -43,7 +47,7 @@ def scan(
     word = needles[0][0][0] if needles == (WORD,) else None
     for path in paths:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, _READ)
             try:
                 size = os.readv(descriptor, into)
                 if size == _BUFFER:
@@ -58,6 +62,9 @@ def scan(
         except OSError as error:
             unreadable.append((path, error.strerror or str(error)))
             continue
+        except OverflowError as error:
+            unreadable.append((path, str(error)))
+            continue
         if word is not None:
             if buffer.find(word, 0, size) >= 0:
                 found(path, bytes(buffer[:size]))
@@ -68,6 +75,10 @@ def scan(
 
 def _rest(descriptor: int) -> bytes:
     parts: list[bytes] = []
+    rest = LARGEST
     while part := os.read(descriptor, _BUFFER):
+        rest -= len(part)
+        if rest < 0:
+            raise OverflowError(f"it has more than {LARGEST:,} bytes")
         parts.append(part)
     return b"".join(parts)
