@@ -10,7 +10,7 @@ from psycopg import sql
 
 from baton_dsl.errors import WorkflowExistsError
 from baton_dsl.flow import Flow
-from baton_dsl.runtime import bridge, connections, schema
+from baton_dsl.runtime import connections, instances, schema
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.lowering import Lowered, lower
 from baton_dsl.runtime.workflow import Workflow
@@ -51,7 +51,7 @@ async def _insert_async(flow: Flow[..., Any], found: connections.Found, inputs: 
 
 
 async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
-    pool = bridge.pool_of(bridge.instance(flow.settings.oban))
+    pool = instances.get(flow.settings.oban).pool
     database = Database.of_flow(flow.settings, None)
     lowered = lower(flow, inputs)
     async with pool.connection() as conn:

@@ -18,7 +18,21 @@ LARGEST = 1 << 27
 """Bytes of one file. No module that anybody has to read comes near."""
 
 _BUFFER = 1 << 20
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took the place of a file is not waited for
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe that took the place of a file is not waited for
+)
+
+
+def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
+    """As `os.readv` with one buffer, for Windows, which does not have it."""
+    data = os.read(descriptor, _BUFFER)
+    buffers[0][: len(data)] = data
+    return len(data)
+
+
+_fill: Callable[[int, list[bytearray]], int] = getattr(os, "readv", _read_into)
 
 
 def matches(data: bytes | bytearray, needles: Iterable[Needle]) -> bool:
@@ -47,9 +61,9 @@ def scan(
     word = needles[0][0][0] if needles == (WORD,) else None
     for path in paths:
         try:
-            descriptor = os.open(path, _READ)
+            descriptor = os.open(path, _FLAGS)
             try:
-                size = os.readv(descriptor, into)
+                size = _fill(descriptor, into)
                 if size == _BUFFER:
                     data = bytes(buffer) + _rest(descriptor)
                     if matches(data, needles):

@@ -112,7 +112,7 @@ def test_a_session_follows_every_key_that_is_pressed(project: Path) -> None:
     session.buffers[flows] = FLOWS.encode()
     assert found() == [("flows.py", "BTN102")]
     session.buffers[flows] = b"from baton_dsl import Flow\nFlow('x', (\n"
-    assert found() == [("flows.py", "BTN902")]
+    assert ("flows.py", "BTN902") in found()
     del session.buffers[flows]
     assert found() == []
     session.buffers[str(project / "new.py")] = FLOWS.replace("'shop'", "'new'").encode()

@@ -24,6 +24,7 @@ type Position = tuple[int, int]
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _TEXT: Final = re.compile(r"(?P<prefix>[rRuU]?)(?P<quote>\"\"\"|'''|\"|')(?P<text>[^\\\"'\n]*)(?P=quote)")
 _BETWEEN: Final = re.compile(r"[ \t]*,\s*")
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -114,11 +115,11 @@ def _write(path: str, data: bytes) -> None:
     temporary = f"{path}.{os.getpid()}.baton"
     mode = stat.S_IMODE(os.stat(path).st_mode)
     # a name that is taken is never written to: a link could stand there
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, _NEW, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
-            os.fchmod(descriptor, mode)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
     except OSError:
         os.unlink(temporary)
