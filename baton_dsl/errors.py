@@ -66,12 +66,12 @@ class EmptyFlowError(BatonError):
 
 
 class ConnectionTypeError(BatonError, TypeError):
-    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy on psycopg."""
+    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy or Django on psycopg."""
 
     code = "BTN402"
     default_remedy = (
-        "give a psycopg Connection or AsyncConnection, or a SQLAlchemy Connection, Session, AsyncConnection or "
-        "AsyncSession on the postgresql+psycopg driver"
+        "give a psycopg Connection or AsyncConnection, a SQLAlchemy Connection, Session, AsyncConnection or "
+        "AsyncSession on the postgresql+psycopg driver, or django.db.connection"
     )
 
 
