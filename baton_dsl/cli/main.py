@@ -83,6 +83,7 @@ def cli(context: click.Context) -> None:
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
+      5  a worker has lost too many threads to steps that timed out: start it again
     """
     if os.environ.get("NO_COLOR"):  # click does not look
         context.color = False
