@@ -140,6 +140,7 @@ class BatonDatabase:
         self._replaced: dict[str, Replacements] = {}
         self._replaced_steps: list[AnyStep] = []
         self._calls: dict[str, list[Call]] = {}
+        self._is_closed = False
 
     async def run(
         self,
@@ -215,6 +216,9 @@ class BatonDatabase:
 
     def close(self) -> None:
         """Give the steps back, and close what was opened."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for step in self._replaced_steps:
             step.stand_in = None
         self._replaced_steps.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from baton_dsl.core.drawing import Drawing
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, Role, StepSpec
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import LIVE_TYPES
+from baton_dsl.step import Step
 
 UPDATE: Final = "BATON_UPDATE"
 """Set in the environment, it lets a file that differs be written anew; pytest's option `--baton-update` sets it."""
@@ -65,8 +66,10 @@ def shape_of(flow: Flow[..., Any]) -> str:
     """The shape of a flow as text: its drawing, and a paragraph for each step in topological order."""
     graph = flow.checked().graph
     lines = [f"flow {flow.name}", "", Drawing.of(flow.spec(), height=10_000, width=10_000).text(), ""]
+    entries = {entry.name: entry.step for entry in flow.entries}
     for name in graph.topological_order():
-        lines += [*_step(graph.steps[name]), ""]
+        step = entries[name]
+        lines += [*_step(graph.steps[name]), *(_options(step.options) if isinstance(step, Step) else ()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -78,9 +81,12 @@ def _step(step: StepSpec) -> Iterator[str]:
     for kind, references in (("after", step.after), ("deps", step.deps)):
         if references:
             yield f"  {kind} {', '.join(reference.name for reference in references)}"
-    for option, value in sorted(step.options.items()):
+
+
+def _options(options: Mapping[str, Any]) -> Iterator[str]:
+    for option, value in sorted(options.items()):
         if option not in ("name", "after"):
-            yield f"  {option} = {value.value!r}" if not callable(value.value) else f"  {option} = a function"
+            yield f"  {option} = {'a function' if callable(value) else repr(value)}"
 
 
 def _parameter(parameter: ParameterSpec) -> str:
