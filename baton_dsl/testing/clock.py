@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, final
 
@@ -86,7 +87,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The seconds of the clock."""
         return self._clock_of_run.seconds
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor[*A, T](
+        self, executor: Executor | None, func: Callable[[*A], T], *args: *A
+    ) -> asyncio.Future[T]:
         """As any loop does; meanwhile the clock does not jump."""
         self._threads_at_work += 1
         future = super().run_in_executor(executor, func, *args)

@@ -155,9 +155,7 @@ class BatonDatabase:
         started = await asyncio.to_thread(self.start, flow, replace=replace, **inputs)
         return await asyncio.to_thread(started.work, queues)
 
-    def start(
-        self, flow: Flow[..., Any], /, *, replace: Given | None = None, **inputs: Any
-    ) -> DatabaseRun:
+    def start(self, flow: Flow[..., Any], /, *, replace: Given | None = None, **inputs: Any) -> DatabaseRun:
         """Insert a workflow of a flow, and run nothing of it yet: `DatabaseRun.work` does."""
         replacements = Replacements(flow, replace)
         with psycopg.connect(self.dsn) as conn:
@@ -205,7 +203,7 @@ class BatonDatabase:
         pool = await Oban.create_pool(self.dsn, min_size=2, max_size=8)
         try:
             async with Oban(pool=pool, queues=dict(queues), name=self._name, shutdown_grace_period=1.0):
-                while not await until():
+                while not await until():  # noqa: ASYNC110 - what changes is in the database
                     await asyncio.sleep(0.005)
         finally:
             await pool.close()
@@ -254,7 +252,9 @@ class DatabaseRun:
         workflow: The handle on it.
     """
 
-    def __init__(self, database: BatonDatabase, flow: Flow[..., Any], workflow: Workflow[Any], calls: list[Call]) -> None:
+    def __init__(
+        self, database: BatonDatabase, flow: Flow[..., Any], workflow: Workflow[Any], calls: list[Call]
+    ) -> None:
         self.workflow = workflow
         self._database = database
         self._flow = flow
@@ -341,7 +341,7 @@ class DatabaseRun:
         Raises:
             RunError: BTN602, if nothing of it has happened for a minute.
         """
-        limits = {name: SLOTS for name in self._queues()} | dict(queues or {})
+        limits = dict.fromkeys(self._queues(), SLOTS) | dict(queues or {})
         seen: dict[str, Any] = {"at": time.monotonic(), "counts": None}
 
         async def has_ended() -> bool:
@@ -362,7 +362,9 @@ class DatabaseRun:
         with psycopg.connect(self._database.dsn, autocommit=True) as conn:
             found = sql.SQL("SELECT DISTINCT queue FROM oban_jobs").as_string(conn)
             rows = conn.cursor(row_factory=tuple_row).execute(found.encode()).fetchall()
-        maps = {entry.step.options.get("queue", "default") for entry in self._flow.entries if isinstance(entry.step, Step)}
+        maps = {
+            entry.step.options.get("queue", "default") for entry in self._flow.entries if isinstance(entry.step, Step)
+        }
         return {str(row[0]) for row in rows} | maps | {self._flow.settings.hook_queue}
 
     async def _skip_time(self) -> None:

@@ -130,7 +130,7 @@ class Engine:
         """True if the queue of a job has a free place."""
         queue = self.memory.jobs[name].template["queue"]
         taken = sum(self.memory.jobs[other].template["queue"] == queue for other in self.running)
-        return taken < self.queues.get(queue, SLOTS)
+        return bool(taken < self.queues.get(queue, SLOTS))
 
     def start(self, name: str) -> None:
         """Start a job, in a context of its own."""
@@ -227,10 +227,7 @@ class Engine:
 
     async def _value(self, step: Step[..., Any, Any, Any], job: Job, node: str, arguments: dict[str, Any]) -> Any:
         answer = self._called(node, job, arguments)
-        if answer is None:
-            function = call(step, job, arguments)
-        else:
-            function = answer.give(step, job, arguments)
+        function = call(step, job, arguments) if answer is None else answer.give(step, job, arguments)
         self.threads += (is_sync := not step.is_async)
         try:
             return await self.turns.run(node, function, is_sync=bool(is_sync))
@@ -314,4 +311,3 @@ async def _given(error: Any, value: Any, function: Callable[..., Any] | None, jo
         return value
     given = function(job)
     return await given if asyncio.iscoroutine(given) else given
-

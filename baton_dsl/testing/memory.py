@@ -21,6 +21,7 @@ from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.passages import Entries, job_of, passage_of
 from baton_dsl.testing.reasons import failing, refusal
 
+
 @dataclass(slots=True)
 class MemoryJob:
     """A row of `oban_jobs`.

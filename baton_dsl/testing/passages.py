@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from oban import Job
 
@@ -20,6 +20,7 @@ type Entries = list[tuple[tuple[str | None, ...], tuple[object, ...]]]
 
 
 def job_of(memory: Memory, name: str) -> Job:
+    """A job as a worker gets it."""
     row = memory.jobs[name]
     meta = {
         "workflow_id": memory.lowered.workflow_id,
@@ -38,7 +39,7 @@ def job_of(memory: Memory, name: str) -> Job:
         tags=list(row.template["tags"]),
         args=deepcopy(row.args),
         meta=meta,
-        errors=deepcopy(row.errors),
+        errors=cast("list[str]", deepcopy(row.errors)),  # Oban's annotation knows less than its rows
         attempted_at=memory.clock.now(),
         scheduled_at=memory.clock.moment(row.due),
         inserted_at=memory.clock.moment(memory.inserted_at),
@@ -47,6 +48,7 @@ def job_of(memory: Memory, name: str) -> Job:
 
 
 def passage_of(memory: Memory, name: str) -> Passage:
+    """A node as the gate finds it."""
     node = memory.model.nodes[name]
     root = node.root
     reads = [*node.upstreams, *(memory.beside[root] if root is not None else ())]

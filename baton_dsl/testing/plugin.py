@@ -73,9 +73,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         return (yield)
     finally:
-        item.stash[_RUNNERS] = [
-            run for runner in item.stash[_RUNNERS] for run in runner.runs if id(run) not in before
-        ]
+        item.stash[_RUNNERS] = [run for runner in item.stash[_RUNNERS] for run in runner.runs if id(run) not in before]
 
 
 @pytest.hookimpl(wrapper=True)

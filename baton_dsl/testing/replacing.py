@@ -215,4 +215,3 @@ def _taken(function: Callable[..., Any], step: Step[..., Any, Any, Any], given: 
     if len(missing) == 1 and len(mapped) == 1 and mapped[0] not in taken:
         taken[missing[0].name] = given[mapped[0]]
     return taken
-

@@ -59,7 +59,12 @@ class Run:
     """
 
     def __init__(
-        self, memory: Memory, clock: Clock, replacements: Replacements, queues: Mapping[str, int], turns: Turns = NO_TURNS
+        self,
+        memory: Memory,
+        clock: Clock,
+        replacements: Replacements,
+        queues: Mapping[str, int],
+        turns: Turns = NO_TURNS,
     ) -> None:
         self.clock = clock
         self.sync = SyncRun(self)
@@ -259,7 +264,9 @@ class Run:
     async def _crash(self, step: AnyStep | str) -> Run:
         name = self._node(step)
         if name not in self._engine.running:
-            raise RunError(f'"{name}" does not run, so no process dies with it', remedy='until(step, "executing") first')
+            raise RunError(
+                f'"{name}" does not run, so no process dies with it', remedy='until(step, "executing") first'
+            )
         await self._engine.kill(name)
         return self
 

@@ -46,6 +46,11 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert callable(producer._notifier.stop)
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert bridge.cancellation_of(Job(worker="x")) is None
+        bridge.let_be_cancelled(running := Job(worker="x"))
+        assert not running.cancelled()
+        assert (asked := bridge.cancellation_of(running)) is not None
+        asked.set()
+        assert running.cancelled()
         assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
         assert producer._pending_acks == []
@@ -241,3 +246,9 @@ async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: p
         assert bridge.has_place(instance, job)
         monkeypatch.setenv("BATON_CLAIM", "off")
         assert not bridge.has_place(instance, job)
+
+
+def test_a_job_whose_worker_says_nothing_waits_as_long_as_oban_lets_it() -> None:
+    pauses = [bridge.default_backoff(Job(worker="x", attempt=attempt)) for attempt in (1, 2, 10)]
+    assert [15 + 2**attempt <= pause for attempt, pause in zip((1, 2, 10), pauses, strict=True)] == [True] * 3
+    assert pauses[2] <= (15 + 2**10) * 1.1

@@ -1,4 +1,4 @@
-"""The memory engine against the real one: the same flows with the same luck have the same states, attempts and errors."""
+"""The memory engine against the real one: flows with the same luck have the same states, attempts and errors."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ async def test_a_list_is_a_value_where_the_step_returns_one_and_attempts_says_ot
         ({"chargee": 12}, 'did you mean "charge"?'),
         ({orders: 12}, 'has no step "orders" to replace'),
         ({12: 12}, "got 12"),
-        ({charge: [ConnectionError(), "twelve"]}, 'is replaced by str'),
+        ({charge: [ConnectionError(), "twelve"]}, "is replaced by str"),
         ({charge: Report(total=1)}, "is replaced by Report"),
     ],
 )
@@ -194,7 +194,9 @@ async def test_a_hook_is_called_once_and_can_be_replaced(baton: Baton) -> None:
     run = await baton.run(billing, api_key="x", replace={fetch_token: TOKEN})
     assert [status.outcome for status in flows.ended] == ["completed"]
     assert flows.ended[0].counts == {"completed": 3}
-    run = await baton.run(billing, api_key="x", replace={fetch_token: TOKEN, flows.note_the_end: OSError("mail is down")})
+    run = await baton.run(
+        billing, api_key="x", replace={fetch_token: TOKEN, flows.note_the_end: OSError("mail is down")}
+    )
     assert list(map(repr, run.hook_errors.values())) == ["OSError('mail is down')"]
     assert len(flows.ended) == 1
 

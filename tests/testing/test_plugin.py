@@ -123,7 +123,18 @@ def test_the_shape_says_all_that_a_review_should_see() -> None:
 
 
 def test_a_test_run_that_does_not_use_it_loads_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+        "-p",
+        "no:anyio",
+    ]
     tmp_path.joinpath("test_it.py").write_text(UNUSED, encoding="utf-8")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
