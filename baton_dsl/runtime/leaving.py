@@ -26,9 +26,9 @@ from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
 
-MOMENT: Final = 1.5
+MOMENT: Final = 1.2
 """Seconds after the grace within which the process is gone."""
-PATIENCE: Final = 0.3
+PATIENCE: Final = 0.8
 """Seconds that the log gets at the end."""
 THREADS_LOST: Final = 5
 """The exit code of a process that leaves since too many of its threads are lost."""
