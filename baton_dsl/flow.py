@@ -398,9 +398,10 @@ class Flow(Generic[I, S]):
         The steps without upstreams become available when that transaction commits.
 
         Args:
-            conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
-                `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
-                Without one, the pool of the Oban instance serves, in a transaction of its own.
+            conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
+                or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
+                `django.db.connection`. It is never committed nor rolled back here. Without one, the pool of the Oban
+                instance serves, in a transaction of its own.
             *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 

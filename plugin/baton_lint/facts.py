@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from baton_lint.expressions import Expression, Span
 
@@ -124,3 +124,5 @@ class FileFacts(TypedDict):
     written: list[str]
     """Names of lists that may change after they were made."""
     comments: list[CommentFacts]
+    cells: NotRequired[list[tuple[int, int]]]
+    """Of a notebook, whose cells are one text: the first line of each, and its number among all cells."""

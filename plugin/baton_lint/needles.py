@@ -48,7 +48,7 @@ def _needle(leaf: str, names: set[str], is_dedicated: bool) -> Needle:
     Any module of steps could hand on what it imports, though hardly one does: of those, only an import is looked for.
     """
     spelled = [leaf] if is_dedicated else [f"{leaf} import", *(f"{leaf}.{name}" for name in names)]
-    return tuple(sorted(part.encode() for part in spelled)), tuple(sorted(name.encode() for name in names))
+    return tuple(sorted(os.fsencode(part) for part in spelled)), tuple(sorted(name.encode() for name in names))
 
 
 def _uses_them(path: str, file: FileFacts) -> bool:

@@ -14,8 +14,15 @@ type Needle = tuple[tuple[bytes, ...], ...]
 WORD: Needle = ((b"baton_dsl",),)
 """Every file that imports us says so."""
 
+LARGEST = 1 << 27
+"""Bytes of one file. No module that anybody has to read comes near."""
+
 _BUFFER = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe that took the place of a file is not waited for
+)
 
 
 def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
@@ -69,6 +76,9 @@ def scan(
         except OSError as error:
             unreadable.append((path, error.strerror or str(error)))
             continue
+        except OverflowError as error:
+            unreadable.append((path, str(error)))
+            continue
         if word is not None:
             if buffer.find(word, 0, size) >= 0:
                 found(path, bytes(buffer[:size]))
@@ -79,6 +89,10 @@ def scan(
 
 def _rest(descriptor: int) -> bytes:
     parts: list[bytes] = []
+    rest = LARGEST
     while part := os.read(descriptor, _BUFFER):
+        rest -= len(part)
+        if rest < 0:
+            raise OverflowError(f"it has more than {LARGEST:,} bytes")
         parts.append(part)
     return b"".join(parts)

@@ -91,15 +91,24 @@ class Project:
         root: The folder that holds `pyproject.toml`.
         sources: Further folders that imports start from.
         shown: How a path is shown to the user.
+        nearest: The folders that imports start from in a folder of a project within this one.
 
     Attributes:
         starts: The folders that absolute imports of any file may start from.
     """
 
-    def __init__(self, files: Files, root: str, sources: Iterable[str], shown: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        root: str,
+        sources: Iterable[str],
+        shown: Callable[[str], str],
+        nearest: Callable[[str], tuple[str, ...]] = lambda folder: (),
+    ) -> None:
         self.files = files
         self.starts = tuple(dict.fromkeys((*sources, os.path.join(root, "src"), root)))
         self._shown = shown
+        self._nearest = nearest
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str], Module | None] = {}
 
@@ -114,7 +123,7 @@ class Project:
             top = folder
             while self.files.is_file(os.path.join(top, PACKAGE)):
                 top = os.path.dirname(top)
-            self._roots[folder] = tuple(dict.fromkeys((top, folder, *self.starts)))
+            self._roots[folder] = tuple(dict.fromkeys((top, folder, *self._nearest(folder), *self.starts)))
         return self._roots[folder]
 
     def module(self, path: str, dotted: str) -> Module | None:
@@ -158,7 +167,12 @@ class Project:
         return Module(None, base) if self.files.is_folder(base) else None
 
     def program(self, path: str) -> str:
-        """The program that a file belongs to: the folder of its outermost package, or its own folder."""
+        """The program that a file belongs to: the folder of its outermost package, or its own folder.
+
+        A notebook is one by itself: nothing imports it.
+        """
+        if path.endswith(".ipynb"):
+            return path
         folder = os.path.dirname(path)
         top = folder
         while self.files.is_file(os.path.join(top, PACKAGE)):
