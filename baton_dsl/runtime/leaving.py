@@ -87,7 +87,7 @@ class Leaving:
         latest = time.monotonic() + MOMENT
         if number != _FINISHED:
             if self._stop is None:
-                self._end(128 + number)
+                self._end(self.code)
                 return
             latest += self._grace
             logger.info("node stops; running jobs have %g s", self._grace)
