@@ -38,11 +38,15 @@ def collect(data: bytes) -> FileFacts:
 def _failed(reason: str, span: Span) -> FileFacts:
     return FileFacts(
         error=(reason, span),
-        scopes=[ScopeFacts(parent=-1, kind="module", name="", names={}, stars=[])],
+        scopes=[ScopeFacts(parent=-1, kind="module", name="", names={}, absent=[], stars=[])],
         functions=[],
         classes=[],
         calls=[],
         passed=[],
         written=[],
         comments=[],
+        is_deferred=False,
+        is_dynamic=True,
+        rebuilds=False,
+        hooked=[],
     )

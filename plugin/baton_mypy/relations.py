@@ -151,6 +151,15 @@ class MypyTypes:
         """The type in the words of the other doors."""
         return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN)
 
+    def show_apart(self, one: object, other: object, /) -> tuple[str, str]:
+        """Two types in those words, with the full names of those classes whose short names are the same."""
+        first, second = (self._term(item) if isinstance(item, Type) else UNKNOWN for item in (one, other))
+        return self._terms.show_apart(first, second)
+
+    def unevaluable(self, type: object, /) -> tuple[str, str] | None:
+        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        return self._terms.unevaluable(self._term(type)) if isinstance(type, Type) else None
+
     # -- mypy's types as terms --------------------------------------------------------------------------------
 
     def _term(self, type: Type) -> Term:

@@ -43,7 +43,7 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         upstream: The step that gives it.
         given: Its type as the parameter sees it: of one item for `Each`.
     """
-    shown, taken = types.show(given), types.show(parameter.type)
+    shown, taken = types.show_apart(given, parameter.type)
     annotation = maps.written(types, parameter, given)
     if maps.Edge.of(parameter, upstream).lists:
         remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {annotation}'
