@@ -66,12 +66,12 @@ class EmptyFlowError(BatonError):
 
 
 class ConnectionTypeError(BatonError, TypeError):
-    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy on psycopg."""
+    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy or Django on psycopg."""
 
     code = "BTN402"
     default_remedy = (
-        "give a psycopg Connection or AsyncConnection, or a SQLAlchemy Connection, Session, AsyncConnection or "
-        "AsyncSession on the postgresql+psycopg driver"
+        "give a psycopg Connection or AsyncConnection, a SQLAlchemy Connection, Session, AsyncConnection or "
+        "AsyncSession on the postgresql+psycopg driver, or django.db.connection"
     )
 
 
@@ -174,6 +174,18 @@ class FlowMismatchError(BatonError):
     default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
 
 
+class ExtraMissingError(BatonError, ImportError):
+    """What was called needs a package that comes with an extra of baton-dsl, and it is not installed."""
+
+    code = "BTN420"
+    default_remedy = "run: pip install 'baton-dsl[...]', with the extra that the message names"
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> ExtraMissingError:
+        """The error for a package that is not there, and the extra that brings it."""
+        return cls(f"{package} is not installed", remedy=f"run: pip install 'baton-dsl[{extra}]'")
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 
@@ -186,7 +198,7 @@ class StepNotFoundError(StepError):
 
 
 class ResultNotSerializableError(StepError):
-    """A step returned what its annotation can't turn into JSON. Not tried again."""
+    """A step returned what JSON can't carry as its annotation says, or what comes back changed. Not tried again."""
 
     code = "BTN502"
     default_remedy = "return what the annotation says, in plain data"

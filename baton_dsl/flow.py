@@ -381,10 +381,9 @@ class Flow(Generic[I, S]):
         """
         checked = self.checked()
         if checked.findings:
-            # nested functions and lambdas are steps while no worker needs them; nothing ever gives a method its `self`
+            # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
             methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
-            found = [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]
-            if found:
+            if found := [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]:
                 raise FlowError(found)
         return checked.graph.topological_order()
 
@@ -398,9 +397,10 @@ class Flow(Generic[I, S]):
         The steps without upstreams become available when that transaction commits.
 
         Args:
-            conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
-                `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
-                Without one, the pool of the Oban instance serves, in a transaction of its own.
+            conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
+                or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
+                `django.db.connection`. It is never committed nor rolled back here. Without one, the pool of the Oban
+                instance serves, in a transaction of its own.
             *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 

@@ -160,6 +160,8 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
     ignore_discarded: bool | None = None
     options: Mapping[str, Option] = NO_OPTIONS
     bound: Mapping[str, Argument] = NOTHING
+    is_bound_checked: bool = False
+    """True if what `bind` was given has been checked where it was called."""
     is_job: bool = False
     """True for a plain Oban job: it has no signature to check."""
     is_async: bool | None = None
@@ -277,8 +279,5 @@ class Types(Protocol):
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within the type whose fields have annotations that can't be evaluated, and why; None without any."""
 
-    def show(self, type: object, /) -> str:
-        """The type as users would write it."""
-
-    def show_apart(self, one: object, other: object, /) -> tuple[str, str]:
-        """Two types as users would write them, with the full names of those classes whose short names are the same."""
+    def show(self, type: object, /, *, full: bool = False) -> str:
+        """The type as users would write it: by short names, or the classes of users by their dotted names."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
 
-from baton_dsl.core.showing import shown, shown_apart, single, whole
 from baton_dsl.core.spec import Absent
 from baton_dsl.core.standard import COVARIANT, IMPLEMENTED, NOT_KEYS, OUTCOME, STANDARD
 from baton_dsl.core.terms import (
@@ -57,17 +56,22 @@ _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
 """Iterable, but nobody means to run a step once for each of their characters."""
 
 
+def _single(name: str) -> str:
+    """The last part of a full name, without what a front end adds to tell two classes of one name apart."""
+    return name.rsplit(".", 1)[-1].partition("#")[0]
+
+
 @dataclass(slots=True)
 class TermTypes:
     """`Types` over terms.
 
     Args:
         facts: What is known of a class by its full name; None for a class that can't be seen.
-        full_name: The name of a class as Python would import it, from the one that its terms have.
+        dotted: The dotted name that users know a class by, from its full name.
     """
 
     facts: Callable[[str], ClassFacts | None]
-    full_name: Callable[[str], str] = whole
+    dotted: Callable[[str], str] = str
     _ancestors: dict[str, dict[str, tuple[Term, ...]] | None] = field(default_factory=dict)
 
     def about(self, name: str) -> ClassFacts | None:
@@ -164,7 +168,7 @@ class TermTypes:
                 seen.add(found.name)
                 facts = self.about(found.name)
                 if facts is not None and facts.incomplete is not None:
-                    return single(found.name), facts.incomplete
+                    return _single(found.name), facts.incomplete
                 waiting += facts.parts if facts is not None else ()
         return None
 
@@ -177,13 +181,34 @@ class TermTypes:
             isinstance(key, TupleOf) or any(isinstance(self._as(key, name), tuple) for name in NOT_KEYS) for key in keys
         )
 
-    def show(self, type: object, /) -> str:
-        """The type as users write it, by short names."""
-        return shown(_term(type))
+    def show(self, type: object, /, *, full: bool = False) -> str:
+        """The type as users write it: by short names, or the classes of users by their dotted names."""
 
-    def show_apart(self, one: object, other: object, /) -> tuple[str, str]:
-        """Two types as users write them, with the full names of those classes whose short names are the same."""
-        return shown_apart(_term(one), _term(other), self.full_name)
+        def shown(type: object) -> str:
+            return self.show(type, full=full)
+
+        match _term(type):
+            case AnyType():
+                return "Any"
+            case Absent():
+                return "?"
+            case UnionOf(()):
+                return "Never"
+            case UnionOf(items):
+                rest = [item for item in items if item != NONE]
+                parts = [shown(item) for item in rest]
+                return " | ".join([*parts, "None"] if len(rest) < len(items) else parts)
+            case TupleOf(items):
+                return f"tuple[{', '.join(map(shown, items)) or '()'}]"
+            case LiteralOf(value):
+                return f"Literal[{value}]"
+            case Instance("types.NoneType"):
+                return "None"
+            case Instance("builtins.tuple", (item,)):
+                return f"tuple[{shown(item)}, ...]"
+            case Instance(name, arguments):
+                named = self.dotted(name).partition("#")[0] if full and name not in STANDARD else _single(name)
+                return f"{named}[{', '.join(map(shown, arguments))}]" if arguments else named
 
     # -- relations --------------------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from baton_dsl.errors import DatabaseNotConfiguredError, ObanNotFoundError
+from baton_dsl.errors import DatabaseNotConfiguredError
 from baton_dsl.flow import Settings
-from baton_dsl.runtime import bridge
-from baton_dsl.runtime.bridge import CHANNEL
+from baton_dsl.runtime import instances
+from baton_dsl.runtime.instances import CHANNEL, Notifier
 from baton_dsl.runtime.prefix import checked_prefix
 
 
@@ -58,7 +58,7 @@ class Database:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
         """
         conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
-        if conninfo is None and _instance(oban) is None:
+        if conninfo is None and instances.find(oban) is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return Database(checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
 
@@ -69,9 +69,9 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection for reading: of the Oban instance's pool, or one of its own."""
-        instance = _instance(self.oban)
-        if instance is not None and not bridge.pool_of(instance).closed:
-            async with bridge.pool_of(instance).connection() as conn:
+        instance = instances.find(self.oban)
+        if instance is not None and not instance.pool.closed:
+            async with instance.pool.connection() as conn:
                 yield conn
             return
         async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
@@ -108,9 +108,9 @@ class Database:
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
         ended = asyncio.Event()
-        instance = _instance(self.oban)
-        if instance is not None and bridge.is_started(instance):
-            waiting = await _waiting_on(bridge.notifier_of(instance))
+        instance = instances.find(self.oban)
+        if instance is not None and instance.is_started:
+            waiting = await _waiting_on(instance.notifier)
             waiting.setdefault(workflow_id, []).append(ended)
             try:
                 yield ended
@@ -145,10 +145,10 @@ class _Waiting:
     listening: asyncio.Future[str]
 
 
-_waiting: WeakKeyDictionary[Any, _Waiting] = WeakKeyDictionary()
+_waiting: WeakKeyDictionary[Notifier, _Waiting] = WeakKeyDictionary()
 
 
-async def _waiting_on(notifier: Any) -> dict[str, list[asyncio.Event]]:
+async def _waiting_on(notifier: Notifier) -> dict[str, list[asyncio.Event]]:
     """What waits on a notifier for the ends of workflows, by their ids; the notifier listens from now on.
 
     It never stops to listen: Oban's notifier is deaf to a channel that is left and joined again within a moment, since
@@ -174,20 +174,13 @@ async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: 
             ended.set()
 
 
-def _instance(name: str) -> Any:
-    try:
-        return bridge.instance(name)
-    except ObanNotFoundError:
-        return None
-
-
 def _conninfo_of(oban: str) -> str | None:
     """How the pool of an Oban instance connects, if it says so."""
-    instance = _instance(oban)
-    conninfo = bridge.pool_of(instance).conninfo if instance is not None else None
+    instance = instances.find(oban)
+    conninfo = instance.pool.conninfo if instance is not None else None
     return conninfo if isinstance(conninfo, str) else None
 
 
 def _prefix(oban: str) -> str:
-    instance = _instance(oban)
-    return bridge.prefix_of(instance) if instance is not None else os.environ.get("OBAN_PREFIX") or "public"
+    instance = instances.find(oban)
+    return instance.prefix if instance is not None else os.environ.get("OBAN_PREFIX") or "public"

@@ -25,8 +25,7 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import json_schema, payload, schema
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.lowering import WORKERS
-from baton_dsl.runtime.worker import load_step, step_of_worker
+from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.step import Step
 
 type AnyStep = Step[..., Any, Any, Any]

@@ -33,8 +33,9 @@ from baton_dsl.annotations import named_class
 from baton_dsl.errors import TransactionEndedError
 from baton_dsl.runtime.bridge import at_stop, cancellation_of, prefix_of
 from baton_dsl.runtime.calling import CANCELLED, in_thread
+from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
-from baton_dsl.runtime.settle import TRIES, UNANSWERED, Finished, Settler, pause_after
+from baton_dsl.runtime.settle import UNANSWERED, Finished, Settler
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ class Effects:
 
     async def _run_sync(self, work: Work, progress: Progress) -> Ending:
         try:
-            return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()))
+            return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()), work.job)
         except asyncio.CancelledError:  # a timeout, or the worker stops; the thread goes on, and rolls back
             progress.is_given_up = True
             raise

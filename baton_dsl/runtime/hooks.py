@@ -1,12 +1,11 @@
 """The hooks of a flow: functions that are called when a workflow of it ends, each as a job of its own.
 
-The end itself is decided in SQL (`baton_announce` in `0001_ending.sql`), which inserts the jobs in that transaction;
+The end itself is decided in SQL (`baton_announce`), which inserts the jobs in that transaction;
 here they are run.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -18,24 +17,13 @@ from psycopg.rows import tuple_row
 from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
-from baton_dsl.flow import Settings
 from baton_dsl.runtime import bridge, importing
-from baton_dsl.runtime.calling import contained
+from baton_dsl.runtime.calling import contained, in_thread
+from baton_dsl.runtime.names import HOOKS
 from baton_dsl.runtime.pools import autocommit
 from baton_dsl.status import WorkflowStatus
 
-HOOKS: Final = "baton_dsl.hooks."
-"""Where Oban imports the worker of a hook from; see `baton_dsl.hooks`."""
-
 _status: Final = TypeAdapter(WorkflowStatus)
-
-
-def hooks_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """The hooks of a flow as `baton_workflows` keeps them: for each the worker and the queue of its job."""
-    return {
-        name: {"worker": HOOKS + importing.name_of(hook), "queue": settings.hook_queue}
-        for name, hook in settings.hooks().items()
-    }
 
 
 def worker_class(name: str) -> type:
@@ -75,5 +63,5 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
     with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
-        await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(hook, status))
+        await (hook(status) if iscoroutinefunction(hook) else in_thread(lambda: hook(status), job))
     return None

@@ -17,7 +17,7 @@ from baton_dsl.core.diagnostics import quoted
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.reading import Reading
-from baton_dsl.runtime.settle import TRIES, pause_after
+from baton_dsl.runtime.retrying import TRIES, pause_after
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
 """What says that the database has undone a statement, since steps of the same workflow settled at that moment."""

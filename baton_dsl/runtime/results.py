@@ -10,7 +10,7 @@ from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWo
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
 from baton_dsl.runtime.collected import collected, list_of
-from baton_dsl.runtime.worker import step_of_worker
+from baton_dsl.runtime.names import step_of_worker
 from baton_dsl.step import Step
 
 type Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Our tables and functions: versions, each a folder of SQL that may run again, in any schema.
+"""Our tables and functions: numbered files of tables, and a file a function that always holds its current text.
 
 No SQL text is edited. The statements are written without a schema; they run with `search_path` set to the prefix, and
 the functions keep it (`SET search_path FROM CURRENT`).
@@ -9,50 +9,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
 import psycopg
-from oban.schema import install_sql
 from psycopg import sql
 
+from baton_dsl import extras
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError
 from baton_dsl.runtime.prefix import checked_prefix
 
-VERSION: Final = 1
-"""The version of the schema that this library needs."""
+_SQL: Final = files("baton_dsl.runtime.sql")
 
-_SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
-    1: (
-        "0001_tables.sql",
-        "0001_insert.sql",
-        "0001_settling.sql",
-        "0001_following.sql",
-        "0001_reviving.sql",
-        "0001_maps.sql",
-        "0001_ending.sql",
-        "0001_orphans.sql",
-        "0001_operating.sql",
-        "0001_triggers.sql",
-    )
-}
 
-_DOWN: Final = (
-    "DROP TRIGGER IF EXISTS baton_job_changed ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_rearm, baton_retry, baton_retry_from, baton_pause, baton_resume",
-    "DROP FUNCTION IF EXISTS baton_prune",
-    "DROP FUNCTION IF EXISTS baton_producers_changed, baton_rescue, baton_guard, baton_lives, baton_producer_key",
-    "DROP FUNCTION IF EXISTS baton_announce, baton_begin_hook, baton_tell",
-    (
-        "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_recount, baton_waits, baton_permits, baton_start, baton_follow, baton_reach, baton_entries, "
-        "baton_collections, baton_expand, baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, "
-        "baton_park, baton_settle, baton_error, baton_insert"
-    ),
-    "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_flows, baton_workflows, baton_migrations",
-)
+def _names(folder: str) -> list[str]:
+    """The names of the files of a folder of SQL, in order."""
+    found = (each.name for each in _SQL.joinpath(folder).iterdir())
+    return sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql"))
+
+
+@cache
+def _texts(folder: str) -> Mapping[str, str]:
+    """The files of a folder of SQL by their names, in order."""
+    return {name: _SQL.joinpath(folder, f"{name}.sql").read_text("utf-8") for name in _names(folder)}
+
+
+VERSION: Final = max(map(int, _names("tables")))
+"""The version of the schema that this library needs: the number of the last file in `sql/tables`."""
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
 
@@ -70,14 +54,23 @@ class Parts:
     triggers: Mapping[str, str]
 
 
-_FUNCTION: Final = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$function\$(.*?)\$function\$", re.M | re.S)
-_TRIGGER: Final = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\n.*? ON (\w+)$", re.M)
+_BODY: Final = re.compile(r"AS \$function\$(.*?)\$function\$", re.DOTALL)
+_MADE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+_TABLE: Final = re.compile(r"^.*? ON (\w+)$", re.MULTILINE)
 
 
 def parts() -> Parts:
-    """What `install` makes, as the scripts say it."""
-    text = "\n".join(_read(script) for scripts in _SCRIPTS.values() for script in scripts)
-    return Parts(dict(_FUNCTION.findall(text)), dict(_TRIGGER.findall(text)))
+    """What `install` makes, as the files say it."""
+    return Parts(
+        {name: _found(_BODY, text) for name, text in _texts("functions").items()},
+        {name: _found(_TABLE, text) for name, text in _texts("triggers").items()},
+    )
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    assert match is not None
+    return match[1]
 
 
 class Operations(Protocol):
@@ -102,12 +95,14 @@ def upgrade_sql(prefix: str = "public", *, since: int = 0, until: int = VERSION)
     """
     with_path = _with_search_path(checked_prefix(prefix))
     yield next(with_path)
+    yield "SELECT set_config('check_function_bodies', 'off', true)"  # they name each other
     yield f"SELECT pg_advisory_xact_lock({_ADVISORY})"
-    for version, scripts in _SCRIPTS.items():
-        if since < version <= until:
-            for script in scripts:
-                yield _read(script)
-            yield f"INSERT INTO baton_migrations (version) VALUES ({version}) ON CONFLICT DO NOTHING"  # noqa: S608
+    for name, text in _texts("tables").items():
+        if since < int(name) <= until:
+            yield text
+            yield f"INSERT INTO baton_migrations (version) VALUES ({int(name)}) ON CONFLICT DO NOTHING"  # noqa: S608
+    yield from _texts("functions").values()
+    yield from _texts("triggers").values()
     yield from with_path
 
 
@@ -115,7 +110,9 @@ def downgrade_sql(prefix: str = "public") -> Iterator[str]:
     """The statements that remove all that `upgrade_sql` made, with every workflow's results."""
     with_path = _with_search_path(checked_prefix(prefix))
     yield next(with_path)
-    yield from _DOWN
+    yield from (f"DROP TRIGGER IF EXISTS {name} ON {table}" for name, table in parts().triggers.items())
+    yield f"DROP FUNCTION IF EXISTS {', '.join(_names('functions'))}"
+    yield f"DROP TABLE IF EXISTS {', '.join(_MADE.findall(''.join(_texts('tables').values())))}"
     yield from with_path
 
 
@@ -172,11 +169,18 @@ def install_on(conn: psycopg.Connection[Any], prefix: str = "public") -> None:
     conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
     conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(prefix)))
     conn.execute(_query(next(path)))
-    conn.execute(_query(install_sql(prefix)))
+    conn.execute(_query(_oban_sql(prefix)))
     for statement in path:
         conn.execute(_query(statement))
     for statement in upgrade_sql(prefix):
         conn.execute(_query(statement))
+
+
+def _oban_sql(prefix: str) -> LiteralString:
+    """The statements that create Oban's tables. Oban comes with an extra: who only inserts does not have it."""
+    with extras.needed():
+        from oban.schema import install_sql
+    return install_sql(prefix)
 
 
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
@@ -201,10 +205,6 @@ def _with_search_path(prefix: str) -> Iterator[str]:
         f"set_config('search_path', '{prefix}, pg_temp', true)"
     )
     yield "SELECT set_config('search_path', current_setting('baton.search_path'), true)"
-
-
-def _read(script: str) -> str:
-    return files("baton_dsl.runtime.sql").joinpath(script).read_text(encoding="utf-8")
 
 
 def _query(statement: LiteralString) -> sql.SQL:

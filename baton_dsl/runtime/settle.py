@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,13 +17,9 @@ from psycopg_pool import PoolTimeout
 
 from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, dispatch, has_place, pool_of, prefix_of
 from baton_dsl.runtime.pools import autocommit
+from baton_dsl.runtime.retrying import TRIES, pause_after
 
 logger = logging.getLogger(__name__)
-
-TRIES: Final = 12
-"""Tries of one statement while the database yields no answer: with the pauses below, about half a minute."""
-LONGEST_PAUSE: Final = 4.0
-"""Seconds between two tries, at the most."""
 
 UNANSWERED: Final = (
     psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
@@ -182,9 +177,3 @@ async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> 
             logger.warning("%s is tried again in %.2f s: %s", what, pause, str(error).strip())
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
-
-
-def pause_after(number: int) -> float:
-    """Seconds to wait after the try of this number, from 0: growing, and jittered."""
-    longest: float = min(LONGEST_PAUSE, 0.02 * 2.0**number)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -1,4 +1,6 @@
-"""Our tables, and the columns of Oban's that we read, as SQLAlchemy Core: for reads, reports, Alembic's autogenerate.
+"""Our tables, and some columns of Oban's, as SQLAlchemy Core: for your own reports, and for Alembic's autogenerate.
+
+Nothing of baton-dsl imports this module: inserts and handles work without SQLAlchemy.
 
 The schema is left out: give the prefix with `schema_translate_map={None: prefix}`. The SQL of the migrations is what
 creates the tables; a test compares the two.

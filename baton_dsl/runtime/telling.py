@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed
 
 from baton_dsl.runtime import bridge
-from baton_dsl.runtime.bridge import CHANNEL
+from baton_dsl.runtime.instances import CHANNEL
 from baton_dsl.runtime.pools import autocommit
 
 logger = logging.getLogger(__name__)

@@ -22,19 +22,19 @@ from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
     ResultTooLargeError,
-    StepNotFoundError,
     StoredValueError,
     TransactionEndedError,
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, importing, payload
+from baton_dsl.runtime import bridge, payload
 from baton_dsl.runtime.calling import call, call_here
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
-from baton_dsl.runtime.lowering import MODEL, WORKERS
+from baton_dsl.runtime.lowering import MODEL
+from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.runtime.settle import Finished, Settler, insistently
 from baton_dsl.step import Step
 
@@ -47,33 +47,7 @@ _FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueErr
 """Errors that another attempt would only repeat."""
 
 
-# --- finding the function ----------------------------------------------------------------------------------------
-
-
-def load_step(path: str) -> Step[..., Any, Any, Any]:
-    """The step that a job's worker names.
-
-    Args:
-        path: The part of the name after `baton_dsl.steps.`, such as `app/flows:charge`.
-
-    Raises:
-        StepNotFoundError: BTN501, if its module can't be imported here or has no such step.
-    """
-    found = importing.find(path, "step")
-    if not isinstance(found, Step):
-        name, module = path.partition(":")[2].replace("/", "."), importing.module_of(path)
-        raise StepNotFoundError(f'"{name}" in module "{module}" is no step but {type(found).__name__}')
-    return found
-
-
-def step_of_worker(name: str) -> Step[..., Any, Any, Any] | None:
-    """The step behind a job's `worker`; None for a plain Oban worker, or for code that is not here."""
-    if not name.startswith(WORKERS):
-        return None
-    try:
-        return load_step(name.removeprefix(WORKERS))
-    except StepNotFoundError:
-        return None
+# --- the class that Oban wants --------------------------------------------------------------------------------------
 
 
 def worker_class(path: str) -> type:
@@ -122,7 +96,7 @@ class Runtime:
         self.gate: Coalescer[int, Passage | None] = Coalescer(
             lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
         )
-        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
+        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
         accompany(oban)

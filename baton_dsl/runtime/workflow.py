@@ -6,12 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Generic, cast, final, overload
+from typing import Any, Final, Generic, LiteralString, cast, final, overload
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from sqlalchemy import Select
 from typing_extensions import TypeVar
 
 from baton_dsl.errors import (
@@ -252,20 +251,15 @@ class Workflow(Generic[S]):
         rows = await self._read(reads.WORKFLOW)
         return cast("str | None", workflow_row(self.id, rows)["outcome"])
 
-    async def _read(self, statement: Select[*tuple[Any, ...]], **parameters: Any) -> list[dict[str, Any]]:
-        text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
+    async def _read(self, statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
+        text, values = reads.query(statement, self._database.prefix), {"workflow_id": self.id, **parameters}
         async with self._database.connection() as conn:
             cursor = conn.cursor(row_factory=dict_row, binary=True)
             return await (await cursor.execute(text, values)).fetchall()
 
     async def _collected(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         names = [row["step_name"] for row in rows if row["is_map"]]
-        if not names:
-            return []
-        async with self._database.connection() as conn:
-            cursor = conn.cursor(row_factory=dict_row, binary=True)
-            await cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
-            return await cursor.fetchall()
+        return await self._read(reads.COLLECTED, step_names=names) if names else []
 
 
 @final
@@ -363,19 +357,13 @@ class SyncWorkflow(Generic[S]):
     def _operate(self, action: Action, from_step: str | None = None) -> bool:
         return bool(operate_sync(self._database, action, Which(ids=[self.id]), from_step=from_step))
 
-    def _read(
-        self, conn: psycopg.Connection[Any], statement: Select[*tuple[Any, ...]], **parameters: Any
-    ) -> list[dict[str, Any]]:
-        text, values = reads.query(statement, self._database.prefix, workflow_id=self.id, **parameters)
+    def _read(self, conn: psycopg.Connection[Any], statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
+        text, values = reads.query(statement, self._database.prefix), {"workflow_id": self.id, **parameters}
         return conn.cursor(row_factory=dict_row, binary=True).execute(text, values).fetchall()
 
     def _collected(self, conn: psycopg.Connection[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         names = [row["step_name"] for row in rows if row["is_map"]]
-        if not names:
-            return []
-        cursor = conn.cursor(row_factory=dict_row, binary=True)
-        cursor.execute(reads.collected(self._database.prefix), {"workflow_id": self.id, "step_names": names})
-        return cursor.fetchall()
+        return self._read(conn, reads.COLLECTED, step_names=names) if names else []
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:

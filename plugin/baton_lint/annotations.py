@@ -381,27 +381,24 @@ class Annotations:
             items.append(NONE if item[2] is None else LiteralOf(repr(item[2]), full_name))
         return union(items)
 
-    def full_name(self, name: str) -> str:
-        """The name of a class as Python would import it, from the one that its terms have."""
-        value = self.classes.get(name)
-        if value is None:
-            return name
-        return self.names.project.name(value.path) + name.removeprefix(value.path).partition("#")[0]
-
     def register(self, value: ClassValue | NewTypeValue | MadeClass) -> str:
         """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
         if value in self._registered:
             return self._registered[value]
-        if not isinstance(value, ClassValue):
-            name = f"{value.path}.{value.name}"
-        else:
-            facts = self.names.project.files.facts(value.path)
-            assert facts is not None
-            name = f"{value.path}.{facts['scopes'][facts['classes'][value.index]['inner']]['name'].rstrip('.')}"
-            if self.classes.get(name, value) != value:
-                name = f"{value.path}#{value.index}.{facts['classes'][value.index]['name']}"
+        name = f"{value.path}.{self.name_of(value)}"
+        if isinstance(value, ClassValue) and self.classes.get(name, value) != value:
+            name = f"{name}#{value.index}"
         self.classes[name] = value
         self._registered[value] = name
+        return name
+
+    def name_of(self, value: ClassValue | NewTypeValue | MadeClass) -> str:
+        """The qualified name of a class of the project in its module."""
+        if not isinstance(value, ClassValue):
+            return value.name
+        facts = self.names.project.files.facts(value.path)
+        assert facts is not None
+        name: str = facts["scopes"][facts["classes"][value.index]["inner"]]["name"].rstrip(".")
         return name
 
 

@@ -12,6 +12,7 @@ from baton_lint.annotations import Annotations
 from baton_lint.expressions import Expression
 from baton_lint.facts import ClassFieldFacts, ClassSourceFacts
 from baton_lint.known import canonical
+from baton_lint.module_names import Modules
 from baton_lint.values import ClassValue, External, MadeClass, NewTypeValue
 
 _DATACLASS: Final = frozenset({"dataclasses.dataclass", "pydantic.dataclasses.dataclass"})
@@ -31,7 +32,7 @@ class Classes:
 
     def __init__(self, annotations: Annotations) -> None:
         self.annotations = annotations
-        self.types = TermTypes(self.facts, annotations.full_name)
+        self.types = TermTypes(self.facts, self._dotted)
         self._facts: dict[str, ClassFacts | None] = {}
         self._fields: dict[str, dict[str, tuple[ClassValue, ClassFieldFacts]]] = {}
         """The fields of a class and of its bases, by name, each with the class that annotates it."""
@@ -52,6 +53,15 @@ class Classes:
             elif value is not None:
                 self._facts[name] = self._inspect(value)
         return self._facts[name]
+
+    def _dotted(self, name: str) -> str:
+        """The name by which Python knows a class: its module's, and its own."""
+        value = self.annotations.classes.get(name)
+        if value is None:
+            return name
+        module = Modules(self.annotations.names.project).name(value.path)
+        own = self.annotations.name_of(value)
+        return f"{module}.{own}" if module else own
 
     def _inspect(self, value: ClassValue) -> ClassFacts | None:
         file = self.annotations.names.project.files.facts(value.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from baton_lint.expressions import Expression, Span
 
@@ -141,3 +141,5 @@ class FileFacts(TypedDict):
     """True if it completes classes by hand."""
     hooked: list[str]
     """Names of classes that get a schema of their own by an assignment from outside."""
+    cells: NotRequired[list[tuple[int, int]]]
+    """Of a notebook, whose cells are one text: the first line of each, and its number among all cells."""

@@ -96,15 +96,24 @@ class Project:
         root: The folder that holds `pyproject.toml`.
         sources: Further folders that imports start from.
         shown: How a path is shown to the user.
+        nearest: The folders that imports start from in a folder of a project within this one.
 
     Attributes:
         starts: The folders that absolute imports of any file may start from.
     """
 
-    def __init__(self, files: Files, root: str, sources: Iterable[str], shown: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        root: str,
+        sources: Iterable[str],
+        shown: Callable[[str], str],
+        nearest: Callable[[str], tuple[str, ...]] = lambda folder: (),
+    ) -> None:
         self.files = files
         self.starts = tuple(dict.fromkeys((*sources, os.path.join(root, "src"), root)))
         self._shown = shown
+        self._nearest = nearest
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str], Module | None] = {}
 
@@ -116,7 +125,7 @@ class Project:
         """Where absolute imports of a file may start: where its package lies, or else its own folder; the project's."""
         folder = os.path.dirname(path)
         if folder not in self._roots:
-            self._roots[folder] = tuple(dict.fromkeys((self._outside(folder), *self.starts)))
+            self._roots[folder] = tuple(dict.fromkeys((self._outside(folder), *self._nearest(folder), *self.starts)))
         return self._roots[folder]
 
     def _outside(self, folder: str) -> str:
@@ -168,15 +177,13 @@ class Project:
             return Module(f"{base}.py", None)
         return Module(None, base) if self.files.is_folder(base) else None
 
-    def name(self, path: str) -> str:
-        """The dotted name of the module in a file, as the project's own imports would most likely have it."""
-        outside = self._outside(os.path.dirname(path))
-        above = [start for start in self.starts if (outside + os.sep).startswith(start + os.sep)]
-        parts = os.path.splitext(os.path.relpath(path, max(above, key=len) if above else outside))[0].split(os.sep)
-        return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-
     def program(self, path: str) -> str:
-        """What one process certainly imports together: the outermost package of a file; else the file alone."""
+        """What one process certainly imports together: the outermost package of a file; else the file alone.
+
+        A notebook is one by itself: nothing imports it.
+        """
+        if path.endswith(".ipynb"):
+            return path
         folder = os.path.dirname(path)
         outside = self._outside(folder)
         if outside == folder:

@@ -124,8 +124,8 @@ def fetch(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
 
 def read(name: str, **parameters: Any) -> Callable[[psycopg.Connection[Any], dict[str, int]], object]:
     def act(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
-        text, values = reads.query(getattr(reads, name), "public", workflow_id="new", **parameters)
-        return conn.execute(text, values).fetchall()
+        statement = reads.query(getattr(reads, name), "public")
+        return conn.execute(statement, {"workflow_id": "new", **parameters}).fetchall()
 
     return act
 

@@ -105,3 +105,10 @@ CREATE INDEX IF NOT EXISTS workflow_nodes_map_id_item_index_index
 -- The items that wait for a place in the window of their map.
 CREATE INDEX IF NOT EXISTS workflow_nodes_root_id_held_index
     ON workflow_nodes (root_id, oban_job_id) WHERE held;
+
+-- Producers that seem to be gone, and since when. Unlogged, as Oban's own table of producers: after a crash of the
+-- server nobody is a suspect.
+CREATE UNLOGGED TABLE IF NOT EXISTS baton_suspects (
+    producer text COLLATE "C" PRIMARY KEY,
+    suspected_at timestamptz NOT NULL
+);

@@ -32,7 +32,7 @@ DECLARE
     moment timestamp := timezone('UTC', now());
     notified bigint;
 BEGIN
-    IF installed IS DISTINCT FROM schema_version THEN
+    IF installed < schema_version THEN
         -- no percent sign: Alembic would write it twice into an offline script
         RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
             'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;

@@ -44,21 +44,3 @@ BEGIN
     RETURN NULL;
 END
 $function$;
-
--- One trigger, with a short condition: PostgreSQL parses the conditions of all triggers anew for each statement, and
--- Oban acknowledges each job with one. So what kind of change it was is told apart in the function, for steps only.
-CREATE OR REPLACE TRIGGER baton_job_changed
-AFTER UPDATE OF state ON oban_jobs
-FOR EACH ROW
-WHEN (NEW.meta ? 'workflow_id')
-EXECUTE FUNCTION baton_job_changed();
-
-CREATE OR REPLACE TRIGGER baton_job_deleted
-AFTER DELETE ON oban_jobs
-FOR EACH ROW
-WHEN (
-    OLD.state NOT IN ('completed', 'cancelled', 'discarded')
-    AND OLD.meta ? 'workflow_id'
-    AND current_setting('baton.settling', true) IS DISTINCT FROM 'on'
-)
-EXECUTE FUNCTION baton_job_changed();

