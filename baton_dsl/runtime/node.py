@@ -16,6 +16,7 @@ from oban import Oban
 from baton_dsl.runtime.bridge import running_jobs
 from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.dsn import read
 from baton_dsl.runtime.leaving import Leaving
 from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
@@ -49,8 +50,10 @@ async def serve(
         leaving: Hears the signals, and bounds the end of a process that does nothing else.
 
     Raises:
+        ConnectionStringError: BTN421, if the connection string can't be read.
         ImportError: If a module can't be imported.
     """
+    dsn = read(dsn)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
