@@ -22,9 +22,10 @@ from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
+    import psycopg
     from oban import Job
 
-    from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
+    from baton_dsl.runtime.connections import AsyncSessionLike, SyncSessionLike
     from baton_dsl.runtime.workflow import Workflow
 
 type Hook = Callable[[WorkflowStatus], object]
@@ -104,7 +105,22 @@ class Settings:
                 name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
             }
             raise FlowError(list(_wrong_options(located)))
-        return replace(self, **options)
+        changed = replace(self, **options)
+        _declared.update((hook.__module__, hook.__qualname__) for hook in map(_function_of, changed.hooks().values()))
+        return changed
+
+
+_declared: set[tuple[str, str]] = set()
+"""The hooks of all flows that were made in this process, by module and name."""
+
+
+def _function_of(hook: Hook) -> FunctionType:
+    return cast("FunctionType", hook)  # it was checked
+
+
+def is_hook(function: FunctionType) -> bool:
+    """True if a flow of this process has the function for a hook: a row of a database alone does not make it one."""
+    return (function.__module__, function.__qualname__) in _declared
 
 
 _HOOKS = ("on_settled", "on_cancelled", "on_discarded")
@@ -388,10 +404,15 @@ class Flow(Generic[I, S]):
             raise FlowError(found)
         return checked.graph.topological_order()
 
+    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, and Any takes everything.
     @overload
-    def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
+    def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(self, conn: psycopg.AsyncConnection[Any] | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    @overload
+    def insert(self, conn: AsyncSessionLike, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    @overload
+    def insert(self, conn: SyncSessionLike, /, **inputs: Any) -> Workflow[S]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from inspect import isasyncgenfunction, isgeneratorfunction
 from types import FunctionType, UnionType
 from typing import Annotated, Any, Final, ForwardRef, Literal, Union, cast
 from weakref import WeakKeyDictionary
@@ -331,6 +332,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
         unimportable=read.unimportable,
+        is_generator=isgeneratorfunction(step.function) or isasyncgenfunction(step.function),
     )
     return _locate(_locate_entry(spec, entry), step) if places else spec
 

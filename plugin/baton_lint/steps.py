@@ -36,6 +36,7 @@ class _Definition:
     parameters: tuple[ParameterSpec, ...]
     result: Term
     is_async: bool
+    is_generator: bool
     may_skip: bool
     unimportable: str | None
     place: Place
@@ -80,6 +81,7 @@ class Steps:
             blocking_calls=whole.blocking_calls if whole else (),
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
+            is_generator=whole is not None and whole.is_generator,
             unimportable=seen.unimportable if seen else "a lambda",
             after=self._after(step),
             deps=deps,
@@ -165,6 +167,7 @@ class Steps:
             result=result,
             may_skip=may_skip,
             is_async=function["is_async"],
+            is_generator=function["is_generator"],
             unimportable=unimportable,
             place=place(path, function["span"]),
             return_place=place(path, returns[1]) if returns else None,
