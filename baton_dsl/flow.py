@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules import CATALOGUE, duplicate_step
+from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
+from baton_dsl.hooking import Hook, declare, unfit_hook
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
-from baton_dsl.status import WorkflowStatus
+from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     from baton_dsl.runtime.connections import AsyncSessionLike, SyncSessionLike
     from baton_dsl.runtime.workflow import Workflow
-
-type Hook = Callable[[WorkflowStatus], object]
-"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
 _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
@@ -106,21 +102,8 @@ class Settings:
             }
             raise FlowError(list(_wrong_options(located)))
         changed = replace(self, **options)
-        _declared.update((hook.__module__, hook.__qualname__) for hook in map(_function_of, changed.hooks().values()))
+        declare(changed.hooks().values())
         return changed
-
-
-_declared: set[tuple[str, str]] = set()
-"""The hooks of all flows that were made in this process, by module and name."""
-
-
-def _function_of(hook: Hook) -> FunctionType:
-    return cast("FunctionType", hook)  # it was checked
-
-
-def is_hook(function: FunctionType) -> bool:
-    """True if a flow of this process has the function for a hook: a row of a database alone does not make it one."""
-    return (function.__module__, function.__qualname__) in _declared
 
 
 _HOOKS = ("on_settled", "on_cancelled", "on_discarded")
@@ -133,21 +116,8 @@ def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
     yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
     for name in _HOOKS:
         option = given.get(name)
-        if option is not None and option.value is not None and (reason := _unfit_hook(option.value)):
+        if option is not None and option.value is not None and (reason := unfit_hook(option.value)):
             yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
-
-
-def _unfit_hook(value: object) -> str | None:
-    """Why something can't be a hook; None if it can."""
-    if not isinstance(value, FunctionType):
-        return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
-    if reason := unimportable(value):
-        return reason
-    try:
-        inspect.signature(value).bind(None)
-    except TypeError:
-        return f"{value.__name__}{inspect.signature(value)}"
-    return None
 
 
 @dataclass(slots=True)
@@ -358,17 +328,16 @@ class Flow(Generic[I, S]):
         return InsertCall(arguments=arguments)
 
     def checked(self) -> Checked:
-        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once.
-
-        Raises:
-            FlowError: BTN204, if the annotations of a step can't be evaluated.
-        """
-        if self._once.checked is None:
-            checked = check(self.spec(), LIVE_TYPES)
-            checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
-            strangers = tuple(self._models_of_no_step())
-            self._once.checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
-        return self._once.checked
+        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
+        if self._once.checked is not None:
+            return self._once.checked
+        checked = check(self.spec(), LIVE_TYPES)
+        checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+        strangers = tuple(self._models_of_no_step())
+        checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
+        if not any(finding.code == missing_annotation.finding.code for finding in checked.findings):
+            self._once.checked = checked  # else a name may still be defined before the flow is used
+        return checked
 
     def _models_of_no_step(self) -> Iterator[Diagnostic]:
         for name in self.settings.models:
@@ -384,10 +353,7 @@ class Flow(Generic[I, S]):
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the flow; empty if nothing is."""
-        try:
-            return self.checked().findings
-        except FlowError as error:  # a signature that can't be read: there is no graph to check
-            return error.diagnostics
+        return self.checked().findings
 
     def validate(self) -> list[str]:
         """Check the flow.
@@ -399,12 +365,14 @@ class Flow(Generic[I, S]):
             FlowError: With all diagnostics, if anything is wrong.
         """
         checked = self.checked()
-        found = [finding for finding in checked.findings if finding.code in _BEFORE_INSERT]
-        if found:
-            raise FlowError(found)
+        if checked.findings:
+            # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
+            methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
+            if found := [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]:
+                raise FlowError(found)
         return checked.graph.topological_order()
 
-    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, and Any takes everything.
+    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, which takes everything.
     @overload
     def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload

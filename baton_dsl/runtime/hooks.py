@@ -17,7 +17,7 @@ from psycopg.rows import tuple_row
 from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
-from baton_dsl.flow import is_hook
+from baton_dsl.hooking import is_declared
 from baton_dsl.runtime import bridge, importing
 from baton_dsl.runtime.calling import contained, in_thread
 from baton_dsl.runtime.names import HOOKS
@@ -36,7 +36,7 @@ def worker_class(name: str) -> type:
     found = importing.find(name, "hook")
     if not isinstance(found, FunctionType):
         raise StepNotFoundError(f'hook "{name}" is no function but {type(found).__name__}')
-    if not is_hook(found):
+    if not is_declared(found):
         raise StepNotFoundError(
             f'no flow that was imported here has "{name}" for a hook',
             remedy="let the worker import the module of the flow that names it: baton worker MODULE",

@@ -48,7 +48,7 @@ async def skips(numbers: list[int], context: StepContext) -> int:
     context.skip("none are needed")
 
 
-@step(timeout=0.2, max_attempts=1)
+@step(timeout=1.0, max_attempts=1)
 @timed
 async def slow() -> int:
     try:
