@@ -45,11 +45,15 @@ def failed(reason: str, span: Span) -> FileFacts:
     """The facts of a file of which nothing is known."""
     return FileFacts(
         error=(reason, span),
-        scopes=[ScopeFacts(parent=-1, kind="module", name="", names={}, stars=[])],
+        scopes=[ScopeFacts(parent=-1, kind="module", name="", names={}, absent=[], stars=[])],
         functions=[],
         classes=[],
         calls=[],
         passed=[],
         written=[],
         comments=[],
+        is_deferred=False,
+        is_dynamic=True,
+        rebuilds=False,
+        hooked=[],
     )
