@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -178,10 +179,11 @@ async def _run_with_connection(
     taken: ParameterSpec,
 ) -> Cancel | Snooze | None:
     """Run a step that takes a connection, in the transaction that settles its node."""
+    loop = asyncio.get_running_loop()
 
     def with_connection(connection: Any) -> Any:
         given = {**arguments, taken.name: connection}
-        return call(step, job, given) if step.is_async else call_here(step, given)
+        return call(step, job, given) if step.is_async else call_here(step, given, loop)
 
     return await runtime.effects.run(
         job,
