@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules import CATALOGUE, duplicate_step
+from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
+from baton_dsl.hooking import Hook, declare, unfit_hook
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
-from baton_dsl.status import WorkflowStatus
+from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
+    import psycopg
     from oban import Job
 
-    from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
+    from baton_dsl.runtime.connections import AsyncSessionLike, SyncSessionLike
     from baton_dsl.runtime.workflow import Workflow
-
-type Hook = Callable[[WorkflowStatus], object]
-"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
 _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
@@ -104,7 +101,9 @@ class Settings:
                 name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
             }
             raise FlowError(list(_wrong_options(located)))
-        return replace(self, **options)
+        changed = replace(self, **options)
+        declare(changed.hooks().values())
+        return changed
 
 
 _HOOKS = ("on_settled", "on_cancelled", "on_discarded")
@@ -117,21 +116,8 @@ def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
     yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
     for name in _HOOKS:
         option = given.get(name)
-        if option is not None and option.value is not None and (reason := _unfit_hook(option.value)):
+        if option is not None and option.value is not None and (reason := unfit_hook(option.value)):
             yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
-
-
-def _unfit_hook(value: object) -> str | None:
-    """Why something can't be a hook; None if it can."""
-    if not isinstance(value, FunctionType):
-        return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
-    if reason := unimportable(value):
-        return reason
-    try:
-        inspect.signature(value).bind(None)
-    except TypeError:
-        return f"{value.__name__}{inspect.signature(value)}"
-    return None
 
 
 @dataclass(slots=True)
@@ -342,17 +328,16 @@ class Flow(Generic[I, S]):
         return InsertCall(arguments=arguments)
 
     def checked(self) -> Checked:
-        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once.
-
-        Raises:
-            FlowError: BTN204, if the annotations of a step can't be evaluated.
-        """
-        if self._once.checked is None:
-            checked = check(self.spec(), LIVE_TYPES)
-            checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
-            strangers = tuple(self._models_of_no_step())
-            self._once.checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
-        return self._once.checked
+        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
+        if self._once.checked is not None:
+            return self._once.checked
+        checked = check(self.spec(), LIVE_TYPES)
+        checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+        strangers = tuple(self._models_of_no_step())
+        checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
+        if not any(finding.code == missing_annotation.finding.code for finding in checked.findings):
+            self._once.checked = checked  # else a name may still be defined before the flow is used
+        return checked
 
     def _models_of_no_step(self) -> Iterator[Diagnostic]:
         for name in self.settings.models:
@@ -368,10 +353,7 @@ class Flow(Generic[I, S]):
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the flow; empty if nothing is."""
-        try:
-            return self.checked().findings
-        except FlowError as error:  # a signature that can't be read: there is no graph to check
-            return error.diagnostics
+        return self.checked().findings
 
     def validate(self) -> list[str]:
         """Check the flow.
@@ -383,24 +365,34 @@ class Flow(Generic[I, S]):
             FlowError: With all diagnostics, if anything is wrong.
         """
         checked = self.checked()
-        found = [finding for finding in checked.findings if finding.code in _BEFORE_INSERT]
-        if found:
-            raise FlowError(found)
+        if checked.findings:
+            # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
+            methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
+            if found := [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]:
+                raise FlowError(found)
         return checked.graph.topological_order()
 
+    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, which takes everything.
     @overload
-    def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
+    def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Coroutine[Any, Any, Workflow[S]]: ...
+    def insert(
+        self, conn: psycopg.AsyncConnection[Any] | None = None, /, **inputs: Any
+    ) -> Coroutine[Any, Any, Workflow[S]]: ...
+    @overload
+    def insert(self, conn: AsyncSessionLike, /, **inputs: Any) -> Coroutine[Any, Any, Workflow[S]]: ...
+    @overload
+    def insert(self, conn: SyncSessionLike, /, **inputs: Any) -> Workflow[S]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 
         The steps without upstreams become available when that transaction commits.
 
         Args:
-            conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
-                `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
-                Without one, the pool of the Oban instance serves, in a transaction of its own.
+            conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
+                or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
+                `django.db.connection`. It is never committed nor rolled back here. Without one, the pool of the Oban
+                instance serves, in a transaction of its own.
             *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 

@@ -17,7 +17,10 @@ import psycopg
 from psycopg import sql
 
 from baton_dsl import extras
-from baton_dsl.errors import SchemaMissingError, SchemaVersionError
+from baton_dsl.errors import SchemaMissingError, SchemaVersionError, install_remedy
+from baton_dsl.runtime import dsn as connection_string
+from baton_dsl.runtime.autogenerate import include_name as include_name
+from baton_dsl.runtime.autogenerate import include_object as include_object
 from baton_dsl.runtime.prefix import checked_prefix
 
 _SQL: Final = files("baton_dsl.runtime.sql")
@@ -157,9 +160,10 @@ def install(dsn: str, prefix: str = "public") -> None:
 
     Raises:
         PrefixError: BTN410, if the prefix can't be used.
+        ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(connection_string.read(dsn)) as conn:
         install_on(conn, prefix)
 
 
@@ -191,9 +195,9 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
     """
     match error.sqlstate:
         case "BT405":
-            return SchemaVersionError(str(error.diag.message_primary))
+            return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
         case "42883" | "42P01" | "3F000":
-            return SchemaMissingError(f'baton-dsl is not installed in the schema "{prefix}"')
+            return SchemaMissingError.in_schema(prefix)
         case _:
             return None
 

@@ -51,6 +51,7 @@ class Facts(NamedTuple):
         unimportable: Why a worker can't import the function, or None.
         is_method: True if it is a method, whose first parameter is the object.
         varies: True if another function may be there instead: it is defined in more than one branch.
+        is_generator: True if it has a `yield`.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
 
@@ -67,6 +68,7 @@ class Facts(NamedTuple):
     unimportable: str | None = None
     is_method: bool = False
     varies: bool = False
+    is_generator: bool = False
     is_open: bool = False
 
     @property

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ PAGES = [ROOT / "README.md", ROOT / "examples/package_audit/README.md", *sorted(
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
-    (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b"), "AMOUNT"),
+    (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
     (re.compile(r"\b(PostgreSQL|oban) \d+\.[\d.]*\d\b"), r"\1 VERSION"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
 )
@@ -57,6 +58,8 @@ def test_every_code_block_works(
         return
     folder = served_folder / "shop"
     folder.mkdir()
+    if page.parent.parent == ROOT / "examples":  # its page is read in its folder
+        shutil.copytree(page.parent, folder, dirs_exist_ok=True)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     for name in ("BATON_DSN", "OBAN_DSN", "OBAN_PREFIX"):
@@ -105,6 +108,7 @@ def run_console(block: Block, folder: Path) -> None:
         "TERM": "xterm-256color",
         "COLUMNS": "100",
         "LINES": "40",
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",
     }
     for session in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, expected = session.partition("\n")

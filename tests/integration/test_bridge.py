@@ -9,7 +9,7 @@ from typing import Any
 import oban.oban
 import psycopg
 import pytest
-from oban import Job, telemetry
+from oban import Job, Oban, telemetry
 from oban._executor import AckAction
 from oban._extensions import get_ext
 from oban._producer import Producer
@@ -20,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
+from baton_dsl.runtime.pools import kept_alive
 from baton_dsl.runtime.settle import MOST_HOPS
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -41,9 +42,19 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert (producer._limit, producer._paused, producer._running_jobs) == (3, False, {})
         assert not producer._stopping.is_set()
         assert callable(producer._dispatcher.dispatch)
+        assert list(inspect.signature(producer._dispatcher.cancel).parameters) == ["producer", "job"]
+        assert producer._shutdown_grace_period == 15.0
+        assert callable(producer._notifier.stop)
+        assert isinstance(producer._notifier._conn, psycopg.AsyncConnection)  # type: ignore[attr-defined]
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert bridge.cancellation_of(Job(worker="x")) is None
-        assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
+        assert (await bridge.connecting_of(instance))["conninfo"] == kept_alive(instance._query._pool.conninfo)
+        bridge.let_be_cancelled(running := Job(worker="x"))
+        assert not running.cancelled()
+        asked = bridge.cancellation_of(running)
+        assert asked is not None
+        asked.set()
+        assert running.cancelled()
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
         assert producer._pending_acks == []
         assert producer._loop_task is not None
@@ -51,6 +62,10 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
     assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
+    stop = inspect.getsource(Oban.stop)  # the refresher is told before the notifier, which is asked by its name
+    assert stop.index("self._refresher.stop()") < stop.index("self._notifier.stop()")
+    assert "self._loop_task, self._stopping" in inspect.getsource(Producer.stop)
+    assert '"pkill"' in inspect.getsource(Producer._on_signal)
     assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
     assert '"producer.init"' in inspect.getsource(Producer.start)
     assert '"producer.restore"' in inspect.getsource(Producer.restore)
@@ -234,3 +249,9 @@ async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: p
         assert bridge.has_place(instance, job)
         monkeypatch.setenv("BATON_CLAIM", "off")
         assert not bridge.has_place(instance, job)
+
+
+def test_a_job_whose_worker_says_nothing_waits_as_long_as_oban_lets_it() -> None:
+    pauses = [bridge.default_backoff(Job(worker="x", attempt=attempt)) for attempt in (1, 2, 10)]
+    assert [15 + 2**attempt <= pause for attempt, pause in zip((1, 2, 10), pauses, strict=True)] == [True] * 3
+    assert pauses[2] <= (15 + 2**10) * 1.1
