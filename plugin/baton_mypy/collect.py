@@ -247,6 +247,7 @@ class Collector:
             is_bound_checked=True,
             is_async=None if facts.is_open or facts.varies else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
+            unevaluable=facts.unevaluable.get("return"),
             is_generator=facts.is_generator,
             place=places.name,
             return_place=places.result,
@@ -335,6 +336,7 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
         access=access,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
+        unevaluable=facts.unevaluable.get(name),
         place=places.parameters.get(name, places.name),
     )
 

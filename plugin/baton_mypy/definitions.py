@@ -55,6 +55,7 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         module=module,
         sources=dict(_sources(definition, said)) if arguments else {},
         custom=tuple(name for name, metadata in said.items() if metadata.is_custom),
+        unevaluable=dict(Reader(checker).unevaluable(definition, function)),
         defaulted=tuple(
             item.variable.name
             for item in arguments

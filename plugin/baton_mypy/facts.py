@@ -43,6 +43,7 @@ class Facts(NamedTuple):
         defaulted: The parameters whose `From` is their default, which is then none.
         custom: The parameters, and "return" for the result, whose annotation has metadata that may store the type in
             another way than pydantic stores it.
+        unevaluable: Why the annotation of a parameter, or of "return" for the result, can't be evaluated at run time.
         positional: The names of positional-only parameters, which mypy forgets.
         options: The decorator's options.
         bound: The names of the inputs that `bind` has set.
@@ -60,6 +61,7 @@ class Facts(NamedTuple):
     sources: Mapping[str, str | None] = _NONE
     defaulted: tuple[str, ...] = ()
     custom: tuple[str, ...] = ()
+    unevaluable: Mapping[str, str] = _NONE
     positional: tuple[str, ...] = ()
     options: Mapping[str, OptionValue] = _NONE
     bound: tuple[str, ...] = ()

@@ -7,16 +7,16 @@ statement there is read again, in whichever module it stands.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import Decorator, FuncDef, MypyFile, SymbolNode, TypeAlias, TypeInfo, Var
 from mypy.server.trigger import make_wildcard_trigger
-from mypy.types import Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
+from mypy.types import CallableType, Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
 
 from baton_mypy import names, remembered
 from baton_mypy.literals import text_of
-from baton_mypy.source_text import aliases_in, annotations_in, items_of, unquoted
+from baton_mypy.source_text import absent_in, aliases_in, annotations_in, items_of, names_in, unquoted
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -133,15 +133,7 @@ class Reader:
             if alias.fullname not in _AROUND and self._of_alias(alias).is_custom:
                 return True
             return self._is_custom(annotation._expand_once(), (*within, alias))  # noqa: SLF001 - one at a time
-        proper = get_proper_type(annotation)
-        match proper:
-            case Instance():
-                inner: list[Type] = list(proper.args)
-            case UnionType() | TupleType():
-                inner = proper.items
-            case _:
-                return False
-        return any(self._is_custom(item, within) for item in inner)
+        return any(self._is_custom(item, within) for item in _inside(annotation))
 
     def _of_alias(self, alias: TypeAlias) -> Metadata:
         """What is written in an alias itself, not in further aliases that it names."""
@@ -150,14 +142,66 @@ class Reader:
             return NOTHING
         if module.fullname.partition(".")[0] in _KNOWN:
             return Metadata(is_custom=True)
+        path = self.file(module)
+        scope = Scope(_owner(alias, module), module)
+        name = alias.fullname.removeprefix(f"{module.fullname}.")
+        said = {self._written(value, scope) for value in aliases_in(path).get(name, ())}
+        return UNREADABLE if len(said) > 1 else next(iter(said), NOTHING)
+
+    def unevaluable(self, function: FuncDef, type: CallableType) -> Iterator[tuple[str, str]]:
+        """Each parameter, or "return", whose annotation can't be evaluated at run time, with the reason.
+
+        Its names, or those in the value of an alias, are there for type checkers alone.
+        """
+        absent = absent_in(self._module.path).names
+        written = annotations_in(self._module.path, function) if absent else {}
+        here = function.info.names if function.info else {}
+        types = zip((*type.arg_names, "return"), (*type.arg_types, type.ret_type), strict=True)
+        for name, annotation in types:
+            if name is None:
+                continue
+            names_here = names_in(written[name]) if name in written else iter(())
+            missing = next((each for each in names_here if each in absent and each not in here), None)
+            missing = missing or next(self._missing_in_aliases(annotation, ()), None)
+            if missing is not None:
+                yield name, f"name {missing!r} is not defined"
+
+    def _missing_in_aliases(self, annotation: Type, within: tuple[TypeAlias, ...]) -> Iterator[str]:
+        """The names that the values of aliases in a type lack at run time."""
+        alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+        if alias is None or not isinstance(annotation, TypeAliasType):
+            for item in _inside(annotation):
+                yield from self._missing_in_aliases(item, within)
+        elif alias not in within and len(within) < _DEEPEST:
+            module = self._checker.modules.get(alias.module)
+            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
+            if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
+                path = self.file(module)
+                if absent := absent_in(path).names:
+                    own = alias.fullname.removeprefix(f"{module.fullname}.")
+                    for value in aliases_in(path).get(own, ()):
+                        yield from (name for name in names_in(value) if name in absent)
+            yield from self._missing_in_aliases(annotation._expand_once(), (*within, alias))  # noqa: SLF001
+
+    def is_custom(self, annotation: ast.expr, scope: Scope) -> bool:
+        """Whether metadata in an annotation, or in an alias of it, may store the type in another way."""
+        return self._written(annotation, scope).is_custom or any(self._customs_of_names(annotation, scope))
+
+    def _customs_of_names(self, annotation: ast.expr, scope: Scope) -> Iterator[bool]:
+        for node in ast.walk(unquoted(annotation)):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(
+                alias := self._resolved(node, scope), TypeAlias
+            ):
+                yield self._is_custom(TypeAliasType(alias, [*alias.alias_tvars]), ())
+                yield self._of_alias(alias).is_custom
+
+    def file(self, module: MypyFile) -> str:
+        """The path of a module whose text is about to be read, which mypy then has to know of."""
         if module is not self._module:
             remembered.reads(self._module.fullname, module.path)
             trigger = make_wildcard_trigger(module.fullname)
             self._module.plugin_deps.setdefault(trigger, set()).add(self._checker.tscope.current_target())
-        scope = Scope(_owner(alias, module), module)
-        name = alias.fullname.removeprefix(f"{module.fullname}.")
-        said = {self._written(value, scope) for value in aliases_in(module.path).get(name, ())}
-        return UNREADABLE if len(said) > 1 else next(iter(said), NOTHING)
+        return module.path
 
     # -- expressions ------------------------------------------------------------------------------------------
 
@@ -250,6 +294,18 @@ class Reader:
             owner = found.node if found else None
             found = owner.names.get(name) if isinstance(owner, MypyFile | TypeInfo) else None
         return found.node if found else None
+
+
+def _inside(annotation: Type) -> Sequence[Type]:
+    """The types in a type."""
+    proper = get_proper_type(annotation)
+    match proper:
+        case Instance():
+            return proper.args
+        case UnionType() | TupleType():
+            return proper.items
+        case _:
+            return ()
 
 
 def _owner(alias: TypeAlias, module: MypyFile) -> TypeInfo | None:

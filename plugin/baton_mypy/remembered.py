@@ -6,6 +6,7 @@ interface. So the cache of a module has, among the data of this plugin, a hash o
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from typing import Final
 from mypy.nodes import GDEF, MypyFile, SymbolTableNode, Var
 
 _READS: Final = "reads "
+_TELLING: Final = (b"Annotated", b"TYPE_CHECKING", b"serializer", b"validator", b"exclude")
+"""What a text may say that is no part of a module's interface."""
 _read: dict[str, dict[str, None]] = {}
 
 
@@ -22,12 +25,12 @@ def reads(module: str, path: str) -> None:
 
 
 def metadata(path: str) -> str:
-    """A hash of the lines of a file that may have to do with metadata; empty if there are none."""
+    """A hash of a file whose text may say what is no part of its interface; empty for any other."""
     try:
         content = Path(path).read_bytes()
     except OSError:
         return ""
-    return blake2b(content, digest_size=8).hexdigest() if b"Annotated" in content else ""
+    return blake2b(content, digest_size=8).hexdigest() if any(word in content for word in _TELLING) else ""
 
 
 def mark(module: MypyFile, digest: str) -> None:
@@ -65,6 +68,12 @@ class Expected(list[str]):
 
 def _hash(path: str) -> str:
     try:
-        return blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
+        status = Path(path).stat()
+        return _hash_of(path, status.st_mtime_ns, status.st_size)
     except OSError:
         return "none"
+
+
+@cache  # many modules are written with the same models
+def _hash_of(path: str, mtime: int, size: int) -> str:
+    return blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()
