@@ -1,10 +1,11 @@
-"""All that baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+"""What baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+
+How attempts start stands in `dispatching`, how their ends are acknowledged in `acks`; all else here:
 
 | what | where in oban | why |
 | --- | --- | --- |
 | the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
-| dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
 | starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
 | fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
@@ -19,8 +20,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 
 import oban.oban
@@ -29,15 +31,16 @@ from oban import Job, Oban
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs, _init
-from oban._query import Query, _ack_jobs
+from oban._query import Query
 from oban._refresher import build_refresher
 from oban.telemetry import core as telemetry_core
 from psycopg import sql
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
+from baton_dsl.runtime.dispatching import context_of, isolate, isolate_running, remember
 from baton_dsl.runtime.instances import Instance, Notifier
 from baton_dsl.runtime.pools import Pool, autocommit
 
@@ -102,6 +105,11 @@ def is_started(instance: Oban) -> bool:
     return instance._signal_token is not None
 
 
+def started_in(instance: Oban) -> Context:
+    """A copy of the context in which the instance was started: no attempt of a step has left anything in it."""
+    return context_of(instance._query)
+
+
 def has_place(instance: Oban, job: Job) -> bool:
     """True if a job that takes the place of a finishing one may start: its queue runs, and is not paused or stopping.
 
@@ -157,12 +165,13 @@ class RunningProducer:
         return bool(self.producer._running_jobs)
 
     def nudge(self) -> None:
-        """Let it try again, from any thread, what failed with a connection.
+        """Let it try again, from any thread, what failed with a connection, or what the database has refused.
 
         Oban's producer waits for the next notification to do so, and in a quiet queue there is none.
         """
         task = cast("asyncio.Task[None] | None", self.producer._loop_task)
-        if task is not None and (self.producer._pending_acks or FETCHES.is_in_doubt(self.producer)):
+        refused = ACKNOWLEDGEMENTS.refused(self.producer._query)
+        if task is not None and (self.producer._pending_acks or refused or FETCHES.is_in_doubt(self.producer)):
             loop = task.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.producer.notify)
@@ -241,6 +250,7 @@ class Accompanied:
 
     async def start(self) -> None:
         """As Oban's."""
+        remember(self._running.query)  # producers start after this
         self.ensure()
         await self._refresher.start()
 
@@ -281,16 +291,22 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
 
 
 def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Producer], dict[str, Any]]:
-    return lambda producer: facts(producer) | {"baton_guarded": "soon"}
+    def announced(producer: Producer) -> dict[str, Any]:
+        isolate(producer)
+        return facts(producer) | {"baton_guarded": "soon"}
+
+    return announced
 
 
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     """Make a companion for an instance that runs, unless it has one."""
     FETCHES.install()
+    for producer in instance._producers.values():
+        isolate_running(producer)
     if not isinstance(instance._refresher, Accompanied):
         running = Running(instance._query, instance._producers)
         instance._refresher = Accompanied(instance._refresher, running, make)
-    instance._refresher.ensure()
+    started_in(instance).run(instance._refresher.ensure)
 
 
 _STRAYS: Final = """
@@ -332,6 +348,7 @@ class Fetches:
 
     async def fetch(self, producer: Producer) -> list[Job]:
         """As Oban's, after what an earlier one may have left behind."""
+        await ACKNOWLEDGEMENTS.again(producer._query)
         failed = self._failed.get(producer._uuid)
         if failed is not None:
             asked = time.monotonic()
@@ -369,7 +386,8 @@ def _is_same_attempt(job: Job, other: Job | None) -> bool:
 def _known(producer: Producer) -> list[int]:
     """The jobs that run, or have run and are to be acknowledged."""
     acks: list[AckAction] = producer._pending_acks
-    return [*producer._running_jobs, *(action.job.id for action in acks if action.job.id is not None)]
+    pending = [action.job.id for action in acks if action.job.id is not None]
+    return [*producer._running_jobs, *pending, *ACKNOWLEDGEMENTS.refused(producer._query)]
 
 
 FETCHES: Final = Fetches()
@@ -384,56 +402,3 @@ def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
 def cancellation_of(job: Job) -> asyncio.Event | None:
     """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
     return job._cancellation
-
-
-_DONE: Final = "baton_done"
-"""The key of a job's `extra` (which is not stored) that says that a settle has completed it."""
-
-
-class Acknowledged:
-    """Jobs that a settle has completed, whose ack by Oban would be one round trip each for nothing.
-
-    Installed at Oban's extension point `query.ack_jobs`, around whatever is there. It drops exactly those acks, and
-    hands all others on. `BATON_ACK=oban` turns it off: then every job is acked by Oban as well, which changes nothing.
-    """
-
-    def __init__(self) -> None:
-        self._next: Callable[[Query, list[AckAction]], Awaitable[list[int]]] | None = None
-
-    def install(self) -> None:
-        """Put it in its place, once."""
-        if self._next is None and os.environ.get("BATON_ACK") != "oban":
-            self._next = get_ext("query.ack_jobs", _ack_jobs)
-            put_ext("query.ack_jobs", self.ack)
-
-    def add(self, job: Job) -> None:
-        """A settle has completed this attempt of the job.
-
-        The job itself remembers it: an id would be that of other jobs too, in another schema or database.
-        """
-        if self._next is not None:
-            job.extra[_DONE] = True
-
-    async def ack(self, query: Query, acks: Sequence[AckAction]) -> list[int]:
-        """Oban's ack, without those that are done."""
-        done: list[int] = []
-        rest: list[AckAction] = []
-        for action in acks:
-            job = action.job
-            if job.id is not None and action.state == "completed" and _DONE in job.extra:
-                done.append(job.id)
-            else:
-                rest.append(_readable(action))
-        assert self._next is not None
-        return done + (await self._next(query, rest) if rest else [])
-
-
-def _readable(action: AckAction) -> AckAction:
-    """An ack whose error PostgreSQL can store. Oban would try one that it can't for ever, and all others with it."""
-    if action.error is None:
-        return action
-    error = {key: storable(value) if isinstance(value, str) else value for key, value in action.error.items()}
-    return action if error == action.error else replace(action, error=error)
-
-
-ACKNOWLEDGED: Final = Acknowledged()

@@ -39,7 +39,8 @@ def worker_class(name: str) -> type:
     hook: Callable[[WorkflowStatus], Any] = found
 
     async def process(_self: object, job: Job) -> Cancel | None:
-        return await run(hook, job)
+        with contained(f'hook "{name}"'):
+            return await run(hook, job)
 
     body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
     return cast("type", worker()(type(name, (), body)))
@@ -63,6 +64,10 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
-        await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(hook, status))
+    await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(_call, hook, status))
     return None
+
+
+def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus) -> None:
+    with contained(f'hook "{hook.__qualname__}"'):
+        hook(status)

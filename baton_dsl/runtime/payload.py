@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, TypeAliasType
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from baton_dsl.core.wording import shortened
 from baton_dsl.errors import ResultNotSerializableError, ResultTooLargeError, StoredValueError
+from baton_dsl.runtime.raised import described
 
 _LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
 """What bare annotations need to come back as they went: NaN and infinities, bytes that are no UTF-8."""
+
+
+_UNREADABLE: Final = (Exception, SystemExit, GeneratorExit)
+"""What says that a stored value can't be read: a validator is a function of the user's, and may raise anything."""
 
 
 def result_limit() -> int:
@@ -135,7 +142,7 @@ def decode_result(
         return None
     try:
         return decode(annotation, text)
-    except ValidationError as error:
+    except _UNREADABLE as error:
         what = "an item" if is_item else "the stored result"
         raise StoredValueError(
             f'{what} of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
@@ -152,7 +159,7 @@ def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
     try:
         # The JSON of the row was parsed with it; only JSON again tells a list from a tuple, a string from a date.
         return decode(annotation, json.dumps(value))
-    except ValidationError as error:
+    except _UNREADABLE as error:
         raise StoredValueError(
             f'the stored input "{name}" of step "{step}" is no {_show(annotation)}: {_first_line(error)}'
         ) from error
@@ -164,9 +171,12 @@ def _show(annotation: Any) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
-    return str(error).splitlines()[0]
+def _first_line(error: BaseException) -> str:
+    with suppress(Exception):  # an error of the user's may have no text
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            return shortened(f"{where}: {first['msg']}" if where else str(first["msg"]), 4096)
+        if isinstance(error, PydanticSerializationError | PydanticUserError | ValueError):
+            return shortened(str(error).splitlines()[0], 4096)
+    return described(error)

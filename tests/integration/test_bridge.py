@@ -10,9 +10,10 @@ import oban.oban
 import psycopg
 import pytest
 from oban import Job, telemetry
+from oban._backoff import jittery_clamped
 from oban._executor import AckAction
 from oban._extensions import get_ext
-from oban._producer import Producer
+from oban._producer import LocalDispatcher, Producer
 from oban._query import Query, _ack_jobs
 from oban.worker import resolve_worker
 from psycopg_pool import AsyncConnectionPool
@@ -20,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS, Acknowledgements
 from baton_dsl.runtime.settle import MOST_HOPS
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -49,7 +51,12 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert producer._loop_task is not None
         assert producer._loop_task.get_loop() is asyncio.get_running_loop()
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
-    assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
+    assert set(AckAction.__dataclass_fields__) == {"job", "state", "attempt_change", "error", "meta", "schedule_in"}
+    assert "Executor" in inspect.getsource(Producer._execute)
+    assert "_pending_acks.append" in inspect.getsource(Producer._execute)
+    assert "asyncio.create_task(producer._execute(job))" in inspect.getsource(LocalDispatcher.dispatch)
+    assert list(inspect.signature(LocalDispatcher.cancel).parameters) == ["self", "producer", "job"]
+    assert list(inspect.signature(jittery_clamped).parameters)[:2] == ["attempt", "max_attempts"]
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
     assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
     assert '"producer.init"' in inspect.getsource(Producer.start)
@@ -119,8 +126,8 @@ async def test_settled_jobs_are_not_acked_by_oban_and_all_others_are(
     async with start_oban():
         warm = await Flow("warm", steps.noop).insert()
         await warm.wait(TIMEOUT)
-        assert get_ext("query.ack_jobs", _ack_jobs) == bridge.ACKNOWLEDGED.ack
-        monkeypatch.setattr(bridge.ACKNOWLEDGED, "_next", spy)
+        assert get_ext("query.ack_jobs", _ack_jobs) == ACKNOWLEDGEMENTS.ack
+        monkeypatch.setattr(ACKNOWLEDGEMENTS, "_next", spy)
         flow = Flow("some").add("good", steps.noop).add("bad", steps.fails)
         flow.add("plain", steps.ExportWorker.new({}), deps=["good"])
         workflow = await flow.insert()
@@ -138,7 +145,7 @@ async def test_a_job_is_acked_though_a_settle_has_completed_one_of_the_same_numb
         return acked
 
     async with start_oban(queues={}) as instance:
-        acknowledged = bridge.Acknowledged()
+        acknowledged = Acknowledgements()
         monkeypatch.setattr(acknowledged, "_next", spy)
         ours, other = (Job(worker="x", id=7, attempt=1) for _ in range(2))
         acknowledged.add(ours)
@@ -220,12 +227,10 @@ async def test_two_instances_in_one_process_keep_their_jobs_apart(
 
 async def test_the_switch_leaves_acks_to_oban(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_ACK", "oban")
-    acknowledged = bridge.Acknowledged()
-    acknowledged.install()
+    acknowledged = Acknowledgements()
     job = Job(worker="x", id=1, attempt=1)
     acknowledged.add(job)
     assert job.extra == {}
-    assert acknowledged._next is None
 
 
 async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: pytest.MonkeyPatch) -> None:
