@@ -111,13 +111,12 @@ def contained(what: str) -> Iterator[None]:
 
 def _failure(what: str, error: BaseException) -> Exception:
     if isinstance(error, StopIteration):  # what a future can't hand on
-        failure: Exception = RuntimeError(f"{what} raised StopIteration")
-    elif isinstance(error, Exception):
+        return RuntimeError(f"{what} raised StopIteration").with_traceback(error.__traceback__)
+    if isinstance(error, Exception):
         return tellable(error)
-    else:
-        text = text_of(error)
-        said = f": {text}" if text else ""
-        failure = StepAbortedError(f"{what} raised {kind_of(error)}, which is no Exception{said}")
+    text = text_of(error)
+    said = f": {text}" if text else ""
+    failure = StepAbortedError(f"{what} raised {kind_of(error)}, which is no Exception{said}")
     failure.__cause__ = error
     return tellable(failure)
 

@@ -5,7 +5,7 @@ Part of the bridge to oban, as `acks` is:
 | what | where in oban | why |
 | --- | --- | --- |
 | who starts an attempt | `Producer._dispatcher`, with `dispatch` and `cancel` | it is started in our context |
-| running an attempt | `Producer._execute` | what it raises would be lost, and the job seem to run for ever |
+| running an attempt | `Executor`, as `Producer._execute` uses it | if it fails, the job would seem to run for ever |
 | how an attempt ended | `Producer._pending_acks`, `AckAction` | we add what Oban could not tell |
 | whose producer it is | `Producer._query` | the producers of one instance share it |
 | what an instance was started in | `Producer._loop_task` | those that were started before us |
@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 
 from oban import Job
 from oban._backoff import jittery_clamped
-from oban._executor import AckAction
+from oban._executor import AckAction, Executor
 from oban._producer import Dispatcher, LocalDispatcher, Producer
 from oban._query import Query
 
@@ -88,18 +88,18 @@ class IsolatingDispatcher:
 
 
 async def _execute(producer: Producer, job: Job) -> None:
-    """Run an attempt; what Oban can't tell of its end is told here, for jobs that a workflow waits for."""
+    """Run an attempt as `Producer._execute` does; if the executor itself fails, a workflow's job ends all the same."""
+    job._cancellation = asyncio.Event()
+    executor: Any = Executor(job=job, safe=True)
     try:
-        await producer._execute(job)
+        await executor.execute()
     except BaseException as error:
         if not _is_ours(job) or _is_asked_for(error):
             raise
-        logger.error("job %s of %s has failed, since Oban could not tell how it ended: %s", *_of(job), described(error))
-        producer._pending_acks.append(failed(job, error))
-
-
-def _of(job: Job) -> tuple[int | None, str]:
-    return job.id, job.worker
+        logger.error("job %s of %s: Oban can't tell how it ended: %s", job.id, job.worker, described(error))
+        raised = executor.result if isinstance(executor.result, BaseException) else error
+        executor.action = executor.action or failed(job, raised)
+    producer._pending_acks.append(executor.action)
 
 
 def _is_ours(job: Job) -> bool:

@@ -44,8 +44,8 @@ def tellable(error: Exception) -> Exception:
     except BaseException:  # noqa: BLE001, S110 - its class may do anything
         pass
     kind = type(error)
-    body = {"__module__": _module_of(kind), "__qualname__": storable(_QUALNAME.__get__(kind))}
-    made: type[StandIn] = type(storable(_NAME.__get__(kind)), (StandIn,), body)
+    body = {"__module__": _module_of(kind), "__qualname__": _QUALNAME.__get__(kind)}
+    made: type[StandIn] = type(_NAME.__get__(kind), (StandIn,), body)
     return made(shortened(text_of(error))).with_traceback(error.__traceback__)
 
 
@@ -59,7 +59,8 @@ def text_of(error: BaseException) -> str:
 
 def kind_of(error: BaseException) -> str:
     """The name of an exception's class, whatever its metaclass makes of it."""
-    return storable(_NAME.__get__(type(error)))
+    name: str = _NAME.__get__(type(error))
+    return name
 
 
 def described(error: BaseException) -> str:
