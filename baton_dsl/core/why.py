@@ -17,7 +17,7 @@ SKIPPED: Final = "skipped"
 HOPS: Final = 4
 """Steps of a chain that are named one by one."""
 WITH_ITS_WORKFLOW: Final = "BTN507: cancelled, since its workflow was"
-"""The error of a job that was cancelled with its workflow, as `runtime/sql/0001_operating.sql` writes it."""
+"""The error of a job that was cancelled with its workflow, as `runtime/sql/functions/baton_stop.sql` writes it."""
 
 _ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
 

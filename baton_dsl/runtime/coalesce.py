@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Final
+from weakref import WeakSet
 
 from baton_dsl.runtime.answers import is_outage, may_pass
 from baton_dsl.runtime.retrying import TRIES, pause_after
@@ -34,6 +35,7 @@ class Coalescer[Request, Reply]:
         flush: Answers a batch of requests, in order. It is told whether the same was asked before, so that it may have
             been done unheard; it must be safe to repeat.
         context: The context in which it does; none of whoever asks is seen in it. Default: the present one.
+        keeps: Whether a request is sent though who asked has been cancelled meanwhile: a result is stored all the same.
 
     Example:
         >>> async def double(numbers: Sequence[int], is_again: bool) -> list[int]:
@@ -50,10 +52,13 @@ class Coalescer[Request, Reply]:
         name: str,
         flush: Callable[[Sequence[Request], bool], Awaitable[Sequence[Reply]]],
         context: Context | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
         self._name = name
         self._flush = flush
         self._context = context or copy_context()
+        self._keeps = keeps
         self._waiting: list[Asked[Request, Reply]] = []
         self._sender: asyncio.Task[None] | None = None
         self._apart: set[asyncio.Task[None]] = set()
@@ -69,6 +74,7 @@ class Coalescer[Request, Reply]:
         self._waiting.append((request, future))
         if self._sender is None or self._sender.done():
             self._sender = self._context.copy().run(loop.create_task, self._send())
+            self._watch(self._sender)
         return await future
 
     async def submit_again(self, request: Request) -> Reply:
@@ -87,7 +93,7 @@ class Coalescer[Request, Reply]:
     ) -> None:
         """Answer a batch; in a task of its own, which holds up no other, a single request may take its time."""
         for number in range(TRIES):
-            batch = [(request, future) for request, future in batch if not future.done()]
+            batch = [(request, future) for request, future in batch if self._keeps or not future.done()]
             if not batch:
                 return
             try:
@@ -118,8 +124,26 @@ class Coalescer[Request, Reply]:
             task = asyncio.create_task(self._answer(part, is_apart=True, is_again=is_again))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
+            self._watch(task)
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        if self._keeps:
+            _keeping.add(task)
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():  # whoever asked may have gone away meanwhile
         future.set_exception(error)
+
+
+_keeping: Final[WeakSet[asyncio.Task[None]]] = WeakSet()
+
+
+async def all_kept(timeout: float) -> None:  # noqa: ASYNC109 - what is not sent by then is left to its senders
+    """Wait until everything is sent that is kept, in all of this event loop."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while senders := [sender for sender in _keeping if not sender.done() and sender.get_loop() is loop]:
+        done, _ = await asyncio.wait(senders, timeout=max(0.0, deadline - loop.time()))
+        if not done:
+            return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
@@ -89,7 +89,9 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     functions = yield _FUNCTIONS, {}
     triggers = yield _TRIGGERS, {}
     states = yield _STATES, {}
-    wrong = [*_of_version(migrated["version"]), *_of_parts(functions, triggers, prefix), *_of_states(states)]
+    wrong = [*_of_version(migrated["version"]), *_of_states(states)]
+    if (migrated["version"] or 0) <= schema.VERSION:  # a newer library knows better what its functions are
+        wrong += _of_parts(functions, triggers, prefix)
     findings += wrong
     if any(finding.help == _INSTALL for finding in wrong):  # what could be asked now would not be understood
         return Report(about=_about(server, prefix), findings=tuple(findings))
@@ -101,7 +103,7 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
 
 
 def _about(server: Row, prefix: str, under_way: int | None = None) -> str:
-    said = f'PostgreSQL {server["release"].split()[0]}, oban {version("oban")}, schema "{prefix}"'
+    said = f'PostgreSQL {server["release"].split()[0]}, {_oban()}, schema "{prefix}"'
     if under_way is not None:
         said += f" of version {schema.VERSION}, {under_way:,} workflow{'' if under_way == 1 else 's'} under way"
     return said
@@ -117,11 +119,18 @@ def _of_server(server: Row, prefix: str) -> Iterator[Finding]:
         yield Finding(message=f'the schema "{prefix}" has no tables {quoted(server["missing"])}', help=_INSTALL)
 
 
+def _oban() -> str:
+    """The version of Oban: that of this machine, which may be one without workers."""
+    try:
+        return f"oban {version('oban')}"
+    except PackageNotFoundError:
+        return "no oban on this machine"
+
+
 def _of_version(installed: int | None) -> Iterator[Finding]:
-    if installed != schema.VERSION:
+    if (installed or 0) < schema.VERSION:  # a newer one serves this library too
         yield Finding(
-            message=f"the schema is of version {installed}, this library needs {schema.VERSION}",
-            help=_INSTALL if (installed or 0) < schema.VERSION else "update baton-dsl",
+            message=f"the schema is of version {installed}, this library needs {schema.VERSION}", help=_INSTALL
         )
 
 

@@ -1,7 +1,7 @@
 """The guard of a process: shows that its producers live, and looks after the steps of those that do not.
 
-It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. The SQL is
-in `0001_orphans.sql`.
+It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. How it is
+done is told in `sql/README.md`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """The hooks of a flow: functions that are called when a workflow of it ends, each as a job of its own.
 
-The end itself is decided in SQL (`baton_announce` in `0001_ending.sql`), which inserts the jobs in that transaction;
+The end itself is decided in SQL (`baton_announce`), which inserts the jobs in that transaction;
 here they are run.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -19,7 +18,7 @@ from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
 from baton_dsl.runtime import bridge, importing
-from baton_dsl.runtime.calling import contained
+from baton_dsl.runtime.calling import contained, in_thread
 from baton_dsl.runtime.names import HOOKS
 from baton_dsl.runtime.pools import autocommit
 from baton_dsl.status import WorkflowStatus
@@ -64,7 +63,7 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(_call, hook, status))
+    await (hook(status) if iscoroutinefunction(hook) else in_thread(lambda: _call(hook, status), job))
     return None
 
 

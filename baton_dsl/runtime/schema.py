@@ -1,4 +1,4 @@
-"""Our tables and functions: versions, each a folder of SQL that may run again, in any schema.
+"""Our tables and functions: numbered files of tables, and a file a function that always holds its current text.
 
 No SQL text is edited. The statements are written without a schema; they run with `search_path` set to the prefix, and
 the functions keep it (`SET search_path FROM CURRENT`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
@@ -16,43 +17,27 @@ import psycopg
 from psycopg import sql
 
 from baton_dsl import extras
-from baton_dsl.errors import SchemaMissingError, SchemaVersionError
+from baton_dsl.errors import SchemaMissingError, SchemaVersionError, install_remedy
+from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime.prefix import checked_prefix
 
-VERSION: Final = 1
-"""The version of the schema that this library needs."""
+_SQL: Final = files("baton_dsl.runtime.sql")
 
-_SCRIPTS: Final[dict[int, tuple[str, ...]]] = {
-    1: (
-        "0001_tables.sql",
-        "0001_insert.sql",
-        "0001_settling.sql",
-        "0001_following.sql",
-        "0001_reviving.sql",
-        "0001_maps.sql",
-        "0001_ending.sql",
-        "0001_orphans.sql",
-        "0001_operating.sql",
-        "0001_triggers.sql",
-    )
-}
 
-_DOWN: Final = (
-    "DROP TRIGGER IF EXISTS baton_job_changed ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_job_deleted ON oban_jobs",
-    "DROP TRIGGER IF EXISTS baton_producers_changed ON oban_producers",
-    "DROP FUNCTION IF EXISTS baton_stop, baton_rearm, baton_retry, baton_retry_from, baton_pause, baton_resume",
-    "DROP FUNCTION IF EXISTS baton_prune",
-    "DROP FUNCTION IF EXISTS baton_producers_changed, baton_rescue, baton_guard, baton_lives, baton_producer_key",
-    "DROP FUNCTION IF EXISTS baton_announce, baton_begin_hook, baton_tell",
-    (
-        "DROP FUNCTION IF EXISTS baton_job_changed, baton_return, baton_revive, baton_cancel_jobs, baton_end, "
-        "baton_recount, baton_waits, baton_permits, baton_start, baton_follow, baton_reach, baton_entries, "
-        "baton_collections, baton_expand, baton_conclude, baton_release, baton_collect, baton_spread, baton_promote, "
-        "baton_park, baton_settle, baton_error, baton_insert"
-    ),
-    "DROP TABLE IF EXISTS baton_suspects, workflow_nodes, baton_flows, baton_workflows, baton_migrations",
-)
+def _names(folder: str) -> list[str]:
+    """The names of the files of a folder of SQL, in order."""
+    found = (each.name for each in _SQL.joinpath(folder).iterdir())
+    return sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql"))
+
+
+@cache
+def _texts(folder: str) -> Mapping[str, str]:
+    """The files of a folder of SQL by their names, in order."""
+    return {name: _SQL.joinpath(folder, f"{name}.sql").read_text("utf-8") for name in _names(folder)}
+
+
+VERSION: Final = max(map(int, _names("tables")))
+"""The version of the schema that this library needs: the number of the last file in `sql/tables`."""
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
 
@@ -70,14 +55,23 @@ class Parts:
     triggers: Mapping[str, str]
 
 
-_FUNCTION: Final = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)\(.*?AS \$function\$(.*?)\$function\$", re.M | re.S)
-_TRIGGER: Final = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\n.*? ON (\w+)$", re.M)
+_BODY: Final = re.compile(r"AS \$function\$(.*?)\$function\$", re.DOTALL)
+_MADE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+_TABLE: Final = re.compile(r"^.*? ON (\w+)$", re.MULTILINE)
 
 
 def parts() -> Parts:
-    """What `install` makes, as the scripts say it."""
-    text = "\n".join(_read(script) for scripts in _SCRIPTS.values() for script in scripts)
-    return Parts(dict(_FUNCTION.findall(text)), dict(_TRIGGER.findall(text)))
+    """What `install` makes, as the files say it."""
+    return Parts(
+        {name: _found(_BODY, text) for name, text in _texts("functions").items()},
+        {name: _found(_TABLE, text) for name, text in _texts("triggers").items()},
+    )
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    assert match is not None
+    return match[1]
 
 
 class Operations(Protocol):
@@ -102,12 +96,14 @@ def upgrade_sql(prefix: str = "public", *, since: int = 0, until: int = VERSION)
     """
     with_path = _with_search_path(checked_prefix(prefix))
     yield next(with_path)
+    yield "SELECT set_config('check_function_bodies', 'off', true)"  # they name each other
     yield f"SELECT pg_advisory_xact_lock({_ADVISORY})"
-    for version, scripts in _SCRIPTS.items():
-        if since < version <= until:
-            for script in scripts:
-                yield _read(script)
-            yield f"INSERT INTO baton_migrations (version) VALUES ({version}) ON CONFLICT DO NOTHING"  # noqa: S608
+    for name, text in _texts("tables").items():
+        if since < int(name) <= until:
+            yield text
+            yield f"INSERT INTO baton_migrations (version) VALUES ({int(name)}) ON CONFLICT DO NOTHING"  # noqa: S608
+    yield from _texts("functions").values()
+    yield from _texts("triggers").values()
     yield from with_path
 
 
@@ -115,7 +111,9 @@ def downgrade_sql(prefix: str = "public") -> Iterator[str]:
     """The statements that remove all that `upgrade_sql` made, with every workflow's results."""
     with_path = _with_search_path(checked_prefix(prefix))
     yield next(with_path)
-    yield from _DOWN
+    yield from (f"DROP TRIGGER IF EXISTS {name} ON {table}" for name, table in parts().triggers.items())
+    yield f"DROP FUNCTION IF EXISTS {', '.join(_names('functions'))}"
+    yield f"DROP TABLE IF EXISTS {', '.join(_MADE.findall(''.join(_texts('tables').values())))}"
     yield from with_path
 
 
@@ -160,9 +158,10 @@ def install(dsn: str, prefix: str = "public") -> None:
 
     Raises:
         PrefixError: BTN410, if the prefix can't be used.
+        ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(connection_string.read(dsn)) as conn:
         install_on(conn, prefix)
 
 
@@ -194,9 +193,9 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
     """
     match error.sqlstate:
         case "BT405":
-            return SchemaVersionError(str(error.diag.message_primary))
+            return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
         case "42883" | "42P01" | "3F000":
-            return SchemaMissingError(f'baton-dsl is not installed in the schema "{prefix}"')
+            return SchemaMissingError.in_schema(prefix)
         case _:
             return None
 
@@ -208,10 +207,6 @@ def _with_search_path(prefix: str) -> Iterator[str]:
         f"set_config('search_path', '{prefix}, pg_temp', true)"
     )
     yield "SELECT set_config('search_path', current_setting('baton.search_path'), true)"
-
-
-def _read(script: str) -> str:
-    return files("baton_dsl.runtime.sql").joinpath(script).read_text(encoding="utf-8")
 
 
 def _query(statement: LiteralString) -> sql.SQL:

@@ -86,7 +86,7 @@ class Runtime:
         gate = Gate(pool, prefix)
         context = bridge.started_in(oban)
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
-        self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context)
+        self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         ACKNOWLEDGEMENTS.install()
         self._of = (oban, settler)

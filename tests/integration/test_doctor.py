@@ -58,7 +58,10 @@ def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("INSERT INTO baton_migrations VALUES (99)", "the schema is of version 99, this library needs 1"),
+        (
+            f"DELETE FROM baton_migrations WHERE version = {schema.VERSION}",
+            f"the schema is of version {schema.VERSION - 1}, this library needs {schema.VERSION}",
+        ),
         ("DROP FUNCTION baton_prune", 'functions are missing: "baton_prune"'),
         (
             "CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[]) RETURNS text[] LANGUAGE sql AS 'SELECT $1'",
@@ -73,7 +76,6 @@ def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
 def test_a_damaged_schema_is_told(dsn: str, conn: psycopg.Connection[Any], damage: str, message: str) -> None:
     conn.execute(damage)
     assert the_one(examined(dsn)).message == message
-    conn.execute("DELETE FROM baton_migrations WHERE version = 99")
     schema.install(dsn)
     assert examined(dsn).findings == ()
 

@@ -18,7 +18,7 @@ MODULES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "plugin").rglob("*.
 LONGEST = 450
 BRIDGE = {PACKAGE / "runtime" / name for name in ("acks.py", "bridge.py", "dispatching.py")}
 """The modules that know what oban keeps to itself."""
-HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic"}
+HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic", "django"}
 BASES = {errors.BatonError, errors.FlowError, errors.InputError, errors.StepError}
 ERRORS = [
     error

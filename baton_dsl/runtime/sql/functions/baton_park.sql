@@ -1,0 +1,54 @@
+-- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back: they were never
+-- attempted. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
+-- looked, and then they are put back too.
+CREATE OR REPLACE FUNCTION baton_park(job_ids bigint[], attempts smallint[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET lock_timeout = '500ms'
+SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $function$
+DECLARE
+    stopped bigint[];
+BEGIN
+    -- The lock on the node keeps a settle from counting down to zero between the look and the update.
+    PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    WITH parked AS (
+        UPDATE oban_jobs AS job
+        SET state = CASE
+                WHEN found.reason IS NOT NULL THEN 'cancelled'
+                WHEN found.pending > 0 THEN 'suspended'
+                ELSE 'available'
+            END::oban_job_state,
+            attempt = job.attempt - (found.reason IS NULL)::integer,
+            cancelled_at = CASE WHEN found.reason IS NOT NULL THEN timezone('UTC', now()) END,
+            errors = CASE
+                WHEN found.reason IS NOT NULL THEN job.errors || baton_error(job.attempt, found.reason)
+                ELSE job.errors
+            END
+        FROM (
+            SELECT node.oban_job_id, node.outcome, node.pending,
+                CASE
+                    WHEN node.outcome IS NOT NULL THEN 'BTN507: cancelled, since its node was ' || node.outcome
+                    WHEN workflow.stopped_at IS NOT NULL THEN 'BTN507: cancelled before it started, since its workflow was'
+                END AS reason
+            FROM workflow_nodes AS node
+            JOIN baton_workflows AS workflow USING (workflow_id)
+            WHERE node.oban_job_id = ANY(job_ids) AND (node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded'))
+        ) AS found
+        WHERE job.id = ANY(job_ids)
+            AND job.id = found.oban_job_id
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)]
+        RETURNING job.id, job.state, found.outcome
+    )
+    SELECT array_agg(id) INTO stopped FROM parked WHERE state = 'cancelled' AND outcome IS NULL;
+    IF stopped IS NOT NULL THEN
+        PERFORM baton_end(stopped, 'cancelled');
+    END IF;
+END
+$function$;

@@ -1,0 +1,34 @@
+-- Let nothing start, until `baton_resume`. What runs goes on.
+CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[])
+RETURNS text[]
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+AS $function$
+#variable_conflict use_column
+DECLARE
+    paused text[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    WITH changed AS (
+        UPDATE baton_workflows AS workflow SET paused_at = now()
+        WHERE workflow.workflow_id = ANY(workflow_ids) AND workflow.outcome IS NULL AND workflow.paused_at IS NULL
+        RETURNING workflow.workflow_id
+    )
+    SELECT array_agg(workflow_id) INTO paused FROM changed;
+
+    -- To be paused is to wait for one thing more: nothing else has to know of it. A map that has expanded starts nothing:
+    -- it ends with its items, in a pause too.
+    UPDATE workflow_nodes SET pending = pending + 1
+    WHERE workflow_id = ANY(paused) AND outcome IS NULL AND items IS NULL;
+
+    UPDATE oban_jobs AS job SET state = 'suspended'
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = ANY(paused)
+        AND node.outcome IS NULL
+        AND job.id = node.oban_job_id
+        AND job.state IN ('scheduled', 'available', 'retryable');
+    RETURN coalesce(paused, '{}');
+END
+$function$;

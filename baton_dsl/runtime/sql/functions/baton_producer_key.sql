@@ -1,0 +1,8 @@
+-- The key of the lock that a process holds for one of its producers.
+CREATE OR REPLACE FUNCTION baton_producer_key(producer text)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+AS $function$
+    SELECT hashtextextended('baton:' || producer, 0)
+$function$;

@@ -1,0 +1,14 @@
+-- Any Oban process, with our code or without, gives a sign of life every 15 seconds, and when it starts a queue.
+CREATE OR REPLACE FUNCTION baton_producers_changed()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+BEGIN
+    PERFORM baton_rescue();
+    RETURN NULL;
+EXCEPTION
+    WHEN lock_not_available OR deadlock_detected THEN
+        RETURN NULL; -- the next one looks again
+END
+$function$;

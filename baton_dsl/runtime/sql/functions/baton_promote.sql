@@ -1,0 +1,52 @@
+-- Let jobs run that wait for nothing any more. Returns those that were claimed for `slots`.
+CREATE OR REPLACE FUNCTION baton_promote(ready_ids bigint[], slots json DEFAULT '[]')
+RETURNS bigint[]
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    moment timestamp := timezone('UTC', now());
+    claimed_ids bigint[];
+    claimants jsonb;
+    notified bigint;
+BEGIN
+    WITH ready AS MATERIALIZED (
+        SELECT job.id, job.queue, job.priority,
+            row_number() OVER (PARTITION BY job.queue, job.priority ORDER BY job.scheduled_at, job.id) AS place
+        FROM oban_jobs AS job
+        WHERE job.id = ANY(ready_ids)
+            AND job.state = 'suspended'
+            AND job.scheduled_at <= moment
+            AND job.attempt < job.max_attempts
+    )
+    SELECT coalesce(array_agg(ready.id), '{}'), coalesce(jsonb_object_agg(slot.queue, to_jsonb(slot.by)), '{}')
+    INTO claimed_ids, claimants
+    FROM json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
+    JOIN ready ON ready.queue = slot.queue AND ready.priority = slot.priority AND ready.place <= slot.places;
+
+    WITH promoted AS (
+        UPDATE oban_jobs AS job
+        SET state = CASE
+                WHEN job.id = ANY(claimed_ids) THEN 'executing'
+                WHEN job.scheduled_at > moment THEN 'scheduled'
+                ELSE 'available'
+            END::oban_job_state,
+            scheduled_at = greatest(job.scheduled_at, moment),
+            attempt = job.attempt + (job.id = ANY(claimed_ids))::integer,
+            attempted_at = CASE WHEN job.id = ANY(claimed_ids) THEN moment ELSE job.attempted_at END,
+            attempted_by = CASE
+                WHEN job.id = ANY(claimed_ids) THEN ARRAY(SELECT jsonb_array_elements_text(claimants -> job.queue))
+                ELSE job.attempted_by
+            END
+        WHERE job.id = ANY(ready_ids) AND job.state = 'suspended'
+        RETURNING job.id, job.queue, job.state
+    )
+    SELECT
+        (SELECT array_agg(id) FROM promoted WHERE state = 'executing'),
+        (
+            SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+            FROM (SELECT DISTINCT queue FROM promoted WHERE state = 'available') AS queues
+        )
+    INTO claimed_ids, notified;
+    RETURN claimed_ids;
+END
+$function$;

@@ -1,0 +1,142 @@
+-- Bring a workflow in line with jobs that somebody has retried after they were cancelled or discarded: their nodes live
+-- again, and so does what was cancelled only because of them. A retry that can't help, because an upstream of the job is
+-- cancelled or discarded still, is undone. A completed node stays settled.
+--
+-- One call does it for all jobs of the workflow. That is rare, and what may live depends on the whole graph: so it locks
+-- all nodes of the workflow.
+CREATE OR REPLACE FUNCTION baton_revive(id text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET baton.settling = 'on'
+SET enable_hashjoin = off -- the walk through the graph looks up a few nodes a step, by their keys
+SET enable_mergejoin = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+    workflow text := id;
+    was_settled boolean;
+    doomed bigint[];
+    alive bigint[] := '{}';
+    more bigint[];
+    followed bigint[];
+BEGIN
+    PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
+
+    was_settled := (SELECT outcome IS NOT NULL FROM baton_workflows WHERE workflow_id = workflow);
+
+    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
+    -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
+    -- was changed by the same statement as ours and settles by itself. A map that has expanded lives as long as a child
+    -- of it does, and what lives below it may be a child of another: so it is asked again until no more come alive.
+    LOOP
+        WITH RECURSIVE ended AS NOT MATERIALIZED (
+            SELECT node.*,
+                CASE
+                    WHEN node.is_map THEN
+                        node.outcome IS NOT NULL AND NOT node.by_upstream AND node.oban_job_id <> ALL(alive)
+                    ELSE job.id IS NULL OR (
+                        (node.outcome IS NULL OR NOT node.by_upstream)
+                        AND job.state IN ('completed', 'cancelled', 'discarded')
+                    )
+                END AS is_origin
+            FROM workflow_nodes AS node
+            LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            WHERE node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded')
+        ),
+        reached(id) AS (
+            SELECT node.oban_job_id
+            FROM ended AS origin
+            CROSS JOIN unnest(origin.downstreams) AS below(id)
+            JOIN ended AS node ON node.oban_job_id = below.id
+            WHERE origin.workflow_id = workflow
+                AND origin.is_origin
+                AND origin.outcome IS NOT NULL
+                AND NOT node.is_origin
+                AND node.items IS NULL
+                AND CASE
+                    WHEN node.is_map AND origin.oban_job_id = ANY(node.sources) THEN origin.items IS NULL
+                    ELSE NOT baton_permits(origin.outcome, node.ignore_cancelled, node.ignore_discarded, false)
+                END
+            UNION
+            SELECT node.oban_job_id
+            FROM reached
+            JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+            CROSS JOIN unnest(above.downstreams) AS below(id)
+            JOIN ended AS node ON node.oban_job_id = below.id
+            WHERE NOT node.is_origin
+                AND node.items IS NULL
+                AND (NOT node.ignore_cancelled OR (node.is_map AND above.oban_job_id = ANY(node.sources)))
+        ),
+        living AS (
+            SELECT node.map_id
+            FROM ended AS node
+            WHERE node.workflow_id = workflow
+                AND node.map_id IS NOT NULL
+                AND (node.outcome IS NULL OR NOT node.is_origin)
+                AND node.oban_job_id NOT IN (SELECT reached.id FROM reached)
+        )
+        SELECT
+            coalesce((SELECT array_agg(reached.id) FROM reached), '{}'),
+            (
+                SELECT array_agg(map.oban_job_id)
+                FROM living
+                JOIN workflow_nodes AS map ON map.oban_job_id = living.map_id
+                WHERE map.outcome IN ('cancelled', 'discarded') AND map.oban_job_id <> ALL(alive)
+            )
+        INTO doomed, more;
+        EXIT WHEN more IS NULL;
+        alive := alive || more;
+    END LOOP;
+
+    UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
+    PERFORM baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
+
+    UPDATE workflow_nodes AS node
+    SET outcome = NULL,
+        by_upstream = false,
+        reason = NULL,
+        held = CASE WHEN node.held IS NOT NULL THEN true END,
+        updated_at = now()
+    FROM workflow_nodes AS same
+    LEFT JOIN oban_jobs AS job ON job.id = same.oban_job_id
+    WHERE same.workflow_id = workflow
+        AND same.outcome IN ('cancelled', 'discarded')
+        AND node.oban_job_id = same.oban_job_id
+        AND CASE
+            WHEN same.is_map THEN same.by_upstream OR same.oban_job_id = ANY(alive)
+            ELSE job.id IS NOT NULL
+                AND (same.by_upstream OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
+        END
+        AND NOT EXISTS (SELECT FROM unnest(doomed) AS reached(id) WHERE reached.id = node.oban_job_id);
+
+    PERFORM baton_recount(workflow);
+
+    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
+        PERFORM baton_announce(ARRAY[workflow]);
+    END IF;
+
+    UPDATE oban_jobs AS job
+    SET state = 'suspended',
+        max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        completed_at = NULL,
+        cancelled_at = NULL,
+        discarded_at = NULL
+    FROM workflow_nodes AS node
+    WHERE node.workflow_id = workflow
+        AND node.outcome IS NULL
+        AND job.id = node.oban_job_id
+        AND (
+            job.state IN ('completed', 'cancelled', 'discarded')
+            OR (node.pending > 0 AND job.state IN ('scheduled', 'available', 'retryable'))
+        );
+
+    UPDATE baton_workflows SET stopped_at = NULL WHERE workflow_id = workflow;
+
+    -- What lives again may need the result of a node that was skipped.
+    followed := baton_follow(ARRAY(
+        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = workflow AND outcome = 'skipped'
+    ));
+    PERFORM baton_start(ARRAY[workflow], followed);
+END
+$function$;

@@ -1,0 +1,109 @@
+-- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
+-- A node that has settled before keeps its first outcome. A result that is NULL says that the node skips itself, and why
+-- is in `reasons`.
+--
+-- `slots` are the places in their queues that the finished jobs leave: `[{"queue", "priority", "places", "by"}]`. What
+-- is promoted here may take them at once, in this transaction, as Oban's fetch would a moment later.
+--
+-- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
+-- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
+CREATE OR REPLACE FUNCTION baton_settle(
+    job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean
+)
+RETURNS TABLE (
+    acknowledged bigint[], id bigint, state text, queue text, worker text, attempt smallint, max_attempts smallint,
+    priority smallint, args jsonb, meta jsonb, errors jsonb, tags text[], attempted_by text[], inserted_at timestamp,
+    attempted_at timestamp, scheduled_at timestamp
+)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET lock_timeout = '500ms'
+SET baton.settling = 'on'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+    settled bigint[];
+    skipped bigint[];
+    ended bigint[];
+    acked_ids bigint[];
+    claimed_ids bigint[];
+    is_locked boolean := false;
+BEGIN
+    LOOP -- once, unless one of them has settled before
+        WITH own AS (
+            UPDATE workflow_nodes
+            SET outcome = CASE
+                    WHEN results[array_position(job_ids, oban_job_id)] IS NULL THEN 'skipped'
+                    ELSE 'completed'
+                END,
+                result = results[array_position(job_ids, oban_job_id)]::json,
+                reason = reasons[array_position(job_ids, oban_job_id)],
+                updated_at = now()
+            WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
+            RETURNING oban_job_id, outcome
+        )
+        SELECT settled || array_agg(oban_job_id), skipped || array_agg(oban_job_id) FILTER (WHERE outcome = 'skipped')
+        INTO settled, skipped
+        FROM own;
+        EXIT WHEN is_locked OR cardinality(settled) = cardinality(job_ids);
+
+        -- Somebody may just retry it: then it lives again once that is committed, which the update did not wait for.
+        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        is_locked := true;
+    END LOOP;
+
+    IF is_locked THEN
+        -- The job of a node that was cancelled ends like it: whoever retries the node shall not find the job running.
+        SELECT array_agg(oban_job_id) INTO ended
+        FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) AND outcome IN ('cancelled', 'discarded');
+
+        UPDATE oban_jobs AS job
+        SET state = 'cancelled',
+            cancelled_at = timezone('UTC', now()),
+            errors = job.errors || baton_error(job.attempt, 'BTN507: cancelled, since its node was before it returned')
+        WHERE job.id = ANY(ended)
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)];
+    END IF;
+
+    WITH acked AS (
+        UPDATE oban_jobs AS job
+        SET state = 'completed', completed_at = timezone('UTC', now())
+        WHERE job.id = ANY(settled)
+            AND job.state = 'executing'
+            AND job.attempt = attempts[array_position(job_ids, job.id)]
+        RETURNING job.id
+    )
+    SELECT array_agg(acked.id) INTO acked_ids FROM acked;
+
+    IF settled IS NOT NULL THEN
+        IF skipped IS NOT NULL THEN
+            settled := settled || baton_follow(skipped);
+        END IF;
+        claimed_ids := baton_spread(settled, slots);
+    END IF;
+    IF is_again THEN
+        claimed_ids := ARRAY(
+            SELECT DISTINCT job.id
+            FROM workflow_nodes AS node
+            CROSS JOIN unnest(node.downstreams) AS below(id)
+            CROSS JOIN LATERAL (SELECT * FROM oban_jobs WHERE oban_jobs.id = below.id OFFSET 0) AS job
+            JOIN json_to_recordset(slots) AS slot(by text[]) ON slot.by = job.attempted_by
+            WHERE node.oban_job_id = ANY(job_ids) AND job.state = 'executing'
+        );
+    END IF;
+
+    RETURN QUERY SELECT acked_ids, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::smallint, NULL::smallint,
+        NULL::smallint, NULL::jsonb, NULL::jsonb, NULL::jsonb, NULL::text[], NULL::text[], NULL::timestamp,
+        NULL::timestamp, NULL::timestamp;
+    IF claimed_ids IS NOT NULL THEN
+        RETURN QUERY SELECT NULL::bigint[], job.id, job.state::text, job.queue, job.worker, job.attempt,
+            job.max_attempts, job.priority, job.args, job.meta, job.errors, job.tags, job.attempted_by,
+            job.inserted_at, job.attempted_at, job.scheduled_at
+        FROM oban_jobs AS job WHERE job.id = ANY(claimed_ids);
+    END IF;
+END
+$function$;

@@ -1,0 +1,22 @@
+-- Let all of some workflows go on that waits for nothing, and tell what follows from nodes that have settled.
+CREATE OR REPLACE FUNCTION baton_start(workflow_ids text[], settled bigint[] DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+AS $function$
+DECLARE
+    ready bigint[];
+    maps bigint[];
+    windows bigint[];
+BEGIN
+    SELECT array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
+        array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
+        array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
+    INTO ready, maps, windows
+    FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
+
+    PERFORM baton_promote(ready);
+    IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN
+        PERFORM baton_spread(coalesce(settled, '{}'), '[]', maps, windows);
+    END IF;
+END
+$function$;

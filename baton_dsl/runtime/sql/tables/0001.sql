@@ -1,0 +1,114 @@
+-- The tables. Every statement may run again: what is there already stays.
+
+CREATE TABLE IF NOT EXISTS baton_migrations (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row a workflow: how many of its nodes have not settled, and how it ended. `stopped_at` is when it was cancelled as
+-- a whole: what still runs then is not tried again. `hooks` are those that have not been started yet, `told_at` is the
+-- end that telemetry has told, and `fingerprint` names the code that inserted it.
+CREATE TABLE IF NOT EXISTS baton_workflows (
+    workflow_id text COLLATE "C" PRIMARY KEY,
+    workflow_label text NOT NULL,
+    flow_name text NOT NULL,
+    inputs json NOT NULL,
+    unsettled integer NOT NULL,
+    cancelled integer NOT NULL DEFAULT 0,
+    discarded integer NOT NULL DEFAULT 0,
+    outcome text COLLATE "C",
+    inserted_at timestamptz NOT NULL DEFAULT now(),
+    settled_at timestamptz,
+    paused_at timestamptz,
+    stopped_at timestamptz,
+    hooks jsonb,
+    told_at timestamptz,
+    fingerprint text COLLATE "C",
+    CONSTRAINT baton_workflows_unsettled CHECK (unsettled >= 0),
+    CONSTRAINT baton_workflows_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
+) WITH (fillfactor = 70);
+
+CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton_workflows (workflow_label, inserted_at);
+
+CREATE INDEX IF NOT EXISTS baton_workflows_settled_at_index ON baton_workflows (settled_at);
+
+CREATE INDEX IF NOT EXISTS baton_workflows_fingerprint_index ON baton_workflows (fingerprint);
+
+-- One row for all workflows that the same code has inserted: what its steps take and return. There may be a second one
+-- that says the same: a unique key would let everybody wait for the transaction that inserts the first, and two that
+-- insert two flows each wait for each other.
+CREATE TABLE IF NOT EXISTS baton_flows (
+    fingerprint text COLLATE "C" NOT NULL,
+    signatures json NOT NULL,
+    inserted_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS baton_flows_fingerprint_index ON baton_flows (fingerprint);
+
+-- One row a node. `oban_job_id` is no foreign key: Oban prunes its jobs, and a node outlives its job. Nor is
+-- `workflow_id` one: both rows are written by one function, and the check would cost as much as the insert.
+CREATE TABLE IF NOT EXISTS workflow_nodes (
+    oban_job_id bigint PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    workflow_label text NOT NULL,
+    step_name text COLLATE "C" NOT NULL,
+    worker text NOT NULL,
+    deps text[] NOT NULL,
+    upstreams bigint[] NOT NULL,
+    downstreams bigint[] NOT NULL,
+    pending integer NOT NULL,
+    ignore_cancelled boolean NOT NULL,
+    ignore_discarded boolean NOT NULL,
+    outcome text COLLATE "C",
+    by_upstream boolean NOT NULL DEFAULT false,
+    -- upstreams that may be skipped without this node being skipped with them; {0} for all of them
+    optional bigint[],
+    -- why it was skipped, or why a map could not be made
+    reason text,
+    result json,
+    -- A map: a node without a job, whose children are its items, or one level further maps.
+    is_map boolean NOT NULL DEFAULT false,
+    levels smallint,
+    mapping jsonb,
+    items integer,
+    in_flight integer,
+    -- A child of a map. `root_id` is the outermost map, also of itself.
+    map_id bigint,
+    root_id bigint,
+    item_index integer,
+    held boolean,
+    -- Both: for each parameter that is mapped over, the node that it comes from, or 0 and the value in `item`.
+    parameters text[],
+    sources bigint[],
+    item json,
+    -- what an item reads besides: nodes, and its root's args as the negative id
+    beside bigint[],
+    inserted_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT workflow_nodes_pending CHECK (pending >= 0),
+    CONSTRAINT workflow_nodes_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded', 'skipped'))
+) WITH (
+    -- Room for the new versions of a row beside the old: no index entry is written when a node settles.
+    fillfactor = 60,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.02,
+    autovacuum_vacuum_cost_limit = 2000,
+    autovacuum_vacuum_cost_delay = 1
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS workflow_nodes_workflow_id_step_name_index
+    ON workflow_nodes (workflow_id, step_name);
+
+CREATE INDEX IF NOT EXISTS workflow_nodes_map_id_item_index_index
+    ON workflow_nodes (map_id, item_index) WHERE map_id IS NOT NULL;
+
+-- The items that wait for a place in the window of their map.
+CREATE INDEX IF NOT EXISTS workflow_nodes_root_id_held_index
+    ON workflow_nodes (root_id, oban_job_id) WHERE held;
+
+-- Producers that seem to be gone, and since when. Unlogged, as Oban's own table of producers: after a crash of the
+-- server nobody is a suspect.
+CREATE UNLOGGED TABLE IF NOT EXISTS baton_suspects (
+    producer text COLLATE "C" PRIMARY KEY,
+    suspected_at timestamptz NOT NULL
+);

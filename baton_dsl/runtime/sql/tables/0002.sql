@@ -1,0 +1,2 @@
+-- What version 2 adds. Only columns with a default, tables and indexes: the code of version 1 works on beside it.
+-- Each statement may run again (`ADD COLUMN IF NOT EXISTS`).
