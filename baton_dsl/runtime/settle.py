@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
-from baton_dsl.runtime.bridge import FETCHES, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.bridge import has_place, pool_of, prefix_of
+from baton_dsl.runtime.fetches import FETCHES, dispatch
 from baton_dsl.runtime.pools import autocommit
 
 

@@ -22,6 +22,7 @@ from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS, Acknowledgements
+from baton_dsl.runtime.fetches import dispatch
 from baton_dsl.runtime.pools import kept_alive
 from baton_dsl.runtime.settle import MOST_HOPS
 from tests.conftest import StartOban, until
@@ -108,7 +109,7 @@ async def test_a_claimed_job_starts_though_an_attempt_before_it_has_not_quite_en
         else:
             producer._pending_acks.append(AckAction(job=earlier, state="completed"))
         for _ in range(2):  # told twice, it starts once
-            bridge.dispatch(instance, job)
+            dispatch(instance, job)
         ending.set()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
     assert len(steps.CALLS) == 1

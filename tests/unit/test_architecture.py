@@ -16,7 +16,7 @@ from baton_dsl.core.rules import CATALOGUE
 PACKAGE = Path(baton_dsl.__file__).parent
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "plugin").rglob("*.py")])
 LONGEST = 450
-BRIDGE = {PACKAGE / "runtime" / name for name in ("acks.py", "bridge.py", "dispatching.py")}
+BRIDGE = {PACKAGE / "runtime" / name for name in ("acks.py", "bridge.py", "dispatching.py", "fetches.py")}
 """The modules that know what oban keeps to itself."""
 HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic", "django"}
 BASES = {errors.BatonError, errors.FlowError, errors.InputError, errors.StepError}
