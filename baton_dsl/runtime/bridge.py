@@ -314,6 +314,7 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
         return
     _companions.append(make)
     FETCHES.install()
+    ACKNOWLEDGEMENTS.install()
     for name in ("producer.init", "producer.restore"):
         put_ext(name, _announced(get_ext(name, _init)))
     build = get_ext("refresher.build", build_refresher)
@@ -336,6 +337,7 @@ def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Produce
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     """Make a companion for an instance that runs, unless it has one."""
     FETCHES.install()
+    ACKNOWLEDGEMENTS.install()
     for producer in instance._producers.values():
         isolate_running(producer)
     FETCHES.seen.update(instance._producers.values())

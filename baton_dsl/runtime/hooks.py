@@ -63,10 +63,13 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    await (hook(status) if iscoroutinefunction(hook) else in_thread(lambda: _call(hook, status), job))
+    if iscoroutinefunction(hook):
+        await hook(status)
+    else:
+        await in_thread(lambda: _call(hook, status, job), job)
     return None
 
 
-def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus) -> None:
-    with contained(f'hook "{hook.__qualname__}"'):
+def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus, job: Job) -> None:
+    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
         hook(status)

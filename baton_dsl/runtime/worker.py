@@ -27,7 +27,6 @@ from baton_dsl.errors import (
 )
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
-from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
@@ -88,7 +87,6 @@ class Runtime:
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
-        ACKNOWLEDGEMENTS.install()
         self._of = (oban, settler)
         accompany(oban)
 

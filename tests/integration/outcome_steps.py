@@ -254,7 +254,9 @@ class Choosy:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> core_schema.CoreSchema:
         def read(text: str) -> Choosy:
-            raise READ_ERRORS[text]
+            if text in READ_ERRORS:
+                raise READ_ERRORS[text]
+            return cls(text)
 
         return core_schema.json_or_python_schema(
             json_schema=core_schema.no_info_after_validator_function(read, core_schema.str_schema()),
@@ -264,6 +266,11 @@ class Choosy:
 
     def __init__(self, how: str) -> None:
         self.how = how
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choosy) and self.how == other.how
+
+    __hash__ = object.__hash__
 
 
 READ_ERRORS: dict[str, BaseException] = {

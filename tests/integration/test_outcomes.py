@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from oban import Oban
 
+import baton_dsl.steps  # noqa: F401 - a process that has loaded it looks after plain jobs of workflows too
 from baton_dsl import Flow, Workflow
 from tests.conftest import StartOban, until
 from tests.integration import outcome_steps as given
