@@ -13,6 +13,7 @@ acknowledged in `acks`; all else here:
 | hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
+| the usual backoff | `_backoff.jittery_clamped` | what runs in memory waits as long |
 """
 
 from __future__ import annotations
@@ -356,3 +357,8 @@ def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
 def cancellation_of(job: Job) -> asyncio.Event | None:
     """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
     return job._cancellation
+
+
+def let_be_cancelled(job: Job) -> None:
+    """Give a job what a producer gives it at its start, so that it can be asked to stop."""
+    job._cancellation = asyncio.Event()
