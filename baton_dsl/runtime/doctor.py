@@ -127,7 +127,7 @@ def _of_version(installed: int | None) -> Iterator[Finding]:
 
 
 def _of_parts(functions: list[Row], triggers: list[Row], prefix: str) -> Iterator[Finding]:
-    parts = schema.parts()
+    parts = schema.parts(prefix)
     bodies: dict[str, set[str]] = {}
     for row in functions:
         bodies.setdefault(row["name"], set()).add(row["body"])
