@@ -6,21 +6,22 @@ READY := $(VENV)/.ready
 CHECKERS := $(VENV)/.checkers
 OLDEST_MYPY := 2.0.0
 OLDEST := .mypy-$(OLDEST_MYPY)
+LOWEST := .venv-lowest
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-types test-oldest check bench soak clean
+.PHONY: help demo test test-types test-oldest test-lowest test-packages check bench soak clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY) ## audit this Python environment with a workflow, on an embedded PostgreSQL
 	@$(BIN)/baton demo
 
 test: check ## the checks and the tests
-	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers"
+	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging"
 
 check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 	$(BIN)/ruff check .
@@ -36,6 +37,13 @@ test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supp
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -n 2 --dist worksteal -m "not slow and not typecheckers" \
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
+test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+		-m "not bench and not slow and not typecheckers and not packaging"
+
+test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
+	$(PYTEST) -m packaging tests/packaging
+
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
 
@@ -43,12 +51,22 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || $(NOT_INSTALLED)
 	@$(PIP) --editable . --group dev || $(NOT_INSTALLED)
+	@touch $@
+
+constraints-lowest.txt: pyproject.toml constraints.txt .ci/lowest
+	@.ci/python .ci/lowest
+
+$(LOWEST)/.ready: constraints-lowest.txt
+	@OLDEST=yes .ci/python -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || $(NOT_INSTALLED)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-lowest.txt \
+		--editable . --group test || $(NOT_INSTALLED)
 	@touch $@
 
 $(CHECKERS): $(READY)

@@ -215,7 +215,7 @@ class StepNotFoundError(StepError):
 
 
 class ResultNotSerializableError(StepError):
-    """A step returned what its annotation can't turn into JSON. Not tried again."""
+    """A step returned what JSON can't carry as its annotation says, or what comes back changed. Not tried again."""
 
     code = "BTN502"
     default_remedy = "return what the annotation says, in plain data"

@@ -29,6 +29,8 @@ def explain(error: ImportError) -> ExtraMissingError | None:
     Args:
         error: As Python raised it.
     """
+    if str(error).startswith("no pq wrapper available"):  # psycopg without an implementation
+        return ExtraMissingError("psycopg finds no libpq", remedy="run: pip install 'psycopg[binary]'")
     package, extra = _PACKAGES.get((error.name or "").partition(".")[0], (None, None))
     if package is None or extra is None or not isinstance(error, ModuleNotFoundError):
         return None

@@ -1,5 +1,6 @@
 """`python -m baton_dsl.cli`, which needs no script on the path."""
 
-from baton_dsl.cli.main import main
+from baton_dsl.cli.start import main
 
-main()
+if __name__ == "__main__":
+    main()

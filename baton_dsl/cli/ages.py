@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,7 +15,13 @@ LONGEST: Final = timedelta(days=1_000_000)
 """PostgreSQL's calendar begins in 4713 BC."""
 
 
-class Age(click.ParamType[timedelta]):
+if TYPE_CHECKING:
+    _Type = click.ParamType[timedelta]
+else:
+    _Type = click.ParamType  # before click 8.4 it is not generic
+
+
+class Age(_Type):
     """A number and a unit.
 
     Example:

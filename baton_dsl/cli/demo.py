@@ -1,12 +1,13 @@
 """`baton demo`: the package audit, from nothing to a report.
 
-The audit is an example, so its code is no part of `baton_dsl`; the wheel ships it beside, as `baton_audit`, under the
-same name that it has in the repository. So workers import its steps alike in a clone and where a wheel is installed.
+The audit is an example, so its code is no part of `baton_dsl`. The wheel carries it in a folder that is on no path of
+Python, and there as in a clone it is imported as `baton_audit`, from its folder.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from baton_dsl.cli.exits import Exit, FailedError
 from baton_dsl.cli.target import AnyFlow, find_flow
 
 FLOW: Final = "baton_audit:package_audit"
+_PACKAGE: Final = Path(__file__).parents[1]
 
 
 @click.command("demo")
@@ -33,6 +35,7 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
 
     Fifteen typed steps, three of which run once for each item of a list; see examples/package_audit in the repository.
     """
+    sys.path.insert(0, str(_folder()))
     try:
         flow = find_flow(FLOW)
     except ValueError as error:
@@ -59,3 +62,9 @@ async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
         return await workflow.result("report")
     click.echo(f"see why: baton status {workflow.id}", err=True)
     return None
+
+
+def _folder() -> Path:
+    """The folder of the example: within the package if that came in a wheel, else that of the clone."""
+    carried = _PACKAGE / "demo"
+    return carried if carried.is_dir() else _PACKAGE.parent / "examples" / "package_audit"

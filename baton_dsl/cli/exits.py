@@ -20,6 +20,8 @@ class Exit(IntEnum):
     """The workflow did not end in time."""
     FAILED = 4
     """Anything else: no database, no tables, no such workflow."""
+    THREADS_LOST = 5
+    """A worker has left to be started again: too many steps that timed out keep a thread."""
     INTERRUPTED = 130
     """Ctrl-C, as shells count it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -75,13 +76,49 @@ def value_of(text: str, annotation: Any) -> Any:
     except PydanticUserError:  # no JSON can carry it: BTN203, at the insert
         return _plain(text)
     try:
-        return adapter.validate_json(text)
+        return _with_every_digit(adapter, text, adapter.validate_json(text))
     except ValidationError:
         pass
     try:
         return adapter.validate_python(text)
     except ValidationError:
         return _plain(text)
+
+
+class _Number(str):
+    """A number of JSON with a fraction or an exponent, as it was written."""
+
+
+def _with_every_digit(adapter: TypeAdapter[Any], text: str, value: Any) -> Any:
+    """A value that was read from JSON, with all digits of its Decimals: pydantic reads a JSON number as a float first.
+
+    Example:
+        >>> value_of("1.10", Decimal), value_of('{"a": [0.10, 1]}', dict[str, list[Decimal]])
+        (Decimal('1.10'), {'a': [Decimal('0.10'), Decimal('1')]})
+    """
+    try:
+        written = json.loads(text, parse_float=_Number)
+        return adapter.validate_json(json.dumps(_exact(written, adapter.dump_python(value))))
+    except (ValueError, TypeError, RecursionError):
+        return value
+
+
+def _exact(written: Any, read: Any) -> Any:
+    """JSON in which the numbers that were read as Decimals are texts, so that they are read digit by digit."""
+    match written:
+        case _Number():
+            return str(written) if isinstance(read, Decimal) else float(written)
+        case dict():
+            return {
+                name: _exact(value, read.get(name) if isinstance(read, dict) else None)
+                for name, value in written.items()
+            }
+        case list() if isinstance(read, list | tuple) and len(read) == len(written):
+            return [_exact(value, other) for value, other in zip(written, read, strict=True)]
+        case list():
+            return [_exact(value, None) for value in written]
+        case _:
+            return written
 
 
 def _plain(text: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from baton_dsl import extras
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.errors import BatonError, FlowError
@@ -82,13 +83,14 @@ def cli(context: click.Context) -> None:
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
+      5  a worker has lost too many threads to steps that timed out: start it again
     """
     if os.environ.get("NO_COLOR"):  # click does not look
         context.color = False
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command that the process was given, and end the process."""
     signal.signal(signal.SIGTERM, _leave)
     sys.exit(run(sys.argv[1:]))
 
@@ -124,8 +126,17 @@ def run(arguments: Sequence[str]) -> int:
             click.echo(note, err=True)
         return Exit.USAGE
     except BatonError as error:
-        click.echo(f"Error: {error.code}: {error.message}", err=True)
-        if error.remedy:
-            click.echo(f"  help: {error.remedy}", err=True)
-        return Exit.TIMEOUT if isinstance(error, TimeoutError) else Exit.FAILED
+        return _told(error)
+    except ImportError as error:
+        if explained := extras.explain(error):
+            return _told(explained)
+        raise
     return int(code or Exit.DONE)
+
+
+def _told(error: BatonError) -> int:
+    """Tell an error and what to do about it; the exit code."""
+    click.echo(f"Error: {error.code}: {error.message}", err=True)
+    if error.remedy:
+        click.echo(f"  help: {error.remedy}", err=True)
+    return Exit.TIMEOUT if isinstance(error, TimeoutError) else Exit.FAILED

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.runtime import failures, node
+from baton_dsl.runtime.leaving import MOMENT, Leaving
 
 
 @click.command("worker")
@@ -62,7 +64,8 @@ def command(
     """Run the steps of workflows, until SIGTERM or Ctrl-C.
 
     MODULES are those that hold your flows; they are imported at the start, so that an error in them is told at once.
-    Jobs that run when the end comes get the time of --grace; what does not finish then is taken up by another node.
+    Jobs that run when the end comes get the time of --grace; what does not finish then is taken up by another node. A
+    second signal ends the worker at once.
 
     \b
     Example:
@@ -71,11 +74,21 @@ def command(
     served = limits or queues.limited(set().union(*map(queues.of_module, modules)) or {"default"})
     with database.opened(dsn, prefix) as target:
         if processes > 1:
-            return asyncio.run(_supervise(_arguments(modules, served, grace, retain, log_level), processes, target))
+            return asyncio.run(
+                _supervise(_arguments(modules, served, grace, retain, log_level), processes, grace, target)
+            )
         logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         failures.log_failures()
-        uvloop.run(node.serve(target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain))
-        return Exit.DONE
+        leaving = Leaving(grace)
+        leaving.watch()
+        served_by = node.serve(
+            target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain, leaving=leaving
+        )
+        try:
+            uvloop.run(served_by)
+        finally:
+            leaving.finish()
+        return leaving.code
 
 
 def _arguments(
@@ -88,15 +101,16 @@ def _arguments(
     return ["worker", *(module.__name__ for module in modules), *options]
 
 
-async def _supervise(arguments: list[str], processes: int, target: database.Target) -> int:
+async def _supervise(arguments: list[str], processes: int, grace: float, target: database.Target) -> int:
     """Run so many nodes as processes of their own, and stop all when one ends or a signal comes.
 
-    A node that ends by itself is a fault; whoever supervises this process shall see it and start it again.
+    A node that ends by itself is a fault; whoever supervises this process shall see it and start it again. A signal
+    goes on to every node; a second one ends them at once, and so does their time when it is up.
     """
-    stop = asyncio.Event()
+    signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signals.put_nowait, number)
     # The DSN may hold a password, so it goes by the environment; a group of its own keeps the terminal's Ctrl-C from
     # reaching a node twice.
     environment = os.environ | {"BATON_DSN": target.dsn, "OBAN_PREFIX": target.prefix}
@@ -105,12 +119,26 @@ async def _supervise(arguments: list[str], processes: int, target: database.Targ
         await asyncio.create_subprocess_exec(*command, env=environment, process_group=0) for _ in range(processes)
     ]
     ends = [asyncio.create_task(child.wait()) for child in children]
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((*ends, stopping), return_when=asyncio.FIRST_COMPLETED)
-    failed = not stopping.done()
-    stopping.cancel()
+    asked = asyncio.create_task(signals.get())
+    await asyncio.wait((*ends, asked), return_when=asyncio.FIRST_COMPLETED)
+    first = next((end.result() for end in ends if end.done()), None) if not asked.done() else None
+    asked.cancel()
+    _send(children, signal.SIGTERM)
+    again = asyncio.create_task(signals.get())
+    all_ended = asyncio.gather(*ends)
+    await asyncio.wait((all_ended, again), timeout=grace + 2 * MOMENT, return_when=asyncio.FIRST_COMPLETED)
+    if again.done():
+        _send(children, signal.SIGTERM)
+        await asyncio.wait([all_ended], timeout=MOMENT)
+    again.cancel()
+    _send(children, signal.SIGKILL)  # what could not even end itself, such as a process that was stopped
+    codes = await all_ended
+    if first is not None:
+        return first if first == Exit.THREADS_LOST else Exit.FAILED
+    return max(128 - code if code < 0 else code for code in codes)
+
+
+def _send(children: Iterable[asyncio.subprocess.Process], number: int) -> None:
     for child in children:
         if child.returncode is None:
-            child.terminate()
-    codes = await asyncio.gather(*ends)
-    return Exit.FAILED if failed else max(codes, key=abs)
+            child.send_signal(number)

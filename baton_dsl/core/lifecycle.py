@@ -277,10 +277,9 @@ class Workflow:
                 continue
             outcomes = [child.outcome for child in self.children(name).values()]
             good = sum(outcome in (Outcome.COMPLETED, Outcome.SKIPPED) for outcome in outcomes)
-            least = self.nodes[node.root or name].over
-            assert least is not None
-            demanded = len(outcomes) if least.least is None else least.least
-            if good >= demanded:
+            over = self.nodes[node.root or name].over
+            assert over is not None
+            if good >= over.demanded(len(outcomes)):
                 node.outcome = Outcome.COMPLETED
             else:
                 node.outcome = Outcome.DISCARDED if Outcome.DISCARDED in outcomes else Outcome.CANCELLED
@@ -301,7 +300,7 @@ class Workflow:
     def _expand_one(self, name: str, node: Node) -> None:
         over = node.over
         assert over is not None
-        entries = self._entries(over)
+        entries = self.entries(over)
         if entries is None or len(entries) > over.most:
             node.outcome = Outcome.DISCARDED
             return
@@ -328,7 +327,7 @@ class Workflow:
                 is_held=True if is_leaf and over.window is not None else None,
             )
 
-    def _entries(self, over: Over) -> list[tuple[tuple[str | None, ...], tuple[object, ...]]] | None:
+    def entries(self, over: Over) -> list[tuple[tuple[str | None, ...], tuple[object, ...]]] | None:
         """For each child to be, the nodes and the values that its parameters take; None if there is no collection."""
         collections: list[list[tuple[str | None, object]]] = []
         for source, value in zip(over.sources, over.values, strict=True):

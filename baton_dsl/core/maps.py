@@ -118,4 +118,9 @@ def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[F
 
 def written(types: Types, parameter: ParameterSpec, type: object) -> str:
     """An annotation of that type with the parameter's own `Each`, as users would write it."""
-    return f"{'Each[' * parameter.each}{types.show(type)}{']' * parameter.each}"
+    return around(parameter, types.show(type))
+
+
+def around(parameter: ParameterSpec, shown: str) -> str:
+    """An annotation within the parameter's own `Each`."""
+    return f"{'Each[' * parameter.each}{shown}{']' * parameter.each}"

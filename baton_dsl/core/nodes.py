@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from math import ceil
 
 
 class State(StrEnum):
@@ -55,6 +57,7 @@ class Over:
         most: How many items it may have.
         window: How many of its items may run at once.
         least: How many of its items must succeed.
+        share: What share of its items must succeed.
     """
 
     sources: tuple[str | None, ...]
@@ -64,6 +67,13 @@ class Over:
     most: int = 100_000
     window: int | None = None
     least: int | None = None
+    share: float | None = None
+
+    def demanded(self, items: int) -> int:
+        """How many of so many items must succeed."""
+        if self.least is not None:
+            return self.least
+        return items if self.share is None else ceil(Decimal(str(self.share)) * items)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -158,6 +158,8 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
     ignore_discarded: bool | None = None
     options: Mapping[str, Option] = NO_OPTIONS
     bound: Mapping[str, Argument] = NOTHING
+    is_bound_checked: bool = False
+    """True if what `bind` was given has been checked where it was called."""
     is_job: bool = False
     """True for a plain Oban job: it has no signature to check."""
     is_async: bool | None = None
@@ -270,5 +272,5 @@ class Types(Protocol):
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
 
-    def show(self, type: object, /) -> str:
-        """The type as users would write it."""
+    def show(self, type: object, /, *, full: bool = False) -> str:
+        """The type as users would write it: by short names, or the classes of users by their dotted names."""

@@ -53,7 +53,7 @@ _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
 
 def _single(name: str) -> str:
     """The last part of a full name, without what a front end adds to tell two classes of one name apart."""
-    return name.partition("#")[0].rsplit(".", 1)[-1]
+    return name.rsplit(".", 1)[-1].partition("#")[0]
 
 
 @dataclass(slots=True)
@@ -62,9 +62,11 @@ class TermTypes:
 
     Args:
         facts: What is known of a class by its full name; None for a class that can't be seen.
+        dotted: The dotted name that users know a class by, from its full name.
     """
 
     facts: Callable[[str], ClassFacts | None]
+    dotted: Callable[[str], str] = str
     _ancestors: dict[str, dict[str, tuple[Term, ...]] | None] = field(default_factory=dict)
 
     def about(self, name: str) -> ClassFacts | None:
@@ -146,8 +148,12 @@ class TermTypes:
             isinstance(key, TupleOf) or any(isinstance(self._as(key, name), tuple) for name in NOT_KEYS) for key in keys
         )
 
-    def show(self, type: object, /) -> str:
-        """The type as users write it, by short names."""
+    def show(self, type: object, /, *, full: bool = False) -> str:
+        """The type as users write it: by short names, or the classes of users by their dotted names."""
+
+        def shown(type: object) -> str:
+            return self.show(type, full=full)
+
         match _term(type):
             case AnyType():
                 return "Any"
@@ -157,19 +163,19 @@ class TermTypes:
                 return "Never"
             case UnionOf(items):
                 rest = [item for item in items if item != NONE]
-                shown = [self.show(item) for item in rest]
-                return " | ".join([*shown, "None"] if len(rest) < len(items) else shown)
+                parts = [shown(item) for item in rest]
+                return " | ".join([*parts, "None"] if len(rest) < len(items) else parts)
             case TupleOf(items):
-                return f"tuple[{', '.join(map(self.show, items)) or '()'}]"
+                return f"tuple[{', '.join(map(shown, items)) or '()'}]"
             case LiteralOf(value):
                 return f"Literal[{value}]"
             case Instance("types.NoneType"):
                 return "None"
             case Instance("builtins.tuple", (item,)):
-                return f"tuple[{self.show(item)}, ...]"
+                return f"tuple[{shown(item)}, ...]"
             case Instance(name, arguments):
-                short = _single(name)
-                return f"{short}[{', '.join(map(self.show, arguments))}]" if arguments else short
+                named = self.dotted(name).partition("#")[0] if full and name not in STANDARD else _single(name)
+                return f"{named}[{', '.join(map(shown, arguments))}]" if arguments else named
 
     # -- relations --------------------------------------------------------------------------------------------
 

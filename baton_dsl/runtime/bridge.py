@@ -9,6 +9,7 @@
 | fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
 """
@@ -22,6 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, cast
+from weakref import WeakSet
 
 import oban.oban
 import psycopg
@@ -39,7 +41,9 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime.instances import Instance, Notifier
+from baton_dsl.runtime.jobs import name_of
 from baton_dsl.runtime.pools import Pool, autocommit
+from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +115,7 @@ def has_place(instance: Oban, job: Job) -> bool:
     return (
         producer is not None
         and os.environ.get("BATON_CLAIM") != "off"
+        and not RUNS.are_too_many_lost
         and not producer._paused
         and not producer._stopping.is_set()
         and len(producer._running_jobs) <= producer._limit
@@ -123,21 +128,35 @@ def dispatch(instance: Oban, job: Job) -> None:
     An attempt before it, which its gate put back, may be about to end: then it starts after that.
     """
     producer = instance._producers.get(job.queue)
-    job_id = job.id
-    assert job_id is not None
     if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
         logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
         return
+    _dispatch(producer, job)
+
+
+def _dispatch(producer: Producer, job: Job) -> None:
+    job_id = job.id
+    assert job_id is not None
     before, task = producer._running_jobs.get(job_id, (None, None))
     acks: list[AckAction] = producer._pending_acks
     if any(_is_same_attempt(job, other) for other in (before, *(action.job for action in acks))):
         return
     if task is not None:
-        task.add_done_callback(lambda _: dispatch(instance, job))  # after the producer's own, which forgets it
+        _dispatch_after(task, producer, job)
         return
     task = producer._dispatcher.dispatch(producer, job)
     task.add_done_callback(lambda _: producer._on_job_complete(job_id))
     producer._running_jobs[job_id] = (job, task)
+
+
+def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> None:
+    """Start a job once an attempt before it has ended, unless its queue stops by then: others take it up later."""
+
+    def start(_: object) -> None:  # after the producer's own callback, which forgets the attempt
+        if not producer._stopping.is_set():
+            _dispatch(producer, job)
+
+    task.add_done_callback(start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +171,29 @@ class RunningProducer:
         return str(self.producer._uuid)
 
     @property
+    def grace(self) -> float | None:
+        """Seconds that its jobs get when it stops; None if it waits for them however long they take."""
+        return self.producer._shutdown_grace_period
+
+    @property
     def is_busy(self) -> bool:
-        """True while a job of it runs."""
-        return bool(self.producer._running_jobs)
+        """True while a job of it runs, be it in a thread for which nobody waits any more."""
+        return bool(self.producer._running_jobs) or RUNS.is_running(self.uuid)
+
+    def running(self) -> list[tuple[Job, asyncio.Task[None]]]:
+        """The jobs that it has started, each with its task, but for what a lost thread runs."""
+        return list(self.producer._running_jobs.values())
+
+    def loop(self) -> list[asyncio.Task[None]]:
+        """The task that fetches; it ends before the jobs that run are waited for."""
+        task = cast("asyncio.Task[None] | None", self.producer._loop_task)
+        return [task] if task is not None else []
+
+    def ask_to_stop(self, job_id: int) -> None:
+        """Tell a job that it was cancelled, if this producer runs it."""
+        job, _ = self.producer._running_jobs.get(job_id, (None, None))
+        if job is not None:
+            self.producer._dispatcher.cancel(self.producer, job)
 
     def nudge(self) -> None:
         """Let it try again, from any thread, what failed with a connection.
@@ -166,6 +205,15 @@ class RunningProducer:
             loop = task.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.producer.notify)
+
+
+def running_jobs(instance: Oban) -> list[Job]:
+    """What an instance runs, and what threads of this process run for which somebody waits. From any thread."""
+    started = [
+        job for producer in list(instance._producers.values()) for job, _ in list(producer._running_jobs.values())
+    ]
+    ids = {job.id for job in started}
+    return started + [job for job in RUNS.jobs() if job.id not in ids]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +241,21 @@ class Running:
     def producers(self) -> list[RunningProducer]:
         """The producers, without those whose queue was stopped."""
         return [RunningProducer(producer) for producer in list(self.by_queue.values())]
+
+    def all_producers(self) -> list[RunningProducer]:
+        """Those that have fetched, also if their queue was stopped: their jobs may run still."""
+        return [RunningProducer(producer) for producer in list(FETCHES.seen) if producer._query is self.query]
+
+    def hold_notifier(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Have the notifier stop after something else: Oban stops it at once, while jobs run still."""
+        notifier: Any = self.notifier
+        stop = notifier.stop
+
+        async def held() -> None:
+            await until()
+            await stop()
+
+        notifier.stop = held
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
@@ -287,6 +350,7 @@ def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Produce
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     """Make a companion for an instance that runs, unless it has one."""
     FETCHES.install()
+    FETCHES.seen.update(instance._producers.values())
     if not isinstance(instance._refresher, Accompanied):
         running = Running(instance._query, instance._producers)
         instance._refresher = Accompanied(instance._refresher, running, make)
@@ -311,6 +375,7 @@ class Fetches:
     """
 
     def __init__(self) -> None:
+        self.seen: WeakSet[Producer] = WeakSet()
         self._failed: dict[str, float] = {}
         self._next: Callable[[Producer], Awaitable[list[Job]]] | None = None
 
@@ -331,7 +396,10 @@ class Fetches:
                 self._failed[producer._uuid] = time.monotonic()
 
     async def fetch(self, producer: Producer) -> list[Job]:
-        """As Oban's, after what an earlier one may have left behind."""
+        """As Oban's, after what an earlier one may have left behind; nothing once too many threads are lost."""
+        self.seen.add(producer)
+        if RUNS.are_too_many_lost:
+            return []
         failed = self._failed.get(producer._uuid)
         if failed is not None:
             asked = time.monotonic()
@@ -342,10 +410,11 @@ class Fetches:
                 return found
         assert self._next is not None
         try:
-            return await self._next(producer)
+            fetched = await self._next(producer)
         except psycopg.Error:
             self._failed[producer._uuid] = time.monotonic()
             raise
+        return [job for job in fetched if not _runs_here(producer, job)]
 
     async def _strays(self, producer: Producer) -> list[Job]:
         query = producer._query
@@ -359,6 +428,19 @@ class Fetches:
         for job in strays:
             logger.warning("job %s was fetched by a statement whose answer was lost; it starts now", job.id)
         return strays
+
+
+def _runs_here(producer: Producer, job: Job) -> bool:
+    """Whether an attempt of the job runs here still, in which case the next one starts after it.
+
+    Somebody took this process for dead, or put the job back by hand.
+    """
+    _, task = producer._running_jobs.get(job.id, (None, None))
+    if task is None:
+        return False
+    logger.warning("%s was fetched while an attempt of it runs here; it starts after that", name_of(job))
+    _dispatch_after(task, producer, job)
+    return True
 
 
 def _is_same_attempt(job: Job, other: Job | None) -> bool:

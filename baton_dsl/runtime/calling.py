@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
@@ -15,21 +14,17 @@ from oban import Cancel, Job, Snooze
 from baton_dsl.context import Skip, StepEnded
 from baton_dsl.errors import StepAbortedError
 from baton_dsl.runtime.bridge import cancellation_of
+from baton_dsl.runtime.threads import RUNS
 from baton_dsl.step import Step
-
-THREADS: Final = 512
-"""Sync steps that one process runs at once; Oban's queue limits are what bounds them. Threads start when needed."""
-
-_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="baton-step")
 
 CANCELLED: Final = "cancelled while it ran"
 """Why a step was cancelled that let itself be interrupted."""
 
 
-async def in_thread[T](function: Callable[[], T]) -> T:
-    """Run a function in a thread, with the context variables of the caller."""
+async def in_thread[T](function: Callable[[], T], job: Job) -> T:
+    """Run the function of a job in a thread, with the context variables of the caller."""
     context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: context.run(function))
+    return await RUNS.run(lambda: context.run(function), job)
 
 
 def call_here(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
@@ -52,7 +47,7 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
         What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
     """
     if not step.is_async:
-        return await in_thread(lambda: call_here(step, arguments))
+        return await in_thread(lambda: call_here(step, arguments), job)
     asked = cancellation_of(job) if step.options.get("cancellable") else None
     if asked is None:
         return await _awaited(step, arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+from weakref import WeakSet
 
 MOST: Final = 500
 """Requests in one statement: more gain nothing, and a failed batch is tried again one by one."""
@@ -18,6 +19,7 @@ class Coalescer[Request, Reply]:
 
     Args:
         flush: Answers a batch of requests, in order.
+        keeps: Whether a request is sent though who asked has been cancelled meanwhile: a result is stored all the same.
 
     Example:
         >>> async def double(numbers: Sequence[int]) -> list[int]:
@@ -29,8 +31,11 @@ class Coalescer[Request, Reply]:
         [0, 2, 4]
     """
 
-    def __init__(self, flush: Callable[[Sequence[Request]], Awaitable[Sequence[Reply]]]) -> None:
+    def __init__(
+        self, flush: Callable[[Sequence[Request]], Awaitable[Sequence[Reply]]], *, keeps: bool = False
+    ) -> None:
         self._flush = flush
+        self._keeps = keeps
         self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -45,12 +50,14 @@ class Coalescer[Request, Reply]:
         self._waiting.append((request, future))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send())
+            if self._keeps:
+                _keeping.add(self._sender)
         return await future
 
     async def _send(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            await self._answer([(request, future) for request, future in batch if not future.done()])
+            await self._answer([(request, future) for request, future in batch if self._keeps or not future.done()])
 
     async def _answer(self, batch: list[tuple[Request, asyncio.Future[Reply]]]) -> None:
         if not batch:
@@ -69,3 +76,14 @@ class Coalescer[Request, Reply]:
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
+
+
+_keeping: WeakSet[asyncio.Task[None]] = WeakSet()
+
+
+async def all_kept(timeout: float) -> None:  # noqa: ASYNC109 - what is not sent by then is left to its senders
+    """Wait until everything is sent that is kept, in all of this event loop."""
+    loop = asyncio.get_running_loop()
+    senders = [sender for sender in _keeping if not sender.done() and sender.get_loop() is loop]
+    if senders:
+        await asyncio.wait(senders, timeout=timeout)

@@ -1,4 +1,4 @@
-"""What runs beside an Oban instance from its start to its stop: its guard, and who tells of ended workflows."""
+"""What runs beside an Oban instance: its guard, who tells of ended workflows, and who sees to it that it stops well."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from oban import Oban
 
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.guard import Guard
+from baton_dsl.runtime.stopping import Stopping
 from baton_dsl.runtime.telling import Teller
 
 
@@ -20,7 +21,8 @@ class Companions:
     @staticmethod
     def of(running: bridge.Running) -> Companions:
         """Those of an instance."""
-        return Companions((Guard(running.connect, running.prefix, running.producers), Teller(running)))
+        guard = Guard(running.connect, running.prefix, running.producers)
+        return Companions((guard, Teller(running), Stopping(running)))
 
     def start(self) -> None:
         """The instance starts."""

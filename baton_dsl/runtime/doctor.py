@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
@@ -103,7 +103,7 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
 
 
 def _about(server: Row, prefix: str, under_way: int | None = None) -> str:
-    said = f'PostgreSQL {server["release"].split()[0]}, oban {version("oban")}, schema "{prefix}"'
+    said = f'PostgreSQL {server["release"].split()[0]}, {_oban()}, schema "{prefix}"'
     if under_way is not None:
         said += f" of version {schema.VERSION}, {under_way:,} workflow{'' if under_way == 1 else 's'} under way"
     return said
@@ -117,6 +117,14 @@ def _of_server(server: Row, prefix: str) -> Iterator[Finding]:
         )
     if server["missing"]:
         yield Finding(message=f'the schema "{prefix}" has no tables {quoted(server["missing"])}', help=_INSTALL)
+
+
+def _oban() -> str:
+    """The version of Oban: that of this machine, which may be one without workers."""
+    try:
+        return f"oban {version('oban')}"
+    except PackageNotFoundError:
+        return "no oban on this machine"
 
 
 def _of_version(installed: int | None) -> Iterator[Finding]:

@@ -187,7 +187,7 @@ class Effects:
 
     async def _run_sync(self, work: Work, progress: Progress) -> Ending:
         try:
-            return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()))
+            return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()), work.job)
         except asyncio.CancelledError:  # a timeout, or the worker stops; the thread goes on, and rolls back
             progress.is_given_up = True
             raise

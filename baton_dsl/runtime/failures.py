@@ -8,6 +8,7 @@ from typing import Any, Final
 from oban import telemetry
 
 from baton_dsl.core.wording import last_exception
+from baton_dsl.runtime.jobs import name_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,7 @@ def log_failures() -> None:
 
 def _log(_event: str, told: dict[str, Any]) -> None:
     job, traceback = told["job"], told["traceback"] or told["error_message"]
-    step, workflow = job.meta.get("workflow_name"), job.meta.get("workflow_id")
-    what = f'step "{step}" of workflow {workflow}' if step and workflow else f"job {job.id} of {job.worker}"
-    line = f"{what} failed in attempt {job.attempt} of {job.max_attempts}: {last_exception(traceback)}"
+    line = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {last_exception(traceback)}"
     if told["state"] == "discarded":
         logger.error("%s\n%s", line, traceback.rstrip())
     else:

@@ -6,7 +6,6 @@ here they are run.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -19,7 +18,7 @@ from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
 from baton_dsl.runtime import bridge, importing
-from baton_dsl.runtime.calling import contained
+from baton_dsl.runtime.calling import contained, in_thread
 from baton_dsl.runtime.names import HOOKS
 from baton_dsl.runtime.pools import autocommit
 from baton_dsl.status import WorkflowStatus
@@ -64,5 +63,5 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
     with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
-        await (hook(status) if iscoroutinefunction(hook) else asyncio.to_thread(hook, status))
+        await (hook(status) if iscoroutinefunction(hook) else in_thread(lambda: hook(status), job))
     return None

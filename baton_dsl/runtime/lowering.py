@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 
 from baton_dsl.core.check import Checked
 from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.graph import Graph
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
@@ -97,6 +98,25 @@ def new_workflow_id() -> str:
     return str(UUID(int=value))
 
 
+def needed_upstreams(spec: StepSpec) -> frozenset[str]:
+    """The upstreams without whose result a step can't run: those of parameters that don't take None."""
+    return frozenset(
+        parameter.source
+        for parameter in spec.parameters
+        if parameter.is_upstream
+        and parameter.source is not None
+        and LIVE_TYPES.accepts_none(parameter.type) is not True
+    )
+
+
+def read_beside(graph: Graph, name: str) -> list[str]:
+    """The upstreams that each item of a map reads, besides the nodes that its own parameters map over."""
+    parameters = graph.steps[name].parameters
+    whole = {it.source for it in parameters if it.is_upstream and not it.each}
+    mapped = {it.source for it in parameters if it.is_upstream and it.each}
+    return [upstream for upstream in graph.waits_for[name] if upstream not in mapped or upstream in whole]
+
+
 @dataclass(slots=True)
 class _Lowering:
     """What one insert has gathered so far."""
@@ -104,7 +124,7 @@ class _Lowering:
     flow: Flow[..., Any]
     checked: Checked
     given: Mapping[str, Any]
-    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+    moment: datetime
     findings: list[Diagnostic] = field(default_factory=list)
     templates: list[Mapping[str, Any]] = field(default_factory=list)
     numbers: dict[Any, int] = field(default_factory=dict)
@@ -113,17 +133,11 @@ class _Lowering:
     needed: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def needed_by(self, spec: StepSpec) -> frozenset[str]:
-        """The upstreams without whose result a step can't run: those of parameters that don't take None."""
+        """`needed_upstreams`, found once for all steps of a function."""
         key = id(spec.parameters)  # the same for all steps of one function
         found = self.needed.get(key)
         if found is None:
-            found = self.needed[key] = frozenset(
-                parameter.source
-                for parameter in spec.parameters
-                if parameter.is_upstream
-                and parameter.source is not None
-                and LIVE_TYPES.accepts_none(parameter.type) is not True
-            )
+            found = self.needed[key] = needed_upstreams(spec)
         return found
 
     def template_of(self, entry: Entry, spec: StepSpec) -> int:
@@ -227,13 +241,7 @@ class _Lowering:
         """What makes a map of a step, as one object of the `maps` of `baton_insert`."""
         step = cast("Step[..., Any, Any, Any]", entry.step)
         over = [parameter for parameter in spec.parameters if parameter.each]
-        whole = {item.source for item in spec.parameters if item.is_upstream and not item.each}
-        mapped = {item.source for item in over if item.is_upstream}
-        beside = [
-            position[upstream]
-            for upstream in self.checked.graph.waits_for[entry.name]
-            if upstream not in mapped or upstream in whole
-        ]
+        beside = [position[upstream] for upstream in read_beside(self.checked.graph, entry.name)]
         options = step.options
         rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
         for name in ("combine", "max_concurrency"):
@@ -319,12 +327,13 @@ def _utc(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
-def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
+def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | None = None) -> Lowered:
     """Turn a flow and its inputs into rows to be.
 
     Args:
         flow: The flow.
         given: The inputs by name.
+        moment: From when on `scheduled_in` counts; default: now.
 
     Returns:
         The values of one insert; every input validated and written as JSON.
@@ -349,7 +358,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any]) -> Lowered:
     order = graph.topological_order()
     entries = {entry.name: entry for entry in flow.entries}
     position = {name: index for index, name in enumerate(order, start=1)}
-    lowering = _Lowering(flow, checked, given)
+    lowering = _Lowering(flow, checked, given, moment or datetime.now(UTC))
     args: list[str] = []
     template: list[int] = []
     edge_from: list[int] = []

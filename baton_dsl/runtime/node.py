@@ -13,8 +13,10 @@ from pathlib import Path
 
 from oban import Oban
 
+from baton_dsl.runtime.bridge import running_jobs
 from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.leaving import Leaving
 from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
 
@@ -30,6 +32,7 @@ async def serve(
     grace: float = 15.0,
     retain: timedelta | None = None,
     ready: asyncio.Event | None = None,
+    leaving: Leaving | None = None,
 ) -> None:
     """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
 
@@ -43,6 +46,7 @@ async def serve(
         grace: Seconds that running jobs get when the node stops.
         retain: How long workflows that have ended are kept; None keeps them until `baton prune`.
         ready: Set once the node takes jobs.
+        leaving: Hears the signals, and bounds the end of a process that does nothing else.
 
     Raises:
         ImportError: If a module can't be imported.
@@ -54,23 +58,22 @@ async def serve(
     accompany_instances()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT) if leaving is None else ()
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
     pool = await Oban.create_pool(dsn, min_size=2, max_size=8)
+    oban = Oban(pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
+    if leaving is not None:
+        leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))
     try:
-        async with (
-            Oban(
-                pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban"
-            ),
-            retention(Database(prefix, "Oban", dsn), retain),
-        ):
+        async with oban, retention(Database(prefix, "Oban", dsn), retain):
             logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
             if ready is not None:
                 ready.set()
             await stop.wait()
-            logger.info("node stops; running jobs have %g s", grace)
+            if leaving is None:
+                logger.info("node stops; running jobs have %g s", grace)
     finally:
         await pool.close()
         for number in signals:

@@ -96,7 +96,7 @@ class Runtime:
         self.gate: Coalescer[int, Passage | None] = Coalescer(
             lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
         )
-        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle)
+        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer(settler.park)
         bridge.ACKNOWLEDGED.install()
         accompany(oban)

@@ -323,16 +323,20 @@ class Annotations:
         """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
         if value in self._registered:
             return self._registered[value]
-        if isinstance(value, NewTypeValue):
-            name = f"{value.path}.{value.name}"
-        else:
-            facts = self.names.project.files.facts(value.path)
-            assert facts is not None
-            name = f"{value.path}.{facts['scopes'][facts['classes'][value.index]['inner']]['name'].rstrip('.')}"
-            if self.classes.get(name, value) != value:
-                name = f"{value.path}#{value.index}.{facts['classes'][value.index]['name']}"
+        name = f"{value.path}.{self.name_of(value)}"
+        if isinstance(value, ClassValue) and self.classes.get(name, value) != value:
+            name = f"{name}#{value.index}"
         self.classes[name] = value
         self._registered[value] = name
+        return name
+
+    def name_of(self, value: ClassValue | NewTypeValue) -> str:
+        """The qualified name of a class of the project in its module."""
+        if isinstance(value, NewTypeValue):
+            return value.name
+        facts = self.names.project.files.facts(value.path)
+        assert facts is not None
+        name: str = facts["scopes"][facts["classes"][value.index]["inner"]]["name"].rstrip(".")
         return name
 
 

@@ -8,6 +8,7 @@ from baton_dsl.core.spec import UNKNOWN
 from baton_dsl.core.types import STANDARD, ClassFacts, Instance, Term, TermTypes, union
 from baton_lint.annotations import Annotations, canonical
 from baton_lint.facts import ClassSourceFacts
+from baton_lint.module_names import Modules
 from baton_lint.values import ClassValue, External, NewTypeValue
 
 _DATACLASS: Final = frozenset({"dataclasses.dataclass", "pydantic.dataclasses.dataclass"})
@@ -25,7 +26,7 @@ class Classes:
 
     def __init__(self, annotations: Annotations) -> None:
         self.annotations = annotations
-        self.types = TermTypes(self.facts)
+        self.types = TermTypes(self.facts, self._dotted)
         self._facts: dict[str, ClassFacts | None] = {}
 
     def facts(self, name: str) -> ClassFacts | None:
@@ -40,6 +41,15 @@ class Classes:
             elif value is not None:
                 self._facts[name] = self._inspect(value)
         return self._facts[name]
+
+    def _dotted(self, name: str) -> str:
+        """The name by which Python knows a class: its module's, and its own."""
+        value = self.annotations.classes.get(name)
+        if value is None:
+            return name
+        module = Modules(self.annotations.names.project).name(value.path)
+        own = self.annotations.name_of(value)
+        return f"{module}.{own}" if module else own
 
     def _inspect(self, value: ClassValue) -> ClassFacts | None:
         file = self.annotations.names.project.files.facts(value.path)

@@ -15,6 +15,17 @@ WORD: Needle = ((b"baton_dsl",),)
 """Every file that imports us says so."""
 
 _BUFFER = 1 << 20
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+
+
+def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
+    """As `os.readv` with one buffer, for Windows, which does not have it."""
+    data = os.read(descriptor, _BUFFER)
+    buffers[0][: len(data)] = data
+    return len(data)
+
+
+_fill: Callable[[int, list[bytearray]], int] = getattr(os, "readv", _read_into)
 
 
 def matches(data: bytes | bytearray, needles: Iterable[Needle]) -> bool:
@@ -43,9 +54,9 @@ def scan(
     word = needles[0][0][0] if needles == (WORD,) else None
     for path in paths:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, _FLAGS)
             try:
-                size = os.readv(descriptor, into)
+                size = _fill(descriptor, into)
                 if size == _BUFFER:
                     data = bytes(buffer) + _rest(descriptor)
                     if matches(data, needles):

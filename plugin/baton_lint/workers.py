@@ -91,7 +91,7 @@ def parse(data: bytes) -> FileFacts:
 
 def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> tuple[int, int]:
     reader, writer = os.pipe()
-    child = os.fork()
+    child = os.fork()  # type: ignore[attr-defined,unused-ignore]  # not on Windows
     if child:
         os.close(writer)
         return child, reader

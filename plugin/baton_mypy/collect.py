@@ -196,8 +196,7 @@ class Collector:
         if name is None or facts is None:
             self._open.append(Reference(_OPENING, place))
             return
-        signature = get_proper_type(proper.args[0])
-        if facts.is_open or not isinstance(signature, Parameters) or signature.is_ellipsis_args:
+        if not _shows_parameters(proper, facts):
             self._open.append(Reference("the parameters of the step can't be told", place))
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
@@ -223,10 +222,9 @@ class Collector:
         places = self._places(facts, expression, place)
         after = facts.options.get("after")
         wanted = after.value if after and after.is_known and isinstance(after.value, list) else ()
-        unseen = facts.is_open
         return StepSpec(
             name=name,
-            parameters=() if unseen else tuple(_parameters(step, facts, places)),
+            parameters=() if facts.is_open else tuple(_parameters(step, facts, places)),
             result=known(step.args[1]),
             may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
@@ -239,12 +237,13 @@ class Collector:
                 for key, value in facts.options.items()
             },
             bound={key: Given() for key in facts.bound},
-            is_async=None if unseen else _is_coroutine(step.args[3]),
+            is_bound_checked=True,
+            is_async=None if facts.is_open else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
             place=places.name,
             return_place=places.result,
             argument_place=place,
-            is_open=True,  # what `bind` is given was checked where it is called
+            is_open=not _shows_parameters(step, facts),
         )
 
     def _places(self, facts: Facts, expression: Expression, taken: Place) -> Places:
@@ -276,12 +275,19 @@ def _first_set(*flags: bool | None) -> bool | None:
     return next((flag for flag in flags if flag is not None), None)
 
 
+def _shows_parameters(step: Instance, facts: Facts) -> bool:
+    """Whether the type of a step tells each of its parameters."""
+    signature = get_proper_type(step.args[0])
+    return not facts.is_open and isinstance(signature, Parameters) and not signature.is_ellipsis_args
+
+
 def _parameters(step: Instance, facts: Facts, places: Places) -> Iterator[ParameterSpec]:
     signature = get_proper_type(step.args[0])
     if not isinstance(signature, Parameters) or signature.is_ellipsis_args:
         return
     unnamed = iter(facts.positional)
-    for annotation, kind, given in zip(signature.arg_types, signature.arg_kinds, signature.arg_names, strict=True):
+    every = list(zip(signature.arg_types, signature.arg_kinds, signature.arg_names, strict=True))
+    for annotation, kind, given in every[1:] if facts.is_method else every:
         name = given if given is not None else next(unnamed, None)
         if name is None:
             continue

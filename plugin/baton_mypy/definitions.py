@@ -62,15 +62,18 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         ),
         positional=tuple(item.variable.name for item in arguments if item.pos_only),
         unimportable=_unimportable(definition),
+        is_method=_is_method(definition),
     )
 
 
 def _unimportable(function: FuncDef) -> str | None:
     if "." not in function.fullname or "@" in function.fullname:
         return "a function inside a function"
-    if function.info and not function.is_static and function.arg_names[:1] in (["self"], ["cls"]):
-        return "a method"
-    return None
+    return "a method" if _is_method(function) else None
+
+
+def _is_method(function: FuncDef) -> bool:
+    return bool(function.info) and not function.is_static and function.arg_names[:1] in (["self"], ["cls"])
 
 
 # --- From(...) ---------------------------------------------------------------------------------------------------

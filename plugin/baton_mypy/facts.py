@@ -47,6 +47,7 @@ class Facts(NamedTuple):
         binds_more: True if `bind` was given more than can be seen (`**inputs`).
         may_skip: True if the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function, or None.
+        is_method: True if it is a method, whose first parameter is the object.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
 
@@ -60,6 +61,7 @@ class Facts(NamedTuple):
     binds_more: bool = False
     may_skip: bool = False
     unimportable: str | None = None
+    is_method: bool = False
     is_open: bool = False
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mypy.checkexpr import has_uninhabited_component
@@ -20,6 +21,7 @@ from mypy.types import (
     Overloaded,
     TupleType,
     Type,
+    TypeAliasType,
     TypedDictType,
     TypeOfAny,
     TypeType,
@@ -30,7 +32,7 @@ from mypy.types import (
     has_type_vars,
 )
 
-from baton_dsl.core import types as terms
+from baton_dsl.core import types as core_terms
 from baton_dsl.core.spec import MISSING, UNKNOWN
 from baton_dsl.core.types import ANY, NEVER, NONE, STANDARD, ClassFacts, LiteralOf, Term, TermTypes, TupleOf, union
 from baton_mypy import names
@@ -38,6 +40,8 @@ from baton_mypy import names
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
+_DEEPEST: Final = 16
+"""Recursive aliases within recursive aliases that are unrolled: one that grows with each turn has no end."""
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
 _MODEL: Final = "pydantic.main.BaseModel"
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
@@ -147,13 +151,27 @@ class MypyTypes:
             self._unserializable[type] = self._terms.unserializable(self._term(type))
         return self._unserializable[type]
 
-    def show(self, type: object, /) -> str:
+    def show(self, type: object, /, *, full: bool = False) -> str:
         """The type in the words of the other doors."""
-        return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN)
+        return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN, full=full)
 
     # -- mypy's types as terms --------------------------------------------------------------------------------
 
-    def _term(self, type: Type) -> Term:
+    def _term(self, type: Type, within: tuple[TypeAliasType, ...] = ()) -> Term:
+        """The type as a term; a recursive alias is unrolled once, and unknown within itself.
+
+        Args:
+            type: The type.
+            within: The aliases that are being unrolled.
+        """
+        if isinstance(type, TypeAliasType) and type.is_recursive:
+            if type in within or len(within) == _DEEPEST:
+                return UNKNOWN
+            within = (*within, type)
+
+        def terms(types: Iterable[Type]) -> tuple[Term, ...]:
+            return tuple(self._term(item, within) for item in types)
+
         proper = get_proper_type(type)
         match proper:
             case AnyType():
@@ -163,21 +181,24 @@ class MypyTypes:
             case UninhabitedType():
                 return NEVER
             case UnionType():
-                return union([self._term(item) for item in proper.items])
+                return union([*terms(proper.items)])
             case LiteralType():
                 return LiteralOf(proper.value_repr(), self._named(proper.fallback.type))
             case TupleType() if proper.partial_fallback.type.fullname == "builtins.tuple":
-                return TupleOf(tuple(self._term(item) for item in proper.items))
+                return TupleOf(terms(proper.items))
             case TupleType():
-                return terms.Instance(self._named(proper.partial_fallback.type))
+                return core_terms.Instance(self._named(proper.partial_fallback.type))
             case TypedDictType():
-                return terms.Instance(self._named(proper.fallback.type))
+                return core_terms.Instance(self._named(proper.fallback.type))
             case CallableType() | Overloaded():
-                return terms.Instance("builtins.type" if proper.is_type_obj() else "collections.abc.Callable")
+                return core_terms.Instance("builtins.type" if proper.is_type_obj() else "collections.abc.Callable")
             case TypeType():
-                return terms.Instance("builtins.type", (self._term(proper.item),))
+                return core_terms.Instance("builtins.type", terms([proper.item]))
             case Instance():
-                return terms.Instance(self._named(proper.type), tuple(map(self._term, proper.args)))
+                name = self._named(proper.type)
+                known = STANDARD.get(name)
+                is_generic = known is None or known.parameters  # mypy fills in what typeshed has for a default
+                return core_terms.Instance(name, terms(proper.args) if is_generic else ())
             case _:
                 return UNKNOWN
 

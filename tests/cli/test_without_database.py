@@ -5,8 +5,9 @@ import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import click
@@ -20,6 +21,7 @@ from baton_dsl.core.wording import duration
 from baton_dsl.runtime.workflow import NodeStatus
 from tests.cli import flows
 
+ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -69,11 +71,11 @@ def test_a_wrong_flow_is_drawn_and_what_is_wrong_is_told(capsys: pytest.CaptureF
 
 def test_drawing_loads_no_driver_and_no_database_code() -> None:
     program = (
-        "import sys; from baton_dsl.cli.main import run; code = run(['graph', 'baton_audit']); "
+        "import sys; from baton_dsl.cli.main import run; code = run(['graph', 'tests.cli.flows:shop']); "
         "loaded = {'psycopg', 'psycopg_pool', 'sqlalchemy', 'oban', 'baton_dsl.runtime', 'rich'} & sys.modules.keys(); "
         "sys.exit(f'loaded {loaded}' if loaded else code)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -178,6 +180,28 @@ def test_any_other_input_takes_json(numbers: list[int]) -> None:
 )
 def test_an_input_is_read_by_its_type(text: str, expected: object, value: object) -> None:
     assert inputs.value_of(text, expected) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "digits"),
+    [
+        ("1.10", Decimal, "1.10"),
+        ("0.1000000000000000055511151231257827", Decimal | None, "0.1000000000000000055511151231257827"),
+        ("100000000000000000000000000000.1", Annotated[Decimal, "EUR"], "100000000000000000000000000000.1"),
+    ],
+)
+def test_a_decimal_keeps_its_digits(text: str, expected: object, digits: str) -> None:
+    assert str(inputs.value_of(text, expected)) == digits
+    assert list(map(str, inputs.value_of(f"[{text}, {text}]", list[expected]))) == [digits, digits]  # type: ignore[valid-type]
+
+
+def test_what_is_no_decimal_stays_what_it_is_beside_one() -> None:
+    found = inputs.value_of('{"a": 1.10, "b": "x"}', dict[str, Decimal | str])
+    assert {name: (type(value), str(value)) for name, value in found.items()} == {
+        "a": (Decimal, "1.10"),
+        "b": (str, "x"),
+    }
+    assert inputs.value_of("[1.50, 2]", list[Any]) == [1.5, 2]
 
 
 def test_an_input_that_the_flow_does_not_have_is_left_to_the_insert() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ def test_every_code_block_works(
         return
     folder = served_folder / "shop"
     folder.mkdir()
+    if page.parent.parent == ROOT / "examples":  # its page is read in its folder
+        shutil.copytree(page.parent, folder, dirs_exist_ok=True)
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     for name in ("BATON_DSN", "OBAN_DSN", "OBAN_PREFIX"):

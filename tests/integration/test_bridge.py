@@ -9,7 +9,7 @@ from typing import Any
 import oban.oban
 import psycopg
 import pytest
-from oban import Job, telemetry
+from oban import Job, Oban, telemetry
 from oban._executor import AckAction
 from oban._extensions import get_ext
 from oban._producer import Producer
@@ -41,6 +41,9 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert (producer._limit, producer._paused, producer._running_jobs) == (3, False, {})
         assert not producer._stopping.is_set()
         assert callable(producer._dispatcher.dispatch)
+        assert list(inspect.signature(producer._dispatcher.cancel).parameters) == ["producer", "job"]
+        assert producer._shutdown_grace_period == 15.0
+        assert callable(producer._notifier.stop)
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert bridge.cancellation_of(Job(worker="x")) is None
         assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
@@ -51,6 +54,10 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
     assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
+    stop = inspect.getsource(Oban.stop)  # the refresher is told before the notifier, which is asked by its name
+    assert stop.index("self._refresher.stop()") < stop.index("self._notifier.stop()")
+    assert "self._loop_task, self._stopping" in inspect.getsource(Producer.stop)
+    assert '"pkill"' in inspect.getsource(Producer._on_signal)
     assert '"producer.get_jobs"' in inspect.getsource(Producer._get_jobs)
     assert '"producer.init"' in inspect.getsource(Producer.start)
     assert '"producer.restore"' in inspect.getsource(Producer.restore)

@@ -268,7 +268,7 @@ async def test_an_attempt_that_was_overtaken_rolls_back(
 async def test_of_two_attempts_at_once_one_writes(
     start_oban: StartOban, conn: psycopg.Connection[Any], every: Any
 ) -> None:
-    """The job is returned to its queue while it runs, as if its process had seemed to be gone."""
+    """The job is returned to its queue while it runs, as if its process had seemed to be gone; another takes it."""
     both = threading.Barrier(2)
     again = "UPDATE oban_jobs SET state = 'available' WHERE id = 1"
 
@@ -279,13 +279,14 @@ async def test_of_two_attempts_at_once_one_writes(
         await asyncio.to_thread(both.wait, TIMEOUT)
 
     shop.DURING[every.name] = wait_for_the_other_async if every.is_async else wait_for_the_other
-    async with start_oban():
+    async with start_oban(queues={"default": 1}):
         workflow = await flow_of(every).insert()
         await until(lambda: len(shop.RAN) == 1, TIMEOUT)
-        conn.execute(again)
-        notified(conn)
-        await ends(workflow, "completed")
-        await until(lambda: len(shop.RAN) == 2, TIMEOUT)
+        async with start_oban(name="another"):
+            conn.execute(again)
+            notified(conn)
+            await ends(workflow, "completed")
+            await until(lambda: len(shop.RAN) == 2, TIMEOUT)
     assert len(booked(conn)) == 1
     assert outcomes(conn)["next"] == ("completed", "completed")
 

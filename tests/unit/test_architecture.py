@@ -16,7 +16,7 @@ from baton_dsl.core.rules import CATALOGUE
 PACKAGE = Path(baton_dsl.__file__).parent
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "plugin").rglob("*.py")])
 LONGEST = 450
-HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic"}
+HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic", "django"}
 BASES = {errors.BatonError, errors.FlowError, errors.InputError, errors.StepError}
 ERRORS = [
     error

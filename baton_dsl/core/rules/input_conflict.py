@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from baton_dsl.core import maps
+from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN
@@ -20,9 +21,9 @@ def run(context: Context) -> Iterator[Diagnostic]:
             if {MISSING, UNKNOWN} & {first_taken, taken} or first_taken == taken:
                 continue
             if types.assignable(first_taken, taken) is False and types.assignable(taken, first_taken) is False:
+                shown, first_shown = apart(types, taken, first_taken)
                 yield finding(
-                    f'input "{name}" is {types.show(taken)} in step "{step.name}", '
-                    f'but {types.show(first_taken)} in step "{first_step.name}"',
+                    f'input "{name}" is {shown} in step "{step.name}", but {first_shown} in step "{first_step.name}"',
                     help="one value is given to both: agree on a type, or rename one of the inputs",
                     step=step.name,
                     parameter=name,

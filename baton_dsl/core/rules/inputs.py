@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from baton_dsl.core import maps
+from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
@@ -13,7 +14,9 @@ finding = Finder("BTN303", "baton-input")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each wrong argument of `bind`, and for each wrong or missing one of a visible `insert`."""
     for step in context.flow.steps:
-        if step.bound and not step.is_open and Role.UNKNOWN not in [parameter.role for parameter in step.parameters]:
+        if not step.bound or step.is_open or step.is_bound_checked:
+            continue
+        if Role.UNKNOWN not in [parameter.role for parameter in step.parameters]:
             yield from bound(step, context.types)
     for call in context.flow.binds:
         yield from given(context.flow, call, context.types)
@@ -36,7 +39,7 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
                 place=argument.place or step.bind_place,
             )
         elif types.assignable(argument.narrowest, expected := maps.given(types, inputs[name])) is False:
-            yield wrong_type(name, types.show(expected), types.show(argument.type), argument)
+            yield wrong_type(name, *apart(types, expected, argument.type), argument)
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
@@ -54,7 +57,7 @@ def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:
             if types.assignable(argument.narrowest, expected := maps.given(types, parameter)) is False:
-                yield wrong_type(name, types.show(expected), types.show(argument.type), argument)
+                yield wrong_type(name, *apart(types, expected, argument.type), argument)
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:

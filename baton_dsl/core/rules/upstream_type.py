@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from baton_dsl.core import maps
+from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
@@ -43,8 +44,8 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         upstream: The step that gives it.
         given: Its type as the parameter sees it: of one item for `Each`.
     """
-    shown, taken = types.show(given), types.show(parameter.type)
-    annotation = maps.written(types, parameter, given)
+    shown, taken = apart(types, given, parameter.type)
+    annotation = maps.around(parameter, shown)
     if maps.Edge.of(parameter, upstream).lists:
         remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {annotation}'
     else:

@@ -1,0 +1,20 @@
+"""The way into `baton`: where its packages are not installed, it says how to install them."""
+
+from __future__ import annotations
+
+import sys
+
+from baton_dsl import extras
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        from baton_dsl.cli import main as command_line  # imports click, which an extra brings
+    except ImportError as error:
+        explained = extras.explain(error)
+        if explained is None:
+            raise
+        sys.stderr.write(f"Error: {explained.code}: {explained.message}\n  help: {explained.remedy}\n")
+        sys.exit(4)  # as `Exit.FAILED`, which can't be imported without click
+    command_line.main()
