@@ -85,9 +85,9 @@ def upgrading(prefix: str, until: int = VERSION, only: Container[tuple[str, str]
     files = [(name, text) for name, text in texts("tables", "tables") if int(name) <= until]
     if files:
         definitions = _rows((int(name), _quoted(text)) for name, text in files)
-        yield _in_schema(_filled("tables", definitions=definitions, oldest=str(OLDEST_POSTGRES)), prefix)
+        yield in_schema(_filled("tables", definitions=definitions, oldest=str(OLDEST_POSTGRES)), prefix)
     definitions = _rows((_text(name), _mark(text), _quoted(text)) for name, text in texts("functions", "function"))
-    yield _in_schema(
+    yield in_schema(
         _filled(
             "functions",
             version=str(VERSION),
@@ -102,7 +102,7 @@ def upgrading(prefix: str, until: int = VERSION, only: Container[tuple[str, str]
     if changed:
         definitions = _rows((_text(name), _home(text), _mark(text), _quoted(text)) for name, text in changed)
         filled = _filled("triggers", version=str(VERSION), definitions=definitions, made=_MADE_TRIGGER)
-        yield _in_schema(filled, prefix)
+        yield in_schema(filled, prefix)
 
 
 def differing(prefix: str) -> str:
@@ -117,7 +117,7 @@ def differing(prefix: str) -> str:
         made_function=_MADE_FUNCTION,
         made_trigger=_MADE_TRIGGER,
     )
-    return _in_schema(query, prefix)
+    return in_schema(query, prefix)
 
 
 def _filled(name: str, **blanks: str) -> str:
@@ -146,8 +146,8 @@ def _quoted(text: str) -> str:
     return f"$file$\n{text}$file$"
 
 
-def _in_schema(text: str, prefix: str) -> str:
-    """SQL of ours with the name of the schema."""
+def in_schema(text: str, prefix: str) -> str:
+    """SQL of ours with the name of the schema, which has been checked, in the place of `baton.`."""
     return _SCHEMA.sub(lambda found: f"{prefix}." if found[0].endswith(".") else f"'{prefix}'", text)
 
 

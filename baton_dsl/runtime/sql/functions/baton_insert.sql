@@ -126,7 +126,6 @@ BEGIN
         LEFT JOIN above USING (position)
         LEFT JOIN map USING (position)
         WHERE map.position IS NULL
-        RETURNING queue, state
     ),
     nodes AS (
         INSERT INTO baton.workflow_nodes (
@@ -162,12 +161,17 @@ BEGIN
     )
     SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
     INTO notified
-    FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues;
+    FROM (
+        SELECT DISTINCT steps.queue -- not what the insert returns: who may only insert may not read
+        FROM steps
+        LEFT JOIN above USING (position)
+        LEFT JOIN map USING (position)
+        WHERE above.position IS NULL AND map.position IS NULL
+            AND (steps.scheduled_at IS NULL OR steps.scheduled_at <= moment)
+    ) AS queues;
 
     IF json_array_length(maps) > 0 THEN
-        PERFORM baton.baton_spread('{}', '[]', ARRAY(
-            SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = id AND is_map AND pending = 0
-        ));
+        PERFORM baton.baton_begin_maps(id);
     END IF;
     RETURN ids;
 END
