@@ -157,7 +157,7 @@ def _statement(
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s)").format(database.table("baton_retry_from"), chosen)
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
 
 
@@ -241,5 +241,5 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
 
 
 def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
-    statement = sql.SQL("SELECT {}(%(older_than)s, %(most)s)").format(database.table("baton_prune"))
+    statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
     return statement, {"older_than": older_than, "most": BATCH}

@@ -63,6 +63,11 @@ def functions() -> list[str]:
     return list(_texts("functions"))
 
 
+def text_of(folder: str, name: str) -> str:
+    """A file of SQL as it is written."""
+    return _texts(folder)[name]
+
+
 def triggers() -> Mapping[str, str]:
     """The table of each of our triggers."""
     return {name: _match(_HOME, text) for name, text in _texts("triggers").items()}

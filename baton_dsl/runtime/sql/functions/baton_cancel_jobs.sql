@@ -10,7 +10,7 @@ BEGIN
     UPDATE baton.oban_jobs AS job
     SET state = 'cancelled',
         cancelled_at = timezone('UTC', now()),
-        errors = job.errors || baton.baton_error(job.attempt, reason)
+        errors = job.errors || baton.baton_error(job.attempt::integer, reason)
     WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable');
     marked := set_config('baton_dsl.settling', 'off', true);
 END

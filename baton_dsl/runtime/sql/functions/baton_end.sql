@@ -27,6 +27,6 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM baton.baton_spread(ended || baton.baton_follow(ended));
+    PERFORM baton.baton_spread(ended || baton.baton_follow(ended), '[]'::json, NULL::bigint[], NULL::bigint[]);
 END
 $function$;

@@ -28,7 +28,7 @@ BEGIN
             attempt = job.attempt - (found.reason IS NULL)::integer,
             cancelled_at = CASE WHEN found.reason IS NOT NULL THEN timezone('UTC', now()) END,
             errors = CASE
-                WHEN found.reason IS NOT NULL THEN job.errors || baton.baton_error(job.attempt, found.reason)
+                WHEN found.reason IS NOT NULL THEN job.errors || baton.baton_error(job.attempt::integer, found.reason)
                 ELSE job.errors
             END
         FROM (

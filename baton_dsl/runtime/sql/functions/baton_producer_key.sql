@@ -4,5 +4,6 @@ RETURNS bigint
 LANGUAGE sql
 IMMUTABLE
 AS $function$
-    SELECT hashtextextended('baton:' || producer, 0)
+    -- also called where the search_path is somebody else's
+    SELECT pg_catalog.hashtextextended('baton:'::text OPERATOR(pg_catalog.||) producer, 0::bigint)
 $function$;

@@ -5,7 +5,7 @@ LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $function$
 BEGIN
-    PERFORM baton.baton_rescue();
+    PERFORM baton.baton_rescue('3 seconds'::interval);
     RETURN NULL;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN

@@ -38,7 +38,7 @@ BEGIN
         SET state = CASE WHEN job.attempt < job.max_attempts THEN 'available' ELSE 'discarded' END::baton.oban_job_state,
             discarded_at = CASE WHEN job.attempt < job.max_attempts THEN NULL ELSE timezone('UTC', now()) END,
             meta = job.meta || jsonb_build_object('rescued', coalesce((job.meta ->> 'rescued')::integer, 0) + 1),
-            errors = job.errors || baton.baton_error(job.attempt, 'BTN508: the process that ran this attempt is gone')
+            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN508: the process that ran this attempt is gone')
         FROM baton.baton_suspects AS suspect
         WHERE job.state = 'executing'
             AND job.meta ? 'workflow_id'

@@ -19,7 +19,7 @@ BEGIN
 
     UPDATE baton.workflow_nodes SET pending = pending - 1
     WHERE workflow_id = ANY(resumed) AND outcome IS NULL AND items IS NULL;
-    PERFORM baton.baton_start(resumed);
+    PERFORM baton.baton_start(resumed, NULL::bigint[]);
     RETURN coalesce(resumed, '{}');
 END
 $function$;

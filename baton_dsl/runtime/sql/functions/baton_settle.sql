@@ -64,7 +64,7 @@ BEGIN
         UPDATE baton.oban_jobs AS job
         SET state = 'cancelled',
             cancelled_at = timezone('UTC', now()),
-            errors = job.errors || baton.baton_error(job.attempt, 'BTN507: cancelled, since its node was before it returned')
+            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN507: cancelled, since its node was before it returned')
         WHERE job.id = ANY(ended)
             AND job.state = 'executing'
             AND job.attempt = attempts[array_position(job_ids, job.id)];
@@ -87,7 +87,7 @@ BEGIN
         IF skipped IS NOT NULL THEN
             settled := settled || baton.baton_follow(skipped);
         END IF;
-        claimed_ids := baton.baton_spread(settled, slots);
+        claimed_ids := baton.baton_spread(settled, slots, NULL::bigint[], NULL::bigint[]);
     END IF;
     IF is_again THEN
         claimed_ids := ARRAY(

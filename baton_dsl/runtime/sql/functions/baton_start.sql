@@ -14,9 +14,9 @@ BEGIN
     INTO ready, maps, windows
     FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
 
-    PERFORM baton.baton_promote(ready);
+    PERFORM baton.baton_promote(ready, '[]'::json);
     IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN
-        PERFORM baton.baton_spread(coalesce(settled, '{}'), '[]', maps, windows);
+        PERFORM baton.baton_spread(coalesce(settled, '{}'), '[]'::json, maps, windows);
     END IF;
 END
 $function$;
