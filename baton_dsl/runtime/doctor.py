@@ -63,6 +63,21 @@ _HIDING: Final[LiteralString] = """
     ORDER BY relname
 """
 
+# A trigger of the application's own fires inside our functions too, where it finds no table without a schema.
+_LOOKING: Final[LiteralString] = """
+    SELECT own.tgname AS name, home.relname AS home, called.oid::regprocedure::text AS called
+    FROM pg_trigger AS own
+    JOIN pg_class AS home ON home.oid = own.tgrelid
+    JOIN pg_proc AS called ON called.oid = own.tgfoid
+    JOIN pg_language AS language ON language.oid = called.prolang
+    WHERE home.relnamespace = 'baton'::regnamespace
+        AND home.relname = ANY(%(names)s)
+        AND NOT own.tgisinternal
+        AND language.lanname = 'plpgsql'
+        AND NOT EXISTS (SELECT FROM unnest(called.proconfig) AS setting WHERE starts_with(setting, 'search_path='))
+    ORDER BY own.tgname
+"""
+
 _STATES: Final[LiteralString] = """
     SELECT enumlabel AS state
     FROM pg_enum WHERE enumtypid = to_regtype('baton.oban_job_state')
@@ -93,10 +108,13 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     states = yield _STATES, {}
     differences = yield pieces.differing(prefix), {}
     disabled = yield _TRIGGERS, {"names": list(pieces.triggers())}
-    hiding = yield _HIDING, {"names": [*_TABLES, *pieces.tables()]}
+    tables = [*_TABLES, *pieces.tables()]
+    hiding = yield _HIDING, {"names": tables}
+    looking = yield _LOOKING, {"names": tables}
     wrong = [*_of_version(migrated["version"]), *_of_states(states), *_of_differences(differences)]
     findings += _of_triggers(disabled, prefix)
     findings += _of_row_security(hiding, prefix)
+    findings += _of_other_triggers(looking, prefix)
     findings += wrong
     if any(finding.help == _INSTALL for finding in wrong):  # what could be asked now would not be understood
         return Report(about=_about(server, prefix), findings=tuple(findings))
@@ -168,6 +186,16 @@ def _of_row_security(hiding: list[Row], prefix: str) -> Iterator[Finding]:
         yield Finding(
             message=f'row-level security is on for the table "{row["name"]}": its rows may be hidden from {whom}',
             help=f"in psql: ALTER TABLE {prefix}.{row['name']} DISABLE ROW LEVEL SECURITY",
+        )
+
+
+def _of_other_triggers(looking: list[Row], prefix: str) -> Iterator[Finding]:
+    for row in looking:
+        yield Finding(
+            message=f'the trigger "{row["name"]}" on "{row["home"]}" carries no search_path: where our functions change '
+            "rows, it finds only what it names with a schema",
+            help=f"in psql: ALTER FUNCTION {row['called']} SET search_path TO {prefix}, pg_temp",
+            is_wrong=False,
         )
 
 
