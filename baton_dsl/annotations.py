@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Final, ForwardRef, Literal, NewType, ParamSpec, TypeAliasType, TypeVar, TypeVarTuple, Union
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    ForwardRef,
+    Literal,
+    NewType,
+    ParamSpec,
+    TypeAliasType,
+    TypeVar,
+    TypeVarTuple,
+    Union,
+    cast,
+)
 
 import typing_extensions
-from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic import (
+    BaseModel,
+    InstanceOf,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+)
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation
 
 from baton_dsl.core.spec import UNKNOWN
 from baton_dsl.core.types import (
@@ -19,11 +42,13 @@ from baton_dsl.core.types import (
     STANDARD,
     ClassFacts,
     Instance,
+    Key,
     LiteralOf,
     Term,
     TermTypes,
     TupleOf,
     UnionOf,
+    customized,
     union,
 )
 
@@ -107,7 +132,8 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
     if alias is not annotation:
         return _translate(alias, variables, depth + 1)
     if hasattr(annotation, "__metadata__"):
-        return _translate(annotation.__origin__, variables, depth + 1)
+        term = _translate(annotation.__origin__, variables, depth + 1)
+        return customized(term) if _is_stored_otherwise(annotation) else term
     if isinstance(annotation, NewType):
         return Instance(_registered(f"{annotation.__module__}.{annotation.__name__}", annotation))
     origin = typing.get_origin(annotation)
@@ -131,7 +157,26 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
     return UNKNOWN
 
 
-def _literal(value: object) -> LiteralOf:
+_ONLY_CHECKS: Final = cast("type", InstanceOf)
+
+
+def _is_stored_otherwise(annotated: Any) -> bool:
+    """Whether metadata changes how pydantic stores a type: a serializer, a validator, or a schema of its own."""
+    metadata = annotated.__metadata__
+    if not any(hasattr(item, _HOOK) and not isinstance(item, _ONLY_CHECKS) for item in metadata):
+        return False
+    try:
+        TypeAdapter(annotated)
+    except PydanticSchemaGenerationError:
+        return False  # it does not help: what stands inside is asked for by itself
+    except Exception:  # noqa: BLE001 - code of the user's, which may raise anything
+        return True
+    return True
+
+
+def _literal(value: object) -> Term:
+    if value is None:
+        return NONE
     kind = type(value)
     shown = f"{kind.__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
     return LiteralOf(shown, _registered(_full_name(kind), kind))
@@ -189,16 +234,24 @@ _facts: dict[str, ClassFacts] = {}
 
 
 def _facts_about(name: str) -> ClassFacts | None:
-    if name not in _facts and name in _classes:
-        _facts[name] = _inspect(_classes[name])
-    return _facts.get(name)
+    known = _facts.get(name)
+    if known is None and name in _classes:
+        try:
+            known = _inspect(_classes[name])
+        except Exception:  # noqa: BLE001 - a metaclass or a schema of the user's may raise anything
+            known = ClassFacts(bases=None, is_protocol=True)
+        if known.incomplete is None:  # else a name may still be defined before the class is used
+            _facts[name] = known
+    return known
 
 
 def _inspect(cls: Any) -> ClassFacts:
     if isinstance(cls, NewType):
-        return ClassFacts(bases=(term_of(cls.__supertype__),), serializable=_round_trips(cls))
+        serializable, _ = _round_trips(cls)
+        return ClassFacts(bases=(term_of(cls.__supertype__),), serializable=serializable)
+    serializable, is_complete = _round_trips(cls)
     if _is_opaque(cls):
-        return ClassFacts(bases=None, is_protocol=True, serializable=_round_trips(cls))
+        return ClassFacts(bases=None, is_protocol=True, serializable=serializable)
     variables = getattr(cls, "__type_params__", ()) or getattr(cls, "__parameters__", ())
     stand_ins = {variable: Instance(f"~{variable.__name__}") for variable in variables}
     is_typed_dict = typing_extensions.is_typeddict(cls)
@@ -207,8 +260,10 @@ def _inspect(cls: Any) -> ClassFacts:
         parameters=tuple(stand_ins.values()),
         # An ABC with a hook of its own tells its subclasses by their methods, and typeshed calls it a Protocol.
         is_protocol=bool(getattr(cls, "_is_protocol", False)) or "__subclasshook__" in vars(cls),
-        fields=_fields(cls) if is_typed_dict else None,
-        serializable=_round_trips(cls),
+        keys=_keys(cls) if is_typed_dict else None,
+        serializable=serializable,
+        parts=tuple(_parts(cls)),
+        incomplete=None if is_complete else _why_incomplete(cls),
     )
 
 
@@ -217,14 +272,10 @@ _ANY_MAPPING: Final = Instance("collections.abc.Mapping", (Instance("builtins.st
 
 def _is_opaque(cls: Any) -> bool:
     """True for a class that pydantic reads as something else: `EmailStr` is `str` to a type checker and no class."""
-    return (
-        isinstance(cls, type)
-        and any("__get_pydantic_core_schema__" in vars(base) for base in cls.__mro__)
-        and not issubclass(cls, BaseModel)
-    )
+    return isinstance(cls, type) and any(_HOOK in vars(base) for base in cls.__mro__) and not issubclass(cls, BaseModel)
 
 
-def _bases(cls: Any, stand_ins: Mapping[Any, Term]) -> typing.Iterator[Term]:
+def _bases(cls: Any, stand_ins: Mapping[Any, Term]) -> Iterator[Term]:
     for base in types.get_original_bases(cls):
         plain = typing.get_origin(base) or base
         if plain in (typing.Generic, typing.Protocol, typing_extensions.Protocol):
@@ -236,30 +287,114 @@ def _bases(cls: Any, stand_ins: Mapping[Any, Term]) -> typing.Iterator[Term]:
             yield _translate(base, stand_ins, 0)
 
 
-def _fields(cls: Any) -> tuple[tuple[str, Term, bool], ...]:
-    hints = _hints(cls)
-    names = sorted(cls.__required_keys__ | cls.__optional_keys__)
-    return tuple((key, term_of(hints[key]) if key in hints else UNKNOWN, key in cls.__required_keys__) for key in names)
+# --- fields ------------------------------------------------------------------------------------------------------
 
 
-def _hints(cls: Any) -> Mapping[str, Any]:
+def _hints(cls: Any, *, include_extras: bool = False) -> Mapping[str, Any]:
     try:
-        return typing.get_type_hints(cls)
-    except (NameError, AttributeError, SyntaxError, TypeError):
-        return {}  # names that exist for type checkers only: unknown
+        return typing.get_type_hints(cls, include_extras=include_extras)
+    except Exception:  # noqa: BLE001 - names for type checkers only, or anything else that an annotation may raise
+        return {}
 
 
-def _round_trips(cls: Any) -> bool | None:
-    """Whether pydantic can both validate and describe a class as JSON; None if it can't tell yet."""
+def _keys(cls: Any) -> tuple[Key, ...]:
+    hints = _hints(cls, include_extras=True)
+    totals = _totals(cls)
+    found: list[Key] = []
+    for name in sorted(totals):
+        is_required, is_read_only, annotation = totals[name], False, hints.get(name)
+        while annotation is not None:
+            form = typing.get_origin(annotation)
+            if form in (typing.Required, typing.NotRequired):
+                is_required = form is typing.Required
+            elif form is typing_extensions.ReadOnly:
+                is_read_only = True
+            elif form is not Annotated:
+                break
+            annotation = typing.get_args(annotation)[0]
+        term = UNKNOWN if annotation is None else _translate(annotation, {}, 0)
+        found.append(Key(name, term, is_required, is_read_only))
+    return tuple(found)
+
+
+def _totals(cls: Any) -> dict[str, bool]:
+    """The keys of a TypedDict, and whether each is required unless it says otherwise.
+
+    Python's own `__required_keys__` takes no notice of `NotRequired` in an annotation that is written as text.
+    """
+    found: dict[str, bool] = {}
+    for base in types.get_original_bases(cls):
+        base = typing.get_origin(base) or base
+        if typing_extensions.is_typeddict(base):
+            found |= _totals(base)
+    own = getattr(cls, "__annotations__", {})
+    return found | {name: bool(cls.__total__) for name in own if name not in found}
+
+
+def _parts(cls: Any) -> Iterator[Term]:
+    """The types of the fields that pydantic stores one by one, each as it stores that type anywhere."""
+    if isinstance(cls, type) and issubclass(cls, BaseModel):
+        if _stores_by_itself(cls):
+            return
+        for field in cls.model_fields.values():
+            if not field.exclude:
+                annotation: Any = field.annotation
+                yield term_of(Annotated[annotation, *field.metadata] if field.metadata else annotation)
+    elif dataclasses.is_dataclass(cls) or typing_extensions.is_typeddict(cls) or hasattr(cls, "_fields"):
+        if _stores_by_itself(cls):
+            return
+        for hint in _hints(cls, include_extras=True).values():
+            yield term_of(hint)
+
+
+def _stores_by_itself(cls: Any) -> bool:
+    """Whether a model or dataclass has serializers or early validators, with which its fields' types say nothing."""
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    if decorators is not None:
+        validators = (*decorators.field_validators.values(), *decorators.model_validators.values())
+        if decorators.field_serializers or decorators.model_serializers or decorators.validators:
+            return True
+        if decorators.root_validators or any(item.info.mode != "after" for item in validators):
+            return True
+    config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None)
+    return bool(config and config.get("json_encoders"))
+
+
+# --- what pydantic says ------------------------------------------------------------------------------------------
+
+_SECRETS: Final = frozenset[type]({SecretStr, SecretBytes, Secret})
+_HOOK: Final = "__get_pydantic_core_schema__"
+
+
+def _round_trips(cls: Any) -> tuple[bool | None, bool]:
+    """Whether pydantic can both validate and describe a class as JSON, None if it can't tell; and if it is complete."""
     if isinstance(cls, type) and issubclass(cls, Enum):
-        return True
+        return True, True
+    if isinstance(cls, type) and not _SECRETS.isdisjoint(cls.__mro__) and _HOOK not in vars(cls):
+        return False, True  # written as asterisks
     try:
         TypeAdapter(cls).json_schema(mode="serialization")
     except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
-        return False
+        return False, True
+    except PydanticUndefinedAnnotation:
+        return None, False
+    except PydanticUserError as error:
+        return None, error.code != "class-not-fully-defined"
     except Exception:  # noqa: BLE001 - a class may bring schema code of its own, which may raise anything
-        return None
-    return True
+        return None, True
+    return True, True
+
+
+def _why_incomplete(cls: Any) -> str | None:
+    """Which name an annotation of a class lacks; None if it is another class, in a field, that lacks one."""
+    computed = getattr(getattr(cls, "__pydantic_decorators__", None), "computed_fields", {})
+    properties = [getattr(item.info.wrapped_property, "fget", None) for item in computed.values()]
+    for annotated in (cls, *properties):
+        try:
+            typing.get_type_hints(annotated)
+        except Exception as error:  # noqa: BLE001 - an annotation may raise anything
+            return str(error)
+    return None
 
 
 LIVE_TYPES: Final = TermTypes(_facts_about)

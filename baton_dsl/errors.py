@@ -66,12 +66,12 @@ class EmptyFlowError(BatonError):
 
 
 class ConnectionTypeError(BatonError, TypeError):
-    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy on psycopg."""
+    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy or Django on psycopg."""
 
     code = "BTN402"
     default_remedy = (
-        "give a psycopg Connection or AsyncConnection, or a SQLAlchemy Connection, Session, AsyncConnection or "
-        "AsyncSession on the postgresql+psycopg driver"
+        "give a psycopg Connection or AsyncConnection, a SQLAlchemy Connection, Session, AsyncConnection or "
+        "AsyncSession on the postgresql+psycopg driver, or django.db.connection"
     )
 
 
@@ -83,17 +83,42 @@ class WorkflowExistsError(BatonError):
 
 
 class SchemaMissingError(BatonError):
-    """The tables of baton-dsl are not in the database."""
+    """The tables of baton-dsl are not in that schema of the database."""
 
     code = "BTN404"
-    default_remedy = "run: baton install --dsn ..."
+    default_remedy = "run: baton install --dsn ... --prefix ...; or name the schema that has them"
+
+    @classmethod
+    def in_schema(cls, prefix: str, *, elsewhere: Sequence[str] = ()) -> SchemaMissingError:
+        """The error for one schema.
+
+        Args:
+            prefix: The schema.
+            elsewhere: Other schemas of that database in which they are.
+        """
+        if elsewhere:
+            remedy = f"it is installed in {quoted(elsewhere)}: run with --prefix {elsewhere[0]}"
+        else:
+            remedy = f"{install_remedy(prefix)}; or, if they are in another schema, name it: --prefix, OBAN_PREFIX"
+        return cls(f'baton-dsl is not installed in the schema "{prefix}"', remedy=remedy)
 
 
 class SchemaVersionError(BatonError):
-    """The tables of baton-dsl are of another version than this library."""
+    """The tables of baton-dsl are of an older version than this library needs."""
 
     code = "BTN405"
-    default_remedy = "run: baton install --dsn ..."
+    default_remedy = "run: baton install --dsn ... --prefix ..."
+
+    @classmethod
+    def older(cls, prefix: str, version: int, needed: int) -> SchemaVersionError:
+        """The error for one schema, its version, and the one that is needed."""
+        message = f'the tables in the schema "{prefix}" are of version {version}, baton-dsl needs {needed}'
+        return cls(message, remedy=install_remedy(prefix))
+
+
+def install_remedy(prefix: str) -> str:
+    """The command that creates or updates the tables in a schema."""
+    return "run: baton install --dsn ..." + ("" if prefix == "public" else f" --prefix {prefix}")
 
 
 class ObanNotFoundError(BatonError):
@@ -201,6 +226,15 @@ class ExtraMissingError(BatonError, ImportError):
     def of(cls, package: str, extra: str) -> ExtraMissingError:
         """The error for a package that is not there, and the extra that brings it."""
         return cls(f"{package} is not installed", remedy=f"run: pip install 'baton-dsl[{extra}]'")
+
+
+class ConnectionStringError(BatonError, ValueError):
+    """A connection string can't be read. The message quotes nothing of it, since it may hold a password."""
+
+    code = "BTN421"
+    default_remedy = (
+        "write postgresql://user:password@host:5432/database, where a password has %40 for @, %2F for / and %25 for %"
+    )
 
 
 class StepError(BatonError):

@@ -12,8 +12,9 @@ from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules import CATALOGUE, duplicate_step
+from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite
@@ -342,17 +343,16 @@ class Flow(Generic[I, S]):
         return InsertCall(arguments=arguments)
 
     def checked(self) -> Checked:
-        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once.
-
-        Raises:
-            FlowError: BTN204, if the annotations of a step can't be evaluated.
-        """
-        if self._once.checked is None:
-            checked = check(self.spec(), LIVE_TYPES)
-            checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
-            strangers = tuple(self._models_of_no_step())
-            self._once.checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
-        return self._once.checked
+        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
+        if self._once.checked is not None:
+            return self._once.checked
+        checked = check(self.spec(), LIVE_TYPES)
+        checked = check(self.spec(places=True), LIVE_TYPES) if checked.findings else checked
+        strangers = tuple(self._models_of_no_step())
+        checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
+        if not any(finding.code == missing_annotation.finding.code for finding in checked.findings):
+            self._once.checked = checked  # else a name may still be defined before the flow is used
+        return checked
 
     def _models_of_no_step(self) -> Iterator[Diagnostic]:
         for name in self.settings.models:
@@ -368,10 +368,7 @@ class Flow(Generic[I, S]):
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that is wrong with the flow; empty if nothing is."""
-        try:
-            return self.checked().findings
-        except FlowError as error:  # a signature that can't be read: there is no graph to check
-            return error.diagnostics
+        return self.checked().findings
 
     def validate(self) -> list[str]:
         """Check the flow.
@@ -383,9 +380,11 @@ class Flow(Generic[I, S]):
             FlowError: With all diagnostics, if anything is wrong.
         """
         checked = self.checked()
-        found = [finding for finding in checked.findings if finding.code in _BEFORE_INSERT]
-        if found:
-            raise FlowError(found)
+        if checked.findings:
+            # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
+            methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
+            if found := [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]:
+                raise FlowError(found)
         return checked.graph.topological_order()
 
     @overload
@@ -398,9 +397,10 @@ class Flow(Generic[I, S]):
         The steps without upstreams become available when that transaction commits.
 
         Args:
-            conn: A psycopg `Connection` or `AsyncConnection`, or a SQLAlchemy `Connection`, `Session`,
-                `AsyncConnection` or `AsyncSession` on the psycopg driver. It is never committed nor rolled back here.
-                Without one, the pool of the Oban instance serves, in a transaction of its own.
+            conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
+                or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
+                `django.db.connection`. It is never committed nor rolled back here. Without one, the pool of the Oban
+                instance serves, in a transaction of its own.
             *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 

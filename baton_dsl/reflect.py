@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from types import FunctionType, UnionType
-from typing import Annotated, Any, Final, ForwardRef, Literal, Union, cast
+from itertools import islice
+from types import FunctionType
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from baton_dsl.annotations import LIVE_TYPES, named_class, term_of, unaliased, without_new_types
-from baton_dsl.context import Skip, StepContext
+from pydantic import PydanticSchemaGenerationError
+
+from baton_dsl.annotations import LIVE_TYPES, named_class, term_of, without_new_types
+from baton_dsl.context import StepContext
 from baton_dsl.core.connections import access_of
-from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import missing_annotation
 from baton_dsl.core.rules.map_option import MAP_OPTIONS
+from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
@@ -34,8 +36,10 @@ from baton_dsl.core.spec import (
 )
 from baton_dsl.core.types import ANY, Instance, LiteralOf, Term
 from baton_dsl.errors import FlowError
+from baton_dsl.hints import evaluated, reason_of
+from baton_dsl.peeling import Peeled, peel, without_skip
 from baton_dsl.places import DefinitionPlaces
-from baton_dsl.step import EachMarker, Entry, FromMarker, InputMarker, Step
+from baton_dsl.step import Entry, FromMarker, InputMarker, Step
 
 __all__ = ["LIVE_TYPES", "Signature", "argument_of", "flow_spec", "signature", "term_of"]
 
@@ -62,6 +66,7 @@ class Signature:
         returns: The return annotation without `Skip`, as pydantic takes it; `inspect.Signature.empty` if there is none.
         may_skip: Whether the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function by name, or None when it can.
+        unevaluable: Why the return annotation can't be evaluated, or None when it can.
     """
 
     parameters: tuple[ParameterSpec, ...]
@@ -71,6 +76,12 @@ class Signature:
     returns: Any
     may_skip: bool
     unimportable: str | None
+    unevaluable: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """True if every annotation could be evaluated."""
+        return self.unevaluable is None and all(parameter.unevaluable is None for parameter in self.parameters)
 
     @property
     def levels(self) -> int:
@@ -87,34 +98,61 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     Raises:
         FlowError: BTN204, if an annotation can't be evaluated.
     """
-    function = cast("FunctionType", step.function)
-    found = _signatures.get(function)
-    if found is None:
-        try:
-            found = _signatures[function] = _read(function)
-        except (NameError, AttributeError, SyntaxError, TypeError) as error:
-            finding = missing_annotation.finding(
-                f'an annotation of step "{function.__name__}" can\'t be evaluated: {error}',
-                help="import the name at run time, not only under TYPE_CHECKING: results are validated with it",
-                step=function.__name__,
-                place=DefinitionPlaces.of(function).name,
-            )
-            raise FlowError([finding]) from error
+    found = _signature(cast("FunctionType", step.function))
+    if not found.is_whole:
+        raise FlowError(list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True))))
     return found
 
 
+def _signature(function: FunctionType) -> Signature:
+    found = _signatures.get(function)
+    if found is None:
+        found = _read(function)
+        if found.is_whole:  # else a name may still be defined before the step is used
+            _signatures[function] = found
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """One annotation, read.
+
+    Attributes:
+        peeled: Without our markers.
+        term: The rest as a term.
+        access: How it works with the database, for a connection or a session.
+        unevaluable: Why it can't be evaluated; all else is as far as that could be told.
+    """
+
+    peeled: Peeled
+    term: Term
+    access: Access | None = None
+    unevaluable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    """A return annotation, read: without `Skip`, and whether that was there."""
+
+    annotation: Any = inspect.Signature.empty
+    term: Term = MISSING
+    may_skip: bool = False
+    unevaluable: str | None = None
+
+
 def _read(function: FunctionType) -> Signature:
-    hints = _annotations(function)
+    hints, failed = evaluated(function)
     parameters: list[ParameterSpec] = []
     annotations: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
-    for name, form, default in _bare_parameters(function):
-        peeled = _peel(hints[name]) if name in hints else _NOT_ANNOTATED
+    reason = unimportable(function)
+    skipped = 1 if reason == METHOD else 0
+    for name, form, default in islice(_bare_parameters(function), skipped, None):
+        read = _annotation(hints[name], failed.get(name)) if name in hints else _NOT_ANNOTATED
+        peeled, term, access = read.peeled, read.term, read.access
         marker = default if isinstance(default, FromMarker) else peeled.marker
         has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
-        term: Term = MISSING if peeled is _NOT_ANNOTATED else term_of(peeled.annotation)
         source: str | None = None
-        access: Access | None = None
         if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
             role = Role.UNKNOWN
         elif isinstance(marker, FromMarker):
@@ -123,11 +161,11 @@ def _read(function: FunctionType) -> Signature:
             role, term = Role.INPUT, without_new_types(term)
             if has_default:
                 defaults[name] = default
-        elif term == _CONTEXT or (access := _access(peeled.annotation)) is not None:
+        elif term == _CONTEXT or access is not None:
             role, term = Role.INJECTED, UNKNOWN
         else:
             role, source = Role.UPSTREAM, name
-        if peeled is not _NOT_ANNOTATED:
+        if read is not _NOT_ANNOTATED:
             annotations[name] = peeled.annotation
         parameters.append(
             ParameterSpec(
@@ -136,14 +174,48 @@ def _read(function: FunctionType) -> Signature:
                 type=term,
                 source=source,
                 each=peeled.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
-                access=access,
+                access=access if role is Role.INJECTED else None,
                 form=form,
                 has_default=has_default,
+                unevaluable=read.unevaluable,
             )
         )
-    returns, may_skip = _without_skip(hints.get("return", inspect.Signature.empty))
-    result: Term = MISSING if returns is inspect.Signature.empty else term_of(returns)
-    return Signature(tuple(parameters), annotations, defaults, result, returns, may_skip, unimportable(function))
+    returned = _Returned() if "return" not in hints else _returned(hints["return"], failed.get("return"))
+    return Signature(
+        parameters=tuple(parameters),
+        annotations=annotations,
+        defaults=defaults,
+        result=returned.term,
+        returns=returned.annotation,
+        may_skip=returned.may_skip,
+        unimportable=reason,
+        unevaluable=returned.unevaluable,
+    )
+
+
+def _annotation(hint: Any, failure: Exception | None) -> _Annotation:
+    try:
+        peeled = peel(hint)
+        term, access = term_of(peeled.annotation), _access(peeled.annotation)
+    except Exception as error:  # noqa: BLE001 - the value of an alias is evaluated here, which may raise anything
+        peeled, term, access, failure = Peeled(hint, None, 0), UNKNOWN, None, failure or error
+    return _Annotation(peeled, term, access, _reason(failure, term))
+
+
+def _returned(hint: Any, failure: Exception | None) -> _Returned:
+    try:
+        annotation, may_skip = without_skip(hint)
+        term = term_of(annotation)
+    except Exception as error:  # noqa: BLE001 - as above
+        annotation, may_skip, term, failure = hint, False, UNKNOWN, failure or error
+    return _Returned(annotation, term, may_skip, _reason(failure, term))
+
+
+def _reason(failure: Exception | None, term: Term) -> str | None:
+    """Why an annotation can't be evaluated, unless what it names can't be stored, which is told as that."""
+    if failure is None or (isinstance(failure, PydanticSchemaGenerationError) and LIVE_TYPES.unserializable(term)):
+        return None
+    return reason_of(failure)
 
 
 _CONTEXT: Final = term_of(StepContext)
@@ -181,91 +253,7 @@ def _bare_parameters(function: FunctionType) -> Iterable[tuple[str, Form, object
             yield name, Form.KEYWORD, by_keyword.get(name, _NO_DEFAULT)
 
 
-def _annotations(function: FunctionType) -> Mapping[str, Any]:
-    hints = function.__annotations__
-    if any(map(_is_written_as_text, hints.values())):
-        hints = typing.get_type_hints(function, include_extras=True)
-    return {name: type(None) if hint is None else hint for name, hint in hints.items()}
-
-
-def _is_written_as_text(annotation: Any) -> bool:
-    """Whether an annotation is a string or has one inside: `list["Token"]`."""
-    if isinstance(annotation, str | ForwardRef):
-        return True
-    if typing.get_origin(annotation) is Literal:
-        return False
-    return any(map(_is_written_as_text, getattr(annotation, "__args__", None) or ()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Peeled:
-    annotation: Any
-    marker: InputMarker | FromMarker | None
-    each: int
-
-
-_NOT_ANNOTATED: Final = _Peeled(None, None, 0)
-_MARKERS: Final = (InputMarker, FromMarker, EachMarker)
-
-
-def _peel(annotation: Any) -> _Peeled:
-    """An annotation without the markers around it, through aliases of aliases."""
-    marker: InputMarker | FromMarker | None = None
-    each = 0
-    extras: tuple[Any, ...] = ()
-    while True:
-        alias = unaliased(annotation)
-        if alias is not annotation:
-            if not _is_marked(alias):
-                break  # a user's own alias: pydantic knows it by name
-            annotation = alias
-            continue
-        metadata = getattr(annotation, "__metadata__", None)
-        if metadata is None:
-            break
-        marks = [item for item in metadata if isinstance(item, InputMarker | FromMarker)]
-        extras = (*(item for item in metadata if not isinstance(item, _MARKERS)), *extras)
-        marker = marks[0] if marks else marker
-        each += sum(isinstance(item, EachMarker) for item in metadata)
-        annotation = annotation.__origin__
-    if extras:
-        annotation = Annotated[annotation, *extras]
-    return _Peeled(annotation, marker, each)
-
-
-def _is_marked(annotation: Any) -> bool:
-    for _ in range(16):
-        if any(isinstance(item, _MARKERS) for item in getattr(annotation, "__metadata__", ())):
-            return True
-        inner = unaliased(annotation)
-        if inner is annotation:
-            inner = getattr(annotation, "__origin__", None) if hasattr(annotation, "__metadata__") else annotation
-        if inner is annotation:
-            return False
-        annotation = inner
-    return False
-
-
-def _without_skip(returns: Any, depth: int = 0) -> tuple[Any, bool]:
-    """A return annotation without `Skip`, and whether it was there: None if it says nothing else."""
-    if returns is Skip:
-        return type(None), True
-    if depth > 16:  # an alias of itself
-        return returns, False
-    alias = unaliased(returns)
-    if alias is not returns:
-        rest, may_skip = _without_skip(alias, depth + 1)
-        return (rest if may_skip else returns), may_skip
-    if hasattr(returns, "__metadata__"):
-        rest, may_skip = _without_skip(returns.__origin__, depth + 1)
-        return (Annotated[rest, *returns.__metadata__] if may_skip else returns), may_skip
-    if typing.get_origin(returns) in (Union, UnionType):
-        items = typing.get_args(returns)
-        parts = [_without_skip(item, depth + 1) for item in items]
-        if any(may_skip for _, may_skip in parts):
-            rest = tuple(part for item, (part, _) in zip(items, parts, strict=True) if item is not Skip)
-            return Union[rest], True  # noqa: UP007 - the types are known at run time only
-    return returns, False
+_NOT_ANNOTATED: Final = _Annotation(Peeled(None, None, 0), MISSING)
 
 
 # --- specs -------------------------------------------------------------------------------------------------------
@@ -282,22 +270,10 @@ def flow_spec(
         ignore_cancelled: The flow's option.
         ignore_discarded: The flow's option.
         places: Whether to look up where everything stands: slow, so only once there is something to report.
-
-    Raises:
-        FlowError: BTN204, with a finding for each function that has an annotation which can't be evaluated.
     """
-    steps: list[StepSpec] = []
-    unreadable: dict[Diagnostic, None] = {}  # two steps may share a function
-    for entry in entries:
-        try:
-            steps.append(_step_spec(entry, places=places))
-        except FlowError as error:
-            unreadable.update(dict.fromkeys(finding.in_flow(name) for finding in error.diagnostics))
-    if unreadable:
-        raise FlowError(list(unreadable))
     return FlowSpec(
         name=name,
-        steps=tuple(steps),
+        steps=tuple([_step_spec(entry, places=places) for entry in entries]),
         ignore_cancelled=ignore_cancelled,
         ignore_discarded=ignore_discarded,
     )
@@ -315,11 +291,15 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
             is_job=True,
         )
         return _locate_entry(spec, entry) if places else spec
-    read = signature(step)
+    spec = _spec_of(step, entry.name, _signature(cast("FunctionType", step.function)), entry)
+    return _locate(_locate_entry(spec, entry), step) if places else spec
+
+
+def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: Entry) -> StepSpec:
     options = step.options
     cancelled, discarded = entry.ignore_cancelled, entry.ignore_discarded
-    spec = StepSpec(
-        name=entry.name,
+    return StepSpec(
+        name=name,
         parameters=read.parameters,
         result=read.result,
         may_skip=read.may_skip,
@@ -331,8 +311,8 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
         unimportable=read.unimportable,
+        unevaluable=read.unevaluable,
     )
-    return _locate(_locate_entry(spec, entry), step) if places else spec
 
 
 def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
@@ -369,11 +349,11 @@ def argument_of(value: object) -> Argument:
 def unimportable(function: FunctionType) -> str | None:
     """Why a worker can't import a function by its name; None if it can."""
     if function.__name__ == "<lambda>":
-        return "a lambda"
+        return LAMBDA
     if "<locals>" in function.__qualname__:
-        return "a function inside a function"
+        return NESTED
     if "." in function.__qualname__ and function.__code__.co_varnames[:1] in (("self",), ("cls",)):
-        return "a method"
+        return METHOD
     return None
 
 

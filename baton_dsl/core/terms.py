@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from baton_dsl.core.spec import Absent
 
@@ -17,6 +18,8 @@ class Instance:
 
     name: str
     arguments: tuple[Term, ...] = ()
+    is_custom: bool = field(default=False, compare=False, repr=False)
+    """True if metadata around the annotation may store it in another way than pydantic stores the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ OBJECT: Final = Instance("builtins.object")
 NEVER: Final = UnionOf(())
 
 
+class Key(NamedTuple):
+    """One item of a TypedDict."""
+
+    name: str
+    type: Term
+    is_required: bool = True
+    is_read_only: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFacts:
     """What a front end knows of one class.
@@ -63,15 +75,19 @@ class ClassFacts:
         bases: The direct bases, with type arguments in terms of `parameters`; None if some can't be resolved.
         parameters: The class's own type parameters, as `Instance`s that stand for them in `bases`.
         is_protocol: True for a `Protocol`: structural, so "no" is never certain.
-        fields: For a TypedDict, the types of its required and its optional keys.
+        keys: The items of a TypedDict; None for any other class.
         serializable: Whether a value round-trips through JSON; None if that can't be told.
+        parts: The types of the fields of a model, dataclass, TypedDict or NamedTuple that are stored as they are.
+        incomplete: Why the annotations of its fields can't be evaluated; None if they can.
     """
 
     bases: tuple[Term, ...] | None = ()
     parameters: tuple[Term, ...] = ()
     is_protocol: bool = False
-    fields: tuple[tuple[str, Term, bool], ...] | None = None
+    keys: tuple[Key, ...] | None = None
     serializable: bool | None = None
+    parts: tuple[Term, ...] = ()
+    incomplete: str | None = None
 
 
 def union(items: list[Term]) -> Term:
@@ -81,3 +97,29 @@ def union(items: list[Term]) -> Term:
         for part in item.items if isinstance(item, UnionOf) else (item,):
             flat[part] = None
     return next(iter(flat)) if len(flat) == 1 else UnionOf(tuple(flat))
+
+
+def customized(term: Term) -> Term:
+    """A type behind metadata that may store it in another way."""
+    match term:
+        case Instance(name, arguments):
+            return Instance(name, arguments, is_custom=True)
+        case UnionOf(items):
+            return UnionOf(tuple(map(customized, items)))
+        case TupleOf(items):
+            return TupleOf(tuple(map(customized, items)))
+        case _:
+            return term
+
+
+def classes_in(term: Term) -> Iterator[Instance]:
+    """Every class that a type names, from the outside to the inside."""
+    match term:
+        case Instance(_, items):
+            yield term
+        case UnionOf(items) | TupleOf(items):
+            pass
+        case _:
+            return
+    for item in items:
+        yield from classes_in(item)

@@ -7,7 +7,7 @@ typing specification), so the verdict is the one a type checker would give, or `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
@@ -22,10 +22,13 @@ from baton_dsl.core.terms import (
     AnyType,
     ClassFacts,
     Instance,
+    Key,
     LiteralOf,
     Term,
     TupleOf,
     UnionOf,
+    classes_in,
+    customized,
     union,
 )
 
@@ -38,11 +41,13 @@ __all__ = [
     "AnyType",
     "ClassFacts",
     "Instance",
+    "Key",
     "LiteralOf",
     "Term",
     "TermTypes",
     "TupleOf",
     "UnionOf",
+    "customized",
     "union",
 ]
 
@@ -125,19 +130,47 @@ class TermTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        term = _term(type)
+        return self._unserializable(_term(type), set())
+
+    def _unserializable(self, term: Term, seen: set[str]) -> str | None:
+        inner: Iterable[Term]
         match term:
             case UnionOf(items) | TupleOf(items):
-                return next((part for item in items if (part := self.unserializable(item))), None)
+                inner = items
+            case Instance(is_custom=True):
+                return None
             case Instance(name, arguments):
+                inner = arguments
                 facts = self.about(name)
-                if facts is not None and facts.serializable is False:
-                    return self.show(term)
+                if facts is not None and name not in seen:
+                    seen.add(name)  # a class may hold itself, and many may hold the same
+                    if part := self._first_unserializable(facts.parts, seen):
+                        return part
+                    if facts.serializable is False:
+                        return self.show(term)
                 if self._has_bad_keys(term):
                     return self.show(term)
-                return next((part for item in arguments if (part := self.unserializable(item))), None)
             case _:
                 return None
+        return self._first_unserializable(inner, seen)
+
+    def _first_unserializable(self, terms: Iterable[Term], seen: set[str]) -> str | None:
+        return next((part for term in terms if (part := self._unserializable(term, seen))), None)
+
+    def unevaluable(self, type: object, /) -> tuple[str, str] | None:
+        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        seen: set[str] = set()
+        waiting = [_term(type)]
+        while waiting:
+            for found in classes_in(waiting.pop()):
+                if found.name in seen or found.name in STANDARD:
+                    continue
+                seen.add(found.name)
+                facts = self.about(found.name)
+                if facts is not None and facts.incomplete is not None:
+                    return _single(found.name), facts.incomplete
+                waiting += facts.parts if facts is not None else ()
+        return None
 
     def _has_bad_keys(self, mapping: Instance) -> bool:
         as_mapping = self._as(mapping, "collections.abc.Mapping")
@@ -207,9 +240,10 @@ class TermTypes:
                 return _all([self._assignable(item, wanted, depth + 1) for item, wanted in pairs])
             case TupleOf(items), Instance():
                 return self._assignable(Instance("builtins.tuple", (union(list(items)),)), target, depth + 1)
-            case Instance(name), TupleOf():
-                # a tuple of unknown length, or a NamedTuple
-                return False if name in STANDARD else None
+            case Instance(), TupleOf():
+                # a tuple of unknown length is none of a known one; a NamedTuple may be
+                is_tuple = self._as(source, "builtins.tuple")
+                return False if source.name in STANDARD or is_tuple is False else None
             case Instance(name), LiteralOf(_, kind):
                 if self.about(name) is None:  # a name that can't be seen may be an alias of anything
                     return None
@@ -230,8 +264,8 @@ class TermTypes:
 
     def _instance(self, source: Instance, target: Instance, depth: int) -> bool | None:
         facts = self.about(target.name)
-        if source.name != target.name and facts is not None and facts.fields is not None:
-            return self._typed_dict(source, facts, depth)
+        if source.name != target.name and facts is not None and facts.keys is not None:
+            return self._typed_dict(source, facts.keys, depth)
         seen = self._as(source, target.name)
         if seen is None:
             return None
@@ -256,21 +290,27 @@ class TermTypes:
                 verdicts.append(True if given == expected else None)
         return _all(verdicts)
 
-    def _typed_dict(self, source: Instance, target: ClassFacts, depth: int) -> bool | None:
+    def _typed_dict(self, source: Instance, target: tuple[Key, ...], depth: int) -> bool | None:
         facts = self.about(source.name)
         if facts is None:
             return None
-        if facts.fields is None:
+        if facts.keys is None:
             ancestors = self._all_ancestors(source.name)
             return None if ancestors is None or "?" in ancestors else False
-        given = {key: (kind, required) for key, kind, required in facts.fields}
-        verdicts: list[bool | None] = []
-        for key, kind, required in target.fields or ():
-            if key not in given:
-                return False if required else None
-            verdicts.append(False if given[key][1] != required else self._assignable(given[key][0], kind, depth + 1))
-            verdicts.append(self._assignable(kind, given[key][0], depth + 1))
-        return _all(verdicts)
+        given = {key.name: key for key in facts.keys}
+        return _all([self._item(given.get(key.name), key, depth) for key in target])
+
+    def _item(self, given: Key | None, wanted: Key, depth: int) -> bool | None:
+        """Whether an item of a TypedDict may stand for one of another (PEP 589, 655 and 705)."""
+        is_loose = wanted.is_read_only and not wanted.is_required
+        if given is None:  # who has no such item may have one of any type
+            return (is_loose and wanted.type == OBJECT) or (False if wanted.is_required else None)
+        if given.is_required != wanted.is_required and not (given.is_required and is_loose):
+            return False
+        forward = self._assignable(given.type, wanted.type, depth + 1)
+        if wanted.is_read_only:
+            return forward
+        return False if given.is_read_only else _all([forward, self._assignable(wanted.type, given.type, depth + 1)])
 
     def _as(self, source: Term, ancestor: str) -> tuple[Term, ...] | Literal[False] | None:
         """The arguments of `ancestor` as `source` derives from it; False if it does not, None if unknown."""

@@ -42,7 +42,8 @@ from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime.instances import Instance, Notifier
 from baton_dsl.runtime.jobs import name_of
-from baton_dsl.runtime.pools import Pool, autocommit
+from baton_dsl.runtime.pools import Pool, autocommit, kept_alive, rewatch
+from baton_dsl.runtime.silence import WatchedConnection
 from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
@@ -242,6 +243,11 @@ class Running:
         """The producers, without those whose queue was stopped."""
         return [RunningProducer(producer) for producer in list(self.by_queue.values())]
 
+    def listening_connection(self) -> psycopg.AsyncConnection[Any] | None:
+        """The connection on which the notifier listens, if it has one at the moment."""
+        conn = getattr(self.notifier, "_conn", None)
+        return conn if isinstance(conn, psycopg.AsyncConnection) else None
+
     def all_producers(self) -> list[RunningProducer]:
         """Those that have fetched, also if their queue was stopped: their jobs may run still."""
         return [RunningProducer(producer) for producer in list(FETCHES.seen) if producer._query is self.query]
@@ -259,7 +265,14 @@ class Running:
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own to the database of the pool."""
-        return psycopg.connect(asyncio.run(self.query.dsn()), **_options(self.pool), autocommit=True)
+        dsn = kept_alive(asyncio.run(self.query.dsn()))
+        return Impatient.connect(dsn, **_options(self.pool), autocommit=True)
+
+
+class Impatient(WatchedConnection):
+    """For what must be heard every second."""
+
+    patience = 1.0
 
 
 _OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
@@ -273,7 +286,7 @@ def _options(pool: AsyncConnectionPool[Any]) -> dict[str, Any]:
 
 async def connecting_of(instance: Oban) -> dict[str, Any]:
     """The arguments with which psycopg connects to the database of the instance, as its pool does at this moment."""
-    return {**_options(instance._query._pool), "conninfo": await instance._query.dsn()}
+    return {**_options(instance._query._pool), "conninfo": kept_alive(await instance._query.dsn())}
 
 
 class Companion(Protocol):
@@ -299,6 +312,7 @@ class Accompanied:
     def ensure(self) -> None:
         """Start the companion if there is a queue, unless it runs."""
         if self._companion is None and self._running.by_queue:
+            rewatch(self._running.pool)
             self._companion = self._make(self._running)
             self._companion.start()
 

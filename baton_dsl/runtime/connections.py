@@ -1,10 +1,12 @@
-"""Which psycopg connection is under what the caller gave, be it psycopg's own or SQLAlchemy's."""
+"""Which psycopg connection is under what the caller gave: psycopg's own, SQLAlchemy's, or Django's."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
 
@@ -12,13 +14,23 @@ from baton_dsl.errors import ConnectionTypeError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-    from sqlalchemy.orm import Session
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
 
-type SyncConnectionLike = psycopg.Connection[Any] | Connection | Session
+
+class DjangoConnection(Protocol):
+    """`django.db.connection`, or one of `django.db.connections`."""
+
+    connection: Any
+
+    def ensure_connection(self) -> None:
+        """Connect, unless it is connected."""
+
+
+type SyncConnectionLike = psycopg.Connection[Any] | Connection | Session | scoped_session[Any] | DjangoConnection
 """What `insert` takes in a sync application."""
 
-type AsyncConnectionLike = psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession
+type AsyncConnectionLike = psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession | async_scoped_session[Any]
 """What `insert` takes in an async application."""
 
 
@@ -29,17 +41,19 @@ class Found:
     Attributes:
         sync: The connection, for a sync caller.
         pending: What to await for the connection, for an async caller.
+        facaded: The async connection of a sync caller, whom SQLAlchemy's `run_sync` has called.
     """
 
     sync: psycopg.Connection[Any] | None = None
     pending: Awaitable[psycopg.AsyncConnection[Any]] | None = None
+    facaded: psycopg.AsyncConnection[Any] | None = None
 
 
 def find(conn: object) -> Found:
     """The psycopg connection under a connection or session.
 
-    SQLAlchemy is recognised by its shape, so that it is not imported for callers that don't use it. A session that
-    has no transaction yet begins one, as any statement would make it.
+    SQLAlchemy and Django are recognised by their shape, so that they are not imported for callers that don't use them.
+    A session that has no transaction yet begins one, as any statement would make it.
 
     Raises:
         ConnectionTypeError: If there is no psycopg connection under it.
@@ -48,11 +62,67 @@ def find(conn: object) -> Found:
         return Found(sync=conn)
     if isinstance(conn, psycopg.AsyncConnection):
         return Found(pending=_itself(conn))
-    if any(base.__module__.startswith("sqlalchemy.") for base in type(conn).__mro__):
-        if hasattr(conn, "sync_session") or hasattr(conn, "sync_connection"):
-            return Found(pending=_under_async(conn))
-        return Found(sync=_under_sync(conn))
+    if remedy := _remedy(conn):
+        raise ConnectionTypeError(f"insert() can't use {_name(conn)}", remedy=remedy)
+    if _is_of(conn, "sqlalchemy"):
+        return _find_sqlalchemy(conn)
+    if _is_of(conn, "django") and hasattr(conn, "ensure_connection"):
+        return Found(sync=_under_django(conn))
     raise ConnectionTypeError(f"insert() can't use {_name(conn)}")
+
+
+def await_here[T](awaitable: Awaitable[T], conn: object) -> T:
+    """Await something in sync code that SQLAlchemy's `run_sync` has called.
+
+    Args:
+        awaitable: What to await.
+        conn: What the caller gave, for the message.
+
+    Raises:
+        ConnectionTypeError: If `run_sync` has not called it.
+    """
+    try:
+        awaited: T = import_module("sqlalchemy.util").await_only(awaitable)
+    except Exception as error:
+        if _is_outside(error):
+            raise _outside_of_run_sync(conn) from error
+        raise
+    return awaited
+
+
+def _is_outside(error: Exception) -> bool:
+    return type(error).__name__ == "MissingGreenlet"
+
+
+def _is_of(conn: object, package: str) -> bool:
+    return any(base.__module__.partition(".")[0] == package for base in type(conn).__mro__)
+
+
+_REMEDIES: Final = {
+    "Engine": "give a connection of it: with engine.begin() as conn: ...",
+    "AsyncEngine": "give a connection of it: async with engine.begin() as conn: ...",
+    "sessionmaker": "give a session that it makes: with sessions.begin() as session: ...",
+    "async_sessionmaker": "give a session that it makes: async with sessions.begin() as session: ...",
+    "ConnectionPool": "give a connection of it: with pool.connection() as conn: ...",
+    "AsyncConnectionPool": "give a connection of it: async with pool.connection() as conn: ...",
+    "NullConnectionPool": "give a connection of it: with pool.connection() as conn: ...",
+    "AsyncNullConnectionPool": "give a connection of it: async with pool.connection() as conn: ...",
+    "CursorWrapper": "give the connection itself: django.db.connection",
+    "ConnectionHandler": 'give one of them: connections["default"]',
+    "SQLAlchemy": "give its session: db.session",
+}
+"""What is often meant, by the names of classes that hand out connections."""
+
+
+def _remedy(conn: object) -> str | None:
+    """What to give instead of something that only leads to a connection."""
+    if isinstance(conn, str):
+        return "connect first: with psycopg.connect(dsn) as conn: ..."
+    if iscoroutine(conn):
+        return "await it first"
+    if isinstance(conn, psycopg.Cursor | psycopg.AsyncCursor | psycopg.ServerCursor | psycopg.AsyncServerCursor):
+        return "give the connection of the cursor: cursor.connection"
+    return next((_REMEDIES[base.__name__] for base in type(conn).__mro__ if base.__name__ in _REMEDIES), None)
 
 
 def _name(conn: object) -> str:
@@ -64,13 +134,31 @@ async def _itself(conn: psycopg.AsyncConnection[Any]) -> psycopg.AsyncConnection
     return conn
 
 
-def _under_sync(conn: Any) -> psycopg.Connection[Any]:
-    if hasattr(conn, "get_bind"):  # a Session; scoped_session proxies the method too
-        conn = conn.connection()
-    driver = getattr(getattr(conn, "connection", None), "driver_connection", None)
+def _find_sqlalchemy(conn: Any) -> Found:
+    if hasattr(conn, "session_factory") and callable(getattr(conn, "registry", None)):
+        conn = conn.registry()  # a scoped_session or async_scoped_session: the session of this scope
+    if hasattr(conn, "sync_session") or hasattr(conn, "sync_connection"):
+        return Found(pending=_under_async(conn))
+    given = conn
+    try:
+        if hasattr(conn, "get_bind"):  # a Session
+            conn = conn.connection()
+        driver = _driver(conn)
+    except Exception as error:
+        if _is_outside(error):
+            raise _outside_of_run_sync(given) from error
+        raise
+    if isinstance(driver, psycopg.AsyncConnection):
+        return Found(facaded=driver)
     if not isinstance(driver, psycopg.Connection):
         raise _wrong_driver(conn, driver)
-    return driver
+    return Found(sync=driver)
+
+
+def _driver(conn: Any) -> object:
+    """The driver's connection under a Connection, or under what `Engine.raw_connection` gives."""
+    pooled = conn if hasattr(conn, "driver_connection") else getattr(conn, "connection", None)
+    return getattr(pooled, "driver_connection", None)
 
 
 async def _under_async(conn: Any) -> psycopg.AsyncConnection[Any]:
@@ -82,5 +170,23 @@ async def _under_async(conn: Any) -> psycopg.AsyncConnection[Any]:
     return driver
 
 
+def _under_django(conn: Any) -> psycopg.Connection[Any]:
+    """The connection of a Django alias, as its cursors have it: of this thread, and in no broken transaction."""
+    conn.validate_thread_sharing()
+    conn.ensure_connection()
+    conn.validate_no_broken_transaction()
+    driver = conn.connection
+    if not isinstance(driver, psycopg.Connection):
+        raise _wrong_driver(conn, driver)
+    return driver
+
+
 def _wrong_driver(conn: object, driver: object) -> ConnectionTypeError:
     return ConnectionTypeError(f"insert() can't use {_name(conn)} on the driver connection {_name(driver)}")
+
+
+def _outside_of_run_sync(conn: object) -> ConnectionTypeError:
+    return ConnectionTypeError(
+        f"insert() can't use {_name(conn)} of an async engine here",
+        remedy="give the AsyncSession or AsyncConnection itself, or call insert() within its run_sync()",
+    )

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from baton_dsl.errors import DatabaseNotConfiguredError
 from baton_dsl.flow import Settings
+from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime import instances
 from baton_dsl.runtime.instances import CHANNEL, Notifier
 from baton_dsl.runtime.prefix import checked_prefix
@@ -37,7 +38,7 @@ class Database:
 
     prefix: str
     oban: str
-    conninfo: str | None = None
+    conninfo: str | None = field(default=None, repr=False)  # it may hold a password
 
     @staticmethod
     def of_flow(settings: Settings, conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any] | None) -> Database:
@@ -60,8 +61,11 @@ class Database:
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
+            ConnectionStringError: BTN421, if its connection string can't be read.
         """
         conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
+        if conninfo is not None:
+            conninfo = connection_string.read(conninfo)
         if conninfo is None and instances.find(oban) is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return Database(checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)

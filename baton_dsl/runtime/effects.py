@@ -36,6 +36,7 @@ from baton_dsl.runtime.calling import CANCELLED, in_thread
 from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
 from baton_dsl.runtime.settle import UNANSWERED, Finished, Settler
+from baton_dsl.runtime.silence import SilenceError
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,9 @@ class Effects:
                 return None
             except _Unanswered as unanswered:
                 runs += unanswered.has_run
+                if isinstance(unanswered.error, SilenceError):  # then those that are idle won't answer either
+                    self._engine.dispose()
+                    await self._async_engine.dispose()
                 if number == TRIES - 1 or runs == RUNS:
                     raise unanswered.error from None
                 asked = cancellation_of(job)

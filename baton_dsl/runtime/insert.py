@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from baton_dsl.errors import WorkflowExistsError
 from baton_dsl.flow import Flow
@@ -33,6 +34,8 @@ def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> obj
     found = connections.find(conn)
     if found.sync is not None:
         return _insert_sync(flow, found.sync, inputs)
+    if found.facaded is not None:
+        return connections.await_here(_insert_facaded(flow, found.facaded, inputs), conn)
     return _insert_async(flow, found, inputs)
 
 
@@ -40,7 +43,9 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], inputs: Ma
     database = Database.of_flow(flow.settings, conn)
     lowered = lower(flow, inputs)
     try:
-        row = conn.cursor(row_factory=psycopg.rows.tuple_row).execute(*_statement(lowered, database.prefix)).fetchone()
+        # A cursor of its own: `conn.cursor()` may give one of another kind, such as a RawCursor.
+        cursor = psycopg.Cursor(conn, row_factory=tuple_row)
+        row = cursor.execute(*_statement(lowered, database.prefix)).fetchone()
     except psycopg.Error as error:
         if explained := schema.explain_missing(error, database.prefix):
             raise explained from error
@@ -55,6 +60,12 @@ async def _insert_async(flow: Flow[..., Any], found: connections.Found, inputs: 
     return await _write(conn, lower(flow, inputs), database)
 
 
+async def _insert_facaded(
+    flow: Flow[..., Any], conn: psycopg.AsyncConnection[Any], inputs: Mapping[str, Any]
+) -> Workflow[Any]:
+    return await _write(conn, lower(flow, inputs), Database.of_flow(flow.settings, conn))
+
+
 async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
     pool = instances.get(flow.settings.oban).pool
     database = Database.of_flow(flow.settings, None)
@@ -64,7 +75,7 @@ async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Wo
 
 
 async def _write(conn: psycopg.AsyncConnection[Any], lowered: Lowered, database: Database) -> Workflow[Any]:
-    cursor = conn.cursor(row_factory=psycopg.rows.tuple_row)
+    cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
     try:
         row = await (await cursor.execute(*_statement(lowered, database.prefix))).fetchone()
     except psycopg.Error as error:

@@ -16,7 +16,9 @@ from oban import Oban
 from baton_dsl.runtime.bridge import running_jobs
 from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.dsn import read
 from baton_dsl.runtime.leaving import Leaving
+from baton_dsl.runtime.pools import open_pool
 from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
 
@@ -49,8 +51,10 @@ async def serve(
         leaving: Hears the signals, and bounds the end of a process that does nothing else.
 
     Raises:
+        ConnectionStringError: BTN421, if the connection string can't be read.
         ImportError: If a module can't be imported.
     """
+    dsn = read(dsn)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
@@ -62,7 +66,7 @@ async def serve(
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
-    pool = await Oban.create_pool(dsn, min_size=2, max_size=8)
+    pool = await open_pool(dsn, min_size=2, max_size=8)
     oban = Oban(pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
     if leaving is not None:
         leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))

@@ -19,8 +19,17 @@ from psycopg import sql
 from psycopg.rows import class_row, tuple_row
 
 from baton_dsl import extras
-from baton_dsl.errors import SchemaBusyError, SchemaMissingError, SchemaVersionError, ServerTooOldError
+from baton_dsl.errors import (
+    SchemaBusyError,
+    SchemaMissingError,
+    SchemaVersionError,
+    ServerTooOldError,
+    install_remedy,
+)
+from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime import pieces
+from baton_dsl.runtime.autogenerate import include_name as include_name
+from baton_dsl.runtime.autogenerate import include_object as include_object
 from baton_dsl.runtime.grants import Grants
 from baton_dsl.runtime.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
 from baton_dsl.runtime.pieces import VERSION as VERSION
@@ -152,11 +161,12 @@ def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -
         PrefixError: BTN410, if the prefix can't be used.
         ServerTooOldError: BTN418, if the server is older than PostgreSQL 14.
         SchemaBusyError: BTN419, if other transactions never let go of the tables.
+        ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
     for number in range(TRIES):
         try:
-            with psycopg.connect(dsn) as conn:
+            with psycopg.connect(connection_string.read(dsn)) as conn:
                 # Two installs at once: the second must see what the first has done.
                 conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
                 conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
@@ -304,9 +314,9 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
     """
     match error.sqlstate:
         case "BT405":
-            return SchemaVersionError(str(error.diag.message_primary))
+            return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
         case "42883" | "42P01" | "3F000":
-            return SchemaMissingError(f'baton-dsl is not installed in the schema "{prefix}"')
+            return SchemaMissingError.in_schema(prefix)
         case _:
             return None
 

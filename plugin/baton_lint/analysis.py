@@ -14,6 +14,7 @@ from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
 from baton_lint.classes import Classes
 from baton_lint.flows import Build, Flows
+from baton_lint.imports import Imports
 from baton_lint.names import Names
 from baton_lint.project import Project
 from baton_lint.steps import Steps
@@ -71,7 +72,7 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     findings |= dict.fromkeys(_alone(project, paths, names, steps, builds, types=types))
     for finding in (
         *_same_functions(project, paths, names),
-        *_same_flows(project, builds),
+        *_same_flows(Imports(project, paths), builds),
         *_unparsable(project, paths),
     ):
         findings[finding] = None
@@ -124,14 +125,18 @@ def _same_functions(project: Project, paths: list[str], names: Names) -> Iterato
             first[path, qualified_name] = place
 
 
-def _same_flows(project: Project, builds: list[Build]) -> Iterator[Diagnostic]:
-    programs: dict[str, list[FlowSpec]] = {}
+def _same_flows(imports: Imports, builds: list[Build]) -> Iterator[Diagnostic]:
+    """A finding for each flow that one process would import besides an earlier one of its name."""
+    named: dict[str, list[tuple[str, FlowSpec]]] = {}
     for build in builds:
         if build.is_top:
-            programs.setdefault(project.program(build.path), []).append(next(build.specs()))
-    for flows in programs.values():
-        in_order = sorted(flows, key=lambda flow: (flow.place is not None, flow.place))
-        yield from duplicate_flow.same_name(in_order)
+            named.setdefault(build.name or "?", []).append((build.path, next(build.specs())))
+    for flows in named.values():
+        flows.sort(key=lambda item: (item[1].place is not None, item[1].place))
+        for number, (path, flow) in enumerate(flows):
+            first = next((other for known, other in flows[:number] if imports.are_together(known, path)), None)
+            if first is not None:
+                yield from duplicate_flow.same_name((first, flow))
 
 
 def _unparsable(project: Project, paths: list[str]) -> Iterator[Diagnostic]:

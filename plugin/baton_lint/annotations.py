@@ -8,16 +8,19 @@ from typing import Final
 
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import UNKNOWN, Access
-from baton_dsl.core.standard import OUTCOME
-from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, union
+from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, customized, union
 from baton_lint.expressions import Expression, parse
-from baton_lint.names import Names, ours
+from baton_lint.known import SKIP, canonical, ours
+from baton_lint.names import Names
+from baton_lint.scopes import deferred
 from baton_lint.values import (
     AliasValue,
     ClassValue,
     ConstantValue,
     External,
+    MadeClass,
     NewTypeValue,
+    TextValue,
     TypeVariable,
     Unknown,
     Value,
@@ -25,32 +28,6 @@ from baton_lint.values import (
 
 DEEPEST: Final = 16
 """Aliases of aliases that are followed."""
-
-_COLLECTIONS: Final = (
-    *("Iterable", "Iterator", "Container", "Collection", "Reversible", "Sequence", "MutableSequence", "Mapping"),
-    *("MutableMapping", "MutableSet", "Sized", "Hashable", "Awaitable", "Coroutine", "Generator", "Callable"),
-    *("AsyncIterable", "AsyncIterator", "AsyncGenerator"),
-)
-
-SKIP: Final = Instance("baton_dsl.context.Skip")
-
-CANONICAL: Final[Mapping[str, str]] = {
-    **{f"typing.{name}": f"collections.abc.{name}" for name in _COLLECTIONS},
-    "typing.AbstractSet": "collections.abc.Set",
-    **{f"typing.{name}": f"builtins.{name.lower()}" for name in ("List", "Dict", "Set", "FrozenSet", "Tuple", "Type")},
-    "typing.Deque": "collections.deque",
-    "typing.DefaultDict": "collections.defaultdict",
-    "typing.OrderedDict": "collections.OrderedDict",
-    "typing.Counter": "collections.Counter",
-    "typing.ContextManager": "contextlib.AbstractContextManager",
-    "typing.Text": "builtins.str",
-    "types.NoneType": "types.NoneType",
-    "pydantic.BaseModel": "pydantic.main.BaseModel",
-    "pydantic.RootModel": "pydantic.root_model.RootModel",
-    "baton_dsl.Outcome": OUTCOME,
-    "baton_dsl.Skip": SKIP.name,
-}
-"""Where a class is defined, for those that users import from elsewhere."""
 
 _WRAPPERS: Final = frozenset(
     f"{module}.{name}"
@@ -60,15 +37,15 @@ _WRAPPERS: Final = frozenset(
 """Forms that stand for their first argument."""
 
 
+_HARMLESS: Final = (
+    *("annotated_types.", "typing.Doc", "typing_extensions.Doc", "pydantic.Field", "pydantic.fields.Field"),
+    *("pydantic.StringConstraints", "pydantic.types.StringConstraints", "pydantic.Strict", "pydantic.types.Strict"),
+    *("pydantic.WithJsonSchema", "pydantic.json_schema.", "pydantic.SkipValidation"),
+)
+"""Metadata that says nothing of how a type is stored, by the beginnings of full names."""
+
 _NAMES: Final = ("name", "attr", "sub")
 """Kinds of expressions that name a class or an alias, perhaps with arguments."""
-
-
-def canonical(name: str) -> str:
-    """The full name of a class where it is defined."""
-    if name.startswith("typing_extensions."):
-        name = f"typing.{name.removeprefix('typing_extensions.')}"
-    return CANONICAL.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +98,9 @@ class Annotations:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self.classes: dict[str, ClassValue | NewTypeValue] = {}
+        self.classes: dict[str, ClassValue | NewTypeValue | MadeClass] = {}
         """The project's classes by the names that their terms have."""
-        self._registered: dict[ClassValue | NewTypeValue, str] = {}
+        self._registered: dict[ClassValue | NewTypeValue | MadeClass, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
 
@@ -133,8 +110,9 @@ class Annotations:
         source: tuple[str, int, Expression] | None = None
         variables: Mapping[str, Term] = {}
         given: Mapping[str, _Given] = {}
+        is_custom = False
         for _ in range(DEEPEST):
-            expression = _unquoted(expression)
+            scope, expression = self.unquoted(path, scope, expression)
             if expression[0] == "name" and expression[2] in given:
                 argument = given[expression[2]]
                 path, scope, expression = argument.path, argument.scope, argument.expression
@@ -155,6 +133,7 @@ class Annotations:
                     if called == "From" and item[3]:
                         source = (path, scope, item[3][0])
                     is_input, each = is_input or called == "InputMarker", each + (called == "EachMarker")
+                is_custom = is_custom or self._customizes(path, scope, arguments[1:])
                 expression = arguments[0]
             elif isinstance(value, AliasValue):
                 terms = [self.term(path, scope, item, variables) for item in arguments or ()]
@@ -169,6 +148,7 @@ class Annotations:
                     rest = self._named(value, arguments, path, scope, variables, 1)
                 else:
                     rest = self.term(path, scope, expression, variables)
+                rest = customized(rest) if is_custom else rest
                 access = self._access(value)
                 is_known = is_input or source is not None or access is not None or not _may_be_injected(value)
                 origin = None if is_input else source
@@ -215,6 +195,84 @@ class Annotations:
         """Which of our names an expression calls."""
         return ours(self.names.evaluate(path, scope, expression[2])) if expression[0] == "call" else None
 
+    def _customizes(self, path: str, scope: int, metadata: tuple[Expression, ...]) -> bool:
+        """Whether metadata may have pydantic store a type in another way: all that is not known to be harmless."""
+        for item in metadata:
+            value = self.names.evaluate(path, scope, item[2] if item[0] == "call" else item)
+            if isinstance(value, ConstantValue | TextValue) or ours(value) is not None:
+                continue
+            if not isinstance(value, External) or not value.name.startswith(_HARMLESS):
+                return True
+        return False
+
+    # -- scopes -----------------------------------------------------------------------------------------------
+
+    def scope(self, path: str, scope: int) -> int:
+        """The scope that annotations which stand in a scope are evaluated in."""
+        facts = self.names.project.files.facts(path)
+        return deferred(facts["scopes"], scope) if facts is not None and facts["is_deferred"] else scope
+
+    def unquoted(self, path: str, scope: int, expression: Expression) -> tuple[int, Expression]:
+        """An annotation that may be written as text, and the scope that it is evaluated in."""
+        while expression[0] == "const" and isinstance(expression[2], str):
+            facts = self.names.project.files.facts(path)
+            scope = deferred(facts["scopes"], scope) if facts is not None else scope
+            expression = parse(expression[2], expression[1])
+        return scope, expression
+
+    def unevaluable(
+        self, path: str, scope: int, expression: Expression, given: tuple[str, ...] = (), depth: int = 0
+    ) -> str | None:
+        """Why an annotation can't be evaluated at run time, in Python's words; None if it can, or might.
+
+        Args:
+            path: Its file.
+            scope: The scope that it is evaluated in.
+            expression: The annotation.
+            given: Type parameters of the alias that it is the value of.
+            depth: Aliases and levels that led here.
+        """
+        if depth > DEEPEST:
+            return None
+        depth += 1
+        scope, expression = self.unquoted(path, scope, expression)
+        parts: tuple[Expression, ...] = ()
+        match expression[0]:
+            case "name" | "attr":
+                return self._absent(path, scope, expression, given, depth)
+            case "sub":
+                if reason := self._absent(path, scope, expression[2], given, depth):
+                    return reason
+                value = self.names.evaluate(path, scope, expression[2])
+                name = canonical(value.name) if isinstance(value, External) else None
+                if name == "typing.Literal":
+                    return None
+                parts = _arguments(expression) or ()
+                parts = parts[:1] if name == "typing.Annotated" else parts
+            case "or":
+                parts = expression[2:]
+            case "tuple" | "list":
+                parts = expression[2]
+            case "star":
+                parts = expression[2:]
+            case _:
+                pass
+        return next((reason for part in parts if (reason := self.unevaluable(path, scope, part, given, depth))), None)
+
+    def _absent(self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int) -> str | None:
+        """The same for a name, perhaps with dots, and for the alias that it may stand for."""
+        root = expression
+        while root[0] == "attr":
+            root = root[2]
+        if root[0] != "name" or root[2] in given:
+            return None
+        if reason := self.names.absence(path, scope, root[2]):
+            return reason
+        value = self.names.evaluate(path, scope, expression)
+        if not isinstance(value, AliasValue) or value.expression is expression:
+            return None
+        return self.unevaluable(value.path, value.scope, value.expression, value.parameters, depth)
+
     # -- terms ------------------------------------------------------------------------------------------------
 
     def term(
@@ -230,7 +288,7 @@ class Annotations:
             return UNKNOWN
         depth += 1
         variables = variables or {}
-        expression = _unquoted(expression)
+        scope, expression = self.unquoted(path, scope, expression)
         match expression[0]:
             case "const":
                 return NONE if expression[2] is None else UNKNOWN
@@ -265,10 +323,10 @@ class Annotations:
                 if ours(value) in ("Input", "Each"):
                     return self.term(path, scope, arguments[0], variables, depth) if arguments else UNKNOWN
                 return self._external(canonical(value.name), arguments, path, scope, variables, depth)
-            case ClassValue() | NewTypeValue():
+            case ClassValue() | NewTypeValue() | MadeClass():
                 return Instance(self.register(value), terms())
             case AliasValue(file, inner, parameters, expression):
-                given = dict(zip(parameters, terms(), strict=False))
+                given = dict.fromkeys(parameters, UNKNOWN) | dict(zip(parameters, terms(), strict=False))
                 return self.term(file, inner, expression, given, depth)
             case ConstantValue(None):
                 return NONE
@@ -298,7 +356,11 @@ class Annotations:
         if name == "typing.Union":
             return union(terms()) if arguments else UNKNOWN
         if name in _WRAPPERS:
-            return terms()[0] if arguments else UNKNOWN
+            if not arguments:
+                return UNKNOWN
+            inner = self.term(path, scope, arguments[0], variables, depth)
+            is_custom = len(arguments) > 1 and self._customizes(path, scope, arguments[1:])
+            return customized(inner) if is_custom else inner
         if name == "typing.Literal":
             return self._literal(arguments or ())
         if name == "builtins.tuple" and arguments is not None:
@@ -315,11 +377,11 @@ class Annotations:
             if item[0] != "const":
                 return UNKNOWN  # a member of an enum
             kind = type(item[2])
-            module = "types" if item[2] is None else kind.__module__
-            items.append(LiteralOf(repr(item[2]), f"{module}.{kind.__qualname__}"))
+            full_name = f"{kind.__module__}.{kind.__qualname__}"
+            items.append(NONE if item[2] is None else LiteralOf(repr(item[2]), full_name))
         return union(items)
 
-    def register(self, value: ClassValue | NewTypeValue) -> str:
+    def register(self, value: ClassValue | NewTypeValue | MadeClass) -> str:
         """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
         if value in self._registered:
             return self._registered[value]
@@ -330,20 +392,14 @@ class Annotations:
         self._registered[value] = name
         return name
 
-    def name_of(self, value: ClassValue | NewTypeValue) -> str:
+    def name_of(self, value: ClassValue | NewTypeValue | MadeClass) -> str:
         """The qualified name of a class of the project in its module."""
-        if isinstance(value, NewTypeValue):
+        if not isinstance(value, ClassValue):
             return value.name
         facts = self.names.project.files.facts(value.path)
         assert facts is not None
         name: str = facts["scopes"][facts["classes"][value.index]["inner"]]["name"].rstrip(".")
         return name
-
-
-def _unquoted(expression: Expression) -> Expression:
-    if expression[0] == "const" and isinstance(expression[2], str):
-        return parse(expression[2], expression[1])
-    return expression
 
 
 def _arguments(expression: Expression) -> tuple[Expression, ...] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 FORMATS = ("text", "full", "json", "sarif", "github")
 DRAWINGS = ("mermaid", "dot")
 
@@ -9,6 +11,7 @@ USAGE = """\
 baton-lint: the whole graph checked from source, without importing it
 
 usage: baton-lint [PATH ...] [options]     check these folders and files; default: the current folder
+       baton-lint - [options]              check the text on the standard input [--stdin-filename PATH]
        baton-lint explain CODE ...         a rule, why it exists, and its examples
        baton-lint rules                    every rule, a line each
        baton-lint graph [PATH ...]         draw the flows as they are seen [--format mermaid|dot] [--flow NAME]
@@ -21,6 +24,7 @@ what is checked:
   --extend-select RULES   these too; rules that are off by default must be named
   --ignore RULES          not these
   --exclude PATTERNS      leave out files and folders
+  --stdin-filename PATH   the file that the text on the standard input belongs to
   --strict                report what had to be left alone, and why
 
 what is done about it:
@@ -39,12 +43,14 @@ how it runs:
   --no-cache              begin from nothing
   --version, --help
 
+With -, --fix and --unsafe-fixes write the text as it is then to the standard output, and findings to the error stream.
+
 exit status: 0 nothing found, 1 findings, 2 wrong usage or a file that can't be read
 """
 
 COMMANDS = ("check", "explain", "rules", "graph", "types", "emit")
 _LISTS = ("--select", "--extend-select", "--ignore", "--exclude")
-_VALUES = ("--format", "--jobs", "--cache-dir", "--flow", "--checker", "--python", "--output")
+_VALUES = ("--format", "--jobs", "--cache-dir", "--flow", "--checker", "--python", "--output", "--stdin-filename")
 _FLAGS = (
     "--strict",
     "--fix",
@@ -77,6 +83,7 @@ class Arguments:
         self.checker: str | None = None
         self.python: str | None = None
         self.output: str | None = None
+        self.stdin_filename: str | None = None
         self.jobs: int | None = None
         self.cache_dir: str | None = None
         self.flags: set[str] = set()
@@ -125,7 +132,7 @@ class Arguments:
             attribute = name[2:].replace("-", "_")
             setattr(self, attribute, [*(getattr(self, attribute) or []), *items])
         elif name == "--jobs":
-            if not value.isdecimal() or int(value) < 1:
+            if not value.isdecimal() or len(value) > 6 or int(value) < 1:
                 raise UsageError(f"--jobs must be a whole number from 1, got {value}")
             self.jobs = int(value)
         else:
@@ -135,5 +142,11 @@ class Arguments:
         formats = DRAWINGS if self.command == "graph" else FORMATS
         if self.format is not None and self.format not in formats:
             raise UsageError(f"--format must be one of {', '.join(formats)}, got {self.format}")
+        if self.stdin_filename is not None and self.paths != ["-"]:
+            raise UsageError(
+                "--stdin-filename names the text on the standard input: baton-lint - --stdin-filename PATH"
+            )
+        if self.stdin_filename is not None and not os.path.basename(self.stdin_filename):
+            raise UsageError(f"--stdin-filename must be the path of a file, got {self.stdin_filename}")
         if self.command == "types" and self.checker is None:
             raise UsageError("types needs --checker mypy, pyright, ty or pyrefly")

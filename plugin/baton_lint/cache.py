@@ -5,9 +5,9 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from zlib import crc32
 
 import baton_dsl
+from baton_lint import sealed
 from baton_lint.prefilter import WORD
 from baton_lint.walk import stamp
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from baton_lint.prefilter import Needle
     from baton_lint.walk import Stamp
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of what is stored."""
 FOLDER = ".baton_cache"
 
@@ -32,6 +32,7 @@ class Cache:
         needles: With which the other files were searched.
         outside: Files that imports led to, outside the walked folders, with their stamps.
         probes: Paths outside that were asked for, and whether they were there.
+        places: Folders with a pyproject.toml of their own, and the further folders that imports start from there.
         report: What was found, if nothing changed since.
     """
 
@@ -41,6 +42,7 @@ class Cache:
         self.needles: tuple[Needle, ...] = (WORD,)
         self.outside: dict[str, Stamp] = {}
         self.probes: dict[str, bool] = {}
+        self.places: tuple[tuple[str, tuple[str, ...]], ...] = ()
         self.report: bytes | None = None
         self._stored_facts: bytes = b""
         self._facts: dict[bytes, FileFacts] | None = None
@@ -49,7 +51,7 @@ class Cache:
     def facts(self) -> dict[bytes, FileFacts]:
         """Facts by digest; unpacked when they are first asked for."""
         if self._facts is None:
-            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - checked sum
+            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - under our own seal
         return self._facts
 
     def keep_facts(self, facts: dict[bytes, FileFacts]) -> None:
@@ -72,17 +74,16 @@ class Cache:
     def load(path: str, key: str) -> Cache:
         """The cache in a file; an empty one if there is none, or it was made by or for something else."""
         cache = Cache()
+        data = sealed.read(path)
+        if data is None:
+            return cache
         try:
-            with open(path, "rb") as file:
-                data = file.read()
-            if int.from_bytes(data[:4]) != crc32(data[4:]):
-                return cache
-            stored = marshal.loads(data[4:])  # noqa: S302 - its check sum is right
+            stored = marshal.loads(data)  # noqa: S302 - under our own seal
             if stored["key"] != key:
                 return cache
-        except (OSError, EOFError, ValueError, TypeError, KeyError):
+        except (EOFError, ValueError, TypeError, KeyError):
             return cache
-        for name in ("stamps", "digests", "needles", "outside", "probes", "report"):
+        for name in ("stamps", "digests", "needles", "outside", "probes", "places", "report"):
             setattr(cache, name, stored[name])
         cache._stored_facts = stored["facts"]
         return cache
@@ -96,29 +97,15 @@ class Cache:
             "needles": self.needles,
             "outside": self.outside,
             "probes": self.probes,
+            "places": self.places,
             "report": self.report,
-            "facts": marshal.dumps(self._facts) if self._facts is not None else self._stored_facts,
         }
-        folder = os.path.dirname(path)
-        temporary = f"{path}.{os.getpid()}"
         try:
-            os.makedirs(folder, exist_ok=True)
-            _ignore(folder)
+            stored["facts"] = marshal.dumps(self._facts) if self._facts is not None else self._stored_facts
             data = marshal.dumps(stored)
-            with open(temporary, "wb") as file:
-                file.write(crc32(data).to_bytes(4))
-                file.write(data)
-            os.replace(temporary, path)
-        except (OSError, ValueError):
+        except ValueError:  # nested too deeply
             return
-
-
-def _ignore(folder: str) -> None:
-    """Keep the folder out of version control."""
-    path = os.path.join(folder, ".gitignore")
-    if not os.path.exists(path):
-        with open(path, "w", encoding="ascii") as file:
-            file.write("*\n")
+        sealed.write(path, data)
 
 
 def key_of(version: str, settings: tuple[object, ...]) -> str:

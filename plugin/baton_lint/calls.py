@@ -13,6 +13,11 @@ _FOREIGN: Final = sys.stdlib_module_names
 """Modules whose functions make no flows."""
 
 
+_MAKERS: Final = frozenset(
+    {"typing", "typing_extensions", "enum", "collections", "dataclasses", "pydantic", "pydantic.main"}
+)
+"""Modules of functions that make classes."""
+
 _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
 """What the first argument of `Flow(...)` may be."""
 
@@ -69,11 +74,19 @@ class Chain:
         """Whether what the chain gives may be a flow, a step, a decorator or a type."""
         if self.attributes and self.attributes[0] in ("named", "bind", "add", "options"):
             return True
-        if binding is not None and binding[0] == "from" and binding[2] in ("typing", "typing_extensions"):
+        if self._makes_class(binding):
             return True
         if self.may_be_flow(binding):
             return True
         return binding is not None and binding[0] in ("from", "module", "package", "value") and not self.calls[-1].args
+
+    def _makes_class(self, binding: Binding | None) -> bool:
+        """Whether what is called makes a class, or what stands for one."""
+        if binding is None or binding[0] not in ("from", "module", "package"):
+            return False
+        if binding[0] == "from":
+            return not self.attributes and binding[2] in _MAKERS
+        return len(self.attributes) == 1 and binding[1] in _MAKERS
 
     def blocks(self, binding: Binding | None) -> str | None:
         """The full name of the function that is called, if it is known to block."""

@@ -6,6 +6,13 @@ import ast
 
 from baton_lint.facts import FunctionFacts
 
+CHECKING = "checking"
+"""Under `if TYPE_CHECKING`: for type checkers alone."""
+TRYING = "trying"
+"""In a `try` that expects an import to fail."""
+FALLBACK = "fallback"
+"""What is done instead, once an import has failed."""
+
 
 class Body:
     """What is gathered while the body of a function is walked."""
@@ -22,7 +29,7 @@ class Body:
 class Where:
     """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
 
-    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope")
+    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope", "view")
 
     def __init__(
         self,
@@ -32,6 +39,7 @@ class Where:
         is_certain: bool = True,
         in_lambda: bool = False,
         expects_error: bool = False,
+        view: str = "",
     ) -> None:
         self.scope = scope
         self.body = body
@@ -39,7 +47,24 @@ class Where:
         self.in_lambda = in_lambda
         self.expects_error = expects_error
         """Under `pytest.raises`: what is written there is meant to be wrong."""
+        self.view = view
+        """`CHECKING`, `TRYING`, `FALLBACK`, or nothing."""
         self.maybe: Where = self
         """The same in a branch, a loop or a `try`."""
-        if is_certain:
-            self.maybe = Where(scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error)
+        if is_certain or view == TRYING:
+            rest = "" if view == TRYING else view
+            self.maybe = Where(
+                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=rest
+            )
+
+    def seen_as(self, view: str) -> Where:
+        """The same in another view."""
+        is_certain = self.is_certain and view != TRYING
+        return Where(
+            self.scope,
+            self.body,
+            is_certain=is_certain,
+            in_lambda=self.in_lambda,
+            expects_error=self.expects_error,
+            view=view,
+        )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from baton_dsl.core.spec import UNKNOWN
-from baton_dsl.core.types import STANDARD, ClassFacts, Instance, Term, TermTypes, union
-from baton_lint.annotations import Annotations, canonical
-from baton_lint.facts import ClassSourceFacts
+from baton_dsl.core.types import STANDARD, ClassFacts, Instance, Key, Term, TermTypes, TupleOf, union
+from baton_lint.annotations import Annotations
+from baton_lint.expressions import Expression
+from baton_lint.facts import ClassFieldFacts, ClassSourceFacts
+from baton_lint.known import canonical
 from baton_lint.module_names import Modules
-from baton_lint.values import ClassValue, External, NewTypeValue
+from baton_lint.values import ClassValue, External, MadeClass, NewTypeValue
 
 _DATACLASS: Final = frozenset({"dataclasses.dataclass", "pydantic.dataclasses.dataclass"})
-_PYDANTIC_HOOKS: Final = frozenset({"__get_pydantic_core_schema__", "__get_validators__"})
+_PYDANTIC_HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
 _MODEL: Final = "pydantic.main.BaseModel"
 _ENUM: Final = "enum.Enum"
+_QUALIFIERS: Final = frozenset({"typing.Required", "typing.NotRequired", "typing.ReadOnly", "typing.Annotated"})
+_NO_FIELDS: Final = frozenset({"typing.ClassVar", "dataclasses.InitVar"})
 
 
 class Classes:
@@ -28,6 +34,10 @@ class Classes:
         self.annotations = annotations
         self.types = TermTypes(self.facts, self._dotted)
         self._facts: dict[str, ClassFacts | None] = {}
+        self._fields: dict[str, dict[str, tuple[ClassValue, ClassFieldFacts]]] = {}
+        """The fields of a class and of its bases, by name, each with the class that annotates it."""
+        self._by_itself: set[str] = set()
+        """Classes with serializers or early validators, or with a base that has some."""
 
     def facts(self, name: str) -> ClassFacts | None:
         """What is known of a class of the project; None for one that can't be seen."""
@@ -38,6 +48,8 @@ class Classes:
                 base = self.annotations.term(value.path, value.scope, value.base)
                 ok = False if self.types.unserializable(base) else None
                 self._facts[name] = ClassFacts(bases=(base,), serializable=ok)
+            elif isinstance(value, MadeClass):
+                self._facts[name] = ClassFacts(bases=None)
             elif value is not None:
                 self._facts[name] = self._inspect(value)
         return self._facts[name]
@@ -58,8 +70,8 @@ class Classes:
         source = file["classes"][value.index]
         variables: dict[str, Term] = {name: Instance(f"~{name}") for name in source["parameters"]}
         bases: list[Term] = []
-        is_protocol = False
-        fields: tuple[tuple[str, Term, bool], ...] | None = None
+        is_protocol = is_named_tuple = False
+        keys: tuple[Key, ...] | None = None
         for base in source["bases"]:
             plain = base[2] if base[0] == "sub" else base
             known = self.annotations.names.evaluate(value.path, source["scope"], plain)
@@ -68,27 +80,36 @@ class Classes:
                 is_protocol |= name == "typing.Protocol"
                 variables |= self._variables(base)
             elif name == "typing.TypedDict":
-                fields = self._keys(value, source)
+                keys = self._keys(value, source)
             elif name == "typing.NamedTuple":
-                items = self._types_of_fields(value, source)
+                is_named_tuple = True
+                items = [self._term(value, source, field["annotation"]) for field in source["fields"]]
                 bases.append(Instance("builtins.tuple", (union(items),) if items else ()))
             else:
                 bases.append(self.annotations.term(value.path, source["scope"], base, variables))
-        inherited = [facts.fields for facts in map(self._about, bases) if facts and facts.fields is not None]
-        if inherited and fields is None:
-            fields = (*(field for part in inherited for field in part), *self._keys(value, source))
-        if fields is not None:
+        inherited = [facts.keys for facts in map(self._about, bases) if facts and facts.keys is not None]
+        if inherited and keys is None:
+            keys = (*(key for part in inherited for key in part), *self._keys(value, source))
+        if keys is not None:
             bases = [Instance("collections.abc.Mapping", (Instance("builtins.str"), Instance("builtins.object")))]
-        return ClassFacts(
-            bases=tuple(bases),
-            parameters=tuple(variables.values()),
-            is_protocol=is_protocol,
-            fields=fields,
-            serializable=self._round_trips(value, source, bases, is_protocol, fields is not None),
+        facts = ClassFacts(bases=tuple(bases), parameters=tuple(variables.values()), is_protocol=is_protocol, keys=keys)
+        if is_protocol or UNKNOWN in bases or self._is_hooked(value, source):
+            return facts
+        kind = "TypedDict" if keys is not None else "NamedTuple" if is_named_tuple else self._kind(value, source, bases)
+        self._inherit(value, source, bases, kind)
+        name = self.annotations.register(value)
+        return replace(
+            facts,
+            serializable=self._round_trips(source, bases, kind),
+            parts=tuple(self._parts(name)) if kind else (),
+            incomplete=self._incomplete(name) if kind else None,
         )
 
     def _about(self, base: Term) -> ClassFacts | None:
         return self.types.about(base.name) if isinstance(base, Instance) else None
+
+    def _term(self, value: ClassValue, source: ClassSourceFacts, annotation: Expression) -> Term:
+        return self.annotations.term(value.path, self.annotations.scope(value.path, source["inner"]), annotation)
 
     def _variables(self, base: tuple[object, ...]) -> dict[str, Term]:
         """The type parameters that `Generic[T]` or `Protocol[T]` lists."""
@@ -99,48 +120,116 @@ class Classes:
         items = index[2] if index[0] == "tuple" else (index,)
         return {item[2]: Instance(f"~{item[2]}") for item in items if item[0] == "name"}
 
-    def _keys(self, value: ClassValue, source: ClassSourceFacts) -> tuple[tuple[str, Term, bool], ...]:
+    def _keys(self, value: ClassValue, source: ClassSourceFacts) -> tuple[Key, ...]:
         total = source["keywords"].get("total")
         is_total = total is None or total[0] != "const" or bool(total[2])
-        found: list[tuple[str, Term, bool]] = []
+        found: list[Key] = []
         for field in source["fields"]:
-            annotation = field["annotation"]
-            required = is_total
-            if annotation[0] == "sub":
-                form = self.annotations.names.evaluate(value.path, source["inner"], annotation[2])
-                if isinstance(form, External) and canonical(form.name) in ("typing.Required", "typing.NotRequired"):
-                    required = canonical(form.name) == "typing.Required"
-            found.append((field["name"], self.annotations.term(value.path, source["inner"], annotation), required))
+            is_required, is_read_only = is_total, False
+            for form in self._forms(value.path, source["inner"], field["annotation"]):
+                is_required = form == "typing.Required" or (is_required and form != "typing.NotRequired")
+                is_read_only = is_read_only or form == "typing.ReadOnly"
+            found.append(Key(field["name"], self._term(value, source, field["annotation"]), is_required, is_read_only))
         return tuple(found)
 
-    def _types_of_fields(self, value: ClassValue, source: ClassSourceFacts) -> list[Term]:
-        return [self.annotations.term(value.path, source["inner"], field["annotation"]) for field in source["fields"]]
+    def _forms(self, path: str, scope: int, annotation: Expression) -> Iterator[str]:
+        """The forms around an annotation that say something of the field: `Required[ReadOnly[int]]` gives two."""
+        for _ in range(len(_QUALIFIERS)):
+            scope, annotation = self.annotations.unquoted(path, scope, annotation)
+            if annotation[0] != "sub":
+                annotation = ("sub", annotation[1], annotation, ("?", annotation[1]))
+            form = self.annotations.names.evaluate(path, scope, annotation[2])
+            if not isinstance(form, External):
+                return
+            yield canonical(form.name)
+            if canonical(form.name) not in _QUALIFIERS:
+                return
+            annotation = annotation[3][2][0] if annotation[3][0] == "tuple" and annotation[3][2] else annotation[3]
 
-    def _round_trips(
-        self, value: ClassValue, source: ClassSourceFacts, bases: list[Term], is_protocol: bool, is_typed_dict: bool
-    ) -> bool | None:
-        """What pydantic would say of the class, where that is certain."""
-        if is_protocol or _PYDANTIC_HOOKS & set(source["methods"]) or UNKNOWN in bases:
-            return None
+    # -- fields -----------------------------------------------------------------------------------------------
+
+    def _kind(self, value: ClassValue, source: ClassSourceFacts, bases: list[Term]) -> str | None:
+        """As what pydantic takes a class with fields; None for a class without fields, or one that can't be told."""
         decorators = [
             self.annotations.names.evaluate(value.path, source["scope"], item[2] if item[0] == "call" else item)
             for item in source["decorators"]
         ]
-        is_dataclass = any(isinstance(item, External) and item.name in _DATACLASS for item in decorators)
-        if decorators and not is_dataclass:
+        if decorators:
+            known = all(isinstance(item, External) and item.name in _DATACLASS for item in decorators)
+            return "dataclass" if known else None
+        return "model" if any(self.types.assignable(base, Instance(_MODEL)) for base in bases) else None
+
+    def _inherit(self, value: ClassValue, source: ClassSourceFacts, bases: list[Term], kind: str | None) -> None:
+        """Put down the fields of a class, with those of its bases."""
+        name = self.annotations.register(value)
+        fields: dict[str, tuple[ClassValue, ClassFieldFacts]] = {}
+        by_itself = source["stores_by_itself"]
+        for base in reversed(bases):
+            if isinstance(base, Instance) and self.types.about(base.name) is not None:
+                fields |= self._fields.get(base.name, {})
+                by_itself = by_itself or base.name in self._by_itself
+        for field in source["fields"]:
+            fields[field["name"]] = (value, field)
+        for field_name, (owner, field) in list(fields.items()):
+            inner = self._source(owner)["inner"]
+            if (kind == "model" and field_name.startswith("_")) or not _NO_FIELDS.isdisjoint(
+                self._forms(owner.path, inner, field["annotation"])
+            ):
+                del fields[field_name]
+        self._fields[name] = fields
+        if by_itself:
+            self._by_itself.add(name)
+
+    def _source(self, value: ClassValue) -> ClassSourceFacts:
+        facts = self.annotations.names.project.files.facts(value.path)
+        assert facts is not None
+        return facts["classes"][value.index]
+
+    def _parts(self, name: str) -> Iterator[Term]:
+        """The types of the fields that pydantic stores one by one, each as it stores that type anywhere."""
+        if name not in self._by_itself:
+            for owner, field in self._fields[name].values():
+                if not field["is_excluded"]:
+                    yield self._term(owner, self._source(owner), field["annotation"])
+
+    def _incomplete(self, name: str) -> str | None:
+        """Why the annotation of a field can't be evaluated at run time."""
+        files = self.annotations.names.project.files
+        if files.any_rebuilds():
             return None
-        names = [base.name for base in bases if isinstance(base, Instance)]
-        if is_dataclass or is_typed_dict or "builtins.tuple" in names:
-            fields = self._types_of_fields(value, source)
-            return not any(self.types.unserializable(field) for field in fields)
-        verdicts: list[bool | None] = []
+        for owner, field in self._fields[name].values():
+            source = self._source(owner)
+            facts = files.facts(owner.path)
+            if facts is None or facts["scopes"][source["inner"]]["name"].count(".") > 1:
+                continue  # pydantic looks into the scopes around it, too
+            scope = self.annotations.scope(owner.path, source["inner"])
+            known = (source["name"], *source["parameters"])
+            if reason := self.annotations.unevaluable(owner.path, scope, field["annotation"], known):
+                return reason
+        return None
+
+    # -- storing ----------------------------------------------------------------------------------------------
+
+    def _is_hooked(self, value: ClassValue, source: ClassSourceFacts) -> bool:
+        """Whether a class brings a schema of its own, defined, assigned in its body or from outside."""
+        facts = self.annotations.names.project.files.facts(value.path)
+        if facts is None or source["name"] in facts["hooked"]:
+            return True
+        return any(hook in facts["scopes"][source["inner"]]["names"] for hook in _PYDANTIC_HOOKS)
+
+    def _round_trips(self, source: ClassSourceFacts, bases: list[Term], kind: str | None) -> bool | None:
+        """What pydantic would say of the class, where that is certain."""
+        if kind is not None:
+            return True
+        if source["decorators"] or "metaclass" in source["keywords"]:
+            return None
+        verdict: bool | None = False
         for base in bases:
             above = self._about(base)
-            if self.types.assignable(base, Instance(_MODEL)) or self.types.assignable(base, Instance(_ENUM)):
+            if isinstance(base, Instance) and self.types.assignable(base, Instance(_ENUM)):
                 return True
-            if isinstance(base, Instance) and base.name == "builtins.object":
-                continue
-            is_plain = above is not None and above.serializable is False
-            verdicts.append(False if is_plain else None)
-        standard = [name for name in names if name in STANDARD and STANDARD[name].serializable is not False]
-        return None if None in verdicts or [name for name in standard if name != "builtins.object"] else False
+            if isinstance(base, TupleOf) or (isinstance(base, Instance) and base.name in STANDARD):
+                continue  # pydantic stores `str`, but no class that derives from it
+            if above is None or above.serializable is not False:
+                verdict = None
+        return verdict

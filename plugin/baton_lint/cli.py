@@ -11,16 +11,14 @@ import os
 import sys
 
 from baton_lint.arguments import USAGE, Arguments, UsageError
+from baton_lint.printing import put, put_bytes, shown, tell, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from baton_lint.config import Config
     from baton_lint.facts import CommentFacts
     from baton_lint.findings import Finding
-    from baton_lint.selection import Selection
     from baton_lint.session import Report, Session
+    from baton_lint.target import Target
 
 CLEAN, FOUND, WRONG = 0, 1, 2
 
@@ -42,40 +40,21 @@ def main(given: list[str] | None = None) -> int:
     enabled = gc.isenabled()
     gc.disable()  # a short life that makes much and throws away little: collecting costs a third of it
     try:
-        arguments = Arguments.of(sys.argv[1:] if given is None else given)
-        if arguments.has("--help"):
-            _print(USAGE.rstrip())
-            return CLEAN
-        if arguments.has("--version"):
-            from baton_dsl.version import __version__
-
-            _print(f"baton-lint {__version__}")
-            return CLEAN
-        match arguments.command:
-            case "explain":
-                from baton_lint.commands import explain
-
-                return explain(arguments.paths, _print)
-            case "rules":
-                from baton_lint.commands import rules
-
-                return rules(_print)
-            case "graph":
-                return _graph(arguments)
-            case "types":
-                return _types(arguments)
-            case "emit":
-                return _emit(arguments)
-            case _:
-                return _check(arguments)
+        status = _run_command(Arguments.of(sys.argv[1:] if given is None else given))
+        sys.stdout.flush()
+        return status
     except UsageError as error:
-        _tell(f"baton-lint: {error}")
+        tell("\n".join(map(visible, f"baton-lint: {error}".split("\n"))))
         return WRONG
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
         return FOUND
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # the output can't be written, or the current folder is gone
+        tell(f"baton-lint: {visible(error.strerror or str(error))}")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
+        return WRONG
     finally:
         if given is None:
             gc.freeze()  # the process ends: Python's last collection would look through all that was made
@@ -83,97 +62,74 @@ def main(given: list[str] | None = None) -> int:
             gc.enable()
 
 
-class Target:
-    """What is to be checked.
+def _run_command(arguments: Arguments) -> int:
+    if arguments.has("--help"):
+        put(USAGE.rstrip())
+        return CLEAN
+    if arguments.has("--version"):
+        from baton_dsl.version import __version__
 
-    Attributes:
-        config: The configuration of the project.
-        folders: To be walked.
-        files: Given one by one; empty if folders were.
-        problems: What can't be checked, a sentence each.
-    """
+        put(f"baton-lint {__version__}")
+        return CLEAN
+    match arguments.command:
+        case "explain":
+            from baton_lint.commands import explain
 
-    def __init__(self, paths: list[str]) -> None:
-        from baton_lint.config import Config, root_of
+            return explain(arguments.paths, put)
+        case "rules":
+            from baton_lint.commands import rules
 
-        self.folders: list[str] = []
-        self.files: list[str] = []
-        self.problems: list[str] = []
-        for path in paths or ["."]:
-            whole = os.path.abspath(path)
-            if os.path.isdir(whole):
-                self.folders.append(whole)
-            elif os.path.isfile(whole):
-                self.files.append(whole)
-            else:
-                self.problems.append(f"{path}: there is no such file or folder")
-        first = [*self.folders, *self.files, os.getcwd()][0]
-        self.config: Config = Config.of(root_of(first))
-        self._given = [*self.folders]
-        for path in self.files:  # a flow spans files: one is only understood with its project
-            root = root_of(path)
-            if root not in self.folders:
-                self.folders.append(root)
-        self._chosen = tuple(folder + os.sep for folder in self._given)
-
-    def holds(self, path: str) -> bool:
-        """Whether findings in a file were asked for."""
-        return not self.files or path in self.files or path.startswith(self._chosen)
+            return rules(put)
+        case "graph":
+            return _graph(arguments)
+        case "types":
+            return _types(arguments)
+        case "emit":
+            return _emit(arguments)
+        case _:
+            return _check(arguments)
 
 
-def _session(arguments: Arguments, target: Target) -> Session:
-    from baton_lint.session import Session
+def _target(arguments: Arguments) -> Target:
+    from baton_lint.target import Target
 
-    config = target.config
-    patterns = [*config.exclude, *arguments.exclude]
-    is_excluded: Callable[[str], bool] | None = None
-    if patterns:
-        from baton_lint.config import matcher
-
-        is_excluded = matcher(patterns, config.root)
-    return Session(
-        target.folders,
-        config.root,
-        sources=[os.path.normpath(os.path.join(config.root, folder)) for folder in config.src],
-        is_excluded=is_excluded,
-        jobs=arguments.jobs or os.cpu_count() or 1,
-        extra=target.files,
-    )
+    return Target(arguments)
 
 
 def _check(arguments: Arguments) -> int:
-    target = Target(arguments.paths)
-    for problem in (*target.problems, *target.config.problems):
-        _tell(problem)
-    session = _session(arguments, target)
+    target = _target(arguments)
+    session = target.session()
     report = _run(arguments, target, session)
-    findings = _chosen(arguments, target, report)
+    findings = _chosen(target, report)
     if arguments.has("--fix") or arguments.has("--unsafe-fixes") or arguments.has("--diff"):
-        from baton_lint.fixes.apply import LibcstMissingError, apply_all
+        from baton_lint.mending import mend
 
-        fixes = [item.fix for item in findings if item.fix and (item.fix[1] or arguments.has("--unsafe-fixes"))]
-        try:
-            changed = apply_all(fixes, write=not arguments.has("--diff"))
-        except LibcstMissingError as error:
-            raise UsageError(str(error)) from None
+        mended = mend(arguments, target, findings, report)
         if arguments.has("--diff"):
-            from baton_lint.fixes.difference import difference
-
-            text = difference(changed, _shown)
-            if text:
-                _print(text)
-            return FOUND if changed else CLEAN
-        if changed:
-            count = sum(len(change.fixes) for change in changed)
-            _say(arguments, f"{_count(count, 'finding')} mended in {_count(len(changed), 'file')}")
+            if mended.difference:
+                put(mended.difference)
+            status = FOUND if mended.difference else CLEAN
+            return max(_tell_problems(arguments, target, report), status)
+        if mended.files:
             report = _run(arguments, target, session)
-            findings = _chosen(arguments, target, report)
-    for problem in report.problems:
-        _tell(problem)
-    _output(arguments, findings, report)
-    if target.problems or target.config.problems or report.problems:
-        return WRONG
-    return FOUND if findings else CLEAN
+            findings = _chosen(target, report)
+        if target.stdin is not None:
+            put_bytes(target.buffers[target.stdin])
+    status = _tell_problems(arguments, target, report)
+    _output(arguments, target, findings, report)
+    return max(status, FOUND if findings else CLEAN)
+
+
+def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
+    """Tell what could not be checked, and with `--strict` what was passed over."""
+    problems = [*target.all_problems, *report.problems]
+    for problem in problems:
+        tell(problem)
+    if arguments.has("--strict") or target.config.strict:
+        for path, reason in sorted(report.left):
+            if target.holds(path):
+                tell(f"{shown(path)}: left alone: {reason}")
+    return WRONG if problems else CLEAN
 
 
 def _run(arguments: Arguments, target: Target, session: Session) -> Report:
@@ -184,8 +140,8 @@ def _run(arguments: Arguments, target: Target, session: Session) -> Report:
     from baton_dsl.version import __version__
     from baton_lint.cache import key_of
 
-    config = target.config
-    settings = (config.root, session.folders, session.extra, session.sources, config.exclude, arguments.exclude)
+    excluded = (target.config.root, target.config.exclude, arguments.exclude)
+    settings = (target.root, session.folders, session.extra, session.sources, excluded)
     folder = _cache_folder(arguments, target)
     name = f"{crc32(repr((session.folders, session.extra)).encode()):08x}"
     return session.run(os.path.join(folder, name), key_of(__version__, settings))
@@ -194,20 +150,20 @@ def _run(arguments: Arguments, target: Target, session: Session) -> Report:
 def _cache_folder(arguments: Arguments, target: Target) -> str:
     from baton_lint.cache import FOLDER
 
-    return arguments.cache_dir or os.path.join(target.config.root, FOLDER)
+    return arguments.cache_dir or os.path.join(target.root, FOLDER)
 
 
-def _chosen(arguments: Arguments, target: Target, report: Report) -> list[Finding]:
+def _chosen(target: Target, report: Report) -> list[Finding]:
     """The findings that were asked for and are not ignored by a comment, and the comments that ignore nothing."""
     if not report.catalogue:
         return []
-    selection = _selection(arguments, target, report)
-    wanted, unused = _wanted(target, report, selection)
+    wanted, unused = _wanted(target, report)
     if unused:
         from baton_lint.reporting import unused_comment
         from baton_lint.suppress import UNUSED, is_rule
 
         for path, comment, code in unused:
+            selection = target.selection(path, report.catalogue)
             exists = is_rule(code, report.catalogue)
             asked = not exists or not code or selection.has(code)
             if asked and selection.wants(UNUSED, path):
@@ -217,119 +173,98 @@ def _chosen(arguments: Arguments, target: Target, report: Report) -> list[Findin
     return wanted
 
 
-def _selection(arguments: Arguments, target: Target, report: Report) -> Selection:
-    from baton_lint.config import matcher
-    from baton_lint.selection import Selection, UnknownRuleError
-
-    config = target.config
-    strict = ["BTN903"] if arguments.has("--strict") or config.strict else []
-    try:
-        return Selection(
-            config.select if arguments.select is None else arguments.select,
-            [*config.extend_select, *arguments.extend_select, *strict],
-            [*config.ignore, *arguments.ignore],
-            [(matcher([pattern], config.root), codes) for pattern, codes in config.per_file_ignores.items()],
-            report.catalogue,
-        )
-    except UnknownRuleError as error:
-        raise UsageError(str(error)) from None
-
-
-def _wanted(
-    target: Target, report: Report, selection: Selection
-) -> tuple[list[Finding], list[tuple[str, CommentFacts, str]]]:
+def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[str, CommentFacts, str]]]:
     """The findings that were asked for and are not ignored, and for each comment each code that ignores nothing."""
-    wanted = [item for item in report.findings if target.holds(item.path) and selection.wants(item.code, item.path)]
+    catalogue = report.catalogue
+    target.selection(os.path.join(target.root, ""), catalogue)  # a wrong one is told whether something is found or not
+    wanted = [
+        item
+        for item in report.findings
+        if target.holds(item.path) and target.selection(item.path, catalogue).wants(item.code, item.path)
+    ]
     if not report.comments:
         return wanted, []
     from baton_lint.suppress import suppress
 
     comments = {path: here for path, here in report.comments.items() if target.holds(path)}
-    return suppress(wanted, comments, report.catalogue)
+    return suppress(wanted, comments, catalogue)
 
 
-def _output(arguments: Arguments, findings: list[Finding], report: Report) -> None:
-    _show_all(arguments, findings)
+def _output(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
+    _show_all(arguments, target, findings, report)
     seen = f"{_count(report.flows, 'flow')} of {_count(report.steps, 'step')}"
     if not findings:
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return
-    fixable = sum(1 for item in findings if item.fix and item.fix[1])
+    fixable = sum(1 for item in findings if item.fix and item.fix[1] and item.path not in report.cells)
     hint = f"; --fix mends {fixable}" if fixable else ""
     _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
 
 
-def _show_all(arguments: Arguments, findings: list[Finding]) -> None:
+def _show_all(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
+    fixes = arguments.has("--fix") or arguments.has("--unsafe-fixes")
+    write = tell if target.stdin is not None and fixes else put  # the fixed text has the output for itself
     if arguments.has("--statistics"):
         counts: dict[tuple[str, str], int] = {}
         for item in findings:
             counts[item.code, item.slug] = counts.get((item.code, item.slug), 0) + 1
         for (code, slug), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-            _print(f"{count:>5}  {code}  {slug}")
-    else:
-        form = arguments.format or "text"
-        if form == "text":
-            for item in findings:
-                _print(f"{_shown(item.path)}:{item.line}:{item.column}: {item.code}: {item.message}")
-        else:
-            from baton_lint.formats import RENDERERS
+            write(f"{count:>5}  {code}  {slug}")
+        return
+    form = arguments.format or "text"
+    if not findings and form == "text":
+        return
+    from baton_lint.formats import renderer
+    from baton_lint.placing import Sources, placed
 
-            text = RENDERERS[form](findings, _shown)
-            if text:
-                _print(text)
+    told = placed(findings, report.cells, lambda path: target.shown(path) or shown(path))
+    text = renderer(form)(told, Sources(target.buffers))
+    if text:
+        write(text)
 
 
 def _graph(arguments: Arguments) -> int:
-    target = Target(arguments.paths)
-    for problem in (*target.problems, *target.config.problems):
-        _tell(problem)
+    target = _target(arguments)
     from baton_lint.commands import graph
 
-    flows = [flow for flow in _session(arguments, target).flows() if arguments.flow in (None, flow.name)]
+    found, report = target.session().flows()
+    flows = [flow for flow in found if arguments.flow in (None, flow.name)]
+    status = _tell_problems(arguments, target, report)
     if not flows:
-        _tell("no flows found" if arguments.flow is None else f'no flow called "{arguments.flow}" found')
-    status = graph(flows, arguments.format or "mermaid", _print)
-    return WRONG if target.problems or target.config.problems else status
+        tell("no flows found" if arguments.flow is None else f'no flow called "{visible(arguments.flow)}" found')
+    graph(flows, arguments.format or "mermaid", put)
+    return status
 
 
 def _types(arguments: Arguments) -> int:
-    target = Target(arguments.paths)
+    target = _target(arguments)
     from baton_lint.proving import types
 
-    project, report = _session(arguments, target).importable()
-    selection = _selection(arguments, target, report)
+    project, report = target.session().importable()
+    target.selection(target.root, report.catalogue)
     checker = arguments.checker or ""
     cache = None if arguments.has("--no-cache") else _cache_folder(arguments, target)
     report.findings, proof = types(project, checker, arguments.python, cache)
     # which comments ignore nothing is not told: most are there for rules that no checker is asked about
-    findings, _ = _wanted(target, report, selection)
-    for problem in (*target.problems, *target.config.problems, *report.problems, *proof.problems):
-        _tell(problem)
-    _show_all(arguments, findings)
+    findings, _ = _wanted(target, report)
+    report.problems += proof.problems
+    status = _tell_problems(arguments, target, report)
+    _show_all(arguments, target, findings, report)
     edges = _count(proof.claims, "edge")
     found = _count(len(findings), "finding") if findings else "nothing found"
     _say(arguments, f"{found} in {edges}, asked of {checker}" if report.flows else "no flows found")
-    if target.problems or target.config.problems or report.problems or proof.problems:
-        return WRONG
-    return FOUND if findings else CLEAN
+    return max(status, FOUND if findings else CLEAN)
 
 
 def _emit(arguments: Arguments) -> int:
-    target = Target(arguments.paths)
+    target = _target(arguments)
     from baton_lint.proving import emit_to
 
-    project, report = _session(arguments, target).importable()
-    for problem in (*target.problems, *target.config.problems, *report.problems):
-        _tell(problem)
-    edges = emit_to(project, arguments.output, _print)
+    project, report = target.session().importable()
+    status = _tell_problems(arguments, target, report)
+    edges = emit_to(project, arguments.output, put)
     _say(arguments, f"{_count(edges, 'edge')} written" if report.flows else "no flows found")
-    return WRONG if target.problems or target.config.problems or report.problems else CLEAN
-
-
-def _shown(path: str) -> str:
-    """A path as users read it: from the current folder, if it lies below."""
-    here = os.getcwd() + os.sep
-    return path.removeprefix(here)
+    return status
 
 
 def _count(number: int, thing: str) -> str:
@@ -338,15 +273,7 @@ def _count(number: int, thing: str) -> str:
 
 def _say(arguments: Arguments, text: str) -> None:
     if not arguments.has("--quiet"):
-        _tell(text)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
+        tell(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""`[tool.baton]` of pyproject.toml. What is wrong there is told in a sentence, and the rest of it still holds."""
+"""`[tool.baton]` of pyproject.toml. What is wrong there is told in a sentence, and the rest of it still holds.
+
+In a monorepo the nearest pyproject.toml with such a table counts for a file, alone: nothing is inherited from those
+above, as with ruff.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MARKERS = ("pyproject.toml", ".git", "setup.cfg", "setup.py")
+FILE = "pyproject.toml"
+MARKERS = (FILE, ".git", "setup.cfg", "setup.py")
 """What the root of a project holds."""
+LARGEST = 1 << 24
+"""Bytes of a pyproject.toml."""
 
 
 class Config:
     """What a project chose.
 
     Attributes:
-        root: The folder of `pyproject.toml`, or else of the repository.
+        root: The folder that patterns and folders in it start from.
+        is_chosen: False if there is no `[tool.baton]`, and all is as by default.
         problems: What is wrong with it, a sentence each.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self.is_chosen = False
         self.select: list[str] | None = None
         self.extend_select: list[str] = []
         self.ignore: list[str] = []
@@ -31,46 +40,109 @@ class Config:
         self.strict = False
         self.problems: list[str] = []
 
+    @property
+    def path(self) -> str:
+        """The file that it stands in."""
+        return os.path.join(self.root, FILE)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The folders of `src`, whole."""
+        return tuple([os.path.normpath(os.path.join(self.root, folder)) for folder in self.src])
+
     @staticmethod
     def of(root: str) -> Config:
-        """The configuration of the project at a folder."""
+        """The configuration in the pyproject.toml of a folder."""
         config = Config(root)
-        path = os.path.join(root, "pyproject.toml")
         try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
+            data = _content(config.path)
+        except (FileNotFoundError, NotADirectoryError):
             return config
         except OSError as error:
-            config.problems.append(f"{path}: can't be read: {error.strerror or error}")
+            config._wrong(f"can't be read: {error.strerror or error}")
             return config
         if b"baton" in data:
-            config._read(path, data)
+            config._read(data)
         return config
 
-    def _read(self, path: str, data: bytes) -> None:
+    def _read(self, data: bytes) -> None:
         import tomllib  # most projects have no [tool.baton], and need not wait for it
 
         try:
             tool = tomllib.loads(data.decode()).get("tool", {})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.problems.append(f"{path}: is no valid TOML: {error}")
+        except (ValueError, RecursionError) as error:  # tomllib's own, UTF-8's, and those of numbers without end
+            self._wrong(f"is no valid TOML: {str(error) if isinstance(error, ValueError) else 'nested too deeply'}")
             return
-        table = tool.get("baton", {}) if isinstance(tool, dict) else {}
+        if not isinstance(tool, dict) or "baton" not in tool:
+            return
+        self.is_chosen = True
+        table = tool["baton"]
         if not isinstance(table, dict):
-            self.problems.append(f"{path}: tool.baton must be a table, got {_show(table)}")
+            self._wrong(f"tool.baton must be a table, got {_show(table)}")
             return
         for key, value in table.items():
             if key not in _EXPECTED:
-                self.problems.append(f'{path}: [tool.baton] has no key "{key}"; the keys are {", ".join(_EXPECTED)}')
+                self._wrong(f"[tool.baton] has no key {_named(key)}; the keys are {', '.join(_EXPECTED)}")
             elif not _EXPECTED[key][1](value):
-                self.problems.append(f"{path}: [tool.baton] {key} must be {_EXPECTED[key][0]}, got {_show(value)}")
+                self._wrong(f"[tool.baton] {key} must be {_EXPECTED[key][0]}, got {_show(value)}")
             else:
                 setattr(self, key.replace("-", "_"), value)
 
+    def _wrong(self, sentence: str) -> None:
+        self.is_chosen = True  # what it was to say is not known: better told than taken from somewhere else
+        self.problems.append(f"{self.path}: {sentence}")
+
+
+class Configs:
+    """The configuration of each folder."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Config] = {}
+        self._of: dict[str, Config] = {}
+
+    def at(self, folder: str) -> Config:
+        """What the pyproject.toml of a folder itself says."""
+        if folder not in self._read:
+            self._read[folder] = Config.of(folder)
+        return self._read[folder]
+
+    def of(self, folder: str) -> Config:
+        """What counts in a folder: the nearest above that chooses anything."""
+        chain = [folder]
+        while True:
+            here = chain[-1]
+            above = os.path.dirname(here)
+            if here in self._of or self.at(here).is_chosen or above == here:
+                break
+            chain.append(above)
+        found = self._of.get(here) or self.at(here)
+        self._of.update(dict.fromkeys(chain, found))
+        return found
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with those that count somewhere, a sentence each."""
+        return [problem for config in self._read.values() for problem in config.problems]
+
+
+def _content(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # what waits for a writer is no file
+    with open(descriptor, "rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(f"it has more than {LARGEST:,} bytes")
+    return data or b""
+
+
+def _named(key: str) -> str:
+    return f'"{key}"' if len(key) <= 60 else f'"{key[:57]}..."'
+
 
 def _show(value: object) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except (RecursionError, ValueError):  # tables in tables without end; a number of ten thousand digits
+        return f"a {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
@@ -111,7 +183,7 @@ def matcher(patterns: Sequence[str], root: str) -> Callable[[str], bool]:
     from fnmatch import translate  # only for those who give patterns
     from re import compile as pattern_of
 
-    tests = [pattern_of(translate(pattern.rstrip("/"))).match for pattern in patterns]
+    tests = [pattern_of(translate(pattern.removeprefix("./").rstrip("/"))).match for pattern in patterns]
 
     def fits(path: str) -> bool:
         relative = os.path.relpath(path, root)

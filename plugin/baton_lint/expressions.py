@@ -52,7 +52,7 @@ class Columns:
         text = self.lines[line - 1] if line <= len(self.lines) else ""
         return (offset if text.isascii() else len(text.encode()[:offset].decode(errors="replace"))) + 1
 
-    def span(self, node: ast.expr | ast.arg | ast.keyword | ast.stmt | ast.type_param) -> Span:
+    def span(self, node: ast.expr | ast.arg | ast.keyword | ast.stmt | ast.alias | ast.type_param) -> Span:
         """Where a node stands."""
         end_line = node.end_lineno or node.lineno
         end_offset = node.end_col_offset or 0

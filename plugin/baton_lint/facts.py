@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from baton_lint.expressions import Expression, Span
 
@@ -18,6 +18,7 @@ type Binding = tuple[Any, ...]
     ("alias", parameters, expression) `type name[parameters] = expression`
     ("parameter", annotation or None)
     ("variable",)                     a type parameter
+    ("either", binding, binding)      for type checkers and at run time; or by `try: import ... except ImportError`
     ("unknown", reason, span)         bound twice, in a branch, in a loop, ...
 """
 
@@ -28,12 +29,15 @@ class ScopeFacts(TypedDict):
     parent: int
     """Index of the scope around it; -1 for the module."""
     kind: str
-    """`module`, `class` or `function`."""
+    """`module`, `class`, `function`, or `types` for the type parameters of one of these."""
     name: str
     """The qualified name with a dot at its end, as Python's `__qualname__` would begin; empty for the module."""
     names: dict[str, Binding]
-    stars: list[tuple[int, str]]
-    """`from module import *`: level and module."""
+    absent: list[str]
+    """Those names that are bound under `TYPE_CHECKING` alone."""
+    stars: list[tuple[int, str, int, str]]
+    """`from module import *`: level and module, how many names were bound before, and in which view: "maybe" in one
+    that may not run."""
 
 
 class ParameterFacts(TypedDict):
@@ -53,6 +57,8 @@ class FunctionFacts(TypedDict):
     name: str
     scope: int
     """The scope that it is defined in."""
+    annotated: int
+    """The scope that its annotations are evaluated in: that of its type parameters, if it has any."""
     inner: int
     """The scope of its body."""
     is_async: bool
@@ -75,6 +81,8 @@ class ClassFieldFacts(TypedDict):
 
     name: str
     annotation: Expression
+    is_excluded: bool
+    """True if the field is never written: `Field(exclude=True)`."""
 
 
 class ClassSourceFacts(TypedDict):
@@ -88,7 +96,8 @@ class ClassSourceFacts(TypedDict):
     decorators: tuple[Expression, ...]
     parameters: tuple[str, ...]
     fields: list[ClassFieldFacts]
-    methods: tuple[str, ...]
+    stores_by_itself: bool
+    """True with serializers, early validators or JSON encoders: what its fields are says nothing of its JSON."""
 
 
 class CallFacts(TypedDict):
@@ -124,3 +133,13 @@ class FileFacts(TypedDict):
     written: list[str]
     """Names of lists that may change after they were made."""
     comments: list[CommentFacts]
+    is_deferred: bool
+    """True with `from __future__ import annotations`."""
+    is_dynamic: bool
+    """True if the module may get names in a way that can't be seen."""
+    rebuilds: bool
+    """True if it completes classes by hand."""
+    hooked: list[str]
+    """Names of classes that get a schema of their own by an assignment from outside."""
+    cells: NotRequired[list[tuple[int, int]]]
+    """Of a notebook, whose cells are one text: the first line of each, and its number among all cells."""

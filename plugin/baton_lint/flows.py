@@ -11,7 +11,8 @@ from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, R
 from baton_dsl.core.types import ANY
 from baton_lint.expressions import Expression, Span, chain
 from baton_lint.facts import CallFacts
-from baton_lint.names import Names, ours
+from baton_lint.known import ours
+from baton_lint.names import Names
 from baton_lint.steps import Steps
 from baton_lint.values import (
     External,

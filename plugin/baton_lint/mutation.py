@@ -1,4 +1,4 @@
-"""Whether a named list may hold something else than it was written with."""
+"""What a text says of changes that no statement shows: to lists, to the names of a module, to classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 
 _BEFORE: Final = re.compile(r"(?:\*|\bin\s+|\bimport\s+(?:\(?[\w\s,]*,\s*)?|\b(?:len|tuple|sorted|print)\(|[\"'])$")
 _AFTER: Final = re.compile(r"\s*(?:=(?!=)|:\s*[^=\n]*=(?!=))")
+_DYNAMIC: Final = re.compile(r"\bglobals\(\)|(?<![\w.])exec\(|\bsys\.modules\[")
+_REBUILDS: Final = ("model_rebuild", "rebuild_dataclass", "update_forward_refs")
 _LINE_START: Final = re.compile(r"(?:^|\n)[ \t]*$")
 
 
@@ -28,3 +30,13 @@ def _only_read(text: str, name: str) -> bool:
             continue  # where it is made; a second time would be an ambiguous name
         return False
     return True
+
+
+def is_dynamic(text: str) -> bool:
+    """Whether a module may get names in a way that no statement shows."""
+    return _DYNAMIC.search(text) is not None
+
+
+def rebuilds(text: str) -> bool:
+    """Whether a module completes classes by hand."""
+    return any(part in text for part in _REBUILDS)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
+from baton_lint.circumstances import CHECKING
 from baton_lint.expressions import Expression, Span, chain
 from baton_lint.facts import Binding, FileFacts
+from baton_lint.known import BATON, MAKERS, OURS, ours
 from baton_lint.project import Module, Project
+from baton_lint.scopes import visible
 from baton_lint.values import (
     AliasValue,
     ClassValue,
@@ -18,6 +22,7 @@ from baton_lint.values import (
     FunctionValue,
     ItemsValue,
     Keyword,
+    MadeClass,
     ModuleValue,
     NewTypeValue,
     ParameterValue,
@@ -30,36 +35,12 @@ from baton_lint.values import (
     rebound,
 )
 
-BATON: Final = "baton_dsl"
-
-OURS: Final = {
-    f"{module}.{name}": name
-    for name, modules in {
-        "step": (BATON, f"{BATON}.step"),
-        "From": (BATON, f"{BATON}.step"),
-        "Input": (BATON, f"{BATON}.step"),
-        "InputMarker": (f"{BATON}.step",),
-        "Each": (BATON, f"{BATON}.step"),
-        "EachMarker": (f"{BATON}.step",),
-        "Flow": (BATON, f"{BATON}.flow"),
-        "StepContext": (BATON, f"{BATON}.context"),
-        "Skip": (BATON, f"{BATON}.context"),
-        "Outcome": (BATON, f"{BATON}.outcome"),
-    }.items()
-    for module in modules
-}
-"""Full names of what we give to users, to what it is."""
-
 MOST_HOPS: Final = 60
 """Names for names that are followed."""
 
 _BUILTINS: Final = {name: External(f"builtins.{name}") for name in dir(builtins)}
+_OF_MODULES: Final = frozenset({"__name__", "__file__", "__doc__", "__package__", "__spec__", "__path__"})
 _CIRCULAR: Final = Unknown("it is defined in terms of itself")
-
-
-def ours(value: Value) -> str | None:
-    """Which of our names a value is, or None."""
-    return OURS.get(value.name) if isinstance(value, External) else None
 
 
 class Names:
@@ -159,11 +140,15 @@ class Names:
                 pass
         if isinstance(function, StepMaker) and len(arguments) == 1:
             return self._decorated(path, scope, arguments[0], function)
-        if isinstance(function, External) and function.name == "typing.NewType" and len(arguments) == 2:
-            name = arguments[0][2] if arguments[0][0] == "const" else "?"
-            return NewTypeValue(path, scope, str(name), arguments[1])
-        if isinstance(function, External) and function.name == "typing.TypeVar":
-            return TypeVariable("?")
+        if isinstance(function, External) and function.name in MAKERS and arguments:
+            name = str(arguments[0][2]) if arguments[0][0] == "const" else "?"
+            match MAKERS[function.name]:
+                case "TypeVar":
+                    return TypeVariable("?")
+                case "NewType":
+                    return NewTypeValue(path, scope, name, arguments[1]) if len(arguments) == 2 else Unknown("no type")
+                case _:
+                    return MadeClass(path, name, call[1])
         if isinstance(function, Unknown):
             return function
         return Unknown("what a call gives", self.project.place(path, span))
@@ -216,32 +201,57 @@ class Names:
         if facts is None:
             return None
         scopes = facts["scopes"]
-        start = scope
-        while scope >= 0:
-            here = scopes[scope]
-            binding = here["names"].get(name)
-            if binding is not None and (scope == start or here["kind"] != "class"):
-                return self._bound(path, scope, name, binding)
-            scope = here["parent"]
+        found = visible(scopes, scope, name)
         stars = scopes[0]["stars"]
+        if stars and (found is None or found == 0):
+            position = -1 if found is None else list(scopes[0]["names"]).index(name)
+            brought = self._from_stars(path, name, [star for star in stars if star[2] > position], found is not None)
+            own = self._bound(path, 0, name, scopes[0]["names"][name]) if found == 0 else None
+            if brought is not None and not (own is not None and ours(own) and isinstance(brought, Unknown)):
+                return brought
+        return None if found is None else self._bound(path, found, name, scopes[found]["names"][name])
+
+    def _from_stars(self, path: str, name: str, stars: list[tuple[int, str, int, str]], is_bound: bool) -> Value | None:
+        """A name that `from module import *` may bring: the last one does, if it was bound before or not."""
         if not stars or (path, name) in self._searching:
             return None
         self._searching.add((path, name))
         try:
-            return self._from_stars(path, name, stars)
+            for level, module, _, view in reversed(stars):
+                value = self._starred(path, level, module, name)
+                if value is None or (isinstance(value, External) and (is_bound or name in _BUILTINS)):
+                    continue  # of a library nobody expects that it hides a name of the module's own
+                if view == "maybe" or (isinstance(value, External | Unknown) and ours(value) is None):
+                    return Unknown(f'"{name}" may come from "from {module} import *"')
+                return value
         finally:
             self._searching.discard((path, name))
+        return None
 
-    def _from_stars(self, path: str, name: str, stars: list[tuple[int, str]]) -> Value | None:
-        """A name that `from module import *` may bring."""
-        unseen: Value | None = None
-        for level, module in stars:
-            value = self._imported(path, level, module, name)
-            if not isinstance(value, External | Unknown) or ours(value) is not None:
-                return value
-            if name not in _BUILTINS and not (isinstance(value, External) and value.name.startswith(f"{BATON}.")):
-                unseen = Unknown(f'"{name}" may come from "from {module} import *"')
-        return unseen
+    def _starred(self, path: str, level: int, module: str, name: str) -> Value | None:
+        """What `from module import *` brings for a name; None if certainly nothing."""
+        value = self.project.relative(path, level, module) if level else self._module(path, module)
+        if isinstance(value, ModuleValue):
+            value = value.module
+        if value is None or isinstance(value, Unknown):
+            return Unknown(f'module "{"." * level}{module}" is not there')
+        if not isinstance(value, Module):
+            if isinstance(value, External) and value.name.partition(".")[0] == BATON:
+                return External(f"{value.name}.{name}") if f"{value.name}.{name}" in OURS else None
+            return self.attribute(value, name, path, (1, 1, 1, 1))
+        facts = self._facts(value.path) if value.path else None
+        if facts is None or facts["error"]:
+            return Unknown("it can't be read or parsed")
+        listed = facts["scopes"][0]["names"].get("__all__")
+        if listed is None:
+            return None if name.startswith("_") else self._lookup(str(value.path), 0, name)
+        names = listed[1][2] if listed[0] == "value" and listed[1][0] in ("list", "tuple") else None
+        if names is None or any(item[0] != "const" for item in names):
+            found = self._lookup(str(value.path), 0, name)
+            return None if found is None else Unknown('"__all__" is made at run time')
+        if not any(item[2] == name for item in names):
+            return None
+        return self._member(value, name, path, None)
 
     def _bound(self, path: str, scope: int, name: str, binding: Binding) -> Value:
         key = (path, scope, name)
@@ -274,11 +284,24 @@ class Names:
             case "alias":
                 return AliasValue(path, scope, binding[1], binding[2])
             case "parameter":
-                return ParameterValue(path, scope, binding[1])
+                return ParameterValue(path, self._facts_of(path)["scopes"][scope]["parent"], binding[1])
             case "variable":
                 return TypeVariable(name)
+            case "either":
+                first, second = (self._meaning(path, scope, name, part) for part in binding[1:])
+                return self._either(name, first, second)
             case _:
                 return Unknown(f'"{name}" {binding[1]}', self.project.place(path, binding[2]))
+
+    def _either(self, name: str, first: Value, second: Value) -> Value:
+        """One value where it is the same in both views; what one of them can't tell is unknown."""
+        if first == second or second == ConstantValue(None) or isinstance(first, StepMaker) or ours(first) is not None:
+            return first
+        if isinstance(first, External) and isinstance(second, External):
+            spelled = [value.name.replace("typing_extensions.", "typing.", 1) for value in (first, second)]
+            if spelled[0] == spelled[1]:
+                return first
+        return first if isinstance(first, Unknown) else Unknown(f'"{name}" is one of two things')
 
     def _assigned(self, path: str, scope: int, name: str, expression: Expression) -> Value:
         value = self.evaluate(path, scope, expression)
@@ -290,10 +313,13 @@ class Names:
     # -- imports ----------------------------------------------------------------------------------------------
 
     def _module(self, path: str, dotted: str) -> Value:
-        if dotted.partition(".")[0] == BATON:
+        top = dotted.partition(".")[0]
+        if top == BATON:
             return External(dotted)
         module = self.project.module(path, dotted)
         if module is not None:
+            if top in sys.stdlib_module_names:
+                return Unknown(f'"{dotted}" is a module of the project and of the standard library')
             return ModuleValue(module)
         if self.project.knows(path, dotted):
             return Unknown(f'module "{dotted}" is not there')
@@ -363,6 +389,39 @@ class Names:
                 f'"{function["name"]}" is wrapped by a decorator', self.project.place(path, function["span"])
             )
         return FunctionValue(path, index)
+
+    # -- names that are not there at run time -------------------------------------------------------------------
+
+    def absence(self, path: str, scope: int, name: str) -> str | None:
+        """Why a name does not exist when the program runs, in Python's words; None if it does, or might."""
+        facts = self._facts(path)
+        if facts is None or facts["is_dynamic"]:
+            return None
+        scopes = facts["scopes"]
+        found = visible(scopes, scope, name)
+        stars = [star for star in scopes[0]["stars"] if star[3] != CHECKING]
+        if found is None or name in scopes[found]["absent"]:
+            if name in _BUILTINS or name in _OF_MODULES or self._from_stars(path, name, stars, False) is not None:
+                return None
+            return f"name '{name}' is not defined"
+        binding = scopes[found]["names"][name]
+        return self._not_imported(path, *binding[1:]) if binding[0] == "from" else None
+
+    def _not_imported(self, path: str, level: int, module: str, name: str) -> str | None:
+        """Why `from module import name` fails, if the module has it for type checkers alone."""
+        value = self.project.relative(path, level, module) if level else self._module(path, module)
+        value = value.module if isinstance(value, ModuleValue) else value
+        facts = self._facts(value.path) if isinstance(value, Module) and value.path else None
+        if facts is None or facts["is_dynamic"] or name not in facts["scopes"][0]["absent"]:
+            return None
+        if "__getattr__" in facts["scopes"][0]["names"] or self.project.submodule(cast("Module", value), name):
+            return None
+        return f"cannot import name '{name}' from '{'.' * level}{module}'"
+
+    def _facts_of(self, path: str) -> FileFacts:
+        facts = self._facts(path)
+        assert facts is not None
+        return facts
 
     def _facts(self, path: str) -> FileFacts | None:
         return self.project.files.facts(path)

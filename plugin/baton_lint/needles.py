@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from baton_lint.facts import FileFacts
-from baton_lint.names import BATON
-from baton_lint.prefilter import WORD, Needle
+from baton_lint.facts import Binding, FileFacts
+from baton_lint.known import BATON
+from baton_lint.prefilter import WORD, Needle, importing
 from baton_lint.project import PACKAGE
 
 _EXPORTS = frozenset({"step", "Flow", "Input", "From", "Each", "StepContext", "Skip", "Outcome"})
@@ -20,40 +20,26 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
     inserts a flow says only the flow's name.
     """
     exports: dict[str, set[str]] = {}
-    dedicated: set[str] = set()
+    packages: set[str] = set()
     flows: set[bytes] = set()
     grew = True
     while grew:
         grew = False
         for path, file in facts.items():
-            leaf = _leaf(path)
             names = _handed_on(path, file, exports)
-            if names and not _uses_them(path, file):
-                dedicated.add(leaf)
+            leaf = _leaf(path)
+            if names and path.endswith(PACKAGE):
+                packages.add(leaf)
             if names - exports.get(leaf, set()):
                 exports.setdefault(leaf, set()).update(names)
                 grew = True
     for file in facts.values():
         flows |= _flow_names(file)
     needles = [WORD]
-    needles += [_needle(leaf, names, leaf in dedicated) for leaf, names in exports.items()]
+    needles += [importing(leaf, names, is_package=leaf in packages) for leaf, names in exports.items()]
     if flows:
-        needles.append(((b".insert(", b".add("), tuple(sorted(flows))))
+        needles.append(((b".insert(", b".add(", b".bind(", b".options("), tuple(sorted(flows))))
     return tuple(sorted(needles, key=lambda needle: (needle != WORD, needle)))
-
-
-def _needle(leaf: str, names: set[str], is_dedicated: bool) -> Needle:
-    """What a file says that takes our names from a module.
-
-    Any module of steps could hand on what it imports, though hardly one does: of those, only an import is looked for.
-    """
-    spelled = [leaf] if is_dedicated else [f"{leaf} import", *(f"{leaf}.{name}" for name in names)]
-    return tuple(sorted(part.encode() for part in spelled)), tuple(sorted(name.encode() for name in names))
-
-
-def _uses_them(path: str, file: FileFacts) -> bool:
-    """True for a module that decorates functions of its own, and so is no module that just hands names on."""
-    return not path.endswith(PACKAGE) and any(function["decorators"] for function in file["functions"])
 
 
 def _leaf(path: str) -> str:
@@ -66,19 +52,29 @@ def _handed_on(path: str, file: FileFacts, exports: Mapping[str, set[str]]) -> s
     """Names of ours, as this module calls them, that others may import from it."""
     is_package = path.endswith(PACKAGE)
     found: set[str] = set()
-    for name, binding in file["scopes"][0]["names"].items():
+    for name, binding in _bindings(file):
         if binding[0] == "from":
             module = str(binding[2])
             ours = module.partition(".")[0] == BATON and binding[3] in _EXPORTS
             if ours or binding[3] in exports.get(module.rpartition(".")[2], ()):
                 found.add(name)
+            found |= exports.get(binding[3], set())  # `from app import dsl` hands all of it on
+        elif binding[0] == "module":
+            module = str(binding[1])
+            found |= _EXPORTS if module.partition(".")[0] == BATON else exports.get(module.rpartition(".")[2], set())
         elif binding[0] == "value" and not is_package and _makes_decorator(file, binding[1]):
             found.add(name)
-    for level, module in file["scopes"][0]["stars"]:
-        if module == BATON and not level:
+    for level, module, *_ in file["scopes"][0]["stars"]:
+        if module.partition(".")[0] == BATON and not level:
             found |= _EXPORTS
         found |= exports.get(module.rpartition(".")[2], set())
     return found
+
+
+def _bindings(file: FileFacts) -> Iterator[tuple[str, Binding]]:
+    for name, binding in file["scopes"][0]["names"].items():
+        for part in binding[1:] if binding[0] == "either" else (binding,):
+            yield name, part
 
 
 def _makes_decorator(file: FileFacts, expression: object) -> bool:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+from itertools import repeat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 type Needle = tuple[tuple[bytes, ...], ...]
-"""Groups of alternatives: a file may matter if it holds one of each group."""
+"""Groups of alternatives: a file may matter if it holds one of each group. One of three is of a module that hands our
+names on: the last group is what its import statements look like."""
 
 WORD: Needle = ((b"baton_dsl",),)
 """Every file that imports us says so."""
 
+LARGEST = 1 << 27
+"""Bytes of one file. No module that anybody has to read comes near."""
+
 _BUFFER = 1 << 20
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe that took the place of a file is not waited for
+)
 
 
 def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
@@ -28,9 +37,42 @@ def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
 _fill: Callable[[int, list[bytearray]], int] = getattr(os, "readv", _read_into)
 
 
+_STATEMENT = (
+    # up to the end of a line, or of the next if a backslash says so; what stands in parentheses may be longer
+    rb"\b(?:from|import)\b(?:[^\n(#;]|\\\r?\n)*(?:\((?:[^)#]|#[^\n]*)*)?\b%s\b"
+)
+_RELATIVE = rb"|\bfrom\s*\.+\s*import\b"
+
+
+def importing(leaf: str, names: Iterable[str], *, is_package: bool) -> Needle:
+    """The needle of a module that hands our names on.
+
+    Args:
+        leaf: The last part of its name.
+        names: What it hands on.
+        is_package: Whether its own modules may import from it without a name.
+    """
+    import re  # only if a file matters
+
+    word = os.fsencode(leaf)
+    statement = _STATEMENT % re.escape(word) + (_RELATIVE if is_package else b"")
+    spelled = (word, b"from .") if is_package else (word,)
+    return spelled, tuple(sorted(name.encode() for name in names)), (statement,)
+
+
 def matches(data: bytes | bytearray, needles: Iterable[Needle]) -> bool:
     """Whether a file may have to do with baton."""
-    return any(all(any(part in data for part in group) for group in needle) for needle in needles)
+    return any(map(_holds, needles, repeat(data)))
+
+
+def _holds(needle: Needle, data: bytes | bytearray) -> bool:
+    if not all(any(part in data for part in group) for group in needle[:2]):
+        return False
+    if len(needle) < 3:
+        return True
+    import re  # only if a file matters
+
+    return re.search(needle[2][0], data) is not None
 
 
 def scan(
@@ -69,6 +111,9 @@ def scan(
         except OSError as error:
             unreadable.append((path, error.strerror or str(error)))
             continue
+        except OverflowError as error:
+            unreadable.append((path, str(error)))
+            continue
         if word is not None:
             if buffer.find(word, 0, size) >= 0:
                 found(path, bytes(buffer[:size]))
@@ -79,6 +124,10 @@ def scan(
 
 def _rest(descriptor: int) -> bytes:
     parts: list[bytes] = []
+    rest = LARGEST
     while part := os.read(descriptor, _BUFFER):
+        rest -= len(part)
+        if rest < 0:
+            raise OverflowError(f"it has more than {LARGEST:,} bytes")
         parts.append(part)
     return b"".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -51,6 +52,10 @@ class Files:
             self._facts[path] = self._load(path)
         return self._facts[path]
 
+    def any_rebuilds(self) -> bool:
+        """Whether any file that was read completes classes by hand."""
+        return any(facts is not None and facts["rebuilds"] for facts in self._facts.values())
+
     def is_file(self, path: str) -> bool:
         """Whether a Python file is there."""
         if path.startswith(self._folders):
@@ -91,15 +96,24 @@ class Project:
         root: The folder that holds `pyproject.toml`.
         sources: Further folders that imports start from.
         shown: How a path is shown to the user.
+        nearest: The folders that imports start from in a folder of a project within this one.
 
     Attributes:
         starts: The folders that absolute imports of any file may start from.
     """
 
-    def __init__(self, files: Files, root: str, sources: Iterable[str], shown: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        root: str,
+        sources: Iterable[str],
+        shown: Callable[[str], str],
+        nearest: Callable[[str], tuple[str, ...]] = lambda folder: (),
+    ) -> None:
         self.files = files
         self.starts = tuple(dict.fromkeys((*sources, os.path.join(root, "src"), root)))
         self._shown = shown
+        self._nearest = nearest
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str], Module | None] = {}
 
@@ -108,18 +122,24 @@ class Project:
         return Place(self._shown(path), *span)
 
     def roots(self, path: str) -> tuple[str, ...]:
-        """Where absolute imports of a file may start: its package's folder, its own, the project's."""
+        """Where absolute imports of a file may start: where its package lies, or else its own folder; the project's."""
         folder = os.path.dirname(path)
         if folder not in self._roots:
-            top = folder
-            while self.files.is_file(os.path.join(top, PACKAGE)):
-                top = os.path.dirname(top)
-            self._roots[folder] = tuple(dict.fromkeys((top, folder, *self.starts)))
+            self._roots[folder] = tuple(dict.fromkeys((self._outside(folder), *self._nearest(folder), *self.starts)))
         return self._roots[folder]
+
+    def _outside(self, folder: str) -> str:
+        """The nearest folder that is no package."""
+        while self.files.is_file(os.path.join(folder, PACKAGE)):
+            folder = os.path.dirname(folder)
+        return folder
 
     def module(self, path: str, dotted: str) -> Module | None:
         """The module that `import dotted` means in a file; None if it is not in the project."""
         roots = self.roots(path)
+        if dotted.partition(".")[0] in sys.stdlib_module_names:
+            # only a script's own folder comes before the standard library's, and not for what Python loads by itself
+            roots = tuple(root for root in roots if root in self.starts)
         if (roots, dotted) not in self._found:
             relative = dotted.replace(".", os.sep)
             found = (self.at(os.path.join(root, relative)) for root in roots)
@@ -158,9 +178,14 @@ class Project:
         return Module(None, base) if self.files.is_folder(base) else None
 
     def program(self, path: str) -> str:
-        """The program that a file belongs to: the folder of its outermost package, or its own folder."""
+        """What one process certainly imports together: the outermost package of a file; else the file alone.
+
+        A notebook is one by itself: nothing imports it.
+        """
+        if path.endswith(".ipynb"):
+            return path
         folder = os.path.dirname(path)
-        top = folder
-        while self.files.is_file(os.path.join(top, PACKAGE)):
-            folder, top = top, os.path.dirname(top)
-        return folder
+        outside = self._outside(folder)
+        if outside == folder:
+            return path
+        return outside + os.sep + path[len(outside) + 1 :].partition(os.sep)[0]

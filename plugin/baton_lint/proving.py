@@ -13,6 +13,7 @@ from baton_lint.emit import emit
 from baton_lint.findings import Finding
 from baton_lint.importable import Importable
 from baton_lint.reporting import finding_of
+from baton_lint.sealed import is_own_folder
 
 
 def types(project: Importable, checker: str, python: str | None, cache: str | None) -> tuple[list[Finding], Proof]:
@@ -35,6 +36,10 @@ def types(project: Importable, checker: str, python: str | None, cache: str | No
         raise UsageError(f"--python must be a Python interpreter, got {python}")
     roots = [Path(root) for root in project.roots]
     folder = Path(cache).absolute() / checker if cache else None
+    if folder is not None and not is_own_folder(
+        str(folder)
+    ):  # the checker would follow links, and believe what it reads
+        folder = None
     try:
         proof = prove(
             project.flows,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
 import re
+import warnings
 from typing import Final
 
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -20,12 +22,8 @@ def decode(data: bytes) -> str:
     Raises:
         UndecodableError: The encoding is unknown, the bytes don't fit it, or there are null bytes.
     """
-    has_mark = data.startswith(codecs.BOM_UTF8)
-    if has_mark:
-        data = data[len(codecs.BOM_UTF8) :]
-    encoding = declared_encoding(data) or "utf-8"
-    if has_mark and encoding != "utf-8":
-        raise UndecodableError(f"it has a byte order mark of UTF-8, but says that it is {encoding}")
+    encoding = encoding_of(data)
+    data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data:
         raise UndecodableError("source code can't contain null bytes")
     try:
@@ -37,9 +35,36 @@ def decode(data: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
+def parse(text: str) -> ast.Module:
+    """The syntax tree of a text, whatever Python may think of its style.
+
+    Warnings are for whoever runs that code. As errors (`python -W error`) they would be findings that nobody made.
+
+    Raises:
+        SyntaxError: It is no Python.
+        ValueError: It holds what no source can.
+        RecursionError: It is nested too deeply; MemoryError too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(text)
+
+
+def encoding_of(data: bytes) -> str:
+    """The encoding of a source file.
+
+    Raises:
+        UndecodableError: It says that it has two.
+    """
+    encoding = declared_encoding(data.removeprefix(codecs.BOM_UTF8)) or "utf-8"
+    if encoding != "utf-8" and data.startswith(codecs.BOM_UTF8):
+        raise UndecodableError(f"it has a byte order mark of UTF-8, but says that it is {encoding}")
+    return encoding
+
+
 def declared_encoding(data: bytes) -> str | None:
     """What a cookie in the first two lines says, normalized; None without one."""
-    for line in data[:2000].replace(b"\r", b"\n").split(b"\n", 2)[:2]:
+    for line in data[:2000].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", 2)[:2]:
         found = _COOKIE.match(line)
         if found:
             name = found.group(1).decode("ascii", "replace").lower().replace("_", "-")

@@ -7,6 +7,8 @@ import os
 import time
 
 from baton_lint.cache import Cache
+from baton_lint.prefilter import LARGEST, matches
+from baton_lint.printing import visible
 from baton_lint.walk import stamp, walk
 from baton_lint.workers import digest, parse, scan_all
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
     from baton_lint.facts import CommentFacts, FileFacts
     from baton_lint.findings import Finding
     from baton_lint.importable import Importable
+    from baton_lint.prefilter import Needle
     from baton_lint.project import Project
-    from baton_lint.walk import Stamp
+    from baton_lint.walk import Stamp, Walked
+    from baton_lint.workers import Scanned
 
 SETTLED = 50_000_000
 """Nanoseconds. A file that changed less than this before we looked may change again within the clock's tick."""
@@ -36,6 +40,8 @@ class Report:
         problems: Files and folders that could not be read, a sentence each.
         flows: How many flows were seen.
         steps: How many steps they have.
+        cells: Of each notebook that matters, the first line of each cell in the text of all, and the cell's number.
+        left: What was passed over though it may hold source code: a path and the reason.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Report:
         problems: list[str],
         flows: int,
         steps: int,
+        cells: dict[str, list[tuple[int, int]]],
     ) -> None:
         self.findings = findings
         self.comments = comments
@@ -53,33 +60,49 @@ class Report:
         self.problems = problems
         self.flows = flows
         self.steps = steps
+        self.cells = cells
+        self.left: list[tuple[str, str]] = []
 
     def packed(self) -> bytes:
         """For the cache."""
         rows = [finding.plain() for finding in self.findings]
-        return marshal.dumps((rows, self.comments, self.catalogue, self.flows, self.steps))
+        return marshal.dumps((rows, self.comments, self.catalogue, self.flows, self.steps, self.cells))
 
     @staticmethod
     def unpacked(data: bytes) -> Report:
         """Back from `packed`."""
-        rows, comments, catalogue, flows, steps = marshal.loads(data)  # noqa: S302 - our own cache
+        rows, comments, catalogue, flows, steps, cells = marshal.loads(data)  # noqa: S302 - our own cache
         if not rows:
-            return Report([], comments, catalogue, [], flows, steps)
+            return Report([], comments, catalogue, [], flows, steps, cells)
         from baton_lint.findings import Finding  # brings typing
 
-        return Report([Finding.of(row) for row in rows], comments, catalogue, [], flows, steps)
+        return Report([Finding.of(row) for row in rows], comments, catalogue, [], flows, steps, cells)
 
 
 class Session:
-    """The checks of one project.
+    r"""The checks of one project, again and again if need be: what did not change is not read anew.
+
+    This is what an editor or a language server builds on: it puts the text of each open file into `buffers` as it is
+    typed, and calls `run`. The whole project is understood with those texts in the place of what is saved.
 
     Args:
         folders: What to walk; nothing outside is reported, but imports may lead there.
         root: The folder of the project.
         sources: Further folders that imports start from.
         is_excluded: Says of a path whether the user left it out.
+        excluded_in: The same test for a folder with a pyproject.toml of its own, and all below it.
+        sources_in: The folders that imports start from in such a folder.
         jobs: How many processes may work.
         extra: Single files to check besides.
+        buffers: Content of files that is not saved, by whole path. Files that exist nowhere else may be among them.
+
+    Example:
+        >>> from baton_lint.session import Session
+        >>> session = Session(["/shop"], "/shop")
+        >>> source = b"from baton_dsl import Flow, step\n@step\ndef a(b: int) -> int: return b\nFlow('f', a)\n"
+        >>> session.buffers["/shop/flows.py"] = source
+        >>> [finding.message for finding in session.run().findings]
+        ['step "a" has no upstream or input called "b"']
     """
 
     def __init__(
@@ -89,80 +112,104 @@ class Session:
         *,
         sources: Iterable[str] = (),
         is_excluded: Callable[[str], bool] | None = None,
+        excluded_in: Callable[[str], Callable[[str], bool] | None] | None = None,
+        sources_in: Callable[[str], tuple[str, ...]] | None = None,
         jobs: int = 1,
         extra: Iterable[str] = (),
+        buffers: dict[str, bytes] | None = None,
     ) -> None:
         self.folders = tuple(folders)
         self.root = root
         self.sources = tuple(sources)
         self.is_excluded = is_excluded
+        self.excluded_in = excluded_in
+        self.sources_in = sources_in
         self.jobs = jobs
         self.extra = tuple(extra)
+        self.buffers = {} if buffers is None else buffers
+        self._known = Cache()
+        self._places: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def run(self, cache_path: str | None = None, cache_key: str = "") -> Report:
         """Check the project.
 
         Args:
-            cache_path: Where the last run left what it knew; None to begin from nothing.
+            cache_path: Where the last run left what it knew; None to begin with what this session knows.
             cache_key: What that must have been made with.
         """
         began = time.time_ns()
-        stamps, problems = self._walk()
-        cache = Cache.load(cache_path, cache_key) if cache_path else Cache()
-        if cache.report is not None and cache.stamps == stamps and cache.holds_outside():
+        walked = self._walk()
+        stamps, problems = walked.stamps, walked.problems
+        cache = Cache.load(cache_path, cache_key) if cache_path else self._known
+        is_as_before = cache.stamps == stamps and cache.places == self._places and cache.holds_outside()
+        if cache.report is not None and is_as_before:
             report = Report.unpacked(cache.report)
-            report.problems = problems
+            report.problems, report.left = problems, walked.left
             return report
         facts, unreadable = self._look(cache, stamps)
-        problems += [f"{path}: can't be read: {reason}" for path, reason in unreadable]
+        problems += [f"{visible(path)}: can't be read: {reason}" for path, reason in unreadable]
         failed = {path for path, _ in unreadable}
         cache.stamps = {
             path: mark if max(mark[0], mark[1]) < began - SETTLED and path not in failed else None
             for path, mark in stamps.items()
         }
+        cache.places = self._places
         report = self._check(cache, stamps, facts)
-        report.problems = problems
-        if cache_path:
-            cache.report = report.packed() if not problems else None
+        report.problems, report.left = problems, walked.left
+        cache.report = report.packed() if not problems else None
+        if cache_path and not self.buffers:  # what an editor holds is of no use to the next run
             cache.save(cache_path, cache_key)
         return report
 
-    def flows(self) -> list[FlowSpec]:
-        """The flows of the project, for whoever wants to draw them."""
-        stamps, _ = self._walk()
-        facts, _ = self._look(Cache(), stamps)
-        return list(self._analysis(Cache(), stamps, facts).flows)
+    def flows(self) -> tuple[list[FlowSpec], Report]:
+        """The flows of the project, for whoever wants to draw them, and a report of no findings."""
+        facts, cache, stamps, report = self._read()
+        flows = list(self._analysis(cache, stamps, facts).flows)
+        report.flows, report.steps = len(flows), sum(len(flow.steps) for flow in flows)
+        return flows, report
 
     def importable(self) -> tuple[Importable, Report]:
         """The flows of the project with the names that their steps are imported by, and a report of no findings yet."""
         from baton_lint.importable import importable  # only for those who ask for it
         from baton_lint.reporting import catalogue
 
-        stamps, problems = self._walk()
-        facts, unreadable = self._look(Cache(), stamps)
-        problems += [f"{path}: can't be read: {reason}" for path, reason in unreadable]
-        found = importable(self._project(Cache(), stamps, facts), facts)
-        steps = sum(len(flow.steps) for flow, _ in found.flows)
-        return found, Report([], _comments(facts), catalogue(), problems, len(found.flows), steps)
+        facts, cache, stamps, report = self._read()
+        found = importable(self._project(cache, stamps, facts), facts)
+        report.catalogue = catalogue()
+        report.flows, report.steps = len(found.flows), sum(len(flow.steps) for flow, _ in found.flows)
+        return found, report
 
-    def _walk(self) -> tuple[dict[str, Stamp], list[str]]:
-        stamps, problems = walk(self.folders, self.is_excluded)
+    def _read(self) -> tuple[dict[str, FileFacts], Cache, dict[str, Stamp], Report]:
+        walked = self._walk()
+        cache = Cache()
+        facts, unreadable = self._look(cache, walked.stamps)
+        problems = [*walked.problems, *(f"{visible(path)}: can't be read: {reason}" for path, reason in unreadable)]
+        report = Report([], _comments(facts), {}, problems, 0, 0, _cells(facts))
+        report.left = walked.left
+        return facts, cache, walked.stamps, report
+
+    def _walk(self) -> Walked:
+        walked = walk(self.folders, self.is_excluded, self.excluded_in)
         for path in self.extra:
             try:
-                stamps.setdefault(path, stamp(os.stat(path)))
+                walked.stamps.setdefault(path, stamp(os.stat(path)))
             except OSError as error:
-                problems.append(f"{path}: can't be read: {error.strerror or error}")
-        return stamps, problems
+                walked.problems.append(f"{visible(path)}: can't be read: {error.strerror or error}")
+        for path, data in self.buffers.items():
+            walked.stamps[path] = (-1, -1, int.from_bytes(digest(path, data)[:8]) >> 1, len(data))
+        sources = self.sources_in
+        self._places = tuple((folder, sources(folder) if sources else ()) for folder in sorted(walked.projects))
+        return walked
 
     def _look(self, cache: Cache, stamps: dict[str, Stamp]) -> tuple[dict[str, FileFacts], list[tuple[str, str]]]:
         """The facts of every file that matters; only files that changed are read."""
         changed = [path for path, mark in stamps.items() if cache.stamps.get(path) != mark]
         as_before = {path for path, mark in stamps.items() if cache.stamps.get(path) == mark}
         known = cache.facts if cache.digests else {}
-        digests = {path: mark for path, mark in cache.digests.items() if path in as_before}
+        digests = {path: mark for path, mark in cache.digests.items() if path in as_before and mark in known}
         facts = {path: known[mark] for path, mark in digests.items()}
         needles = cache.needles
-        scanned, unreadable = scan_all(changed, needles, known, self.jobs, _load_rules)
+        scanned, unreadable = self._scan(changed, needles, known)
         while True:
             for path, mark, file in scanned:
                 digests[path], facts[path] = mark, file
@@ -175,7 +222,7 @@ class Session:
                 break
             needles = tuple(dict.fromkeys((*needles, *wanted)))
             rest = [path for path in stamps if path not in facts]
-            scanned, more = scan_all(rest, needles, known, self.jobs, _load_rules)
+            scanned, more = self._scan(rest, needles, known)
             unreadable += [item for item in more if item not in unreadable]
             if not scanned:
                 break
@@ -184,15 +231,28 @@ class Session:
         cache.keep_facts({mark: facts[path] for path, mark in digests.items()})
         return dict(sorted(facts.items())), unreadable
 
+    def _scan(self, paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> Scanned:
+        if not self.buffers:
+            return scan_all(paths, needles, known, self.jobs, _load_rules)
+        saved = [path for path in paths if path not in self.buffers]
+        scanned, unreadable = scan_all(saved, needles, known, self.jobs, _load_rules)
+        for path in paths:
+            data = self.buffers.get(path)
+            if data is not None and matches(data, needles):
+                mark = digest(path, data)
+                scanned.append((path, mark, known.get(mark) or parse(path, data)))
+        return scanned, unreadable
+
     def _check(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Report:
         if not facts:
             cache.outside, cache.probes = {}, {}
-            return Report([], {}, {}, [], 0, 0)
+            return Report([], {}, {}, [], 0, 0, {})
         from baton_lint.reporting import catalogue, findings_of  # only if there is something to check
 
         analysis = self._analysis(cache, stamps, facts)
         steps = sum(len(flow.steps) for flow in analysis.flows)
-        return Report(findings_of(analysis), _comments(facts), catalogue(), [], len(analysis.flows), steps)
+        findings = findings_of(analysis)
+        return Report(findings, _comments(facts), catalogue(), [], len(analysis.flows), steps, _cells(facts))
 
     def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
         from baton_lint.analysis import analyse  # brings the rules
@@ -210,26 +270,41 @@ class Session:
             """A file that an import leads to: it need not say a word of baton."""
             if path in facts:
                 return facts[path]
-            try:
-                with open(path, "rb") as file:
-                    data = file.read()
-                    mark = stamp(os.fstat(file.fileno()))
-            except OSError:
-                return None
-            if path not in stamps:
-                outside[path] = mark
-            name = digest(data)
+            if path in self.buffers:
+                data = self.buffers[path]
+            else:
+                try:
+                    with open(path, "rb") as file:
+                        data = file.read(LARGEST)
+                        mark = stamp(os.fstat(file.fileno()))
+                except (OSError, ValueError):
+                    return None
+                if path not in stamps:
+                    outside[path] = mark
+            name = digest(path, data)
             if name not in known:
-                known[name] = parse(data)
+                known[name] = parse(path, data)
             return known[name]
 
         files = Files(stamps, self.folders, load)
         cache.outside, cache.probes = outside, files.probes  # both grow while it is analysed
-        return Project(files, self.root, self.sources, str)
+        return Project(files, self.root, self.sources, str, self._nearest)
+
+    def _nearest(self, folder: str) -> tuple[str, ...]:
+        """Where imports start in a project of its own within this one."""
+        inside = [item for item in self._places if (folder + os.sep).startswith(item[0] + os.sep)]
+        if not inside:
+            return ()
+        nearest, sources = max(inside, key=lambda item: len(item[0]))
+        return (*sources, os.path.join(nearest, "src"), nearest)
 
 
 def _comments(facts: dict[str, FileFacts]) -> dict[str, list[CommentFacts]]:
     return {path: file["comments"] for path, file in facts.items() if file["comments"]}
+
+
+def _cells(facts: dict[str, FileFacts]) -> dict[str, list[tuple[int, int]]]:
+    return {path: file["cells"] for path, file in facts.items() if "cells" in file}
 
 
 def _load_rules() -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
 from baton_dsl.core.spec import (
     MISSING,
     UNKNOWN,
@@ -22,7 +23,8 @@ from baton_dsl.core.types import Instance, Term
 from baton_lint.annotations import Annotations
 from baton_lint.expressions import Expression, dotted
 from baton_lint.facts import FunctionFacts, ParameterFacts
-from baton_lint.names import Names, ours
+from baton_lint.known import ours
+from baton_lint.names import Names
 from baton_lint.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
 
 _FORMS: Final = {form.value: form for form in Form}
@@ -38,6 +40,7 @@ class _Definition:
     is_async: bool
     may_skip: bool
     unimportable: str | None
+    unevaluable: str | None
     place: Place
     return_place: Place | None
     blocking_calls: tuple[Reference, ...]
@@ -80,7 +83,8 @@ class Steps:
             blocking_calls=whole.blocking_calls if whole else (),
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
-            unimportable=seen.unimportable if seen else "a lambda",
+            unimportable=seen.unimportable if seen else LAMBDA,
+            unevaluable=whole.unevaluable if whole else None,
             after=self._after(step),
             deps=deps,
             ignore_cancelled=_flag(options.get("ignore_cancelled")),
@@ -150,28 +154,30 @@ class Steps:
 
     def _define(self, path: str, function: FunctionFacts, qualified_name: str) -> _Definition:
         place = self.names.project.place
-        inner, returns = function["inner"], function["returns"]
-        unread = function["unread"]
-        parameters = tuple(self._parameter(path, inner, item, unread) for item in function["parameters"])
-        first = parameters[0].name if parameters else None
+        returns = function["returns"]
+        written = function["parameters"]
         unimportable = None
         if "<locals>" in qualified_name:
-            unimportable = "a function inside a function"
-        elif "." in qualified_name and first in ("self", "cls"):
-            unimportable = "a method"
-        result, may_skip = self.annotations.result(path, inner, returns) if returns else (MISSING, False)
+            unimportable = NESTED
+        elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
+            unimportable = METHOD
+            written = written[1:]
+        scope = self.annotations.scope(path, function["annotated"])
+        result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
         return _Definition(
-            parameters=parameters,
+            parameters=tuple(self._parameter(path, scope, function, item) for item in written),
             result=result,
             may_skip=may_skip,
             is_async=function["is_async"],
             unimportable=unimportable,
+            unevaluable=self.annotations.unevaluable(path, scope, returns) if returns else None,
             place=place(path, function["span"]),
             return_place=place(path, returns[1]) if returns else None,
             blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
         )
 
-    def _parameter(self, path: str, scope: int, facts: ParameterFacts, unread: tuple[str, ...] | None) -> ParameterSpec:
+    def _parameter(self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts) -> ParameterSpec:
+        unread = function["unread"]
         name, default, annotation = facts["name"], facts["default"], facts["annotation"]
         form = _FORMS[facts["form"]]
         role, each, has_default = Role.UPSTREAM, 0, default is not None
@@ -181,7 +187,7 @@ class Steps:
         if annotation is not None:
             peeled = self.annotations.peel(path, scope, annotation)
             term, each = peeled.type, peeled.each
-            origin = self._origin(path, scope, default) or peeled.source
+            origin = self._origin(path, function["scope"], default) or peeled.source
             if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
                 role, source, each = Role.UNKNOWN, None, 0
             elif origin is not None:
@@ -203,6 +209,7 @@ class Steps:
             has_default=has_default,
             is_read=None if unread is None else name not in unread,
             form=form,
+            unevaluable=self.annotations.unevaluable(path, scope, annotation) if annotation is not None else None,
             place=self.names.project.place(path, facts["span"]),
         )
 

@@ -127,6 +127,15 @@ class NewTypeValue:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeClass:
+    """A class that a call makes: `Enum("Color", "RED BLUE")`, `namedtuple("Point", "x y")`."""
+
+    path: str
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class ItemsValue:
     """A tuple or list that is written out."""
 
@@ -183,6 +192,7 @@ type Value = (
     | ClassValue
     | AliasValue
     | NewTypeValue
+    | MadeClass
     | ItemsValue
     | ConstantValue
     | TextValue

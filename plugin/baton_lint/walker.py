@@ -8,16 +8,21 @@ from typing import Any, Final
 
 from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
-from baton_lint.circumstances import Body, Where
+from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where
 from baton_lint.comments import ignore_comments
 from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
-from baton_lint.mutation import may_change
+from baton_lint.mutation import is_dynamic, may_change, rebuilds
+from baton_lint.nodes import push_children
+from baton_lint.views import Views, expects_no_module, is_for_checkers
 
 _BLOCKING_BUILTINS: Final = frozenset(
     name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
 )
+_HOOKS: Final = frozenset({"__get_pydantic_core_schema__", "__get_validators__"})
+_IMPORTS: Final = frozenset({"module", "package", "from"})
+_DEFERRED: Final = ("from", 0, "__future__", "annotations")
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
@@ -40,6 +45,8 @@ class Walker:
         self.bodies: list[Body] = []
         self.given: set[str] = set()
         self.starred: set[str] = set()
+        self.hooked: set[str] = set()
+        self.views = Views()
         self.stack: list[tuple[ast.AST, Where]] = []
 
     def facts(self) -> FileFacts:
@@ -47,6 +54,7 @@ class Walker:
         self.given = {name for _, name in self.passed}
         for body in reversed(self.bodies):  # inner ones first
             self._finish(body)
+        self.views.merge(self.scopes)
         return FileFacts(
             error=None,
             scopes=self.scopes,
@@ -56,6 +64,10 @@ class Walker:
             passed=sorted(self.passed),
             written=may_change(self.text, self._lists() | self.starred),
             comments=ignore_comments(self.text),
+            is_deferred=self.scopes[0]["names"].get("annotations") == _DEFERRED,
+            is_dynamic=is_dynamic(self.text),
+            rebuilds=rebuilds(self.text),
+            hooked=sorted(self.hooked),
         )
 
     # -- the walk ---------------------------------------------------------------------------------------------
@@ -75,34 +87,21 @@ class Walker:
             if visit is not None:
                 visit(self, node, where)
             else:
-                self._children(node, where)
+                push_children(stack, node, where)
 
     def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
         self.stack += [(node, where) for node in reversed(nodes)]
 
-    def _children(self, node: ast.AST, where: Where) -> None:
-        stack = self.stack
-        kind = type(node)
-        fields = _FIELDS.get(kind)
-        if fields is None:
-            fields = _FIELDS[kind] = tuple(name for name in reversed(node._fields) if name not in _NO_NODES)
-        for name in fields:
-            value = getattr(node, name, None)
-            if type(value) is list:
-                for item in reversed(value):
-                    if isinstance(item, ast.AST):
-                        stack.append((item, where))
-            elif value is not None and type(value) is not ast.Constant and isinstance(value, ast.AST):
-                stack.append((value, where))
-
     def _scope(self, parent: int, kind: str, name: str) -> int:
-        self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, stars=[]))
+        self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, absent=[], stars=[]))
         return len(self.scopes) - 1
 
     def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
         names = self.scopes[where.scope]["names"]
+        if where.view:
+            names = self.views.names(where.view, where.scope, names)
         if name not in names:
-            if not where.is_certain:
+            if not where.is_certain and not (where.view == TRYING and binding[0] in _IMPORTS):
                 binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
@@ -124,11 +123,13 @@ class Walker:
         prefix = self.scopes[where.scope]["name"]
         kind = self.scopes[where.scope]["kind"]
         base = f"{prefix}<locals>." if kind == "function" else prefix
-        inner = self._scope(where.scope, "function", f"{base}{node.name}.")
+        annotated = self._type_scope(node, where.scope)
+        inner = self._scope(annotated, "function", f"{base}{node.name}.")
         start = self._name_column(node)
         facts = FunctionFacts(
             name=node.name,
             scope=where.scope,
+            annotated=annotated,
             inner=inner,
             is_async=isinstance(node, ast.AsyncFunctionDef),
             is_certain=where.is_certain,
@@ -145,14 +146,22 @@ class Walker:
         body = Body(facts, node, where.body)
         self.bodies.append(body)
         names = self.scopes[inner]["names"]
-        for variable in type_variables(node):
-            names[variable] = ("variable",)
         for parameter in facts["parameters"]:
             names[parameter["name"]] = ("parameter", parameter["annotation"])
         inside = Where(inner, body)
         self._push(node.body, inside)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default is not None)]
         self._push([*node.decorator_list, *defaults], where)
+
+    def _type_scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: int) -> int:
+        """The scope of the type parameters of a definition; without any the one that it stands in."""
+        variables = type_variables(node)
+        if not variables:
+            return scope
+        around = self.scopes[scope]
+        inner = self._scope(scope, "types", around["name"])
+        self.scopes[inner]["names"].update(dict.fromkeys(variables, ("variable",)))
+        return inner
 
     def _name_column(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
         if self.lines is None:
@@ -176,10 +185,9 @@ class Walker:
         """Enter a class."""
         scope = self.scopes[where.scope]
         base = f"{scope['name']}<locals>." if scope["kind"] == "function" else scope["name"]
-        inner = self._scope(where.scope, "class", f"{base}{node.name}.")
-        for variable in type_variables(node):
-            self.scopes[inner]["names"][variable] = ("variable",)
-        self.classes.append(class_facts(node, where.scope, inner, self.columns))
+        around = self._type_scope(node, where.scope)
+        inner = self._scope(around, "class", f"{base}{node.name}.")
+        self.classes.append(class_facts(node, around, inner, self.columns))
         self._bind(where, node.name, ("class", len(self.classes) - 1), node)
         self._push(node.body, Where(inner, where.body))
         self._push([*node.decorator_list, *node.bases], where)
@@ -200,7 +208,9 @@ class Walker:
         module = node.module or ""
         for alias in node.names:
             if alias.name == "*":
-                self.scopes[where.scope]["stars"].append((node.level, module))
+                scope = self.scopes[where.scope]
+                view = where.view if where.is_certain or where.view == CHECKING else "maybe"
+                scope["stars"].append((node.level, module, len(scope["names"]), view))
             else:
                 self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
 
@@ -209,6 +219,9 @@ class Walker:
         for target in node.targets:
             if isinstance(target, ast.Name):
                 self._bind(where, target.id, self._value(node.value, where), node)
+            elif isinstance(target, ast.Attribute) and target.attr in _HOOKS:
+                self.hooked.update(last_names(target.value))
+                self._push([target], where)
             else:
                 self._unknown(where, target, "is unpacked")
                 self._push([target], where)
@@ -262,9 +275,11 @@ class Walker:
     def visit_if(self, node: ast.If, where: Where) -> None:
         """A branch: what it binds is uncertain, except for type checkers."""
         test = node.test
-        if "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None)):
-            # what checkers see; the other branch names the same things for the interpreter
-            self._push(node.body, where)
+        for_checkers = is_for_checkers(test, lambda name: self._binding(name, where.scope))
+        if for_checkers is not None:
+            seen, run = (node.body, node.orelse) if for_checkers else (node.orelse, node.body)
+            self._push(run, where)
+            self._push(seen, where.seen_as(CHECKING))
             return
         if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
             self._push([*node.body, *node.orelse], where)
@@ -291,18 +306,24 @@ class Walker:
 
     def visit_block(self, node: ast.stmt, where: Where) -> None:
         """Any other block that may not run to its end."""
+        if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
+            self._push([*node.orelse, *node.finalbody], where.maybe)
+            for handler in node.handlers:
+                self._push(handler.body, where.maybe.seen_as(FALLBACK))
+            self._push(node.body, where.seen_as(TRYING))
+            return
         if isinstance(node, ast.Try | ast.TryStar):
             for handler in node.handlers:
                 if handler.name:
                     self._bind(where, handler.name, ("unknown", "is an exception", self.columns.span(node)), node)
-        self._children(node, where.maybe)
+        push_children(self.stack, node, where.maybe)
 
     def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: Where) -> None:
         """A name that a pattern binds."""
         if node.name:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
-        self._children(node, where)
+        push_children(self.stack, node, where)
 
     def visit_statement(self, node: ast.Expr, where: Where) -> None:
         """An expression on its own: a call that nobody awaits, perhaps."""
@@ -324,11 +345,11 @@ class Walker:
 
     def visit_lambda(self, node: ast.Lambda, where: Where) -> None:
         """Enter a lambda: what it calls runs later, if at all."""
-        self._children(node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
+        push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
         """Enter a comprehension: what it calls runs as often as it likes."""
-        self._children(node, where.maybe)
+        push_children(self.stack, node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
         """A call, with all that stands left of it."""
@@ -377,6 +398,8 @@ class Walker:
         while scope >= 0:
             facts = self.scopes[scope]
             found = facts["names"].get(name)
+            if found is None:
+                found = self.views.binding(scope, name)
             if found is not None and (scope == start or facts["kind"] != "class"):
                 return found
             scope = facts["parent"]
@@ -390,11 +413,6 @@ class Walker:
             if binding[0] == "value" and isinstance(binding[1], tuple) and binding[1][0] == "list"
         }
 
-
-_NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "kind", "type_comment", "conversion"})
-"""Fields that hold no node which matters."""
-_FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
-"""Fields to look into, the last first, by kind of node; filled as kinds are met."""
 
 _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.Call: Walker.visit_call,

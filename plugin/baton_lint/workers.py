@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ENOUGH = 64
 """Files that are worth another process: starting one costs as much as reading about so many."""
 
+NOTEBOOK = ".ipynb"
+"""How the name of a notebook ends."""
+
 type Scanned = tuple[list[tuple[str, bytes, FileFacts]], list[tuple[str, str]]]
 """Path, digest and facts of each file that matters; and what can't be read, with the reason."""
 
@@ -68,22 +71,26 @@ def scan_some(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, 
     found: list[tuple[str, bytes, FileFacts]] = []
 
     def keep(path: str, data: bytes) -> None:
-        mark = digest(data)
-        found.append((path, mark, known.get(mark) or parse(data)))
+        mark = digest(path, data)
+        found.append((path, mark, known.get(mark) or parse(path, data)))
 
     unreadable = scan(paths, needles, keep)
     return found, unreadable
 
 
-def digest(data: bytes) -> bytes:
-    """What tells one content from another."""
+def digest(path: str, data: bytes) -> bytes:
+    """What tells one content from another, and a notebook from a module with the same bytes."""
     from hashlib import blake2b  # only if a file matters: most runs need no hashes
 
-    return blake2b(data, digest_size=16).digest()
+    return blake2b(data, digest_size=16, person=b"notebook" if path.endswith(NOTEBOOK) else b"").digest()
 
 
-def parse(data: bytes) -> FileFacts:
+def parse(path: str, data: bytes) -> FileFacts:
     """The facts of one file."""
+    if path.endswith(NOTEBOOK):
+        from baton_lint.notebooks import collect_notebook
+
+        return collect_notebook(data)
     from baton_lint.collecting import collect  # brings ast and the rules, which most runs don't need
 
     return collect(data)

@@ -155,6 +155,10 @@ class MypyTypes:
         """The type in the words of the other doors."""
         return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN, full=full)
 
+    def unevaluable(self, type: object, /) -> tuple[str, str] | None:
+        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        return self._terms.unevaluable(self._term(type)) if isinstance(type, Type) else None
+
     # -- mypy's types as terms --------------------------------------------------------------------------------
 
     def _term(self, type: Type, within: tuple[TypeAliasType, ...] = ()) -> Term:

@@ -106,7 +106,7 @@ def test_a_database_without_tables_asks_for_install(empty_dsn: str) -> None:
     assert done.returncode == 4
     assert done.stderr.splitlines() == [
         'Error: BTN404: baton-dsl is not installed in the schema "public"',
-        "  help: run: baton install --dsn ...",
+        "  help: run: baton install --dsn ...; or, if they are in another schema, name it: --prefix, OBAN_PREFIX",
     ]
 
 

@@ -20,6 +20,7 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
+from baton_dsl.runtime.pools import kept_alive
 from baton_dsl.runtime.settle import MOST_HOPS
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -44,9 +45,10 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert list(inspect.signature(producer._dispatcher.cancel).parameters) == ["producer", "job"]
         assert producer._shutdown_grace_period == 15.0
         assert callable(producer._notifier.stop)
+        assert isinstance(producer._notifier._conn, psycopg.AsyncConnection)  # type: ignore[attr-defined]
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert bridge.cancellation_of(Job(worker="x")) is None
-        assert (await bridge.connecting_of(instance))["conninfo"] == instance._query._pool.conninfo
+        assert (await bridge.connecting_of(instance))["conninfo"] == kept_alive(instance._query._pool.conninfo)
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
         assert producer._pending_acks == []
         assert producer._loop_task is not None

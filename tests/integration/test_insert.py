@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from typing import Any
 
+import django.db
+import flask_sqlalchemy
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
-from sqlalchemy import Engine, create_engine, text
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from sqlalchemy import create_engine
 from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
 
 from baton_dsl import Flow, FlowError, Workflow
 from baton_dsl.errors import (
@@ -29,90 +32,8 @@ from baton_dsl.errors import (
 )
 from tests.conftest import StartOban, sqlalchemy_url
 from tests.integration import steps
+from tests.integration.callers import KINDS
 
-# --- the six kinds of connection ---------------------------------------------------------------------------------
-
-
-class Caller:
-    """An application with a transaction of its own, on one kind of connection."""
-
-    def __init__(self, conn: Any, run: Callable[[str], Any], *, is_async: bool) -> None:
-        self.conn, self.run, self.is_async = conn, run, is_async
-
-    async def insert(self, flow: Flow, **inputs: Any) -> Workflow:
-        inserted = flow.insert(self.conn, **inputs)
-        return await inserted if self.is_async else inserted
-
-    async def execute(self, statement: str) -> None:
-        result = self.run(statement)
-        if self.is_async:
-            await result
-
-
-@contextmanager
-def closing_sync(engine: Engine) -> Iterator[Engine]:
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-@asynccontextmanager
-async def closing_async(engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
-
-
-@asynccontextmanager
-async def psycopg_sync(dsn: str) -> AsyncIterator[Caller]:
-    with psycopg.connect(dsn) as conn:
-        yield Caller(conn, conn.execute, is_async=False)
-
-
-@asynccontextmanager
-async def psycopg_async(dsn: str) -> AsyncIterator[Caller]:
-    async with await psycopg.AsyncConnection.connect(dsn) as conn:
-        yield Caller(conn, conn.execute, is_async=True)
-
-
-@asynccontextmanager
-async def sqlalchemy_connection(dsn: str) -> AsyncIterator[Caller]:
-    with closing_sync(create_engine(sqlalchemy_url(dsn))) as engine, engine.begin() as conn:
-        yield Caller(conn, lambda statement: conn.execute(text(statement)), is_async=False)
-
-
-@asynccontextmanager
-async def sqlalchemy_session(dsn: str) -> AsyncIterator[Caller]:
-    with closing_sync(create_engine(sqlalchemy_url(dsn))) as engine, Session(engine) as session, session.begin():
-        yield Caller(session, lambda statement: session.execute(text(statement)), is_async=False)
-
-
-@asynccontextmanager
-async def sqlalchemy_async_connection(dsn: str) -> AsyncIterator[Caller]:
-    async with closing_async(create_async_engine(sqlalchemy_url(dsn))) as engine, engine.begin() as conn:
-        yield Caller(conn, lambda statement: conn.execute(text(statement)), is_async=True)
-
-
-@asynccontextmanager
-async def sqlalchemy_async_session(dsn: str) -> AsyncIterator[Caller]:
-    async with (
-        closing_async(create_async_engine(sqlalchemy_url(dsn))) as engine,
-        AsyncSession(engine) as session,
-        session.begin(),
-    ):
-        yield Caller(session, lambda statement: session.execute(text(statement)), is_async=True)
-
-
-KINDS = [
-    psycopg_sync,
-    psycopg_async,
-    sqlalchemy_connection,
-    sqlalchemy_session,
-    sqlalchemy_async_connection,
-    sqlalchemy_async_session,
-]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 TABLES = ("customers", "oban_jobs", "workflow_nodes", "baton_workflows")
@@ -253,10 +174,47 @@ async def test_a_prefix_that_would_need_quotes_is_refused(conn: psycopg.Connecti
     assert conn.execute("SELECT count(*) FROM oban_jobs").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("thing", [object(), "postgresql://localhost", 7])
+@pytest.mark.parametrize("thing", [object(), 7, b"postgresql://localhost"])
 def test_something_else_than_a_connection_is_refused(thing: object) -> None:
     with pytest.raises(ConnectionTypeError, match=r"can't use builtins\..*psycopg Connection or AsyncConnection"):
         steps.billing.insert(thing, api_key="k")  # type: ignore[call-overload]
+
+
+def test_what_only_leads_to_a_connection_is_refused_with_the_way(conn: psycopg.Connection[Any], dsn: str) -> None:
+    engine, async_engine = create_engine(sqlalchemy_url(dsn)), create_async_engine(sqlalchemy_url(dsn))
+    server_side, not_awaited = conn.cursor(name="server_side"), psycopg.AsyncConnection.connect(dsn)
+    meant: list[tuple[object, str]] = [
+        (dsn, "connect first"),
+        (conn.cursor(), "give the connection of the cursor: cursor.connection"),
+        (server_side, "give the connection of the cursor: cursor.connection"),
+        (engine, "with engine.begin() as conn: ..."),
+        (async_engine, "async with engine.begin() as conn: ..."),
+        (sessionmaker(engine), "with sessions.begin() as session: ..."),
+        (async_sessionmaker(async_engine), "async with sessions.begin() as session: ..."),
+        (ConnectionPool(dsn, open=False), "with pool.connection() as conn: ..."),
+        (AsyncConnectionPool(dsn, open=False), "async with pool.connection() as conn: ..."),
+        (not_awaited, "await it first"),
+        (django.db.connections, 'give one of them: connections["default"]'),
+        (flask_sqlalchemy.SQLAlchemy(), "give its session: db.session"),
+    ]
+    for thing, remedy in meant:
+        with pytest.raises(ConnectionTypeError, match=re.escape(remedy)):
+            steps.billing.insert(thing, api_key="k")  # type: ignore[call-overload]
+    server_side.close()
+
+    async def awaited() -> None:
+        await (await not_awaited).close()
+
+    asyncio.run(awaited())
+
+
+async def test_the_sync_side_of_an_async_engine_is_refused_outside_of_run_sync(dsn: str) -> None:
+    engine = create_async_engine(sqlalchemy_url(dsn))
+    async with engine.begin() as conn, AsyncSession(engine) as session:
+        for thing in (conn.sync_connection, session.sync_session):
+            with pytest.raises(ConnectionTypeError, match=r"call insert\(\) within its run_sync"):
+                steps.billing.insert(thing, api_key="k")  # type: ignore[call-overload]
+    await engine.dispose()
 
 
 async def test_sqlalchemy_on_another_driver_is_refused() -> None:

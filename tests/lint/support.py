@@ -3,9 +3,11 @@
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from baton_lint import cli
 
@@ -31,10 +33,15 @@ def inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def run(folder: Path, *arguments: str) -> Outcome:
+def run(folder: Path, *arguments: str, stdin: bytes = b"") -> Outcome:
     """Run baton-lint in a folder, in one process: pytest's own threads must not be forked."""
     output, errors = io.StringIO(), io.StringIO()
-    with inside(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with (
+        inside(folder),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin))),
+    ):
         status = cli.main([*arguments, *(() if arguments[:1] in (("rules",), ("explain",)) else ("--jobs", "1"))])
     return Outcome(status, output.getvalue(), errors.getvalue())
 

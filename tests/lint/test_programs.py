@@ -256,6 +256,10 @@ async def main() -> None:
                 'but upstream "first" gives list[int]'
             ),
             (
+                'flows.py:20:12: BTN204: the annotation of parameter "left" of step "second" can\'t be evaluated: '
+                "name 'Sequence' is not defined"
+            ),
+            (
                 'flows.py:20:71: BTN201: parameter "right" of step "second" is list[str], '
                 'but upstream "first" gives list[int]'
             ),
@@ -278,7 +282,7 @@ async def main() -> None:
         [
             'flows.py:10:26: BTN203: step "fine" returns Session, which can\'t be stored as JSON',
             'flows.py:13:11: BTN201: parameter "order" of step "wrong" is Other, but upstream "order" gives Order',
-            'flows.py:13:35: BTN203: step "wrong" returns list[Held], of which Held can\'t be stored as JSON',
+            'flows.py:13:35: BTN203: step "wrong" returns list[Held], of which Session can\'t be stored as JSON',
         ],
     ),
     "an insert in a module that only knows the flow": (

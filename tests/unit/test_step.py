@@ -379,11 +379,12 @@ def test_every_annotation_that_cannot_be_evaluated_is_told_at_once() -> None:
     flow = Flow("f", one, one.named("again"), two, charge)
     with pytest.raises(FlowError) as raised:
         flow.validate()
-    assert [finding.message for finding in raised.value.diagnostics] == [
-        "an annotation of step \"one\" can't be evaluated: name 'Nowhere' is not defined",
-        "an annotation of step \"two\" can't be evaluated: name 'Nowhere' is not defined",
+    assert [finding.message for finding in raised.value.diagnostics if finding.code == "BTN204"] == [
+        'the annotation of parameter "region" of step "one" can\'t be evaluated: name \'Nowhere\' is not defined',
+        'the annotation of parameter "region" of step "again" can\'t be evaluated: name \'Nowhere\' is not defined',
+        'the annotation of parameter "region" of step "two" can\'t be evaluated: name \'Nowhere\' is not defined',
     ]
-    assert {finding.code for finding in flow.diagnostics()} == {"BTN204"}
+    assert {finding.code for finding in flow.diagnostics()} == {"BTN102", "BTN204", "BTN306"}
     assert all(finding.place is not None and finding.help for finding in flow.diagnostics())
 
 

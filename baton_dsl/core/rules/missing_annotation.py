@@ -1,19 +1,25 @@
-"""BTN204: a step without annotations, so its edges can't be checked."""
+"""BTN204: a step without annotations, or with some that can't be evaluated, so its edges can't be checked."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, Form
+from baton_dsl.core.spec import MISSING, UNKNOWN, Form, StepSpec, Types
 
 finding = Finder("BTN204", "baton-missing-annotation")
 
+_REMEDY: Final = "import the name at run time, not only under TYPE_CHECKING: results and inputs are validated with it"
+
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for a missing return annotation, and for each parameter without one."""
+    """A finding for each annotation of a step that is missing, or that can't be evaluated."""
+    incomplete: dict[int, tuple[str, str] | None] = {}
     for step in context.flow.steps:
         if step.is_job:
             continue
+        yield from unevaluable(step)
+        yield from _incomplete(step, context.types, incomplete)
         for parameter in step.parameters:
             if parameter.type is MISSING and parameter.form in (Form.KEYWORD, Form.POSITIONAL_ONLY):
                 yield finding(
@@ -33,13 +39,63 @@ def run(context: Context) -> Iterator[Diagnostic]:
             )
 
 
+def unevaluable(step: StepSpec) -> Iterator[Diagnostic]:
+    """A finding for each annotation of a step that can't be evaluated at run time."""
+    for parameter in step.parameters:
+        if parameter.unevaluable is not None:
+            yield finding(
+                f'the annotation of parameter "{parameter.name}" of step "{step.name}" can\'t be evaluated: '
+                f"{parameter.unevaluable}",
+                help=_REMEDY,
+                step=step.name,
+                parameter=parameter.name,
+                place=parameter.place,
+            )
+    if step.unevaluable is not None:
+        yield finding(
+            f'the return annotation of step "{step.name}" can\'t be evaluated: {step.unevaluable}',
+            help=_REMEDY,
+            step=step.name,
+            place=step.return_place or step.place,
+        )
+
+
+def _incomplete(step: StepSpec, types: Types, known: dict[int, tuple[str, str] | None]) -> Iterator[Diagnostic]:
+    """A finding for each type of a step with a class in it whose own annotations can't be evaluated."""
+
+    def look(type: object) -> tuple[str, str] | None:
+        if id(type) not in known:  # the steps made of one function share its types
+            known[id(type)] = None if type in (MISSING, UNKNOWN) else types.unevaluable(type)
+        return known[id(type)]
+
+    for parameter in step.parameters:
+        if (parameter.is_upstream or parameter.is_input) and (found := look(parameter.type)):
+            yield finding(
+                f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, but a field of '
+                f"{found[0]} can't be evaluated: {found[1]}",
+                help=_REMEDY,
+                step=step.name,
+                parameter=parameter.name,
+                place=parameter.place,
+            )
+    if found := look(step.result):
+        yield finding(
+            f'step "{step.name}" returns {types.show(step.result)}, but a field of {found[0]} can\'t be evaluated: '
+            f"{found[1]}",
+            help=_REMEDY,
+            step=step.name,
+            place=step.return_place or step.place,
+        )
+
+
 RULE = Rule(
     code=finding.code,
     slug=finding.slug,
-    summary="a step without return or parameter annotation",
+    summary="a step without return or parameter annotation, or with one that can't be evaluated",
     why=(
         "Annotations are how results are stored, validated and given to the next step, and what the analyzer proves "
-        "edges with. Without one, both must guess."
+        "edges with. Without one, both must guess. A name that is imported under TYPE_CHECKING alone is not there when "
+        "the annotation is evaluated, so nothing could be stored."
     ),
     bad=(
         Example(

@@ -1,11 +1,17 @@
 """BTN306: a step that a worker can't import by name."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 
 finding = Finder("BTN306", "baton-unimportable-step")
+
+LAMBDA: Final = "a lambda"
+NESTED: Final = "a function inside a function"
+METHOD: Final = "a method"
+"""What a worker can't import, as `StepSpec.unimportable` has it. The first parameter of a method is no edge."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:

@@ -1,1 +1,1 @@
-"""Fixes: planned with the analysis, applied by libcst so that nothing else in the file changes."""
+"""Fixes: planned with the analysis, applied to exactly the characters that they name."""

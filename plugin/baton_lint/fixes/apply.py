@@ -1,30 +1,31 @@
-"""Applies fixes with libcst: what a fix does not name stays as it was, to the last blank."""
+"""Applies fixes: replaces exactly the characters that a fix names, so that everything else stays to the last blank.
+
+No syntax tree is printed anew. A tree would have to be built of the whole file, and the libraries that keep every
+blank give up, or take minutes, on expressions that Python itself reads without trouble.
+"""
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Iterator
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from baton_lint.expressions import Columns
 from baton_lint.fixes.uses import uses_of_parameter
-from baton_lint.reading import UndecodableError, decode
-
-try:
-    import libcst
-    from libcst.metadata import MetadataWrapper, PositionProvider
-except ImportError as missing:
-    _WHY: ImportError | None = missing
-else:
-    _WHY = None
+from baton_lint.reading import UndecodableError, encoding_of, parse
 
 type Fix = tuple[str, bool, str, int, int, str, str]
 type Position = tuple[int, int]
 
-
-class LibcstMissingError(Exception):
-    """Fixes need libcst, which is not installed."""
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_TEXT: Final = re.compile(r"(?P<prefix>[rRuU]?)(?P<quote>\"\"\"|'''|\"|')(?P<text>[^\\\"'\n]*)(?P=quote)")
+_BETWEEN: Final = re.compile(r"[ \t]*,\s*")
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,237 +38,279 @@ class Change:
     fixes: tuple[Fix, ...]
 
 
-def apply_all(fixes: Iterable[Fix], *, write: bool) -> list[Change]:
-    """Apply fixes, file by file. A file that they can't be applied to is left as it is.
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A fix that was not made, or a whole file that was left as it is.
+
+    Attributes:
+        path: The file.
+        place: Line and column of the fix; None for a file.
+        reason: Why, in a sentence.
+    """
+
+    path: str
+    place: Position | None
+    reason: str
+
+
+class NotMendedError(Exception):
+    """Why a fix can't be made."""
+
+
+def plan_all(fixes: Iterable[Fix], buffers: Mapping[str, bytes]) -> tuple[list[Change], list[Left]]:
+    """Work out what fixes change, file by file.
 
     Args:
         fixes: What to do; see `baton_lint.fixes.plan`.
-        write: Whether to write the files.
+        buffers: Content of files that is not saved.
 
-    Raises:
-        LibcstMissingError: libcst is not installed.
+    Returns:
+        The changes, and what is left alone.
     """
-    if _WHY is not None:
-        raise LibcstMissingError("fixes need libcst: pip install 'baton-dsl[lint]'") from _WHY
     by_path: dict[str, list[Fix]] = {}
     for fix in dict.fromkeys(fixes):
         by_path.setdefault(fix[2], []).append(fix)
-    changes = [change for path, here in sorted(by_path.items()) if (change := _change(path, here))]
-    if write:
-        for change in changes:
-            _write(change)
-    return changes
+    changes: list[Change] = []
+    left: list[Left] = []
+    for path, here in sorted(by_path.items()):
+        try:
+            change = _change(path, here, buffers.get(path), left)
+        except NotMendedError as error:
+            left.append(Left(path, None, str(error)))
+        else:
+            if change is not None:
+                changes.append(change)
+    return changes, left
 
 
-def _write(change: Change) -> None:
+def write_all(changes: Iterable[Change], is_inside: Callable[[str], bool]) -> tuple[list[Change], list[Left]]:
+    """Write changed files.
+
+    Args:
+        changes: What to write.
+        is_inside: Says of a path, with all links resolved, whether it lies in what is to be mended: a link in the tree
+            may lead to a file that is not of the tree.
+
+    Returns:
+        What was written, and what could not be.
+    """
+    written: list[Change] = []
+    left: list[Left] = []
+    for change in changes:
+        real = os.path.realpath(change.path)
+        if real != os.path.abspath(change.path) and not is_inside(real):
+            left.append(Left(change.path, None, f"it is a link to {real}, outside of the project"))
+            continue
+        try:
+            _write(real, change.after)
+        except OSError as error:
+            left.append(Left(change.path, None, f"it can't be written: {error.strerror or error}"))
+        else:
+            written.append(change)
+    return written, left
+
+
+def _write(path: str, data: bytes) -> None:
     """All of the file or nothing; its mode stays."""
-    temporary = f"{change.path}.baton"
-    with open(temporary, "wb") as file:
-        file.write(change.after)
-    os.chmod(temporary, os.stat(change.path).st_mode)
-    os.replace(temporary, change.path)
-
-
-def _change(path: str, fixes: list[Fix]) -> Change | None:
+    temporary = f"{path}.{os.getpid()}.baton"
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    # a name that is taken is never written to: a link could stand there
+    descriptor = os.open(temporary, _NEW, 0o600)
     try:
-        with open(path, "rb") as file:
-            before = file.read()
-        tree = ast.parse(decode(before))
-        module = libcst.parse_module(before)
-    except (OSError, UndecodableError, SyntaxError, ValueError, RecursionError, libcst.ParserSyntaxError):
-        return None
-    edits = _Edits()
-    done = tuple(fix for fix in fixes if edits.plan(fix, tree, before))
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _change(path: str, fixes: list[Fix], unsaved: bytes | None, left: list[Left]) -> Change | None:
+    before = _bytes_of(path) if unsaved is None else unsaved
+    source = _Source(before)
+    edits = _Edits(source)
+    done: list[Fix] = []
+    for fix in fixes:
+        try:
+            edits.plan(fix)
+            done.append(fix)
+        except NotMendedError as error:
+            left.append(Left(path, (fix[3], fix[4]), str(error)))
     if not done:
         return None
-    changed = _edited(module, tree, edits)
-    after = _with_import(changed, edits).bytes
-    if before.startswith(_MARK) and not after.startswith(_MARK):
-        after = _MARK + after
-    try:
-        ast.parse(decode(after))
-    except (UndecodableError, SyntaxError, ValueError):  # not what we meant: better nothing than a broken file
+    after = source.replaced(edits.spans)
+    if after == before:
         return None
-    return Change(path, before, after, done) if after != before else None
+    _parse(_decode(after)[0])  # not what we meant: better nothing than a broken file
+    return Change(path, before, after, tuple(done))
 
 
-_MARK: Final = b"\xef\xbb\xbf"
+def _bytes_of(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise NotMendedError(f"it can't be read: {error.strerror or error}") from None
+
+
+def _decode(data: bytes) -> tuple[str, str, bytes]:
+    """Text with its own line ends, encoding, and byte order mark."""
+    try:
+        encoding = encoding_of(data)
+        mark = _MARK if data.startswith(_MARK) else b""
+        return data[len(mark) :].decode(encoding), encoding, mark
+    except (UndecodableError, UnicodeError, LookupError) as error:
+        raise NotMendedError(f"it can't be decoded: {error}") from None
+
+
+def _parse(text: str) -> ast.Module:
+    try:
+        return parse(_LINE_END.sub("\n", text))
+    except (SyntaxError, ValueError) as error:
+        raise NotMendedError(f"it can't be parsed: {error}") from None
+    except (RecursionError, MemoryError):
+        raise NotMendedError("it is nested too deeply") from None
+
+
+class _Source:
+    """A file by lines and columns, which count from 1 in characters."""
+
+    def __init__(self, data: bytes) -> None:
+        self.text, self.encoding, self.mark = _decode(data)
+        if self.mark + self.text.encode(self.encoding, "replace") != data:
+            raise NotMendedError(f"as {self.encoding} it would not be written as it was")
+        self.tree = _parse(self.text)
+        self.plain = _LINE_END.sub("\n", self.text)
+        self.columns = Columns(self.plain)
+        self._starts = [0, *(end.end() for end in _LINE_END.finditer(self.text))]
+
+    def offset(self, place: Position) -> int:
+        """Where a place is in `text`."""
+        line, column = place
+        if not 0 < line <= len(self._starts):
+            raise NotMendedError("it has changed since")
+        return self._starts[line - 1] + column - 1
+
+    def span(self, node: ast.expr | ast.arg | ast.keyword | ast.alias) -> tuple[int, int]:
+        """The beginning and the end of a node in `text`."""
+        line, column, end_line, end_column = self.columns.span(node)
+        return self.offset((line, column)), self.offset((end_line, end_column))
+
+    def replaced(self, spans: Mapping[tuple[int, int], str]) -> bytes:
+        """The file with other text in some spans."""
+        parts: list[str] = []
+        position = 0
+        for (start, end), new in sorted(spans.items()):
+            if start < position:
+                raise NotMendedError("two fixes are in each other's way")
+            parts += (self.text[position:start], new)
+            position = end
+        parts.append(self.text[position:])
+        try:
+            return self.mark + "".join(parts).encode(self.encoding)
+        except UnicodeError:
+            raise NotMendedError(f"the new name can't be written in {self.encoding}") from None
 
 
 class _Edits:
-    """What to change, by position; lines and columns count from 1."""
+    """What to put in the place of what, gathered from the fixes of one file."""
 
-    def __init__(self) -> None:
-        self.names: dict[Position, str] = {}
-        self.keywords: dict[Position, str] = {}
-        self.strings: dict[Position, str] = {}
-        self.inputs: set[Position] = set()
-        self.input_name = "Input"
-        self.needs_import = False
+    def __init__(self, source: _Source) -> None:
+        self.source = source
+        self.spans: dict[tuple[int, int], str] = {}
 
-    def lines(self) -> list[int]:
-        """The lines that change, in order."""
-        return sorted({line for line, _ in (*self.names, *self.keywords, *self.strings, *self.inputs)})
+    def plan(self, fix: Fix) -> None:
+        """Take up a fix.
 
-    def plan(self, fix: Fix, tree: ast.Module, source: bytes) -> bool:
-        """Take up a fix; false if it would do harm."""
+        Raises:
+            NotMendedError: It would do harm, or the file is not as it was.
+        """
         kind, _, _, line, column, old, new = fix
         place = (line, column)
         match kind:
             case "rename":
-                uses = uses_of_parameter(tree, decode(source), place, old, new)
-                if uses is None:
-                    return False
-                self.names |= dict.fromkeys(uses, new)
+                spans = self._rename(place, old, new)
             case "keyword":
-                if _has_keyword(tree, place, new):
-                    return False
-                self.keywords[place] = new
+                spans = self._keyword(place, new)
             case "string":
-                self.strings[place] = new
+                spans = self._string(place, new)
             case "input":
-                self.inputs.add(place)
-                found = _how_input_is_called(tree)
-                self.input_name, self.needs_import = found or "Input", found is None
+                spans = self._input(place)
             case _:
-                return False
-        return True
+                raise NotMendedError(f"no fix is called {kind}")
+        if any(self.spans.get(span, text) != text for span, text in spans.items()):
+            raise NotMendedError("another fix changes the same place")
+        self.spans |= spans
 
+    def _rename(self, place: Position, old: str, new: str) -> dict[tuple[int, int], str]:
+        uses = uses_of_parameter(self.source.tree, self.source.plain, place, old, new)
+        if uses is None:
+            raise NotMendedError(f'to call "{old}" "{new}" could change what the function means')
+        spans: dict[tuple[int, int], str] = {}
+        for use in uses:
+            start = self.source.offset(use)
+            end = start + len(old)
+            if self.source.text[start:end] != old:
+                raise NotMendedError(f'"{old}" is spelled in another way there')
+            spans[start, end] = new
+        return spans
 
-def _has_keyword(tree: ast.Module, place: Position, new: str) -> bool:
-    """Whether the call that has a keyword at a place has the new one already."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and any(word.lineno == place[0] for word in node.keywords):
-            names = [word.arg for word in node.keywords]
-            if new in names:
-                return True
-    return False
+    def _keyword(self, place: Position, new: str) -> dict[tuple[int, int], str]:
+        for call in self._nodes(ast.Call):
+            for word in call.keywords:
+                if word.arg and self.source.columns.span(word)[:2] == place:
+                    if new in [other.arg for other in call.keywords]:
+                        raise NotMendedError(f'"{new}" is given already')
+                    start, end = self.source.span(word)
+                    name = re.match(r"[^\s=#]+", self.source.text[start:end])
+                    return {(start, start + len(name[0])): new} if name else {}
+        raise NotMendedError("no keyword argument is there")
 
+    def _string(self, place: Position, new: str) -> dict[tuple[int, int], str]:
+        for node in self._nodes(ast.Constant):
+            if isinstance(node.value, str) and self.source.columns.span(node)[:2] == place:
+                start, end = self.source.span(node)
+                literal = _TEXT.fullmatch(self.source.text, start, end)
+                if literal is None or not new.isprintable() or set(new) & {"\\", '"', "'"}:
+                    raise NotMendedError("the string is written in several parts or with escapes")
+                return {(start, end): f"{literal['prefix']}{literal['quote']}{new}{literal['quote']}"}
+        raise NotMendedError("no string is there")
 
-def _how_input_is_called(tree: ast.Module) -> str | None:
-    """How a module refers to `Input` already: `Input`, an alias, or `baton_dsl.Input`."""
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module in ("baton_dsl", "baton_dsl.step"):
-            for alias in node.names:
-                if alias.name == "Input":
-                    return alias.asname or alias.name
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name == "baton_dsl":
-                    return f"{alias.asname or alias.name}.Input"
-    return None
+    def _input(self, place: Position) -> dict[tuple[int, int], str]:
+        for argument in self._nodes(ast.arg):
+            if argument.annotation is not None and self.source.columns.span(argument)[:2] == place:
+                start, end = self.source.span(argument.annotation)
+                name, spans = self._input_name()
+                return {**spans, (start, end): f"{name}[{self.source.text[start:end]}]"}
+        raise NotMendedError("no annotated parameter is there")
 
+    def _input_name(self) -> tuple[str, dict[tuple[int, int], str]]:
+        """How the module calls `Input`, and what has to be imported for that."""
+        beside: ast.ImportFrom | None = None
+        for node in self.source.tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module in ("baton_dsl", "baton_dsl.step") and not node.level:
+                for alias in node.names:
+                    if alias.name == "Input":
+                        return alias.asname or alias.name, {}
+                if node.module == "baton_dsl" and node.names[0].name != "*":
+                    beside = beside or node
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name == "baton_dsl":
+                        return f"{alias.asname or alias.name}.Input", {}
+        return "Input", {} if beside is None else self._import(beside.names)
 
-if _WHY is None:
+    def _import(self, names: list[ast.alias]) -> dict[tuple[int, int], str]:
+        """`Input` among the imported names, at its place in the alphabet."""
+        spans = [self.source.span(alias) for alias in names]
+        between = self.source.text[spans[0][1] : spans[1][0]] if len(spans) > 1 else ", "
+        if not _BETWEEN.fullmatch(between):  # a comment is in between
+            between = ", "
+        for alias, (start, _) in zip(names, spans, strict=True):
+            if alias.name > "Input":
+                return {(start, start): f"Input{between}"}
+        return {(spans[-1][1], spans[-1][1]): f"{between}Input"}
 
-    class _Transformer(libcst.CSTTransformer):
-        METADATA_DEPENDENCIES = (PositionProvider,)
-
-        def __init__(self, edits: _Edits, offset: int) -> None:
-            super().__init__()
-            self.edits = edits
-            self.offset = offset
-
-        def _place(self, node: libcst.CSTNode) -> Position:
-            start = self.get_metadata(PositionProvider, node).start
-            return (start.line + self.offset, start.column + 1)
-
-        def leave_Name(self, original_node: libcst.Name, updated_node: libcst.Name) -> libcst.Name:
-            new = self.edits.names.get(self._place(original_node)) if self.edits.names else None
-            return updated_node.with_changes(value=new) if new else updated_node
-
-        def leave_Arg(self, original_node: libcst.Arg, updated_node: libcst.Arg) -> libcst.Arg:
-            keyword = updated_node.keyword
-            new = self.edits.keywords.get(self._place(original_node)) if keyword else None
-            return updated_node.with_changes(keyword=libcst.Name(new)) if new else updated_node
-
-        def leave_SimpleString(
-            self, original_node: libcst.SimpleString, updated_node: libcst.SimpleString
-        ) -> libcst.SimpleString:
-            new = self.edits.strings.get(self._place(original_node)) if self.edits.strings else None
-            if new is None:
-                return updated_node
-            quote = updated_node.quote
-            return updated_node.with_changes(value=f"{updated_node.prefix}{quote}{new}{quote}")
-
-        def leave_Param(self, original_node: libcst.Param, updated_node: libcst.Param) -> libcst.Param:
-            annotation = updated_node.annotation
-            if annotation is None or self._place(original_node) not in self.edits.inputs:
-                return updated_node
-            wrapped = libcst.Subscript(
-                value=libcst.parse_expression(self.edits.input_name),
-                slice=[libcst.SubscriptElement(libcst.Index(annotation.annotation))],
-            )
-            return updated_node.with_changes(annotation=annotation.with_changes(annotation=wrapped))
-
-
-def _edited(module: libcst.Module, tree: ast.Module, edits: _Edits) -> libcst.Module:
-    """The module with all edits made.
-
-    Positions are what is slow in libcst, so they are only asked for in the statements that change: each is looked at
-    as a module of its own, whose lines begin elsewhere.
-    """
-    body = list(module.body)
-    lines = edits.lines()
-    for index, first, end in _statements(module, tree):
-        decorators = getattr(first, "decorator_list", None) or [first]
-        span = range(decorators[0].lineno, end + 1)
-        if any(line in span for line in lines):
-            alone = MetadataWrapper(module.with_changes(header=(), footer=(), body=[body[index]]))
-            named = alone.module.body[0]
-            anchor = named.name if isinstance(named, libcst.FunctionDef | libcst.ClassDef) else named
-            line = alone.resolve(PositionProvider)[anchor].start.line
-            body[index] = alone.visit(_Transformer(edits, first.lineno - line)).body[0]
-    return module.with_changes(body=body)
-
-
-def _statements(module: libcst.Module, tree: ast.Module) -> Iterator[tuple[int, ast.stmt, int]]:
-    """Each statement of libcst's module by its index, with the first of `ast`'s that it holds, and the last line.
-
-    `a; b` is one statement to libcst, and two to `ast`.
-    """
-    position = 0
-    for index, statement in enumerate(module.body):
-        count = len(statement.body) if isinstance(statement, libcst.SimpleStatementLine) else 1
-        held = tree.body[position : position + count]
-        if held:
-            yield index, held[0], held[-1].end_lineno or held[-1].lineno
-        position += count
-
-
-def _with_import(module: libcst.Module, edits: _Edits) -> libcst.Module:
-    """The module, importing `Input` beside what it imports from us already."""
-    if not edits.needs_import:
-        return module
-    statements = list(module.body)
-    for position, statement in enumerate(statements):
-        if not isinstance(statement, libcst.SimpleStatementLine):
-            continue
-        for small_position, small in enumerate(statement.body):
-            if (
-                isinstance(small, libcst.ImportFrom)
-                and isinstance(small.module, libcst.Name)
-                and small.module.value == "baton_dsl"
-                and not isinstance(small.names, libcst.ImportStar)
-            ):
-                body = list(statement.body)
-                body[small_position] = small.with_changes(names=_with_name(list(small.names)))
-                statements[position] = statement.with_changes(body=body)
-                return module.with_changes(body=statements)
-    return module
-
-
-def _with_name(names: list[libcst.ImportAlias]) -> list[libcst.ImportAlias]:
-    """The imported names with `Input` at its place in the alphabet."""
-    position = next((index for index, alias in enumerate(names) if alias.evaluated_name > "Input"), len(names))
-    comma = libcst.Comma(whitespace_after=libcst.SimpleWhitespace(" "))
-    for alias in names[:-1]:
-        if isinstance(alias.comma, libcst.Comma):
-            comma = alias.comma
-            break
-    if position == len(names):
-        last = names[-1]
-        new = libcst.ImportAlias(libcst.Name("Input"), comma=last.comma)
-        return [*names[:-1], last.with_changes(comma=comma), new]
-    new = libcst.ImportAlias(libcst.Name("Input"), comma=comma)
-    return [*names[:position], new, *names[position:]]
+    def _nodes[N: ast.AST](self, kind: type[N]) -> Iterable[N]:
+        return (node for node in ast.walk(self.source.tree) if isinstance(node, kind))

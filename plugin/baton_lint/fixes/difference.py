@@ -14,11 +14,21 @@ def difference(changes: Iterable[Change], shown: Callable[[str], str]) -> str:
     parts: list[str] = []
     for change in changes:
         encoding = declared_encoding(change.before) or "utf-8"
-        before = change.before.decode(encoding, "replace").splitlines(keepends=True)
-        after = change.after.decode(encoding, "replace").splitlines(keepends=True)
         path = shown(change.path)
         parts += [
             line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-            for line in difflib.unified_diff(before, after, path, path)
+            for line in difflib.unified_diff(
+                _lines(change.before.decode(encoding, "replace")),
+                _lines(change.after.decode(encoding, "replace")),
+                path,
+                path,
+            )
         ]
     return "".join(parts).removesuffix("\n")
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as `patch` counts them: `str.splitlines` would end one at a form feed too."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    last = lines.pop().removesuffix("\n")
+    return [*lines, last] if last else lines

@@ -1,18 +1,25 @@
-"""How findings are told: one module a format, each with `render(findings, shown) -> str`."""
+"""How findings are told: one module a format, each with `render(told, sources) -> str`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from baton_lint.findings import Finding
-from baton_lint.formats import full, github, objects, sarif
+from baton_lint.placing import Sources, Told
 
-type Renderer = Callable[[Sequence[Finding], Callable[[str], str]], str]
+type Renderer = Callable[[Sequence[Told], Sources], str]
 
-RENDERERS: Final[dict[str, Renderer]] = {
-    "full": full.render,
-    "github": github.render,
-    "json": objects.render,
-    "sarif": sarif.render,
-}
+
+def renderer(form: str) -> Renderer:
+    """What renders a format; only that is imported."""
+    match form:
+        case "full":
+            from baton_lint.formats.full import render
+        case "github":
+            from baton_lint.formats.github import render
+        case "json":
+            from baton_lint.formats.objects import render
+        case "sarif":
+            from baton_lint.formats.sarif import render
+        case _:
+            from baton_lint.formats.lines import render
+    return render

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from baton_lint.findings import Finding
+from baton_lint.placing import Sources, Told
 
 
-def render(findings: Sequence[Finding], shown: Callable[[str], str]) -> str:
+def render(told: Sequence[Told], sources: Sources) -> str:
     """One `::error` a finding."""
-    return "\n".join(_command(finding, shown(finding.path)) for finding in findings)
+    return "\n".join(_command(item) for item in told)
 
 
-def _command(finding: Finding, path: str) -> str:
+def _command(told: Told) -> str:
+    finding, spot = told.finding, told.spot
+    message = finding.message
+    if spot.cell is None:
+        lines = {"line": spot.line, "col": spot.column, "endLine": spot.end_line, "endColumn": spot.end_column}
+    else:  # lines of a notebook's file are none of its code
+        lines = {"line": 1, "col": 1, "endLine": 1, "endColumn": 1}
+        message = f"cell {spot.cell}:{spot.line}:{spot.column}: {message}"
     properties = {
-        "file": path,
-        "line": str(finding.line),
-        "col": str(finding.column),
-        "endLine": str(finding.end_line),
-        "endColumn": str(finding.end_column),
+        "file": spot.path,
+        **{name: str(value) for name, value in lines.items()},
         "title": f"{finding.code} {finding.slug}",
     }
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::error {listed}::{_data(finding.message)}"
+    return f"::error {listed}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from baton_lint.findings import Finding
+from baton_lint.placing import Sources, Told
+from baton_lint.printing import takes_any_text
 
 
-def render(findings: Sequence[Finding], shown: Callable[[str], str]) -> str:
-    """A list, one object a finding, with the same keys always; what is not known is null."""
-    return json.dumps(
-        [
-            {
-                "path": shown(finding.path),
-                "line": finding.line,
-                "column": finding.column,
-                "end_line": finding.end_line,
-                "end_column": finding.end_column,
-                "code": finding.code,
-                "slug": finding.slug,
-                "message": finding.message,
-                "help": finding.help,
-                "url": finding.url,
-                "flow": finding.flow,
-                "step": finding.step,
-            }
-            for finding in findings
-        ],
-        indent=2,
-        ensure_ascii=False,
-    )
+def render(told: Sequence[Told], sources: Sources) -> str:
+    """A list, one object a finding, with the same keys always; what is not known is null.
+
+    A finding in a notebook has one key more, `cell`, and its lines are those of the cell.
+    """
+    return json.dumps([_object(item) for item in told], indent=2, ensure_ascii=not takes_any_text())
+
+
+def _object(told: Told) -> dict[str, Any]:
+    finding, spot = told.finding, told.spot
+    return {
+        "path": spot.path,
+        **({} if spot.cell is None else {"cell": spot.cell}),
+        "line": spot.line,
+        "column": spot.column,
+        "end_line": spot.end_line,
+        "end_column": spot.end_column,
+        "code": finding.code,
+        "slug": finding.slug,
+        "message": finding.message,
+        "help": finding.help,
+        "url": finding.url,
+        "flow": finding.flow,
+        "step": finding.step,
+    }

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.version import __version__
-from baton_lint.findings import Finding, Remark
+from baton_lint.placing import Sources, Spot, Told
+from baton_lint.printing import takes_any_text
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render(findings: Sequence[Finding], shown: Callable[[str], str]) -> str:
+def render(told: Sequence[Told], sources: Sources) -> str:
     """One run, with the rules that found something."""
-    codes = sorted({finding.code for finding in findings})
+    codes = sorted({item.finding.code for item in told})
     index = {code: position for position, code in enumerate(codes)}
     document = {
         "$schema": SCHEMA,
@@ -28,20 +30,20 @@ def render(findings: Sequence[Finding], shown: Callable[[str], str]) -> str:
                         "name": "baton-lint",
                         "semanticVersion": __version__,
                         "informationUri": "https://baton-dsl.readthedocs.io/",
-                        "rules": [_rule(code, findings) for code in codes],
+                        "rules": [_rule(code, told) for code in codes],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(finding, index[finding.code], shown) for finding in findings],
+                "results": [_result(item, index[item.finding.code]) for item in told],
             }
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2, ensure_ascii=not takes_any_text())
 
 
-def _rule(code: str, findings: Sequence[Finding]) -> dict[str, Any]:
+def _rule(code: str, told: Sequence[Told]) -> dict[str, Any]:
     rule = CATALOGUE[code]
-    url = next(finding.url for finding in findings if finding.code == code)
+    url = next(item.finding.url for item in told if item.finding.code == code)
     return {
         "id": code,
         "name": rule.slug,
@@ -51,33 +53,42 @@ def _rule(code: str, findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: int, shown: Callable[[str], str]) -> dict[str, Any]:
+def _result(told: Told, index: int) -> dict[str, Any]:
+    finding, spot = told.finding, told.spot
     text = finding.message if finding.help is None else f"{finding.message}\n{finding.help}"
     result: dict[str, Any] = {
         "ruleId": finding.code,
         "ruleIndex": index,
         "level": "error",
-        "message": {"text": text},
-        "locations": [{"physicalLocation": _location(shown(finding.path), *finding[1:5])}],
+        "message": {"text": _in_cell(text, spot)},
+        "locations": [{"physicalLocation": _location(spot)}],
     }
-    related = [_related(remark, shown) for remark in finding.remarks if remark.path is not None]
+    related = [
+        {"message": {"text": _in_cell(message, place)}, "physicalLocation": _location(place)}
+        for message, place in told.remarks
+        if place is not None
+    ]
     if related:
         result["relatedLocations"] = related
     return result
 
 
-def _related(remark: Remark, shown: Callable[[str], str]) -> dict[str, Any]:
-    location = _location(shown(remark.path or ""), *remark[2:6])
-    return {"message": {"text": remark.message}, "physicalLocation": location}
+def _in_cell(text: str, spot: Spot) -> str:
+    return text if spot.cell is None else f"cell {spot.cell}:{spot.line}:{spot.column}: {text}"
 
 
-def _location(path: str, line: int, column: int, end_line: int, end_column: int) -> dict[str, Any]:
-    return {
-        "artifactLocation": {"uri": quote(path)},
-        "region": {
-            "startLine": line,
-            "startColumn": column,
-            "endLine": max(end_line, line),
-            "endColumn": max(end_column, 1),
-        },
+def _location(spot: Spot) -> dict[str, Any]:
+    region = {
+        "startLine": spot.line,
+        "startColumn": spot.column,
+        "endLine": max(spot.end_line, spot.line),
+        "endColumn": max(spot.end_column, 1),
     }
+    if spot.cell is not None:  # lines of a notebook's file are none of its code
+        region = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
+    return {"artifactLocation": {"uri": _uri(spot)}, "region": region}
+
+
+def _uri(spot: Spot) -> str:
+    """The path as it is, with every byte that a URI can't have quoted; relative below the current folder."""
+    return quote(os.fsencode(spot.file.removeprefix(os.getcwd() + os.sep)))

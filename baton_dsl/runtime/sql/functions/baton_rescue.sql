@@ -27,10 +27,17 @@ BEGIN
     ),
     cleared AS (
         DELETE FROM baton.baton_suspects WHERE producer NOT IN (SELECT gone.producer FROM gone)
+    ),
+    suspected AS (
+        INSERT INTO baton.baton_suspects (producer, suspected_at)
+        SELECT gone.producer, clock_timestamp() FROM gone
+        ON CONFLICT DO NOTHING
     )
-    INSERT INTO baton.baton_suspects (producer, suspected_at)
-    SELECT gone.producer, clock_timestamp() FROM gone
-    ON CONFLICT DO NOTHING;
+    -- A process whose lock is gone may live: a network between has dropped that one connection. It is asked by each look
+    -- that finds it so, and its answer (`baton_alive`) gives it more time.
+    SELECT count(pg_notify('baton.oban_alive', json_build_object('producer', gone.producer)::text))
+    INTO notified
+    FROM gone;
 
     marked := set_config('baton_dsl.rescuing', 'on', true);
     WITH returned AS (

@@ -1,0 +1,150 @@
+"""The annotations of functions, each evaluated by itself: one that can't be says nothing of the others."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import typing
+from collections.abc import Mapping
+from types import FunctionType, GenericAlias, SimpleNamespace
+from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union
+
+_LONGEST_REASON: Final = 200
+"""Characters of an error that are told."""
+
+_UNKNOWN: Final = TypeVar("_UNKNOWN")  # type: ignore[misc]
+"""Stands for each part of an annotation that can't be evaluated: like a type variable, it may be anything."""
+
+
+def evaluated(function: FunctionType) -> tuple[Mapping[str, Any], Mapping[str, Exception]]:
+    """The annotations of a function.
+
+    Text is evaluated where the function is defined: in its class, if it has one, and in its module.
+
+    Args:
+        function: A function of a user.
+
+    Returns:
+        Each annotation by parameter, that of the result as `return`; and what those raise that can't be evaluated. Of
+        such a one the parts that can't be are type variables: they may be anything.
+
+    Example:
+        >>> def report(order: "list[Order]", count: int) -> None: ...
+        >>> hints, failed = evaluated(report)
+        >>> hints["count"], typing.get_origin(hints["order"]), str(failed["order"])
+        (<class 'int'>, <class 'list'>, "name 'Order' is not defined")
+    """
+    hints: dict[str, Any] = dict(function.__annotations__)
+    failed: dict[str, Exception] = {}
+    if any(map(is_written_as_text, hints.values())):
+        inside = _class_namespace(function)
+        scopes: _Scopes = [None] if inside is None else [inside, None]
+        for name, hint in hints.items():
+            if is_written_as_text(hint):
+                try:
+                    hints[name] = _evaluate(function, hint, scopes)
+                except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
+                    failed[name] = error
+                    hints[name] = _Parts(function, scopes).of(hint)
+    return {name: type(None) if hint is None else hint for name, hint in hints.items()}, failed
+
+
+def reason_of(error: Exception) -> str:
+    """What an annotation raised, on one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_REASON]
+
+
+def is_written_as_text(annotation: Any) -> bool:
+    """Whether an annotation is a string or has one inside: `list["Token"]`."""
+    if isinstance(annotation, str | ForwardRef):
+        return True
+    if typing.get_origin(annotation) is Literal:
+        return False
+    return any(map(is_written_as_text, getattr(annotation, "__args__", None) or ()))
+
+
+type _Scopes = list[Mapping[str, Any] | None]
+
+
+def _class_namespace(function: FunctionType) -> Mapping[str, Any] | None:
+    """What the class that a function is defined in defines; None for a function of a module."""
+    *path, _ = function.__qualname__.split(".")
+    found: Any = None
+    for name in path:
+        found = vars(found).get(name) if found is not None else function.__globals__.get(name)
+        if not isinstance(found, type):
+            return None
+    return vars(found) if found is not None else None
+
+
+def _evaluate(function: FunctionType, hint: Any, scopes: _Scopes) -> Any:
+    """One annotation: with the names of the class first, else, if those don't fit, by those of the module."""
+    carrier = SimpleNamespace(__annotations__={"it": hint}, __type_params__=getattr(function, "__type_params__", ()))
+    known = inspect.unwrap(function).__globals__
+    failure: Exception | None = None
+    for scope in scopes:
+        try:
+            return typing.get_type_hints(carrier, known, dict(scope) if scope else None, include_extras=True)["it"]
+        except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+class _Parts:
+    """Evaluates the parts of an annotation one by one, where the whole can't be.
+
+    Args:
+        function: The function that it belongs to.
+        scopes: The namespaces to look in before those of the module.
+    """
+
+    def __init__(self, function: FunctionType, scopes: _Scopes) -> None:
+        self._function = function
+        self._scopes = scopes
+
+    def of(self, hint: Any) -> Any:
+        """An annotation, with a type variable for each part that can't be evaluated."""
+        if isinstance(hint, ForwardRef):
+            hint = hint.__forward_arg__
+        if isinstance(hint, str):
+            try:
+                return self._node(ast.parse(hint.strip(), mode="eval").body)
+            except (SyntaxError, ValueError):
+                return _UNKNOWN
+        if not is_written_as_text(hint):
+            return hint
+        if hasattr(hint, "__metadata__"):
+            return Annotated[self.of(hint.__origin__), *hint.__metadata__]
+        return _subscribed(typing.get_origin(hint), tuple(map(self.of, hint.__args__)))
+
+    def _node(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value=str() as text):
+                return self.of(text)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return Union[self._node(left), self._node(right)]  # noqa: UP007 - what they are is known at run time
+            case ast.Subscript(value=value, slice=index):
+                base = self._whole(value)
+                items = index.elts if isinstance(index, ast.Tuple) else [index]
+                if base is Literal:
+                    return self._whole(node)
+                if base is Annotated:
+                    return _subscribed(base, (self._node(items[0]), *map(self._whole, items[1:])))
+                return _subscribed(base, tuple(map(self._node, items)))
+            case _:
+                return self._whole(node)
+
+    def _whole(self, node: ast.expr) -> Any:
+        try:
+            return _evaluate(self._function, ast.unparse(node), self._scopes)
+        except Exception:  # noqa: BLE001 - code of a user, which may raise anything
+            return _UNKNOWN
+
+
+def _subscribed(base: Any, arguments: tuple[Any, ...]) -> Any:
+    try:
+        return base[arguments if len(arguments) > 1 else arguments[0]]
+    except Exception:  # noqa: BLE001 - a class may raise anything when it gets its arguments
+        return GenericAlias(base, arguments) if isinstance(base, type) else _UNKNOWN

@@ -1,0 +1,12 @@
+"""Findings a line each, as compilers tell theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from baton_lint.placing import Sources, Told
+
+
+def render(told: Sequence[Told], sources: Sources) -> str:
+    """`path:line:column: code: message`."""
+    return "\n".join(f"{item.spot}: {item.finding.code}: {item.finding.message}" for item in told)

@@ -1,0 +1,64 @@
+"""What reaches a terminal or another program: always text that can be encoded, and no more lines than were meant."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def shown(path: str) -> str:
+    """A path as users read it: from the current folder, if it lies below.
+
+    Bytes that are no UTF-8, line ends and escape sequences in the name are told as such, by escapes: a name
+    that somebody else chose must neither break the output nor look like another line of it.
+    """
+    here = os.getcwd() + os.sep
+    return visible(path.removeprefix(here))
+
+
+def visible(text: str) -> str:
+    """A text with everything that does not print made visible, so that it stays on its line."""
+    if text.isprintable():
+        return text
+    return "".join(part if part.isprintable() else _escaped(part) for part in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name, as Python keeps those that are no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def takes_any_text() -> bool:
+    """Whether the standard output can hold every character."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return encoding.lower().replace("-", "").replace("_", "") == "utf8"
+
+
+def put(text: str) -> None:
+    """Print a text to the standard output, whatever its encoding."""
+    _put(sys.stdout, text)
+
+
+def tell(text: str) -> None:
+    """Print a sentence to the standard error."""
+    _put(sys.stderr, text)
+
+
+def put_bytes(data: bytes) -> None:
+    """Print a file as it is."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # no real stream
+        sys.stdout.write(data.decode(errors="surrogateescape"))
+    else:
+        buffer.write(data)
+
+
+def _put(stream: object, text: str) -> None:
+    write = stream.write  # type: ignore[attr-defined]
+    try:
+        write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = getattr(stream, "encoding", None) or "ascii"
+        write((text + "\n").encode(encoding, "backslashreplace").decode(encoding))
