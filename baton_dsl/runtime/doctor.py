@@ -192,8 +192,8 @@ def _of_row_security(hiding: list[Row], prefix: str) -> Iterator[Finding]:
 def _of_other_triggers(looking: list[Row], prefix: str) -> Iterator[Finding]:
     for row in looking:
         yield Finding(
-            message=f'the trigger "{row["name"]}" on "{row["home"]}" carries no search_path: where functions of baton-dsl '
-            "change rows, it finds only what it names with a schema",
+            message=f'the trigger "{row["name"]}" on "{row["home"]}" carries no search_path: where baton-dsl changes '
+            "rows, it finds only what it names with a schema",
             help=f"in psql: ALTER FUNCTION {row['called']} SET search_path TO {prefix}, pg_temp",
             is_wrong=False,
         )

@@ -306,6 +306,10 @@ def _oban_sql(prefix: str) -> LiteralString:
     return install_sql(prefix)
 
 
+_OURS: Final = re.compile(r"baton_|workflow_nodes|oban_|schema")
+"""What a message names that says that something of ours is missing, and not something that a trigger looks for."""
+
+
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
     """What an error of PostgreSQL says about our schema; None if it says nothing.
 
@@ -315,7 +319,7 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
     match error.sqlstate:
         case "BT405":
             return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
-        case "42883" | "42P01" | "3F000":
+        case "42883" | "42P01" | "3F000" if _OURS.search(error.diag.message_primary or ""):
             return SchemaMissingError.in_schema(prefix)
         case _:
             return None
