@@ -41,7 +41,11 @@ class Reader:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PG", "BATON_", "OBAN_", "PYTHON"))
-        } | {"PATH": f"{Path(sys.executable).parent}:/usr/sbin:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+        } | {
+            "PATH": f"{Path(sys.executable).parent}:/usr/sbin:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "PGPORT": str(ports["5432"]),
+        }
         shutil.copytree(SHOP, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         for path in folder.rglob("*"):
             if path.is_file():
