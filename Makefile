@@ -38,7 +38,7 @@ test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supp
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+	$(LOWEST)/bin/python -m pytest -p no:anyio -n 2 --dist worksteal \
 		-m "not bench and not slow and not typecheckers and not packaging"
 
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
