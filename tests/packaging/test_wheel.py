@@ -92,6 +92,8 @@ def test_a_core_install_lints(core: Environment) -> None:
     done = core.run("baton-lint", "shop.py")
     assert 'BTN102: step "report" has no upstream or input called "order"; did you mean "orders"?' in done.stdout
     assert done.returncode == 1
+    wrong = FLOW.replace("def report(orders:", "def report(order:").replace("sum(orders)", "sum(order)")
+    (core.work / "shop.py").write_text(wrong)
     done = core.run("baton-lint", "--fix", "shop.py")  # no library is needed for that
     assert (done.returncode, done.stdout) == (0, "")
     assert "def report(orders:" in (core.work / "shop.py").read_text()
