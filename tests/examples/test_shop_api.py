@@ -18,11 +18,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.pgbouncer import PROGRAM
 
 from shop_api import flows
 from tests.docs.test_code_blocks import ROOT, blocks_of
-from tests.postgres import free_port, postgres, unprivileged
+from tests.postgres import PGBOUNCER, free_port, postgres, unprivileged
 
 SHOP = ROOT / "examples" / "shop_api"
 PATIENCE = 60.0
@@ -104,7 +103,7 @@ def ports() -> Iterator[dict[str, int]]:
     for program in ("psql", "curl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    if PROGRAM is None:
+    if PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
     with postgres() as port:
         yield {"5432": port, "6432": free_port(), "8000": free_port()}

@@ -167,7 +167,7 @@ def test_the_demo_runs_where_a_wheel_is_installed(whole: Environment, served_fol
 def test_a_workflow_runs_where_a_wheel_is_installed(whole: Environment, dsn: str) -> None:
     (whole.work / "shop.py").write_text(FLOW)
     done = whole.run("baton", "run", "shop", "-i", "country=at", "--worker", "--timeout", "60", BATON_DSN=dsn)
-    assert (done.returncode, done.stdout.split()) == (0, ["{", '"report":', "1", "}"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["{", '"report":', "2", "}"]), done.stderr
 
 
 def test_mypy_checks_flows_where_a_wheel_is_installed(whole: Environment) -> None:

@@ -1,10 +1,10 @@
 """The tables of Oban and of baton-dsl, and what the other roles may do with them."""
 
 from alembic import op
-from baton_dsl.runtime.grants import Grants
 from oban.schema import install_sql, uninstall_sql
 
 from baton_dsl.runtime import schema
+from baton_dsl.runtime.grants import Grants
 
 revision = "0002"
 down_revision = "0001"
