@@ -19,6 +19,8 @@ from psycopg import sql
 from baton_dsl import extras
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError, install_remedy
 from baton_dsl.runtime import dsn as connection_string
+from baton_dsl.runtime.autogenerate import include_name as include_name
+from baton_dsl.runtime.autogenerate import include_object as include_object
 from baton_dsl.runtime.prefix import checked_prefix
 
 _SQL: Final = files("baton_dsl.runtime.sql")
