@@ -291,3 +291,25 @@ class StepAbortedError(StepError):
 
     code = "BTN514"
     default_remedy = "let it raise an Exception, or end it by its StepContext"
+
+
+class ReplacementError(BatonError):
+    """A test replaces what is not in the flow, or replaces a step by what it can't return."""
+
+    code = "BTN601"
+    default_remedy = "give a value, an exception, a function, or a list of these, one an attempt"
+
+
+class RunError(BatonError):
+    """A run of a test can't go on: it would never end, waits for what never comes, or needs a database."""
+
+    code = "BTN602"
+
+
+class ExplorationError(BatonError, AssertionError):
+    """An exploration has found a schedule that breaks the flow."""
+
+    code = "BTN603"
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Final
 
@@ -27,17 +28,27 @@ async def in_thread[T](function: Callable[[], T], job: Job) -> T:
     return await RUNS.run(lambda: context.run(function), job)
 
 
-def call_here(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
+def call_here(
+    step: Step[..., Any, Any, Any], arguments: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None = None
+) -> Any:
     """Call the function of a sync step in this thread.
+
+    Args:
+        step: The step.
+        arguments: What its function takes.
+        loop: Where an awaitable that it returns is awaited, with this thread waiting for it; None returns it.
 
     Raises:
         StepAbortedError: BTN514, if it raised what is no `Exception`.
     """
     with contained(f'step "{step.name}"'):
         try:
-            return step.function(**arguments)
+            value = step.function(**arguments)
         except StepEnded as ended:
             return _said(ended)
+    if loop is None or not isawaitable(value):
+        return value
+    return asyncio.run_coroutine_threadsafe(_awaited(step, lambda: value), loop).result()
 
 
 async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
@@ -46,15 +57,19 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     Returns:
         What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
     """
+    if step.stand_in is not None:
+        return await step.stand_in(job, arguments)
     if not step.is_async:
-        return await in_thread(lambda: call_here(step, arguments), job)
+        value = await in_thread(lambda: call_here(step, arguments), job)
+        # A decorator that knows nothing of async functions makes of one a plain function that returns a coroutine.
+        return await _awaited(step, lambda: value) if isawaitable(value) else value
     asked = cancellation_of(job) if step.options.get("cancellable") else None
     if asked is None:
-        return await _awaited(step, arguments)
+        return await _awaited(step, lambda: step.function(**arguments))
     interruption = Interruption(asked)
     try:
         async with interruption:
-            return await _awaited(step, arguments)
+            return await _awaited(step, lambda: step.function(**arguments))
     except Exception as error:
         if not interruption.has_come:
             raise
@@ -62,10 +77,10 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     return Cancel(CANCELLED)
 
 
-async def _awaited(step: Step[..., Any, Any, Any], arguments: Mapping[str, Any]) -> Any:
+async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable[Any]]) -> Any:
     with contained(f'step "{step.name}"'):
         try:
-            return await step.function(**arguments)
+            return await start()
         except StepEnded as ended:
             return _said(ended)
         except BaseExceptionGroup as group:

@@ -23,7 +23,7 @@ _NODES: Final[LiteralString] = """
         CASE WHEN node.is_map THEN 'suspended' ELSE coalesce(job.state::text, 'gone') END AS state,
         job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at, job.attempted_by[1] AS runs_on,
         CASE WHEN job.state = 'executing' THEN baton_lives(job.attempted_by[2]) END AS is_alive,
-        coalesce(job.errors -> -1 ->> 'error', node.reason) AS error
+        coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
     FROM workflow_nodes AS node
     LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
