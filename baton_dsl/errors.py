@@ -199,6 +199,23 @@ class FlowMismatchError(BatonError):
     default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
 
 
+class ServerTooOldError(BatonError):
+    """The PostgreSQL server is older than baton-dsl and Oban support."""
+
+    code = "BTN418"
+    default_remedy = "update the server"
+
+
+class SchemaBusyError(BatonError):
+    """`baton install` could not have the locks that it needs: other transactions hold on to the tables."""
+
+    code = "BTN419"
+    default_remedy = (
+        "try again while no transaction stays open on the tables: SELECT pid, xact_start, query FROM pg_stat_activity "
+        "WHERE state LIKE 'idle in transaction%'"
+    )
+
+
 class ExtraMissingError(BatonError, ImportError):
     """What was called needs a package that comes with an extra of baton-dsl, and it is not installed."""
 

@@ -22,6 +22,9 @@ from baton_dsl.runtime.instances import CHANNEL, Notifier
 from baton_dsl.runtime.pooling import is_direct, is_direct_async
 from baton_dsl.runtime.prefix import checked_prefix
 
+_SNAPSHOT: Final = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
+)
 _OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
 """How handles connect. Prepared statements are lost behind a pooler, and would not pay here."""
 
@@ -93,24 +96,17 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection on which all reads see one moment, and unqualified names are of the schema."""
+        """A connection on which all reads see one moment, and names without a schema are PostgreSQL's own."""
         async with self.connection() as conn, conn.transaction():
-            await conn.execute(self._snapshot)
+            await conn.execute(_SNAPSHOT)
             yield conn
 
     @contextmanager
     def sync_snapshot(self) -> Iterator[psycopg.Connection[Any]]:
         """As `snapshot`, for sync code."""
         with self.sync_connection() as conn, conn.transaction():
-            conn.execute(self._snapshot)
+            conn.execute(_SNAPSHOT)
             yield conn
-
-    @property
-    def _snapshot(self) -> sql.Composed:
-        path = sql.SQL(
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}, pg_temp"
-        )
-        return path.format(sql.Identifier(self.prefix))
 
     @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
