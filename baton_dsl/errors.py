@@ -242,7 +242,7 @@ class SessionNeededError(BatonError):
 
     code = "BTN422"
     default_remedy = (
-        "give it the server itself besides, by --direct-dsn or BATON_DIRECT_DSN, or let the pooler pool sessions"
+        "name the server itself besides, by --direct-dsn or BATON_DIRECT_DSN, or have the pooler pool sessions"
     )
 
 

@@ -6,7 +6,6 @@ statement, or worse, stays with a stranger: locks, LISTEN, prepared statements.
 
 from __future__ import annotations
 
-import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -27,21 +26,17 @@ ANSWER: Final = 5.0
 """Seconds for an answer: in a pooler that has no server left for a statement, it waits for one."""
 
 BACKEND: Final = "SELECT pg_backend_pid()"
-_LOCK: Final = "SELECT pg_advisory_lock(%s::bigint)"
-_HELD: Final = """
-SELECT EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid()
-        AND (classid::bigint << 32) | objid::bigint = %s
-)
-"""
-_UNLOCK: Final = "SELECT CASE WHEN held THEN pg_advisory_unlock(%s::bigint) END FROM ({}) AS own (held)"
 
 
 def is_direct(conn: psycopg.Connection[Any]) -> bool:
     """True if nothing is between us and the backend: a pooler gives numbers of its own at the login."""
+    return _backend(conn) == conn.info.backend_pid
+
+
+def _backend(conn: psycopg.Connection[Any]) -> int:
     row = conn.cursor(row_factory=tuple_row).execute(BACKEND).fetchone()
-    return row is not None and row[0] == conn.info.backend_pid
+    assert row is not None
+    return int(row[0])
 
 
 async def is_direct_async(conn: psycopg.AsyncConnection[Any]) -> bool:
@@ -51,9 +46,10 @@ async def is_direct_async(conn: psycopg.AsyncConnection[Any]) -> bool:
 
 
 def is_session(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Connection[Any]]) -> bool:
-    """True if two statements of a connection run in the same backend, so that a lock that the first takes is held.
+    """True if all statements of a connection run in the same backend, so that a lock that one takes is held.
 
-    Behind a pooler that is tried, while another connection occupies the server that the first statement ran in.
+    Behind a pooler that is tried, while a transaction of another connection keeps the server that is free then: in
+    transaction mode that is likely the one of the statement before.
 
     Args:
         conn: The connection, in autocommit mode.
@@ -61,27 +57,21 @@ def is_session(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Conn
     """
     if is_direct(conn):
         return True
-    return all(_holds_a_lock(conn, connect) for _ in range(ROUNDS))
+    return all(_keeps_its_backend(conn, connect) for _ in range(ROUNDS))
 
 
-def _holds_a_lock(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Connection[Any]]) -> bool:
-    key = random.getrandbits(62)
-    unlock = _UNLOCK.format(_HELD)
+def _keeps_its_backend(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Connection[Any]]) -> bool:
     try:
         with answering(conn):
-            conn.execute(_LOCK, [key])
+            before = _backend(conn)
         with suppress(psycopg.OperationalError), connect() as other, answering(other), other.transaction():
-            other.execute(BACKEND)
+            _backend(other)
             with answering(conn):
-                (is_held,) = conn.cursor(row_factory=tuple_row).execute(_HELD, [key]).fetchone() or (False,)
-            if not is_held:
-                other.execute(unlock.encode(), [key, key])  # likely it is the one that has it now
-                return False
-        with answering(conn):  # the other one may have waited in vain for a server of its own
-            (was_held,) = conn.cursor(row_factory=tuple_row).execute(unlock.encode(), [key, key]).fetchone() or (False,)
+                return _backend(conn) == before
+        with answering(conn):  # the other one has waited in vain for a server of its own
+            return _backend(conn) == before
     except psycopg.OperationalError:  # no server was left for the second statement: the first one's was given away
         return False
-    return bool(was_held)
 
 
 @contextmanager
