@@ -210,7 +210,7 @@ class Walker:
             if alias.name == "*":
                 scope = self.scopes[where.scope]
                 view = where.view if where.is_certain or where.view == CHECKING else "maybe"
-                scope["stars"].append((node.level, module, len(scope["names"]), view))
+                scope["stars"].append((node.level, module, view))
             else:
                 self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
 
