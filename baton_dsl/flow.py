@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
@@ -17,19 +15,17 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
+from baton_dsl.hooking import Hook, declare, unfit_hook
 from baton_dsl.places import CallSite
-from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec, unimportable
-from baton_dsl.status import WorkflowStatus
+from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
 from baton_dsl.step import Entry, Step
 
 if TYPE_CHECKING:
+    import psycopg
     from oban import Job
 
-    from baton_dsl.runtime.connections import AsyncConnectionLike, SyncConnectionLike
+    from baton_dsl.runtime.connections import AsyncSessionLike, SyncSessionLike
     from baton_dsl.runtime.workflow import Workflow
-
-type Hook = Callable[[WorkflowStatus], object]
-"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
 
 _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
@@ -105,7 +101,9 @@ class Settings:
                 name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
             }
             raise FlowError(list(_wrong_options(located)))
-        return replace(self, **options)
+        changed = replace(self, **options)
+        declare(changed.hooks().values())
+        return changed
 
 
 _HOOKS = ("on_settled", "on_cancelled", "on_discarded")
@@ -118,21 +116,8 @@ def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
     yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
     for name in _HOOKS:
         option = given.get(name)
-        if option is not None and option.value is not None and (reason := _unfit_hook(option.value)):
+        if option is not None and option.value is not None and (reason := unfit_hook(option.value)):
             yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
-
-
-def _unfit_hook(value: object) -> str | None:
-    """Why something can't be a hook; None if it can."""
-    if not isinstance(value, FunctionType):
-        return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
-    if reason := unimportable(value):
-        return reason
-    try:
-        inspect.signature(value).bind(None)
-    except TypeError:
-        return f"{value.__name__}{inspect.signature(value)}"
-    return None
 
 
 @dataclass(slots=True)
@@ -387,10 +372,15 @@ class Flow(Generic[I, S]):
                 raise FlowError(found)
         return checked.graph.topological_order()
 
+    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, which takes everything.
     @overload
-    def insert(self, conn: SyncConnectionLike, /, **inputs: Any) -> Workflow[S]: ...
+    def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(self, conn: AsyncConnectionLike | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(self, conn: psycopg.AsyncConnection[Any] | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    @overload
+    def insert(self, conn: AsyncSessionLike, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    @overload
+    def insert(self, conn: SyncSessionLike, /, **inputs: Any) -> Workflow[S]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
         """Insert a workflow of this flow: every row, or none, in the caller's transaction.
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from inspect import isasyncgenfunction, isgeneratorfunction
 from itertools import islice
 from types import FunctionType
 from typing import Any, Final, cast
@@ -311,6 +312,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
         unimportable=read.unimportable,
+        is_generator=isgeneratorfunction(step.function) or isasyncgenfunction(step.function),
         unevaluable=read.unevaluable,
     )
 

@@ -184,6 +184,8 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
     """The call of `bind`, if any."""
     is_open: bool = False
     """True if the front end can't see all of the step (other decorators, unresolved references)."""
+    is_generator: bool = False
+    """True if the function has a `yield`."""
 
     @property
     def is_mapped(self) -> bool:

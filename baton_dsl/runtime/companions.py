@@ -8,6 +8,7 @@ from oban import Oban
 
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.guard import Guard
+from baton_dsl.runtime.listening import Listening
 from baton_dsl.runtime.stopping import Stopping
 from baton_dsl.runtime.telling import Teller
 
@@ -22,7 +23,7 @@ class Companions:
     def of(running: bridge.Running) -> Companions:
         """Those of an instance."""
         guard = Guard(running.connect, running.prefix, running.producers)
-        return Companions((guard, Teller(running), Stopping(running)))
+        return Companions((guard, Teller(running), Listening(running), Stopping(running)))
 
     def start(self) -> None:
         """The instance starts."""

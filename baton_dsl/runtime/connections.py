@@ -27,11 +27,11 @@ class DjangoConnection(Protocol):
         """Connect, unless it is connected."""
 
 
-type SyncConnectionLike = psycopg.Connection[Any] | Connection | Session | scoped_session[Any] | DjangoConnection
-"""What `insert` takes in a sync application."""
+type SyncSessionLike = Connection | Session | scoped_session[Any] | DjangoConnection
+"""What `insert` takes in a sync application, besides psycopg's connection."""
 
-type AsyncConnectionLike = psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession | async_scoped_session[Any]
-"""What `insert` takes in an async application."""
+type AsyncSessionLike = AsyncConnection | AsyncSession | async_scoped_session[Any]
+"""What `insert` takes in an async application, besides psycopg's connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ here they are run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from types import FunctionType
 from typing import Any, Final, cast
 
@@ -17,6 +17,7 @@ from psycopg.rows import tuple_row
 from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
+from baton_dsl.hooking import is_declared
 from baton_dsl.runtime import bridge, importing
 from baton_dsl.runtime.calling import contained, in_thread
 from baton_dsl.runtime.names import HOOKS
@@ -35,10 +36,16 @@ def worker_class(name: str) -> type:
     found = importing.find(name, "hook")
     if not isinstance(found, FunctionType):
         raise StepNotFoundError(f'hook "{name}" is no function but {type(found).__name__}')
+    if not is_declared(found):
+        raise StepNotFoundError(
+            f'no flow that was imported here has "{name}" for a hook',
+            remedy="let the worker import the module of the flow that names it: baton worker MODULE",
+        )
     hook: Callable[[WorkflowStatus], Any] = found
 
     async def process(_self: object, job: Job) -> Cancel | None:
-        return await run(hook, job)
+        with contained(f'hook "{name}"'):
+            return await run(hook, job)
 
     body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
     return cast("type", worker()(type(name, (), body)))
@@ -56,12 +63,18 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     """
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
-    begin = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
+    begin = sql.SQL("SELECT {}(%s::int8, %s::int4)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
     async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
-        await (hook(status) if iscoroutinefunction(hook) else in_thread(lambda: hook(status), job))
+    value = hook(status) if iscoroutinefunction(hook) else await in_thread(lambda: _call(hook, status, job), job)
+    if isawaitable(value):
+        await value
     return None
+
+
+def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus, job: Job) -> Any:
+    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
+        return hook(status)

@@ -26,9 +26,9 @@ from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
 
-MOMENT: Final = 1.5
+MOMENT: Final = 1.2
 """Seconds after the grace within which the process is gone."""
-PATIENCE: Final = 0.3
+PATIENCE: Final = 0.8
 """Seconds that the log gets at the end."""
 THREADS_LOST: Final = 5
 """The exit code of a process that leaves since too many of its threads are lost."""
@@ -87,7 +87,7 @@ class Leaving:
         latest = time.monotonic() + MOMENT
         if number != _FINISHED:
             if self._stop is None:
-                self._end(128 + number)
+                self._end(self.code)
                 return
             latest += self._grace
             logger.info("node stops; running jobs have %g s", self._grace)

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from baton_dsl.runtime.bridge import connecting_of
 from baton_dsl.runtime.settle import Finished
+from baton_dsl.runtime.silence import WatchedAsyncConnection, WatchedConnection
 
 IDLE: Final = 5
 """Connections of each kind that are kept. How many there are at once, the limits of the queues say."""
@@ -161,7 +162,7 @@ def sync_engine(oban: Oban) -> Engine:
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
         # In the step's thread. Oban is asked each time: a password may change between two connects.
-        return psycopg.connect(**options, **asyncio.run(connecting_of(oban)))
+        return WatchedConnection.connect(**options, **asyncio.run(connecting_of(oban)))
 
     return engine
 
@@ -170,6 +171,6 @@ def async_engine(oban: Oban) -> AsyncEngine:
     """Async connections to the database of an Oban instance."""
 
     async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(**options, **await connecting_of(oban))
+        return await WatchedAsyncConnection.connect(**options, **await connecting_of(oban))
 
     return create_async_engine(_URL, connect_args={"async_creator_fn": connect}, **_POOL)

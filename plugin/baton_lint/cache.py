@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from baton_lint.prefilter import Needle
     from baton_lint.walk import Stamp
 
-FORMAT = 2
+FORMAT = 3
 """To be raised with every change of what is stored."""
 FOLDER = ".baton_cache"
 

@@ -61,6 +61,8 @@ class FunctionFacts(TypedDict):
     inner: int
     """The scope of its body."""
     is_async: bool
+    is_generator: bool
+    """Whether the body has a `yield`; known only of what somebody could take for a step."""
     is_certain: bool
     """False for a `def` in a branch, a loop or a `try`."""
     decorators: tuple[Expression, ...]

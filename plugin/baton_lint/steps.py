@@ -39,6 +39,7 @@ class _Definition:
     parameters: tuple[ParameterSpec, ...]
     result: Term
     is_async: bool
+    is_generator: bool
     may_skip: bool
     unimportable: str | None
     unevaluable: str | None
@@ -85,6 +86,7 @@ class Steps:
             blocking_calls=whole.blocking_calls if whole else (),
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
+            is_generator=whole is not None and whole.is_generator,
             unimportable=seen.unimportable if seen else LAMBDA,
             unevaluable=whole.unevaluable if whole else None,
             after=self._after(step),
@@ -183,6 +185,7 @@ class Steps:
             result=result,
             may_skip=may_skip,
             is_async=function["is_async"],
+            is_generator=function["is_generator"],
             unimportable=unimportable,
             unevaluable=doubted.unevaluable,
             unresolved=tuple(unresolved),

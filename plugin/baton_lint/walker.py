@@ -10,7 +10,7 @@ from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
 from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where
 from baton_lint.comments import ignore_comments
-from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
+from baton_lint.definitions import class_facts, is_generator, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
 from baton_lint.mutation import is_dynamic, may_change, rebuilds
@@ -133,6 +133,7 @@ class Walker:
             annotated=annotated,
             inner=inner,
             is_async=isinstance(node, ast.AsyncFunctionDef),
+            is_generator=False,
             is_certain=where.is_certain,
             decorators=tuple(encode(decorator, self.columns) for decorator in node.decorator_list),
             parameters=parameters_of(node.args, self.columns),
@@ -179,6 +180,7 @@ class Walker:
             facts["parameters"] = []
             return
         facts["returns"] = encode(node.returns, self.columns) if node.returns else None
+        facts["is_generator"] = is_generator(node)
         if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
             facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
 

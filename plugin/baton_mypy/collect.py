@@ -240,6 +240,7 @@ class Collector:
             is_bound_checked=True,
             is_async=None if facts.is_open else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
+            is_generator=facts.is_generator,
             place=places.name,
             return_place=places.result,
             argument_place=place,

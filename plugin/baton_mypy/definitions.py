@@ -63,6 +63,7 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         positional=tuple(item.variable.name for item in arguments if item.pos_only),
         unimportable=_unimportable(definition),
         is_method=_is_method(definition),
+        is_generator=definition.is_generator or definition.is_async_generator,
     )
 
 

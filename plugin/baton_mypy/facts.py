@@ -48,6 +48,7 @@ class Facts(NamedTuple):
         may_skip: True if the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function, or None.
         is_method: True if it is a method, whose first parameter is the object.
+        is_generator: True if it has a `yield`.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
 
@@ -62,6 +63,7 @@ class Facts(NamedTuple):
     may_skip: bool = False
     unimportable: str | None = None
     is_method: bool = False
+    is_generator: bool = False
     is_open: bool = False
 
     @property

@@ -15,6 +15,7 @@ from baton_dsl.runtime.leaving import MOMENT
 from tests.cli.stubborn import blocking, hung, stubborn
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import until
+from tests.proxy import proxy
 
 TIMEOUT = 60
 GRACE = 0.5
@@ -124,3 +125,17 @@ async def test_a_worker_that_has_lost_too_many_threads_leaves_to_be_started_agai
     assert 'step "times_out"' in log
     assert "1 thread of this process is lost" in log
     assert "3 threads of this process are lost" in log
+
+
+async def test_a_database_that_never_answers_does_not_hold_up_the_end(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    stubborn.insert(conn)
+    with proxy(dsn) as network, worker(network.dsn, "--grace", str(GRACE)) as process:
+        wait_until_ready(process)
+        await until_all_run(conn, 3)
+        assert network.black_hole()
+        told = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        seconds, log = ended(process, told)
+    assert process.returncode == 0, log
+    assert seconds < END
+    assert 'step "sleeps_in_a_thread"' in log

@@ -28,6 +28,14 @@ async def discarded(status: WorkflowStatus) -> None:
     CALLS.append(("discarded", status))
 
 
+def undeclared(status: WorkflowStatus) -> None:
+    CALLS.append(("undeclared", status))
+
+
+def declared(status: WorkflowStatus) -> None:
+    CALLS.append(("declared", status))
+
+
 def fails(status: WorkflowStatus) -> None:
     CALLS.append(("fails", status))
     raise RuntimeError("the pager is broken")
@@ -48,6 +56,9 @@ async def hangs(_status: WorkflowStatus) -> None:
     async with Oban.get_instance()._query._pool.connection() as conn:
         await conn.execute("CREATE TABLE begun ()")
     await asyncio.Event().wait()
+
+
+killed = Flow("killed", steps.noop, on_settled=hangs)
 
 
 def hooked(*names: str) -> Flow:

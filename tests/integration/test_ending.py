@@ -15,9 +15,10 @@ import pytest
 from oban import telemetry
 
 from baton_dsl import Flow
-from baton_dsl.errors import FlowError
+from baton_dsl.errors import FlowError, StepNotFoundError
 from baton_dsl.runtime import bridge, telling
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.hooks import worker_class
 from baton_dsl.runtime.operating import prune_sync
 from tests.conftest import StartOban, until
 from tests.integration import hooks, steps
@@ -49,6 +50,28 @@ async def until_run(conn: psycopg.Connection[Any], jobs: int) -> None:
 
 
 # --- hooks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_alone_makes_no_hook_of_a_function() -> None:
+    with pytest.raises(StepNotFoundError, match='has "tests/integration/hooks:undeclared" for a hook'):
+        worker_class("tests/integration/hooks:undeclared")
+    with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" for a hook'):
+        worker_class("shutil:rmtree")
+    hooked("first").options(on_settled=hooks.declared)
+    assert worker_class("tests/integration/hooks:declared")
+
+
+async def test_a_job_that_somebody_wrote_calls_no_function(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    conn.execute(
+        "INSERT INTO oban_jobs (worker, queue, max_attempts, args) "
+        "VALUES ('baton_dsl.hooks.tests/integration/hooks:undeclared', 'default', 1, %s)",
+        ['{"id": "x", "name": "x", "flow": "x", "outcome": "completed", "counts": {}}'],
+    )
+    async with start_oban():
+        await until(lambda: bool(conn.execute("SELECT 1 FROM oban_jobs WHERE errors <> '{}'").fetchall()), TIMEOUT)
+    assert called() == []
 
 
 async def test_on_settled_gets_the_status_of_the_end(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
@@ -175,7 +198,7 @@ async def test_a_hook_that_raises_is_not_called_again(
 async def test_a_hook_whose_process_is_killed_is_not_called_again(
     start_oban: StartOban, dsn: str, conn: psycopg.Connection[Any]
 ) -> None:
-    Flow("killed", steps.noop, on_settled=hooks.hangs).insert(conn)
+    hooks.killed.insert(conn)
     with oban_start(dsn, "default:2") as process:
         begun = "SELECT to_regclass('begun') IS NOT NULL"
         await until(lambda: conn.execute(begun).fetchone() == (True,), TIMEOUT)

@@ -34,8 +34,8 @@ DRIVERS = (
 CONNECTIONS = {
     "psycopg": ("Connection(Generic[Row])", "AsyncConnection(Generic[Row])"),
     "sqlalchemy": ("Connection",),
-    "sqlalchemy.orm": ("Session",),
-    "sqlalchemy.ext.asyncio": ("AsyncConnection", "AsyncSession"),
+    "sqlalchemy.orm": ("Session", "scoped_session"),
+    "sqlalchemy.ext.asyncio": ("AsyncConnection", "AsyncSession", "async_scoped_session"),
 }
 """But for the classes that a step may take."""
 

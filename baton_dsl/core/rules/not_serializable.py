@@ -10,7 +10,7 @@ finding = Finder("BTN203", "baton-not-serializable")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each return annotation, and each input, that names what JSON can't carry."""
+    """A finding for each return annotation, and each input, that names what JSON can't carry, and each generator."""
     types = context.types
     parts: dict[int, str | None] = {}
 
@@ -26,6 +26,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 help="return plain data: a pydantic model, a dataclass, a TypedDict, numbers, strings, lists, dicts",
                 step=step.name,
                 place=step.return_place or step.place,
+            )
+        elif step.is_generator and not step.is_job:
+            yield finding(
+                f'step "{step.name}" is a generator, which can\'t be stored as JSON',
+                help="return a list of what it yields",
+                step=step.name,
+                place=step.place,
             )
         for parameter in step.parameters:
             if parameter.is_input and (part := unserializable(parameter.type)):
@@ -87,10 +94,33 @@ net = Flow("net", connections)
 """,
             ('6:28: BTN203: step "connections" returns dict[str, socket], of which socket can\'t be stored as JSON',),
         ),
+        Example(
+            """\
+from collections.abc import AsyncIterator, Iterable
+
+from baton_dsl import Flow, step
+
+@step
+def numbers() -> Iterable[int]:
+    yield 1
+
+@step
+async def pages(numbers: Iterable[int]) -> AsyncIterator[str]:
+    for number in numbers:
+        yield str(number)
+
+export = Flow("export", numbers, pages)
+""",
+            (
+                '6:5: BTN203: step "numbers" is a generator, which can\'t be stored as JSON',
+                '10:44: BTN203: step "pages" returns AsyncIterator[str], which can\'t be stored as JSON',
+            ),
+        ),
     ),
     good=(
         Example(
             """\
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -128,7 +158,11 @@ def report(colour: Input[Colour], since: Input[datetime | None] = None) -> Repor
 
 @step
 def points(report: Report | None) -> tuple[Point, ...]:
-    return tuple(line.start for line in report.lines.values()) if report else ()
+    def starts() -> Iterator[Point]:
+        if report is not None:
+            yield from (line.start for line in report.lines.values())
+
+    return tuple(starts())
 
 drawing = Flow("drawing", report, points)
 """
