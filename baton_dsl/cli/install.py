@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from baton_dsl.cli import database
+from baton_dsl.cli import database, terminal
 from baton_dsl.runtime import schema
 
 
@@ -19,4 +19,4 @@ def command(dsn: str | None, prefix: str) -> None:
     with database.opened(dsn, prefix) as target:
         schema.install(target.dsn, target.prefix)
     where = "the embedded PostgreSQL in .baton/" if target.is_embedded else "the database"
-    click.echo(f"The schema {prefix!r} of {where} is up to date.")
+    terminal.echo(f"The schema {prefix!r} of {where} is up to date.")

@@ -214,6 +214,7 @@ class _Lowering:
         """The args or the meta of a plain job; Oban gives them as they were given to it."""
         try:
             text = json.dumps(value, allow_nan=False)
+            json.dumps(value, ensure_ascii=False).encode()  # halves of characters, which `jsonb` refuses
         except (TypeError, ValueError, RecursionError) as error:
             reason = str(error)
         else:
