@@ -176,7 +176,8 @@ class _Lowering:
         }
 
     def _job(self, name: str, job: Job) -> dict[str, Any]:
-        self._json(name, "meta", job.meta)
+        for part in ("meta", "tags", "worker", "queue"):
+            self._json(name, part, getattr(job, part))
         return {
             "worker": job.worker,
             "queue": job.queue,
