@@ -7,12 +7,14 @@ CHECKERS := $(VENV)/.checkers
 OLDEST_MYPY := 2.0.0
 OLDEST := .mypy-$(OLDEST_MYPY)
 LOWEST := .venv-lowest
+ECOSYSTEM := .ecosystem
+MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-types test-oldest test-lowest test-packages check bench soak clean
+.PHONY: help demo test test-types test-ecosystem fuzz test-oldest test-lowest test-packages check bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -21,7 +23,7 @@ demo: $(READY) ## audit this Python environment with a workflow, on an embedded 
 	@$(BIN)/baton demo
 
 test: check ## the checks and the tests
-	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging"
+	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
 
 check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 	$(BIN)/ruff check .
@@ -33,13 +35,19 @@ check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
 test-types: $(CHECKERS) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
 	$(PYTEST) -n 2 --dist worksteal -m typecheckers tests/typecheck tests/typing
 
+test-ecosystem: $(ECOSYSTEM)/.ready ## baton-lint on the sources of popular packages, and with every function a step
+	$(PYTEST) -n 2 --dist worksteal -m ecosystem tests/ecosystem
+
+fuzz: $(READY) ## 100,000 mutants of sources, configurations, caches and command lines before baton-lint
+	$(BIN)/python -m tests.fuzz --mutants $(MUTANTS)
+
 test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supports; `make test` runs the newest
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -n 2 --dist worksteal -m "not slow and not typecheckers" \
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
-		-m "not bench and not slow and not typecheckers and not packaging"
+		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
 
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging
@@ -51,7 +59,7 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) $(LOWEST) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
@@ -67,6 +75,12 @@ $(LOWEST)/.ready: constraints-lowest.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || $(NOT_INSTALLED)
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints-lowest.txt \
 		--editable . --group test || $(NOT_INSTALLED)
+	@touch $@
+
+# Only their sources are wanted: no dependencies, nothing built, nothing run.
+$(ECOSYSTEM)/.ready: tests/ecosystem/packages.txt $(READY)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --only-binary :all: \
+		--upgrade --target $(ECOSYSTEM) --requirement $< || $(NOT_INSTALLED)
 	@touch $@
 
 $(CHECKERS): $(READY)

@@ -138,3 +138,38 @@ def printable_lines(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+LONGEST_ERROR: Final = 64 * 1024
+"""Bytes of the text of one error that are kept."""
+
+
+def shortened(text: str, most: int = LONGEST_ERROR) -> str:
+    r"""A text as PostgreSQL can store it, with at most so many bytes: its head and its tail, and what is left out.
+
+    Example:
+        >>> shortened("no stock"), len(shortened("x" * 10**6))
+        ('no stock', 65521)
+        >>> print(shortened("a" * 500 + "b" * 500, 120))
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        ... 936 characters are left out ...
+        bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    """
+    if len(text) <= most:
+        stored = storable(text)
+        if len(stored.encode()) <= most:
+            return stored
+    half = (most - _ROOM) // 2
+    head, tail = text[:half], text[-half:]
+    if len(storable(head).encode()) > half:
+        head = head[: half // _WIDEST]
+    if len(storable(tail).encode()) > half:
+        tail = tail[-(half // _WIDEST) :]
+    left = len(text) - len(head) - len(tail)
+    return f"{storable(head)}\n... {left:,} characters are left out ...\n{storable(tail)}"
+
+
+_ROOM: Final = 56
+"""Bytes for the line between head and tail."""
+_WIDEST: Final = 6
+"""Bytes that one character takes at most: a lone surrogate, which is escaped."""

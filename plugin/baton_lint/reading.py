@@ -9,6 +9,8 @@ import warnings
 from typing import Final
 
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_TEMPLATE: Final = re.compile(r"""(?<![\w.])([rR]?)[tT]([rR]?["'])""")
+_EXCEPT: Final = re.compile(r"^([ \t]*except\b[ \t*]*)([\w.]+(?:[ \t]*,[ \t]*[\w.]+)+[ \t]*:)", re.MULTILINE)
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 
 
@@ -47,7 +49,25 @@ def parse(text: str) -> ast.Module:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(text)
+        try:
+            return ast.parse(text)
+        except SyntaxError as error:
+            older = written_older(text)
+            if older == text:
+                raise
+            try:
+                return ast.parse(older)
+            except SyntaxError:
+                raise error from None
+
+
+def written_older(text: str) -> str:
+    """A text in which what came with Python 3.14 is written as Python 3.12 reads it, every name at its place.
+
+    Template strings become f-strings, and `except A, B:` becomes `except A| B:`: both evaluate the same names, and what
+    is analyzed lies in neither. No library does this as well: libcst would read both, but dies of deep nesting.
+    """
+    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), _TEMPLATE.sub(r"\1f\2", text))
 
 
 def encoding_of(data: bytes) -> str:

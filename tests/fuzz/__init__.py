@@ -1,0 +1,1 @@
+"""baton-lint against inputs that nobody would write: `make fuzz`."""
