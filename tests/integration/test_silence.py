@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
 from baton_dsl.runtime.bridge import Running
 from baton_dsl.runtime.pools import kept_alive, open_pool
