@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, queues, waiting
+from baton_dsl.cli import database, queues, terminal, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
@@ -92,7 +91,7 @@ def command(
             return asyncio.run(
                 _supervise(_arguments(modules, served, grace, retain, log_level), processes, grace, target)
             )
-        logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        terminal.log_to_stderr(log_level)
         failures.log_failures()
         leaving = Leaving(grace)
         leaving.watch()

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 from typing_extensions import TypeVar
 
+from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import (
     WorkflowNotFoundError,
     WorkflowTimeoutError,
@@ -75,7 +76,10 @@ class Workflow(Generic[S]):
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if no database is named anywhere.
+            WorkflowNotFoundError: BTN407, if no workflow can have such an id.
         """
+        if reason := unstorable(workflow_id):
+            raise WorkflowNotFoundError(f'no workflow has the id "{printable(workflow_id)}": {reason}')
         return Workflow(workflow_id, database=Database.configured(dsn=dsn, prefix=prefix, oban=oban))
 
     async def status(self) -> WorkflowStatus:
@@ -371,7 +375,7 @@ class SyncWorkflow(Generic[S]):
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:
-    return step.name if isinstance(step, Step) else step
+    return None if step is None else node_name(step, None)
 
 
 def _new_id(workflow_id: str, inserted: Mapping[str, str]) -> str:
