@@ -18,7 +18,6 @@ import psycopg
 import pytest
 
 PATIENCE = 60.0
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 ACCESS = """
 host all postgres 127.0.0.1/32 trust
 host all postgres ::1/128 trust

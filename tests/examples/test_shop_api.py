@@ -21,7 +21,8 @@ import pytest
 
 from shop_api import flows
 from tests.docs.test_code_blocks import ROOT, blocks_of
-from tests.postgres import PGBOUNCER, free_port, postgres, unprivileged
+from tests.pgbouncer import PROGRAM
+from tests.postgres import free_port, postgres, unprivileged
 
 SHOP = ROOT / "examples" / "shop_api"
 PATIENCE = 60.0
@@ -100,11 +101,10 @@ def until(log: Path, words: str, times: int = 1) -> None:
 
 @pytest.fixture
 def ports() -> Iterator[dict[str, int]]:
-    for program in ("psql", "curl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    if PGBOUNCER is None:
-        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
+    missing = [name for name in ("psql", "curl") if shutil.which(name) is None] + ([] if PROGRAM else ["pgbouncer"])
+    if missing:
+        said = f"{', '.join(missing)} not installed: run .ci/servers"
+        (pytest.fail if os.environ.get("BATON_TEST_PGBOUNCER") == "required" else pytest.skip)(said)
     with postgres() as port:
         yield {"5432": port, "6432": free_port(), "8000": free_port()}
 
