@@ -199,6 +199,23 @@ class FlowMismatchError(BatonError):
     default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
 
 
+class ServerTooOldError(BatonError):
+    """The PostgreSQL server is older than baton-dsl and Oban support."""
+
+    code = "BTN418"
+    default_remedy = "update the server"
+
+
+class SchemaBusyError(BatonError):
+    """`baton install` could not have the locks that it needs: other transactions hold on to the tables."""
+
+    code = "BTN419"
+    default_remedy = (
+        "try again while no transaction stays open on the tables: SELECT pid, xact_start, query FROM pg_stat_activity "
+        "WHERE state LIKE 'idle in transaction%'"
+    )
+
+
 class ExtraMissingError(BatonError, ImportError):
     """What was called needs a package that comes with an extra of baton-dsl, and it is not installed."""
 
@@ -282,3 +299,25 @@ class StepAbortedError(StepError):
 
     code = "BTN514"
     default_remedy = "let it raise an Exception, or end it by its StepContext"
+
+
+class ReplacementError(BatonError):
+    """A test replaces what is not in the flow, or replaces a step by what it can't return."""
+
+    code = "BTN601"
+    default_remedy = "give a value, an exception, a function, or a list of these, one an attempt"
+
+
+class RunError(BatonError):
+    """A run of a test can't go on: it would never end, waits for what never comes, or needs a database."""
+
+    code = "BTN602"
+
+
+class ExplorationError(BatonError, AssertionError):
+    """An exploration has found a schedule that breaks the flow."""
+
+    code = "BTN603"
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import update_wrapper
@@ -158,6 +158,7 @@ class Step(Generic[P, R, N, C]):
         self.options: Mapping[str, Any] = options
         self.bound: Mapping[str, Any] = {}
         self.bind_site: CallSite | None = None
+        self.stand_in: Callable[[Job, Mapping[str, Any]], Awaitable[Any]] | None = None  # set by tests alone
         self.name: str = options.get("name", plain.__name__)
         self.is_async: bool = iscoroutinefunction(plain)
         _check_options(plain, options)

@@ -24,8 +24,8 @@ Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a
 `InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
 raised by `insert` has written nothing.
 
-BTN4xx come from calls; BTN5xx end a step, and are told as its error in `workflow.nodes()` and `baton status`. Some
-codes belong to no exception. They say why a node ended without an error of its own:
+BTN4xx come from calls; BTN6xx come from tests; BTN5xx end a step, and are told as its error in `workflow.nodes()` and
+`baton status`. Some codes belong to no exception. They say why a node ended without an error of its own:
 
 | code | why |
 |---|---|

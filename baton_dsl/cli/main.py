@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "install": "Create or update the tables in a database.",
     "worker": "Run the steps of workflows.",
     "run": "Insert a workflow, follow it, and print its results.",
+    "test": "Run a workflow in memory, without a database.",
     "status": "Show how far a workflow has come.",
     "why": "Say why a workflow, or a step of it, stands where it stands.",
     "list": "List workflows.",

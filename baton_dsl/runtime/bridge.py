@@ -12,6 +12,7 @@
 | hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
+| the usual backoff | `_backoff.jittery_clamped` | what runs in memory waits as long |
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from weakref import WeakSet
 import oban.oban
 import psycopg
 from oban import Job, Oban
+from oban._backoff import jittery_clamped
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs, _init
@@ -480,6 +482,16 @@ def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
 def cancellation_of(job: Job) -> asyncio.Event | None:
     """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
     return job._cancellation
+
+
+def let_be_cancelled(job: Job) -> None:
+    """Give a job what a producer gives it at its start, so that it can be asked to stop."""
+    job._cancellation = asyncio.Event()
+
+
+def default_backoff(job: Job) -> int:
+    """Seconds until the next attempt of a job whose worker says nothing of it."""
+    return jittery_clamped(job.attempt, job.max_attempts)
 
 
 _DONE: Final = "baton_done"

@@ -57,6 +57,8 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     Returns:
         What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
     """
+    if step.stand_in is not None:
+        return await step.stand_in(job, arguments)
     if not step.is_async:
         value = await in_thread(lambda: call_here(step, arguments), job)
         # A decorator that knows nothing of async functions makes of one a plain function that returns a coroutine.

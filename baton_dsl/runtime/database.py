@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -20,6 +20,10 @@ from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime import instances
 from baton_dsl.runtime.instances import CHANNEL, Notifier
 from baton_dsl.runtime.prefix import checked_prefix
+
+_SNAPSHOT: Final = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +93,17 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection on which all reads see one moment, and unqualified names are of the schema."""
+        """A connection on which all reads see one moment, and names without a schema are PostgreSQL's own."""
         async with self.connection() as conn, conn.transaction():
-            await conn.execute(self._snapshot)
+            await conn.execute(_SNAPSHOT)
             yield conn
 
     @contextmanager
     def sync_snapshot(self) -> Iterator[psycopg.Connection[Any]]:
         """As `snapshot`, for sync code."""
         with self.sync_connection() as conn, conn.transaction():
-            conn.execute(self._snapshot)
+            conn.execute(_SNAPSHOT)
             yield conn
-
-    @property
-    def _snapshot(self) -> sql.Composed:
-        path = sql.SQL(
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO {}, pg_temp"
-        )
-        return path.format(sql.Identifier(self.prefix))
 
     @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:

@@ -50,11 +50,11 @@ class Guard:
     ) -> None:
         self._connect = connect
         self._producers = producers
-        self._guard = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(prefix, "baton_guard"))
-        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s))").format(
+        self._guard = sql.SQL("SELECT {}(%s::text[], %s::text[])").format(sql.Identifier(prefix, "baton_guard"))
+        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s::text))").format(
             sql.Identifier(prefix, "baton_producer_key")
         )
-        self._rescue = sql.SQL("SELECT {}()").format(sql.Identifier(prefix, "baton_rescue"))
+        self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
         self._known: dict[str, RunningProducer] = {}
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)

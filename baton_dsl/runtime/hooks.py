@@ -62,7 +62,7 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     """
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
-    begin = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
+    begin = sql.SQL("SELECT {}(%s::int8, %s::int4)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
     async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):

@@ -16,10 +16,15 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.lowering import Lowered, lower
 from baton_dsl.runtime.workflow import Workflow
 
-_INSERT = sql.SQL(
-    "SELECT {insert}(%s::int4, %s::text, %s::text, %s::text, %s::text, %s::bool, %s::json, %s::json, %s::int4[], "
-    "%s::int4[], %s::int4[], %s::json, %s::json, %s::json, %s::text, %s::text) IS NOT NULL"
-)
+_INSERT = sql.SQL("""
+SELECT {insert}(
+    schema_version => %(schema_version)s::int4, id => %(id)s::text, label => %(label)s::text, flow => %(flow)s::text,
+    given_inputs => %(given_inputs)s::text, is_debug => %(is_debug)s::bool, names => %(names)s::json,
+    args => %(args)s::json, template => %(template)s::int4[], edge_from => %(edge_from)s::int4[],
+    edge_to => %(edge_to)s::int4[], templates => %(templates)s::json, maps => %(maps)s::json,
+    hooks_to_be => %(hooks_to_be)s::json, code => %(code)s::text, signatures => %(signatures)s::text
+) IS NOT NULL
+""")
 
 
 def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
@@ -80,7 +85,7 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: Lowered, database:
     return _workflow(row, lowered, database)
 
 
-def _statement(lowered: Lowered, prefix: str) -> tuple[sql.Composed, tuple[Any, ...]]:
+def _statement(lowered: Lowered, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
     return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert")), lowered.parameters(schema.VERSION)
 
 

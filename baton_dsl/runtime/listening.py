@@ -32,7 +32,7 @@ class Listening:
 
     def __init__(self, running: bridge.Running) -> None:
         self._running = running
-        self._alive = sql.SQL("SELECT {}(%s)").format(sql.Identifier(running.prefix, "baton_alive"))
+        self._alive = sql.SQL("SELECT {}(%s::text[])").format(sql.Identifier(running.prefix, "baton_alive"))
         self._is_retired = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 

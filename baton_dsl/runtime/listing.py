@@ -50,11 +50,11 @@ class Listed:
 
 _LIST: Final = sql.SQL("""
     SELECT workflow.*, (
-        SELECT count(*) FROM workflow_nodes AS node
+        SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
     ) AS steps
     FROM (
-        SELECT * FROM baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+        SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
 """)
@@ -98,7 +98,7 @@ def _listed(row: Row) -> Listed:
 def count(which: Which) -> Reading[int]:
     """How many workflows meet the conditions."""
     conditions, values = which.conditions
-    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton_workflows WHERE {}").format(conditions), values
+    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton.baton_workflows WHERE {}").format(conditions), values
     number: int = row["number"]
     return number
 
@@ -126,6 +126,6 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
 
 # The ids are collated as "C", so that those with one beginning lie side by side, the shortest first.
 _STARTING: Final = sql.SQL(
-    "SELECT workflow_id FROM baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
+    "SELECT workflow_id FROM baton.baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
     "ORDER BY workflow_id LIMIT 2"
 )

@@ -62,26 +62,26 @@ class Lowered:
     hooks: Mapping[str, Mapping[str, str]]
     fingerprint: Fingerprint
 
-    def parameters(self, schema_version: int) -> tuple[Any, ...]:
+    def parameters(self, schema_version: int) -> dict[str, Any]:
         """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
-        return (
-            schema_version,
-            self.workflow_id,
-            self.label,
-            self.flow,
-            self.inputs,
-            self.debug,
-            json.dumps(self.names),
-            f"[{','.join(self.args)}]",
-            _numbers(self.template),
-            _numbers(self.edge_from),
-            _numbers(self.edge_to),
-            json.dumps(self.templates),
-            f"[{','.join(self.maps)}]",
-            json.dumps(self.hooks) if self.hooks else None,
-            self.fingerprint.digest,
-            self.fingerprint.signatures,
-        )
+        return {
+            "schema_version": schema_version,
+            "id": self.workflow_id,
+            "label": self.label,
+            "flow": self.flow,
+            "given_inputs": self.inputs,
+            "is_debug": self.debug,
+            "names": json.dumps(self.names),
+            "args": f"[{','.join(self.args)}]",
+            "template": _numbers(self.template),
+            "edge_from": _numbers(self.edge_from),
+            "edge_to": _numbers(self.edge_to),
+            "templates": json.dumps(self.templates),
+            "maps": f"[{','.join(self.maps)}]",
+            "hooks_to_be": json.dumps(self.hooks) if self.hooks else None,
+            "code": self.fingerprint.digest,
+            "signatures": self.fingerprint.signatures,
+        }
 
 
 def _numbers(values: list[int]) -> str:

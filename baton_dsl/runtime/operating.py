@@ -157,22 +157,22 @@ def _statement(
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s)").format(database.table("baton_retry_from"), chosen)
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
 
 
 _HELD: Final[LiteralString] = """
     WITH RECURSIVE reached(id) AS (
-        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
+        SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
         UNION
         SELECT below.id
         FROM reached
-        JOIN workflow_nodes AS node ON node.oban_job_id = reached.id
+        JOIN baton.workflow_nodes AS node ON node.oban_job_id = reached.id
         CROSS JOIN unnest(node.downstreams) AS below(id)
     )
     SELECT node.step_name, job.id IS NOT NULL AS runs
-    FROM workflow_nodes AS node
-    LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    FROM baton.workflow_nodes AS node
+    LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s
         AND (node.oban_job_id IN (SELECT id FROM reached) OR node.root_id IN (SELECT id FROM reached))
         AND ((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
@@ -183,7 +183,7 @@ _HELD: Final[LiteralString] = """
 def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
     """Why a workflow could not be retried from a step; None if it can be by now."""
     rows = yield (
-        "SELECT step_name FROM workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
+        "SELECT step_name FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
         {"workflow_id": workflow_id},
     )
     names = [row["step_name"] for row in rows]
@@ -241,5 +241,5 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
 
 
 def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
-    statement = sql.SQL("SELECT {}(%(older_than)s, %(most)s)").format(database.table("baton_prune"))
+    statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
     return statement, {"older_than": older_than, "most": BATCH}

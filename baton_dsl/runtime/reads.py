@@ -21,7 +21,7 @@ _STATE: Final[LiteralString] = """CASE
 _COLUMNS: Final[LiteralString] = """
     node.oban_job_id, node.step_name, {state} AS state, node.deps, node.worker, job.queue, job.attempt,
     job.max_attempts, job.attempted_at, job.scheduled_at, node.outcome, node.updated_at, node.is_map,
-    coalesce(job.errors -> -1 ->> 'error', node.reason) AS error
+    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
 """
 
 _RESULT: Final[LiteralString] = (

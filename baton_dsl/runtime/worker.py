@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("baton_dsl.step")
 
-_FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError, TransactionEndedError)
+FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError, TransactionEndedError)
 """Errors that another attempt would only repeat."""
 
 
@@ -53,7 +53,11 @@ _FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueErr
 
 def worker_class(path: str) -> type:
     """The class that Oban instantiates for each job of a step; see `load_step`."""
-    step = load_step(path)
+    return worker_of(load_step(path), path)
+
+
+def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
+    """The class of a step's jobs: how long an attempt may take, and when the next one comes, are methods of it."""
     body: dict[str, Any] = {"__module__": WORKERS.rstrip("."), "__qualname__": path, "process": _process(step)}
     if "timeout" in step.options:
         body["timeout"] = lambda _self, _job: _seconds(step.options["timeout"])
@@ -147,12 +151,12 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
         await runtime.park.submit(job)  # a cancelled one was fetched at that moment, so nobody could ask it to stop
         return None
     try:
-        arguments = _arguments(step, job, passage)
+        arguments = arguments_of(step, job, passage)
         taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
         if taken is not None:
             return await _run_with_connection(runtime, step, job, passage, arguments, taken)
-        finished = _finished(step, job, passage, await call(step, job, arguments))
-    except _FINAL:
+        finished = finished_of(step, job, passage, await call(step, job, arguments))
+    except FINAL:
         job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
         raise
     if not isinstance(finished, Finished):
@@ -161,7 +165,7 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     return None
 
 
-def _finished(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
+def finished_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return value
@@ -190,7 +194,7 @@ async def _run_with_connection(
         annotation=signature(step).annotations[taken.name],
         is_async=step.is_async,
         function=with_connection,
-        finish=partial(_finished, step, job, passage),
+        finish=partial(finished_of, step, job, passage),
     )
 
 
@@ -198,7 +202,12 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
     return signature(step).returns
 
 
-def _arguments(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
+def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
+    """What a step's function is called with, by name; a connection is left to whoever has one.
+
+    Raises:
+        StoredValueError: BTN504, if a stored value does not validate, or is not there.
+    """
     read = signature(step)
     args = job.args if passage.args is None else passage.args
     arguments: dict[str, Any] = {}

@@ -79,7 +79,12 @@ type Find = Callable[[FlowSpec, InsertCall, MypyTypes], Iterable[Diagnostic]]
 
 
 def given(
-    call: CallExpr, inputs: Parameters, takers: Mapping[str, str], checker: TypeChecker, find: Find = rule.given
+    call: CallExpr,
+    inputs: Parameters,
+    takers: Mapping[str, str],
+    checker: TypeChecker,
+    find: Find = rule.given,
+    besides: Collection[str] = (),
 ) -> Iterable[Diagnostic]:
     """What is wrong with the arguments of a call of `.bind(...)` or `.insert(...)`.
 
@@ -89,6 +94,7 @@ def given(
         takers: For each input the name of the step that takes it first.
         checker: The checker of the module that the call is in.
         find: The rule.
+        besides: Keywords of the call that are no inputs.
     """
     parameters = tuple(
         ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
@@ -98,7 +104,11 @@ def given(
     types = MypyTypes(checker)
     steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
     arguments = InsertCall(
-        arguments=_arguments(call, parameters, types, checker),
+        arguments={
+            name: argument
+            for name, argument in _arguments(call, parameters, types, checker).items()
+            if name not in besides
+        },
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
@@ -121,7 +131,7 @@ def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: i
 def result(context: MethodSigContext) -> FunctionLike:
     """`.result(step)` takes a step of the workflow's flow, or its name, and perhaps which item of a map."""
     workflow, call, signature = context.type, context.context, context.default_signature
-    steps = _names(workflow)
+    steps = step_names(get_proper_type(workflow.args[0])) if isinstance(workflow, Instance) and workflow.args else []
     if not steps or not isinstance(call, CallExpr) or not call.args:
         return signature
     checker = cast("TypeChecker", context.api)
@@ -167,11 +177,8 @@ def _accepting_any(signature: CallableType, *, kept: int) -> CallableType:
     )
 
 
-def _names(workflow: ProperType) -> list[str]:
-    """The step names of a workflow's type; none if it is open."""
-    if not isinstance(workflow, Instance) or not workflow.args:
-        return []
-    steps = get_proper_type(workflow.args[0])
+def step_names(steps: ProperType) -> list[str]:
+    """The step names in the type of a flow or a workflow; none if it is open."""
     items = steps.items if isinstance(steps, UnionType) else [steps]
     found = [get_proper_type(item) for item in items]
     literals = [item.value for item in found if isinstance(item, LiteralType) and isinstance(item.value, str)]

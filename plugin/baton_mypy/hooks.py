@@ -10,6 +10,7 @@
 | `Step.bind` | `calls.bind` | what it is given |
 | `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
 | `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
+| `Baton.run` and its like | `replacing.run` | the inputs of a test's run, and what stands in for steps |
 
 This module loads all that the hooks need, so it is itself loaded at the first call of something hooked. Every run of
 mypy that checks a module of flows pays for that, so records are named tuples: such a class is made in a third of the
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
 
-from baton_mypy import calls, flows, names, steps
+from baton_mypy import calls, flows, names, replacing, steps
 from baton_mypy.codes import BATON
 
 type FunctionHook = Callable[[FunctionContext], Type]
@@ -100,6 +101,7 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.FLOW}.bind": _guarded_signature(partial(calls.preset, codes=codes)),
             f"{names.FLOW}.insert": _guarded_signature(partial(calls.insert, codes=codes)),
             **{f"{workflow}.result": _guarded_signature(calls.result) for workflow in workflows},
+            **{method: _guarded_signature(partial(replacing.run, codes=codes)) for method in names.RUNS},
         },
         attributes={f"{names.WORKFLOW}.sync": flows.sync},
     )

@@ -15,6 +15,17 @@ CONTEXT: Final = "baton_dsl.context.StepContext"
 SKIP: Final = "baton_dsl.context.Skip"
 OUTCOME: Final = "baton_dsl.outcome.Outcome"
 
+ATTEMPTS: Final = "baton_dsl.testing.replacing.attempts"
+RUNS: Final = tuple(
+    f"baton_dsl.testing.{name}"
+    for name in (
+        *(f"baton.Baton.{method}" for method in ("run", "start", "explore")),
+        *(f"baton.SyncBaton.{method}" for method in ("run", "explore")),
+        *(f"database.BatonDatabase.{method}" for method in ("run", "start")),
+        "database.SyncBatonDatabase.run",
+    )
+)
+
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
 METHODS: Final = frozenset(
     {
@@ -25,6 +36,6 @@ METHODS: Final = frozenset(
     }
 )
 SIGNATURES: Final = frozenset(
-    {f"{STEP}.bind", f"{FLOW}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result"}
+    {f"{STEP}.bind", f"{FLOW}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result", *RUNS}
 )
 ATTRIBUTES: Final = frozenset({f"{WORKFLOW}.sync"})

@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", ROOT / "examples/package_audit/README.md", *sorted(
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
-    (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b"), "AMOUNT"),
+    (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
     (re.compile(r"\b(PostgreSQL|oban) \d+\.[\d.]*\d\b"), r"\1 VERSION"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
 )
@@ -108,6 +108,7 @@ def run_console(block: Block, folder: Path) -> None:
         "TERM": "xterm-256color",
         "COLUMNS": "100",
         "LINES": "40",
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",
     }
     for session in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, expected = session.partition("\n")

@@ -49,6 +49,12 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert list(inspect.signature(producer._on_job_complete).parameters) == ["job_id"]
         assert bridge.cancellation_of(Job(worker="x")) is None
         assert (await bridge.connecting_of(instance))["conninfo"] == kept_alive(instance._query._pool.conninfo)
+        bridge.let_be_cancelled(running := Job(worker="x"))
+        assert not running.cancelled()
+        asked = bridge.cancellation_of(running)
+        assert asked is not None
+        asked.set()
+        assert running.cancelled()
         assert [queue.uuid for queue in instance.check_all_queues()] == [producer._uuid]
         assert producer._pending_acks == []
         assert producer._loop_task is not None
@@ -243,3 +249,9 @@ async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: p
         assert bridge.has_place(instance, job)
         monkeypatch.setenv("BATON_CLAIM", "off")
         assert not bridge.has_place(instance, job)
+
+
+def test_a_job_whose_worker_says_nothing_waits_as_long_as_oban_lets_it() -> None:
+    pauses = [bridge.default_backoff(Job(worker="x", attempt=attempt)) for attempt in (1, 2, 10)]
+    assert [15 + 2**attempt <= pause for attempt, pause in zip((1, 2, 10), pauses, strict=True)] == [True] * 3
+    assert pauses[2] <= (15 + 2**10) * 1.1

@@ -101,6 +101,24 @@ def test_a_trigger_that_is_off_is_told_and_what_it_has_missed(dsn: str, conn: ps
     assert the_one(examined(dsn)).message == '1 job could start in queue "default", which no node runs'
 
 
+def test_a_trigger_of_the_application_that_depends_on_the_search_path_is_told(
+    dsn: str, conn: psycopg.Connection[Any]
+) -> None:
+    conn.execute("CREATE TABLE seen (id bigint)")
+    conn.execute(
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NEW; END'"
+    )
+    conn.execute("CREATE TRIGGER seeing AFTER INSERT ON oban_jobs FOR EACH ROW EXECUTE FUNCTION see()")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        chain().insert(conn)
+    (told,) = examined(dsn).findings
+    assert told.message.startswith('the trigger "seeing" on "oban_jobs" carries no search_path')
+    follow(conn, told)
+    chain().insert(conn)
+    assert conn.execute("SELECT count(*) FROM seen").fetchone() == (3,)
+
+
 async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: StartOban, dsn: str) -> None:
     async with start_oban(queues={"other": 1}):
         await chain().insert()

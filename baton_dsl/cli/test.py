@@ -1,0 +1,57 @@
+"""`baton test`: one workflow in memory, from its inputs to its results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from pydantic_core import to_json
+
+from baton_dsl.cli import inputs, nodes, terminal
+from baton_dsl.cli.exits import Exit
+from baton_dsl.cli.target import AnyFlow, flow_argument
+from baton_dsl.core.drawing import Drawing
+from baton_dsl.core.wording import duration
+from baton_dsl.errors import InputError
+from baton_dsl.testing.baton import Baton
+from baton_dsl.testing.run import Run
+
+
+@click.command("test")
+@click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
+@click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; JSON unless it is a text.")
+@click.option("--every", is_flag=True, help="Print the results of every step, not only of the last ones.")
+def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
+    """Run a workflow of FLOW in memory: no database, and no waiting for backoffs, snoozes and timeouts.
+
+    The steps themselves run as they are: what they call, they call. The drawing goes to standard error, the results to
+    standard output. Exit code: 0 if the workflow completed, 1 if a step was cancelled or discarded, 2 if the flow or an
+    input is wrong.
+
+    \b
+    Example:
+      baton test app.flows:billing --input api_key=xyz
+    """
+    given = inputs.read(flow, pairs)
+    with Baton() as baton:
+        try:
+            run = baton.sync.run(flow, **given)
+        except InputError as error:
+            raise inputs.in_words_of_the_command_line(error) from None
+        click.echo(_drawn(flow, run), err=True)
+        click.echo(_results(flow, run, every=every))
+        click.echo(f"{run.outcome} in {duration(run.elapsed.total_seconds())} of virtual time", err=True)
+        return Exit.DONE if run.outcome == "completed" else Exit.NOT_COMPLETED
+
+
+def _drawn(flow: AnyFlow, run: Run) -> str:
+    drawing = Drawing.of(flow.spec(), width=terminal.width(), strokes=terminal.strokes())
+    now = run.clock.now()
+    remarks = {node.step: remark for node in run.nodes if (remark := nodes.remark_on(node, now))}
+    return terminal.coloured(drawing, nodes.states_of(run.nodes), remarks)
+
+
+def _results(flow: AnyFlow, run: Run, *, every: bool) -> str:
+    followed = flow.checked().graph.downstreams()
+    results: dict[str, Any] = {name: value for name, value in run.results.items() if every or not followed[name]}
+    return to_json(results, indent=2).decode()

@@ -1,0 +1,247 @@
+"""`Baton`: runs flows in memory, for tests. The fixture `baton` is one."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+from baton_dsl.errors import BatonError, RunError
+from baton_dsl.flow import Flow
+from baton_dsl.reflect import signature
+from baton_dsl.step import Step
+from baton_dsl.testing.clock import Clock
+from baton_dsl.testing.explore import MOST_RUNS, Exploration, Schedule, explore
+from baton_dsl.testing.memory import insert
+from baton_dsl.testing.replacing import Given, Replacements
+from baton_dsl.testing.run import Run
+
+
+@final
+class Baton:
+    """Runs flows in memory and in virtual time: no database, a few milliseconds.
+
+    Attributes:
+        clock: The time of all runs; it can be moved forward by hand.
+        sync: The blocking counterparts of the methods, for tests that are no coroutines.
+        runs: The runs that were made.
+
+    Example:
+        >>> from baton_dsl import Flow, Input, step
+        >>> from baton_dsl.testing import Baton
+        >>> @step(name="charge")
+        ... def charge(amount: Input[int]) -> int:
+        ...     return amount
+        >>> with Baton() as baton:  # in pytest, the fixture `baton`
+        ...     run = baton.sync.run(Flow("billing", charge), amount=12, replace={charge: [ConnectionError(), 12]})
+        >>> run.outcome, run[charge], run.attempts(charge)
+        ('completed', 12, 2)
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.sync = SyncBaton(self)
+        self.runs: list[Run] = []
+
+    def __enter__(self) -> Baton:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def run(
+        self,
+        flow: Flow[..., Any],
+        /,
+        *,
+        replace: Given | None = None,
+        queues: Mapping[str, int] | None = None,
+        **inputs: Any,
+    ) -> Run:
+        """Run a workflow of a flow to its end.
+
+        Args:
+            flow: The flow.
+            replace: What stands in for steps: for a step or its name a value, an exception, a function, or a list of
+                these, one an attempt. A hook of the flow can be replaced as well.
+            queues: How many jobs run at once, by queue; default: 10 each.
+            **inputs: The inputs, as `Flow.insert` takes them.
+
+        Raises:
+            FlowError, InputError: As `Flow.insert`.
+            ReplacementError: BTN601, if something is replaced that is not in the flow, or by what it can't return.
+            RunError: BTN602, if the workflow never ends.
+        """
+        run = self.start(flow, replace=replace, queues=queues, **inputs)
+        return await run.finish()
+
+    def start(
+        self,
+        flow: Flow[..., Any],
+        /,
+        *,
+        replace: Given | None = None,
+        queues: Mapping[str, int] | None = None,
+        **inputs: Any,
+    ) -> Run:
+        """Insert a workflow of a flow, and run nothing of it yet: `Run.until` and `Run.finish` do.
+
+        Args:
+            flow: The flow.
+            replace: See `run`.
+            queues: See `run`.
+            **inputs: The inputs.
+        """
+        replacements = _read(flow, replace)
+        run = Run(insert(flow, inputs, self.clock), self.clock, replacements, queues or {})
+        self.runs.append(run)
+        return run
+
+    async def explore(
+        self,
+        flow: Flow[..., Any],
+        /,
+        *,
+        replace: Given | None = None,
+        queues: Mapping[str, int] | None = None,
+        crashes: int = 1,
+        before: Callable[[], object] | None = None,
+        check: Callable[[Run], object] | None = None,
+        max_runs: int | None = None,
+        replay: str | None = None,
+        **inputs: Any,
+    ) -> Exploration:
+        """Run a flow in every order of its steps, and with a process that dies at every point where one can.
+
+        A process can die where a step awaits, and between the end of its function and the storing of its result. Orders
+        differ in which step starts or goes on next; of items of one map that start, only one order is tried.
+
+        Args:
+            flow: The flow.
+            replace: See `run`.
+            queues: See `run`.
+            crashes: How many processes die in one run at the most.
+            before: Called before each run: it brings what the steps change back to its beginning.
+            check: Called with each run at its end; it raises, or returns False, if something is wrong. Default: every
+                run must end as the first one did, with the same results.
+            max_runs: How many schedules to try at the most; default: 2,000.
+            replay: A single schedule, as an error has named it.
+            **inputs: The inputs.
+
+        Raises:
+            ExplorationError: BTN603, an `AssertionError`, with the shortest schedule that breaks the flow.
+        """
+        return await asyncio.get_running_loop().run_in_executor(
+            None,
+            lambda: self.sync.explore(
+                flow,
+                replace=replace,
+                queues=queues,
+                crashes=crashes,
+                before=before,
+                check=check,
+                max_runs=max_runs,
+                replay=replay,
+                **inputs,
+            ),
+        )
+
+    def close(self) -> None:
+        """Close all runs."""
+        for run in self.runs:
+            run.close()
+
+
+@final
+class SyncBaton:
+    """The blocking counterparts of `Baton`'s methods."""
+
+    def __init__(self, baton: Baton) -> None:
+        self._baton = baton
+
+    def run(
+        self,
+        flow: Flow[..., Any],
+        /,
+        *,
+        replace: Given | None = None,
+        queues: Mapping[str, int] | None = None,
+        **inputs: Any,
+    ) -> Run:
+        """See `Baton.run`."""
+        return self._baton.start(flow, replace=replace, queues=queues, **inputs).sync.finish()
+
+    def explore(
+        self,
+        flow: Flow[..., Any],
+        /,
+        *,
+        replace: Given | None = None,
+        queues: Mapping[str, int] | None = None,
+        crashes: int = 1,
+        before: Callable[[], object] | None = None,
+        check: Callable[[Run], object] | None = None,
+        max_runs: int | None = None,
+        replay: str | None = None,
+        **inputs: Any,
+    ) -> Exploration:
+        """See `Baton.explore`."""
+        replacements = _read(flow, replace)
+        beginning = insert(flow, inputs, Clock())
+        usual: list[tuple[str | None, dict[str, Any]]] = []
+
+        def attempt(schedule: Schedule) -> str | None:
+            if before is not None:
+                before()
+            clock = Clock()
+            run = Run(beginning.copy(clock), clock, replacements, queues or {}, schedule)
+            try:
+                run.sync.finish()
+                return _wrong_with(run, check, usual)
+            finally:
+                run.close()
+                schedule.bury()
+
+        seen = explore(attempt, crashes=crashes, max_runs=max_runs or MOST_RUNS, replay=replay)
+        if not seen.is_complete and max_runs is None and replay is None:
+            warnings.warn(f'the exploration of "{flow.name}" {seen}', stacklevel=2)
+        return seen
+
+
+def _read(flow: Flow[..., Any], replace: Given | None) -> Replacements:
+    """What stands in for steps: for each that takes a database connection something must."""
+    replacements = Replacements(flow, replace)
+    for entry in flow.entries:
+        if not isinstance(entry.step, Step) or replacements.replaces(entry.name):
+            continue
+        if taken := next((it.name for it in signature(entry.step).parameters if it.access is not None), None):
+            raise RunError(
+                f'step "{entry.name}" takes a database connection as "{taken}", and a run in memory has no database',
+                remedy="replace the step, or run the flow on a database: baton_db.run(...)",
+            )
+    return replacements
+
+
+def _wrong_with(
+    run: Run, check: Callable[[Run], object] | None, usual: list[tuple[str | None, dict[str, Any]]]
+) -> str | None:
+    """What is wrong with a run; None if nothing is."""
+    if check is not None:
+        try:
+            return "the check returned False" if check(run) is False else None
+        except BatonError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an assertion of the test's, or whatever it stumbled over
+            return f"the check raised {type(error).__name__}: {error}".rstrip(": ")
+    end = (run.outcome, run.results)
+    if not usual:
+        usual.append(end)
+    outcome, results = usual[0]
+    if end[0] != outcome:
+        return f"the workflow was {end[0]}, in the first run it was {outcome}"
+    changed = sorted(name for name in results if results[name] != end[1].get(name))
+    if changed:
+        name = changed[0]
+        return f'"{name}" returned {end[1].get(name)!r:.80}, in the first run {results[name]!r:.80}'
+    return None

@@ -1,0 +1,396 @@
+"""One workflow in memory: what the database would hold, moved by the pure model of the life cycle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from oban import Job
+
+from baton_dsl.core.items import index_of, step_of
+from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
+from baton_dsl.core.spec import StepSpec
+from baton_dsl.flow import Flow
+from baton_dsl.runtime.gate import Passage
+from baton_dsl.runtime.lowering import Lowered, lower, needed_upstreams, read_beside
+from baton_dsl.testing.clock import Clock
+from baton_dsl.testing.passages import Entries, job_of, passage_of
+from baton_dsl.testing.reasons import failing, refusal
+
+
+@dataclass(slots=True)
+class MemoryJob:
+    """A row of `oban_jobs`.
+
+    Attributes:
+        id: Its id.
+        template: What its step shares with others: worker, queue, attempts, priority, tags.
+        args: Its args.
+        due: When it may run at the earliest, in seconds of the clock.
+        attempt: How often it was started.
+        max_attempts: After how many attempts it is discarded.
+        snoozed: How often it was snoozed.
+        errors: What went wrong, an entry an attempt.
+        attempted_at: When it was started last, in seconds of the clock.
+    """
+
+    id: int
+    template: Mapping[str, Any]
+    args: dict[str, Any]
+    due: float
+    max_attempts: int
+    attempt: int = 0
+    snoozed: int = 0
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    attempted_at: float | None = None
+
+    @property
+    def place(self) -> tuple[int, float, int]:
+        """Its place in its queue."""
+        return self.template["priority"], self.due, self.id
+
+    @property
+    def error(self) -> str | None:
+        """The last error."""
+        return self.errors[-1]["error"] if self.errors else None
+
+
+class Memory:
+    """The rows of one workflow, and what may happen to them. Every change goes through the model.
+
+    Args:
+        flow: The flow.
+        lowered: The flow with its inputs, as it would be inserted.
+        clock: The time.
+    """
+
+    def __init__(self, flow: Flow[..., Any], lowered: Lowered, clock: Clock) -> None:
+        self.flow = flow
+        self.lowered = lowered
+        self.clock = clock
+        self.inserted_at = clock.seconds
+        self.settled_at: dict[str, float] = {}
+        self.ended_at: float | None = None
+        self.paused_at: float | None = None
+        self.stopped_at: float | None = None
+        graph = flow.checked().graph
+        self.specs = graph.steps
+        self.beside = {name: read_beside(graph, name) for name in graph.mapped}
+        self.results: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.jobs: dict[str, MemoryJob] = {}
+        self.templates = {name: lowered.templates[lowered.template[at]] for at, name in enumerate(lowered.names)}
+        self.args = {name: json.loads(text) for name, text in zip(lowered.names, lowered.args, strict=True)}
+        self.entries: dict[str, Entries] = {}
+        maps = {lowered.names[it["position"] - 1]: it for it in map(json.loads, lowered.maps)}
+        waits_for = graph.waits_for
+        self.mapped_over = {
+            source.source for name in maps for source in self.specs[name].parameters if source.each and source.source
+        }
+        nodes = {
+            name: _node(self.specs[name], waits_for[name], self.templates[name], maps.get(name))
+            for name in lowered.names
+        }
+        self.model = Workflow(nodes)
+        for name, node in nodes.items():
+            if not node.is_map:
+                self._add_job(name)
+        self._change(self.model.insert)
+
+    def copy(self, clock: Clock) -> Memory:
+        """The same workflow at its beginning, for another run."""
+        fresh: Memory = object.__new__(type(self))
+        fresh.__dict__.update(self.__dict__)
+        fresh.clock = clock
+        for name in ("settled_at", "results", "reasons", "jobs", "model", "entries"):
+            setattr(fresh, name, deepcopy(getattr(self, name)))
+        return fresh
+
+    # --- what may happen ---------------------------------------------------------------------------------------------
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the workflow ended; None until then."""
+        return self.model.outcome
+
+    def available(self) -> list[str]:
+        """The nodes whose jobs may start now, in the order in which their queues start them."""
+        found = [name for name, node in self.model.nodes.items() if node.state is State.AVAILABLE]
+        return sorted(found, key=lambda name: self.jobs[name].place)
+
+    def next_due(self) -> float | None:
+        """When the next job that waits for its time is due; None if there is none."""
+        waiting = [
+            self.jobs[name].due
+            for name, node in self.model.nodes.items()
+            if node.state in (State.SCHEDULED, State.RETRYABLE)
+        ]
+        return min(waiting, default=None)
+
+    def stage(self) -> None:
+        """Jobs whose time has come become available."""
+        due = {
+            name: State.AVAILABLE
+            for name, node in self.model.nodes.items()
+            if node.state in (State.SCHEDULED, State.RETRYABLE) and self.jobs[name].due <= self.clock.seconds
+        }
+        if due:
+            for name in due:
+                self.model.nodes[name].is_later = False
+            self._change(lambda: self.model.change(due))
+
+    def start(self, name: str) -> tuple[Job, Passage]:
+        """A queue starts a job: the job as its worker gets it, and its node as the gate finds it."""
+        row = self.jobs[name]
+        row.attempt += 1
+        row.attempted_at = self.clock.seconds
+        self._change(lambda: self.model.change({name: State.EXECUTING}))
+        return job_of(self, name), passage_of(self, name)
+
+    def complete(self, name: str, result: str) -> None:
+        """A function returned, and its result is stored."""
+        if self.model.nodes[name].outcome is None:
+            self.results[name] = result
+        value = json.loads(result) if step_of(name) in self.mapped_over else None
+        self._change(lambda: self.model.settle([name], result=value))
+        self._end_with_its_node(name)
+
+    def skip(self, name: str, reason: str) -> None:
+        """A function returned `Skip`."""
+        if self.model.nodes[name].outcome is None:
+            self.reasons[name] = reason
+        self._change(lambda: self.model.settle([name], skips=True))
+        self._end_with_its_node(name)
+
+    def _end_with_its_node(self, name: str) -> None:
+        if self.model.nodes[name].state is State.CANCELLED:
+            self._note(name, "BTN507: cancelled, since its node was before it returned")
+
+    def fail(self, name: str, error: str, pause: float | None) -> None:
+        """An attempt failed.
+
+        Args:
+            name: The node.
+            error: The error.
+            pause: Seconds until the next attempt; None if there is none.
+        """
+        self._note(name, error)
+        if pause is None:
+            self._change(lambda: self.model.change({name: State.DISCARDED}))
+            return
+        self._later(name, pause)
+        self._change(lambda: self.model.change({name: State.RETRYABLE}))
+        if self.model.nodes[name].state is State.CANCELLED:
+            self._note(name, "BTN507: cancelled, since its workflow was")
+
+    def snooze(self, name: str, pause: float) -> None:
+        """A step is to run again later, without counting the attempt."""
+        row = self.jobs[name]
+        row.attempt -= 1
+        row.snoozed += 1
+        self._later(name, pause)
+        self._change(lambda: self.model.change({name: State.SCHEDULED}))
+
+    def cancel(self, name: str, reason: str) -> None:
+        """A step has ended itself as cancelled."""
+        self._note(name, reason)
+        self._change(lambda: self.model.change({name: State.CANCELLED}))
+
+    def crash(self, name: str) -> None:
+        """The process that runs a job dies; others find that out, and return the job to its queue."""
+        row = self.jobs[name]
+        self._note(name, "BTN508: the process that ran this attempt is gone")
+        state = State.AVAILABLE if row.attempt < row.max_attempts else State.DISCARDED
+        self._change(lambda: self.model.change({name: state}))
+
+    def _later(self, name: str, pause: float) -> None:
+        self.jobs[name].due = self.clock.seconds + pause
+        self.model.nodes[name].is_later = pause > 0
+
+    # --- what operators do -------------------------------------------------------------------------------------------
+
+    def executing(self) -> list[str]:
+        """The nodes whose jobs run."""
+        return [name for name, node in self.model.nodes.items() if node.state is State.EXECUTING]
+
+    def stop(self) -> bool:
+        """Cancel the workflow; False if it has ended already."""
+        if self.outcome is not None:
+            return False
+        self.stopped_at = self.clock.seconds
+        before = {name for name, node in self.model.nodes.items() if node.outcome is None and not node.is_map}
+        self._change(self.model.stop)
+        for name in before:
+            node = self.model.nodes[name]
+            if node.state is State.CANCELLED and node.outcome is Outcome.CANCELLED:
+                self._note(name, "BTN507: cancelled, since its workflow was")
+        return True
+
+    def pause(self) -> bool:
+        """Let nothing start; False if the workflow is paused, or has ended."""
+        if self.outcome is not None or self.model.is_paused:
+            return False
+        self.paused_at = self.clock.seconds
+        self._change(self.model.pause)
+        return True
+
+    def resume(self) -> bool:
+        """End a pause; False if there is none."""
+        if not self.model.is_paused:
+            return False
+        self.paused_at = None
+        self._change(self.model.resume)
+        return True
+
+    def retry(self) -> bool:
+        """Let what failed run again; False if nothing did."""
+        retriable = {id(node) for node in self.model.retriable()}
+        if not retriable:
+            return False
+        self._rearm(name for name, node in self.model.nodes.items() if id(node) in retriable and node.state.is_final)
+        self.stopped_at = None
+        self._change(self.model.retry)
+        return True
+
+    def held(self, name: str) -> set[str]:
+        """What keeps a step, and all behind it, from being run again."""
+        return self.model.held(name)
+
+    def retry_from(self, name: str) -> bool:
+        """Let a step run again, and all behind it; False if one of them runs."""
+        if self.model.held(name):
+            return False
+        below = self.model.below(name)
+        self._rearm(other for other in below if not self.model.nodes[other].is_map)
+        self.stopped_at = None
+        self._change(lambda: self.model.retry_from(name))
+        for gone in [other for other in self.jobs if other not in self.model.nodes]:
+            del self.jobs[gone]
+        return True
+
+    def _rearm(self, names: Iterable[str]) -> None:
+        for name in names:
+            row = self.jobs[name]
+            row.max_attempts = max(row.max_attempts, row.attempt + 1)
+            if row.attempt:
+                row.due = min(row.due, self.clock.seconds)
+                self.model.nodes[name].is_later = False
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    def _change(self, happen: Callable[[], None]) -> None:
+        """Let something happen in the model, and keep the rows in line with it."""
+        before = {name: (node.outcome, node.items) for name, node in self.model.nodes.items()}
+        had_ended = self.outcome is not None
+        happen()
+        ended: list[str] = []
+        for name, node in list(self.model.nodes.items()):
+            was, items = before.get(name, (None, None))
+            if name not in before and not node.is_map:
+                self._add_job(name)
+            if node.items is None and items is not None:
+                self.entries.pop(name, None)
+            if node.outcome is was and name in before:
+                continue
+            if node.outcome is None:
+                self.settled_at.pop(name, None)
+                self.reasons.pop(name, None)
+                self.results.pop(name, None)
+                row = self.jobs.get(name)
+                if row is not None and name in before:
+                    row.max_attempts = max(row.max_attempts, row.attempt + 1)
+            else:
+                self.settled_at[name] = self.clock.seconds
+                ended.append(name)
+        self._say_why(ended)
+        for gone in before.keys() - self.model.nodes.keys():
+            self._forget(gone)
+        if self.outcome is None:
+            self.ended_at = None
+        elif not had_ended:
+            self.ended_at = self.clock.seconds
+
+    def _forget(self, name: str) -> None:
+        for kept in (self.settled_at, self.results, self.reasons, self.jobs, self.entries):
+            kept.pop(name, None)
+
+    def _say_why(self, ended: Sequence[str]) -> None:
+        """Note why nodes have ended that did not end by themselves."""
+        nodes = {name: self.model.nodes[name] for name in ended}
+        origins = {node.outcome for node in nodes.values() if not node.by_upstream}
+        worst = Outcome.DISCARDED if Outcome.DISCARDED in origins else Outcome.CANCELLED
+        for name, node in nodes.items():
+            if node.by_upstream and node.outcome is Outcome.SKIPPED:
+                self._note(name, "BTN512: skipped, since an upstream was")
+            elif node.by_upstream and node.outcome is Outcome.CANCELLED:
+                self._note(name, f"BTN507: cancelled, since an upstream was {worst}")
+            elif node.is_map and node.items is not None and node.outcome is not Outcome.COMPLETED:
+                self.reasons[name] = failing(self, name)
+            elif node.is_map and node.outcome is Outcome.DISCARDED:
+                self.reasons[name] = refusal(self, name, node)
+
+    def _note(self, name: str, error: str) -> None:
+        row = self.jobs.get(name)
+        if row is not None:
+            at = self.clock.now().isoformat()
+            row.errors.append({"attempt": row.attempt, "at": at, "error": error})
+
+    def _add_job(self, name: str) -> None:
+        """The row of a job that is new: its own step's, or an item's."""
+        template = self.templates[step_of(name)]
+        moment = template["scheduled_at"]
+        due = self.inserted_at
+        if moment is not None:
+            due = self.clock.since_origin(datetime.fromisoformat(moment).replace(tzinfo=UTC))
+        is_item = index_of(name) is not None
+        args = {} if is_item else self.args[name]
+        self.jobs[name] = MemoryJob(len(self.jobs) + 1, template, args, due, template["max_attempts"])
+        node = self.model.nodes[name]
+        node.is_later = due > self.clock.seconds
+        if node.is_later and node.state is State.AVAILABLE:
+            node.state = State.SCHEDULED
+
+    def error(self, name: str) -> str | None:
+        """Why a node failed, or failed last, was cancelled or skipped."""
+        row = self.jobs.get(name)
+        return self.reasons.get(name) or (row.error if row is not None else None)
+
+
+def insert(flow: Flow[..., Any], inputs: Mapping[str, Any], clock: Clock) -> Memory:
+    """A workflow of a flow, in memory.
+
+    Raises:
+        FlowError, InputError: As `Flow.insert`.
+    """
+    return Memory(flow, lower(flow, inputs, moment=clock.now()), clock)
+
+
+def _node(
+    spec: StepSpec, upstreams: tuple[str, ...], template: Mapping[str, Any], made_map: Mapping[str, Any] | None
+) -> Node:
+    needed = needed_upstreams(spec)
+    node = Node(
+        upstreams=upstreams,
+        ignore_cancelled=template["ignore_cancelled"],
+        ignore_discarded=template["ignore_discarded"],
+        optional=frozenset(name for name in upstreams if name not in needed),
+    )
+    if made_map is not None:
+        rules = made_map["rules"]
+        over = [it for it in spec.parameters if it.each]
+        node.state = State.GONE
+        node.over = Over(
+            sources=tuple(it.source if it.is_upstream else None for it in over),
+            values=tuple(made_map["item"]),
+            levels=spec.levels,
+            is_product=rules.get("combine") == "product",
+            most=rules["max_items"],
+            window=rules.get("max_concurrency"),
+            least=rules.get("least"),
+            share=rules.get("share"),
+        )
+    return node

@@ -1,0 +1,87 @@
+"""The pytest plugin that comes with baton-dsl: the fixtures `baton` and `baton_db`, and pictures of what failed.
+
+It is loaded with pytest wherever baton-dsl is installed, so it imports nothing before a fixture is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from baton_dsl.testing.baton import Baton
+    from baton_dsl.testing.database import BatonDatabase, BatonServer
+
+MOST_PICTURES = 3
+"""How many runs of a failed test are shown, the last ones."""
+
+_RUNNERS: pytest.StashKey[list[Any]] = pytest.StashKey()
+"""What ran flows in the current test, for the pictures of its failure."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--baton-update` writes the snapshots of `assert_flow` anew."""
+    group = parser.getgroup("baton-dsl")
+    group.addoption(
+        "--baton-update",
+        action="store_true",
+        default=False,
+        help="Write the files of assert_flow anew, where a flow has changed.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `assert_flow` know, in the processes of xdist too, which inherit the environment."""
+    if config.getoption("--baton-update"):
+        os.environ["BATON_UPDATE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def baton() -> Iterator[Baton]:
+    """Runs flows in memory and in virtual time; see `baton_dsl.testing.Baton`. Fixtures of any scope can use it."""
+    from baton_dsl.testing.baton import Baton
+
+    with Baton() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def baton_server() -> Iterator[BatonServer]:
+    """A PostgreSQL for the whole run: that of `BATON_TEST_DSN`, or an embedded one."""
+    from baton_dsl.testing.database import BatonServer
+
+    with BatonServer() as server:
+        yield server
+
+
+@pytest.fixture
+def baton_db(baton_server: BatonServer) -> Iterator[BatonDatabase]:
+    """Runs flows on a fresh database of a real PostgreSQL; see `baton_dsl.testing.database.BatonDatabase`."""
+    with baton_server.database() as database:
+        yield database
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Forget the runs of the test before, and remember who may run flows in this one."""
+    funcargs: dict[str, Any] = getattr(item, "funcargs", {})
+    item.stash[_RUNNERS] = [funcargs[name] for name in ("baton", "baton_db") if name in funcargs]
+    before = {id(run) for runner in item.stash[_RUNNERS] for run in runner.runs}
+    try:
+        return (yield)
+    finally:
+        item.stash[_RUNNERS] = [run for runner in item.stash[_RUNNERS] for run in runner.runs if id(run) not in before]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show the flows of a failed test, with the state of each step."""
+    report = yield
+    if call.when == "call" and report.failed:  # type: ignore[attr-defined]
+        for run in item.stash.get(_RUNNERS, [])[-MOST_PICTURES:]:
+            told = f"{run!r}\n{run}\n{run.why()}"
+            report.sections.append(("baton", told))  # type: ignore[attr-defined]
+    return report

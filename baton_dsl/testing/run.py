@@ -1,0 +1,354 @@
+"""`Run`: one workflow of a test, on its way or at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, Final, final
+
+from baton_dsl.core.items import index_of, item_of, step_of
+from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core.why import why
+from baton_dsl.errors import (
+    ItemNotFoundError,
+    ResultNotReadyError,
+    RetryError,
+    RunError,
+    StepNotInWorkflowError,
+)
+from baton_dsl.reflect import signature
+from baton_dsl.runtime import payload
+from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.status import WorkflowStatus
+from baton_dsl.step import Step
+from baton_dsl.testing.clock import Clock, VirtualLoop
+from baton_dsl.testing.engine import Call, Engine
+from baton_dsl.testing.memory import Memory
+from baton_dsl.testing.passages import collect
+from baton_dsl.testing.pictures import picture
+from baton_dsl.testing.replacing import Replacements
+from baton_dsl.testing.turns import NO_TURNS, Turns
+from baton_dsl.testing.views import facts_of, nodes_of, status_of
+
+type AnyStep = Step[..., Any, Any, Any]
+type Key = AnyStep | str | tuple[AnyStep | str, int | tuple[int, ...]]
+
+HORIZON: Final = timedelta(days=3660)
+"""How much virtual time a workflow may take: more than that is one that never ends."""
+
+
+@final
+class Run:
+    """One workflow in memory. What it tells is of this moment; the methods of `sync` let it go on.
+
+    Attributes:
+        clock: Its time, which other runs of the same test share.
+        sync: The blocking counterparts of the methods.
+
+    Example:
+        ```python
+        run = await baton.run(billing, api_key="x")
+        assert run.outcome == "completed"
+        assert run[report].total == 12
+        assert run.attempts(charge) == 1
+        print(run)                       # the flow with the state of each step
+        ```
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        clock: Clock,
+        replacements: Replacements,
+        queues: Mapping[str, int],
+        turns: Turns = NO_TURNS,
+    ) -> None:
+        self.clock = clock
+        self.sync = SyncRun(self)
+        self._memory = memory
+        self._engine = Engine(memory, clock, replacements, queues, turns)
+        self._loop = VirtualLoop(clock, lambda: self._engine.is_in_threads, self._engine.stall)
+        self._thread: ThreadPoolExecutor | None = None
+        self._began = clock.seconds
+        self.is_closed = False
+
+    # --- what there is to see ----------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The workflow's id."""
+        return self._memory.lowered.workflow_id
+
+    @property
+    def outcome(self) -> str | None:
+        """How the workflow ended: `completed`, `cancelled` or `discarded`; None while it has not."""
+        return self.status.outcome
+
+    @property
+    def status(self) -> WorkflowStatus:
+        """How far it has come, as `Workflow.status` tells it."""
+        return status_of(self._memory)
+
+    @property
+    def nodes(self) -> list[NodeStatus]:
+        """How far each step has come, as `Workflow.nodes` tells it."""
+        return nodes_of(self._memory)
+
+    def items(self, step: AnyStep | str, /) -> list[NodeStatus]:
+        """How far each item of a mapped step has come."""
+        return nodes_of(self._memory, self._node(step))
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The virtual time from its insert to its end, or to now."""
+        ended = self._memory.ended_at
+        return timedelta(seconds=(self.clock.seconds if ended is None else ended) - self._began)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The results of all steps that have completed, by name."""
+        done = [name for name in self._memory.lowered.names if self._outcome(name) is Outcome.COMPLETED]
+        return {name: self[name] for name in done}
+
+    def __getitem__(self, key: Key) -> Any:
+        """The result of a step, as its return annotation has it; `run[orders, 3]` is that of an item.
+
+        Raises:
+            ResultNotReadyError: BTN409, if it has not completed.
+            StepNotInWorkflowError: BTN408, if the flow has no such step.
+            ItemNotFoundError: BTN413, if the step has no such item.
+        """
+        step, index = key if isinstance(key, tuple) else (key, None)
+        name = self._node(step, index)
+        node = self._memory.model.nodes[name]
+        if node.outcome is not Outcome.COMPLETED:
+            ended = f"was {node.outcome}" if node.outcome else "has not completed"
+            told = self._memory.error(name)
+            raise ResultNotReadyError(f'step "{name}" {ended}, so it has no result', remedy=told)
+        found = next(entry.step for entry in self._memory.flow.entries if entry.name == step_of(name))
+        annotation: Any = signature(found).returns if isinstance(found, Step) else Any
+        text = self._memory.results.get(name)
+        if node.is_map:
+            below = sum(1 for _ in index_of(name) or ())
+            annotation = list_of(annotation, self._memory.specs[step_of(name)].levels - below)
+            text, missing = collect(self._memory, name)
+            text = collected(annotation, text, payload.encode(Any, missing) if missing else None)
+        return payload.decode_result(name, "result", name, annotation, text)
+
+    def attempts(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> int:
+        """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
+        name = self._node(step, index)
+        if not self._memory.model.nodes[name].is_map:
+            return self._memory.jobs[name].attempt
+        return sum(job.attempt for node, job in self._memory.jobs.items() if step_of(node) == name)
+
+    def calls(self, step: AnyStep | str, /) -> list[Call]:
+        """All calls of a step, in order, with what it was given."""
+        name = self._node(step)
+        return [call for call in self._engine.calls if step_of(call.node) == name]
+
+    def errors(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> list[str]:
+        """What went wrong with a step, an entry an attempt, each with its traceback."""
+        name = self._node(step, index)
+        row = self._memory.jobs.get(name)
+        found = [str(entry["error"]) for entry in row.errors] if row is not None else []
+        return [*found, *([self._memory.reasons[name]] if name in self._memory.reasons else [])]
+
+    @property
+    def hook_errors(self) -> Mapping[str, BaseException]:
+        """What hooks of the flow raised, by their names."""
+        return self._engine.hook_errors
+
+    def why(self, step: AnyStep | str | None = None, /) -> str:
+        """Why the workflow, or a step of it, stands where it stands; as `Workflow.why`."""
+        return why(facts_of(self._memory), None if step is None else self._node(step))
+
+    def __str__(self) -> str:
+        return picture(self._memory.flow.spec(), self.nodes)
+
+    def __repr__(self) -> str:
+        return f"<run of {self._memory.flow.name!r}: {self.outcome or 'not ended'}>"
+
+    # --- what there is to do -----------------------------------------------------------------------------------------
+
+    async def finish(self) -> Run:
+        """Let the workflow go on to its end.
+
+        Raises:
+            RunError: BTN602, if it never ends.
+        """
+        return await self._await(self._finish())
+
+    async def until(self, step: AnyStep | str, state: str = "settled", /) -> Run:
+        """Let the workflow go on until a step has come so far.
+
+        Args:
+            step: The step, or an item of a map as `"orders[3]"`.
+            state: `settled`, or one of Oban's states, such as `executing` or `retryable`.
+
+        Raises:
+            RunError: BTN602, if the step never comes so far.
+        """
+        return await self._await(self._until(step, state))
+
+    async def cancel(self) -> bool:
+        """Cancel the workflow, as `Workflow.cancel`."""
+        return await self._await(self._cancel())
+
+    async def retry(self, from_step: AnyStep | str | None = None) -> bool:
+        """Let what failed run again, or a step and all behind it, as `Workflow.retry`; `finish` lets it go on."""
+        return await self._await(self._retry(from_step))
+
+    async def pause(self) -> bool:
+        """Let no step start until `resume`."""
+        return await self._await(_of(self._memory.pause))
+
+    async def resume(self) -> bool:
+        """End a pause."""
+        return await self._await(_of(self._memory.resume))
+
+    async def crash(self, step: AnyStep | str, /) -> Run:
+        """Let the process die that runs a step; the step starts again, as far as it has attempts left."""
+        return await self._await(self._crash(step))
+
+    # --- how it is done ----------------------------------------------------------------------------------------------
+
+    async def _finish(self) -> Run:
+        memory = self._memory
+        await self._engine.drive(lambda: memory.outcome is not None or self.elapsed > HORIZON)
+        if memory.outcome is not None and self._engine.running:  # attempts that nobody waits for
+            await self._engine.drive(lambda: not self._engine.running)
+        if memory.outcome is None and not memory.model.is_paused:
+            raise RunError(
+                f"the workflow has not ended after {self.elapsed} of virtual time: {self.why()}",
+                remedy="look for a step that snoozes for ever, or a plain job that nobody runs",
+            )
+        return self
+
+    async def _until(self, step: AnyStep | str, state: str) -> Run:
+        wanted = step.name if isinstance(step, Step) else step
+        if step_of(wanted) not in self._memory.specs:
+            raise StepNotInWorkflowError.among(self.id, step_of(wanted), self._memory.lowered.names)
+        if state != "settled" and state not in list(State):
+            raise RunError(f'until() waits for "settled" or a state of Oban\'s, got {state!r:.60}')
+
+        def is_so() -> bool:
+            node = self._memory.model.nodes.get(wanted)
+            if node is None:
+                return False
+            return node.outcome is not None if state == "settled" else node.state.value == state
+
+        await self._engine.drive(is_so)
+        if not is_so():
+            raise RunError(f'"{wanted}" was never {state}: {self.why()}')
+        return self
+
+    async def _cancel(self) -> bool:
+        is_first = self._memory.stop()
+        self._engine.ask_to_stop()
+        await asyncio.sleep(0)
+        return is_first
+
+    async def _retry(self, from_step: AnyStep | str | None) -> bool:
+        if from_step is None:
+            return self._memory.retry()
+        name = self._node(from_step)
+        if not self._memory.retry_from(name):
+            held = ", ".join(sorted(self._memory.held(name)))
+            raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {held} runs')
+        return True
+
+    async def _crash(self, step: AnyStep | str) -> Run:
+        name = self._node(step)
+        if name not in self._engine.running:
+            raise RunError(
+                f'"{name}" does not run, so no process dies with it', remedy='until(step, "executing") first'
+            )
+        await self._engine.kill(name)
+        return self
+
+    def _outcome(self, name: str) -> Outcome | None:
+        return self._memory.model.nodes[name].outcome
+
+    def _node(self, step: AnyStep | str, index: int | tuple[int, ...] | None = None) -> str:
+        name = step.name if isinstance(step, Step) else step
+        nodes = self._memory.model.nodes
+        if index is not None:
+            item = item_of(name, index if isinstance(index, tuple) else (index,))
+            if item not in nodes and name in nodes:
+                raise ItemNotFoundError(f'step "{name}" of workflow "{self.id}" has no item {index}')
+            name = item
+        if name not in nodes:
+            raise StepNotInWorkflowError.among(self.id, name, self._memory.lowered.names)
+        return name
+
+    async def _await[T](self, doing: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(None, self.block_on, doing)
+
+    def block_on[T](self, doing: Coroutine[Any, Any, T]) -> T:
+        """Run something on the loop of this run, in a thread of its own: the caller may have a loop too."""
+        if self.is_closed:
+            doing.close()
+            raise RunError("the test of this run has ended")
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="baton-run")
+        return self._thread.submit(self._loop.run_until_complete, doing).result()
+
+    def close(self) -> None:
+        """Give up what still runs, and close the loop."""
+        if self.is_closed:
+            return
+        if not self._loop.is_closed():
+            self.block_on(self._shut_down())
+            self._loop.close()
+        self.is_closed = True
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    async def _shut_down(self) -> None:
+        await self._engine.close()
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def _of[T](function: Callable[[], T]) -> T:
+    return function()
+
+
+@final
+class SyncRun:
+    """The blocking counterparts of `Run`'s methods, for tests that are no coroutines."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def finish(self) -> Run:
+        """See `Run.finish`."""
+        return self._run.block_on(self._run._finish())  # noqa: SLF001 - the other half of one class
+
+    def until(self, step: AnyStep | str, state: str = "settled", /) -> Run:
+        """See `Run.until`."""
+        return self._run.block_on(self._run._until(step, state))  # noqa: SLF001
+
+    def cancel(self) -> bool:
+        """See `Run.cancel`."""
+        return self._run.block_on(self._run._cancel())  # noqa: SLF001
+
+    def retry(self, from_step: AnyStep | str | None = None) -> bool:
+        """See `Run.retry`."""
+        return self._run.block_on(self._run._retry(from_step))  # noqa: SLF001
+
+    def pause(self) -> bool:
+        """See `Run.pause`."""
+        return self._run.block_on(_of(self._run._memory.pause))  # noqa: SLF001
+
+    def resume(self) -> bool:
+        """See `Run.resume`."""
+        return self._run.block_on(_of(self._run._memory.resume))  # noqa: SLF001
+
+    def crash(self, step: AnyStep | str, /) -> Run:
+        """See `Run.crash`."""
+        return self._run.block_on(self._run._crash(step))  # noqa: SLF001

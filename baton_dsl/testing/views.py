@@ -1,0 +1,136 @@
+"""What there is to see of a workflow in memory: the values that `Workflow` gives of one in the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from baton_dsl.core.items import step_of
+from baton_dsl.core.lifecycle import Node, Outcome, State
+from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
+from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.status import WorkflowStatus
+
+if TYPE_CHECKING:
+    from baton_dsl.testing.memory import Memory
+
+SLOTS: Final = 10
+"""How many jobs of a queue run at once, as `baton run` has it."""
+
+
+def status_of(memory: Memory) -> WorkflowStatus:
+    """How far the workflow has come."""
+    counts: dict[str, int] = {}
+    for name, node in memory.model.nodes.items():
+        if node.parent is None:
+            state = _state(memory, name)
+            counts[state] = counts.get(state, 0) + 1
+    return WorkflowStatus(
+        id=memory.lowered.workflow_id,
+        name=memory.lowered.label,
+        flow=memory.lowered.flow,
+        outcome=None if memory.outcome is None else memory.outcome.value,
+        counts=counts,
+        inserted_at=memory.clock.moment(memory.inserted_at),
+        settled_at=_moment(memory, memory.ended_at),
+        paused_at=_moment(memory, memory.paused_at),
+        stopped_at=_moment(memory, memory.stopped_at),
+    )
+
+
+def _moment(memory: Memory, seconds: float | None) -> datetime | None:
+    return None if seconds is None else memory.clock.moment(seconds)
+
+
+def _state(memory: Memory, name: str) -> str:
+    node = memory.model.nodes[name]
+    if node.outcome is Outcome.SKIPPED:
+        return "skipped"
+    if node.is_map:
+        if node.outcome is not None:
+            return node.outcome.value
+        return "suspended" if node.items is None else "executing"
+    return node.state.value
+
+
+def nodes_of(memory: Memory, root: str | None = None) -> list[NodeStatus]:
+    """How far each step has come; or each item of a map."""
+    names = [
+        name
+        for name, node in memory.model.nodes.items()
+        if (node.parent is None if root is None else node.root == root and name != root and not node.is_map)
+    ]
+    return [_node_status(memory, name) for name in names]
+
+
+def _node_status(memory: Memory, name: str) -> NodeStatus:
+    node = memory.model.nodes[name]
+    row = memory.jobs.get(name)
+    items: dict[str, int] | None = None
+    began = row.attempted_at if row is not None else None
+    if node.is_map:
+        items = {}
+        for other, child in memory.model.nodes.items():
+            if child.root == name and not child.is_map:
+                state = _state(memory, other)
+                items[state] = items.get(state, 0) + 1
+        starts = [
+            it.attempted_at
+            for other, it in memory.jobs.items()
+            if memory.model.nodes[other].root == name and it.attempted_at is not None
+        ]
+        began = min(starts, default=None)
+    return NodeStatus(
+        step=name,
+        state=_state(memory, name),
+        deps=node.upstreams,
+        attempt=row.attempt if row is not None else 0,
+        max_attempts=row.max_attempts if row is not None else 0,
+        queue=row.template["queue"] if row is not None else None,
+        worker=memory.templates[step_of(name)]["worker"],
+        error=memory.error(name),
+        attempted_at=_moment(memory, began),
+        scheduled_at=_moment(memory, row.due if row is not None else None),
+        settled_at=_moment(memory, memory.settled_at.get(name)),
+        items=items,
+    )
+
+
+def facts_of(memory: Memory) -> WorkflowFacts:
+    """What there is to know of the workflow, for `why`."""
+    queues = {row.template["queue"] for row in memory.jobs.values()}
+    running = [memory.jobs[name].template["queue"] for name in memory.executing()]
+    return WorkflowFacts(
+        now=memory.clock.now(),
+        inserted_at=memory.clock.moment(memory.inserted_at),
+        settled_at=_moment(memory, memory.ended_at),
+        paused_at=_moment(memory, memory.paused_at),
+        stopped_at=_moment(memory, memory.stopped_at),
+        outcome=None if memory.outcome is None else memory.outcome.value,
+        nodes={name: _node_facts(memory, name, node) for name, node in memory.model.nodes.items()},
+        queues={name: QueueFacts(nodes=1, slots=SLOTS, running=running.count(name)) for name in queues},
+    )
+
+
+def _node_facts(memory: Memory, name: str, node: Node) -> NodeFacts:
+    row = memory.jobs.get(name)
+    return NodeFacts(
+        step=name,
+        state=State.SUSPENDED if node.is_map else node.state,
+        upstreams=node.upstreams,
+        outcome=None if node.outcome is None else node.outcome.value,
+        by_upstream=node.by_upstream,
+        ignore_cancelled=node.ignore_cancelled,
+        ignore_discarded=node.ignore_discarded,
+        queue=row.template["queue"] if row is not None else "",
+        attempt=row.attempt if row is not None else 0,
+        max_attempts=row.max_attempts if row is not None else 0,
+        scheduled_at=_moment(memory, row.due if row is not None else None),
+        attempted_at=_moment(memory, row.attempted_at if row is not None else None),
+        settled_at=_moment(memory, memory.settled_at.get(name)),
+        runs_on="memory",
+        error=memory.error(name),
+        part_of=node.parent,
+        has_expanded=node.items is not None,
+        is_held=node.parent is not None and bool(node.is_held),
+    )

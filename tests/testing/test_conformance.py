@@ -1,0 +1,120 @@
+"""The memory engine against the real one: flows with the same luck have the same states, attempts and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oban import Cancel, Snooze
+
+from baton_dsl import Flow, Skip
+from baton_dsl.core.wording import last_exception
+from baton_dsl.testing import Baton, attempts
+from baton_dsl.testing.database import BatonDatabase, BatonServer, DatabaseRun
+from baton_dsl.testing.run import Run
+from tests.testing import flows
+
+Luck = list[str]
+
+
+def _fail(reason: str) -> Callable[[], Any]:
+    def fails() -> Any:
+        raise ValueError(reason)
+
+    return fails
+
+
+def answer_of(luck: str, value: Any) -> Any:
+    """What one attempt does: a function each, so that no exception is raised twice."""
+    match luck:
+        case "value":
+            return lambda: value
+        case "error":
+            return _fail("no luck")
+        case "skip":
+            return lambda: Skip("not today")
+        case "cancel":
+            return lambda: Cancel("not wanted")
+        case "snooze":
+            return lambda: Snooze(60)
+        case _:
+            return lambda: "not what the step returns"
+
+
+lucks = st.lists(
+    st.sampled_from(["value", "value", "error", "skip", "cancel", "snooze", "wrong"]), min_size=1, max_size=3
+).filter(lambda luck: luck[-1] != "snooze")
+
+VALUES = {"numbers": [1, 2, 3], "item": 5, "windowed": 6, "follows": 7, "gathers": ["x"]}
+
+
+@st.composite
+def random_flows(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
+    """A flow of plain steps, perhaps with maps beside them, and what its steps do."""
+    flow = Flow(
+        "random", ignore_cancelled=draw(st.booleans()), ignore_discarded=draw(st.booleans()) and draw(st.booleans())
+    )
+    names: list[str] = []
+    lucky = {}
+    for number in range(draw(st.integers(1, 6))):
+        deps = draw(st.lists(st.sampled_from(names), unique=True, max_size=3)) if names else []
+        name = f"s{number}"
+        flow.add(name, flows.work, deps=deps, ignore_discarded=draw(st.sampled_from([None, True, False])))
+        names.append(name)
+        lucky[name] = draw(lucks)
+    if draw(st.booleans()):
+        for name in ("numbers", "item", "windowed", "follows", "gathers"):
+            deps = draw(st.lists(st.sampled_from(names), unique=True, max_size=1))
+            is_lenient = name == "follows" and (flow.settings.ignore_cancelled or flow.settings.ignore_discarded)
+            flow.add(name, flows.follows_anyway if is_lenient else getattr(flows, name), deps=deps)
+            if draw(st.booleans()):
+                lucky[name] = draw(lucks)
+    replace = {
+        name: attempts(*(answer_of(luck, VALUES.get(name, 1)) for luck in several)) for name, several in lucky.items()
+    }
+    return flow, replace
+
+
+def seen(run: Run | DatabaseRun) -> Any:
+    """All that both engines tell, but for moments."""
+
+    def told(node: Any) -> Any:
+        error = last_exception(node.error) if node.state != "completed" else None
+        return node.step, node.state, node.attempt, node.max_attempts, node.items, error
+
+    nodes = sorted(map(told, run.nodes), key=str)
+    maps = [node.step for node in run.nodes if node.items is not None]
+    items = [sorted(map(told, run.items(name)), key=str) for name in sorted(maps)]
+    return run.outcome, nodes, items, dict(run.results)
+
+
+@pytest.fixture(scope="module")
+def database(baton_server: BatonServer) -> Any:
+    with baton_server.database() as made:
+        yield made
+
+
+def compare(baton: Baton, database: BatonDatabase, flow: Flow[..., Any], replace: dict[str, Any]) -> None:
+    ours = seen(baton.sync.run(flow, replace=replace))
+    theirs = seen(database.sync.run(flow, replace=replace))
+    assert ours == theirs
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(random_flows())
+def test_a_run_in_memory_is_as_one_on_a_database(
+    baton: Baton, database: BatonDatabase, drawn: tuple[Flow[..., Any], dict[str, Any]]
+) -> None:
+    compare(baton, database, *drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(random_flows())
+def test_many_runs_in_memory_are_as_those_on_a_database(
+    baton: Baton, database: BatonDatabase, drawn: tuple[Flow[..., Any], dict[str, Any]]
+) -> None:
+    compare(baton, database, *drawn)
