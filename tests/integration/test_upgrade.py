@@ -160,7 +160,7 @@ def test_an_install_that_never_has_its_locks_says_so(old_dsn: str, monkeypatch: 
     monkeypatch.setattr(schema, "TRIES", 2)
     with psycopg.connect(old_dsn) as holder:
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
-        with pytest.raises(SchemaBusyError, match='BTN419: the tables in the schema "public" are in use: .*pg_stat_'):
+        with pytest.raises(SchemaBusyError, match=r'BTN419: the tables in the schema "public" are in use: .*pg_stat_'):
             schema.install(old_dsn)
 
 
@@ -206,12 +206,10 @@ def test_a_function_that_somebody_has_changed_is_put_right(dsn: str, conn: psyco
         "ALTER FUNCTION baton_settle RESET search_path",
         "ALTER FUNCTION baton_permits VOLATILE",
         "CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[]) RETURNS text[] LANGUAGE sql AS 'SELECT $1'",
-        "DROP FUNCTION baton_tell; CREATE FUNCTION baton_tell(text[], timestamptz) RETURNS int "
-        "LANGUAGE sql AS 'SELECT 1'",
+        "DROP FUNCTION baton_tell; CREATE FUNCTION baton_tell(text[], timestamptz) RETURNS int LANGUAGE sql RETURN 1",
         "CREATE OR REPLACE TRIGGER baton_job_changed AFTER INSERT ON oban_jobs EXECUTE FUNCTION baton_job_changed()",
         "COMMENT ON FUNCTION baton_stop IS 'mine'",
-        "CREATE FUNCTION baton_old() RETURNS int LANGUAGE sql AS 'SELECT 1'; "
-        "COMMENT ON FUNCTION baton_old IS 'baton-dsl x'",
+        "CREATE FUNCTION baton_old() RETURNS int LANGUAGE sql RETURN 1; COMMENT ON FUNCTION baton_old IS 'baton-dsl x'",
     ):
         conn.execute(damage.encode())
         assert len(schema.differences(conn)) == 1, damage
