@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool
 
+import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
 from baton_dsl.runtime.bridge import Running
 from baton_dsl.runtime.pools import kept_alive, open_pool
@@ -57,6 +58,17 @@ def test_the_same_in_a_thread(network: Proxy) -> None:
         with pytest.raises(SilenceError):
             conn.execute("SELECT 2")
         assert conn.closed
+
+
+def test_what_a_silent_connection_had_locked_is_free_at_once(network: Proxy, conn: psycopg.Connection[Any]) -> None:
+    """The server believes in the connection, and would keep its transaction for hours."""
+    with WatchedConnection.connect(network.dsn) as watched:
+        watched.execute("SELECT pg_advisory_xact_lock(11)")
+        network.swallow()
+        with pytest.raises(SilenceError):
+            watched.execute("SELECT 2")
+    conn.execute("SET lock_timeout = '5s'")
+    conn.execute("SELECT pg_advisory_xact_lock(11)")
 
 
 @pytest.mark.parametrize("statement", ["SELECT pg_sleep(4)", "SELECT pg_advisory_lock(7)"], ids=["slow", "locked"])
