@@ -83,8 +83,8 @@ def _kept(row: Row) -> Finding:
 def _hung(row: Row) -> Finding:
     return Finding(
         message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
-        help="give what these steps call a time limit of its own; the node's log names them, and with 100 lost threads it "
-        "takes no further jobs",
+        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
+        "it takes no further jobs",
         is_wrong=False,
     )
 
