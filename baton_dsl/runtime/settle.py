@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
 from oban import Job, Oban
 from psycopg import sql
 from psycopg.rows import tuple_row
-from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
+from baton_dsl.runtime.bridge import has_place, pool_of, prefix_of
+from baton_dsl.runtime.fetches import FETCHES, dispatch
 from baton_dsl.runtime.pools import autocommit
-from baton_dsl.runtime.retrying import TRIES, pause_after
-
-logger = logging.getLogger(__name__)
-
-UNANSWERED: Final = (
-    psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
-    PoolTimeout,
-)
-"""What says that the database gave no answer, and may give one to the same statement a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ class Settler:
         ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
-    async def settle(self, finished: Sequence[Finished], *, is_again: bool = False) -> list[bool]:
+    async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
         """Settle nodes as completed, and start what was claimed.
 
         Args:
@@ -88,16 +75,13 @@ class Settler:
         Returns:
             For each, whether its job was completed with it; if not, the job was in other hands already.
         """
-        values = self.values(finished)
-
-        async def attempt(again: bool) -> list[tuple[Any, ...]]:
-            if again or is_again:  # items of a map may have been claimed too, which the statement does not tell again
-                FETCHES.doubt(self._oban, {each.job.queue for each in finished})
-            async with autocommit(self._pool) as conn:
-                cursor = conn.cursor(row_factory=tuple_row)
-                return await (await cursor.execute(self.statement, (*values, again or is_again))).fetchall()
-
-        return self.heed(finished, await insistently("settle", attempt))
+        if is_again:  # items of a map may have been claimed too, which the statement does not tell again
+            FETCHES.doubt(self._oban, {each.job.queue for each in finished})
+        async with autocommit(self._pool) as conn:
+            cursor = conn.cursor(row_factory=tuple_row)
+            await cursor.execute(self.statement, (*self.values(finished), is_again))
+            rows = await cursor.fetchall()
+        return self.heed(finished, rows)
 
     def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
         """What `statement` takes, but for its last value: whether the same call was made before."""
@@ -129,7 +113,7 @@ class Settler:
         done = set(acknowledged or ())
         for job in jobs:
             if job.id in done:
-                ACKNOWLEDGED.add(job)
+                ACKNOWLEDGEMENTS.add(job)
         return [job.id in done for job in jobs]
 
     def _slots(self, jobs: Sequence[Job]) -> str:
@@ -146,34 +130,8 @@ class Settler:
             ]
         )
 
-    async def park(self, jobs: Sequence[Job]) -> list[None]:
+    async def park(self, jobs: Sequence[Job], _is_again: bool) -> list[None]:
         """Put jobs back that were started before their upstreams had settled."""
-
-        async def attempt(_again: bool) -> None:
-            async with autocommit(self._pool) as conn:
-                await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
-
-        await insistently("park", attempt)
+        async with autocommit(self._pool) as conn:
+            await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
         return [None] * len(jobs)
-
-
-async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
-    """Run a statement that is safe to repeat until the database answers, with growing, jittered pauses.
-
-    Args:
-        what: Its name, for the log.
-        attempt: Runs it once; it is told whether it ran before, since then it may have done its work unheard.
-
-    Raises:
-        psycopg.Error: What the last try raised; at once, if repeating can't help.
-    """
-    for number in range(TRIES):
-        try:
-            return await attempt(number > 0)
-        except UNANSWERED as error:
-            if number == TRIES - 1:
-                raise
-            pause = pause_after(number)
-            logger.warning("%s is tried again in %.2f s: %s", what, pause, str(error).strip())
-            await asyncio.sleep(pause)
-    raise AssertionError("unreachable")

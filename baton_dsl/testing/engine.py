@@ -19,6 +19,7 @@ from baton_dsl.core.items import step_of
 from baton_dsl.errors import RunError
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.calling import call, contained
+from baton_dsl.runtime.dispatching import default_backoff
 from baton_dsl.runtime.gate import Passage
 from baton_dsl.runtime.names import worker_name
 from baton_dsl.runtime.settle import Finished
@@ -203,7 +204,7 @@ class Engine:
         if job.attempt >= job.max_attempts:
             self.memory.fail(name, text, None)
             return
-        backoff = worker.backoff(job) if hasattr(worker, "backoff") else bridge.default_backoff(job)
+        backoff = worker.backoff(job) if hasattr(worker, "backoff") else default_backoff(job)
         self.memory.fail(name, text, backoff)
 
     async def _timed(self, worker: Any, job: Job, running: Any) -> Any:

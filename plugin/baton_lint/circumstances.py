@@ -15,6 +15,12 @@ FALLBACK = "fallback"
 """What is done instead, once an import has failed."""
 
 
+DEEPER = "deeper"
+"""In a branch of such a fallback."""
+_ATTEMPTS = {TRYING: "", FALLBACK: DEEPER}
+"""Views in which each name is bound or else nothing goes on, to the view of the branches inside."""
+
+
 class Body:
     """What is gathered while the body of a function is walked."""
 
@@ -49,18 +55,18 @@ class Where:
         self.expects_error = expects_error
         """Under `pytest.raises`: what is written there is meant to be wrong."""
         self.view = view
-        """`CHECKING`, `TRYING`, `FALLBACK`, or nothing."""
+        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or nothing."""
         self.maybe: Where = self
         """The same in a branch, a loop or a `try`."""
-        if is_certain or view == TRYING:
-            rest = "" if view == TRYING else view
+        if is_certain or view in _ATTEMPTS:
+            inner = _ATTEMPTS.get(view, view)
             self.maybe = Where(
-                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=rest
+                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=inner
             )
 
     def seen_as(self, view: str) -> Where:
         """The same in another view."""
-        is_certain = self.is_certain and view != TRYING
+        is_certain = self.is_certain and view not in _ATTEMPTS
         return Where(
             self.scope,
             self.body,

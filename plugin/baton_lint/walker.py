@@ -101,7 +101,8 @@ class Walker:
         if where.view:
             names = self.views.names(where.view, where.scope, names)
         if name not in names:
-            if not where.is_certain and not (where.view == TRYING and binding[0] in _IMPORTS):
+            is_sure = where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)
+            if not is_sure:
                 binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
@@ -211,7 +212,7 @@ class Walker:
             if alias.name == "*":
                 scope = self.scopes[where.scope]
                 view = where.view if where.is_certain or where.view == CHECKING else "maybe"
-                scope["stars"].append((node.level, module, len(scope["names"]), view))
+                scope["stars"].append((node.level, module, view))
             else:
                 self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
 
@@ -310,7 +311,7 @@ class Walker:
         if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
             self._push([*node.orelse, *node.finalbody], where.maybe)
             for handler in node.handlers:
-                self._push(handler.body, where.maybe.seen_as(FALLBACK))
+                self._push(handler.body, where.seen_as(FALLBACK))
             self._push(node.body, where.seen_as(TRYING))
             return
         if isinstance(node, ast.Try | ast.TryStar):
