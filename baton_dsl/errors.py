@@ -327,6 +327,3 @@ class ExplorationError(BatonError, AssertionError):
     """An exploration has found a schedule that breaks the flow."""
 
     code = "BTN603"
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")
