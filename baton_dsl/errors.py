@@ -245,6 +245,15 @@ class ConnectionStringError(BatonError, ValueError):
     )
 
 
+class SessionNeededError(BatonError):
+    """A worker's connection string leads to a pooler that shares sessions. It would hold no lock and hear nothing."""
+
+    code = "BTN422"
+    default_remedy = (
+        "name the server itself besides, by --direct-dsn or BATON_DIRECT_DSN, or have the pooler pool sessions"
+    )
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 
@@ -326,6 +335,3 @@ class ExplorationError(BatonError, AssertionError):
     """An exploration has found a schedule that breaks the flow."""
 
     code = "BTN603"
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")
