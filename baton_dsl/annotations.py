@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -117,7 +118,8 @@ def term_of(annotation: Any) -> Term:
     return _translate(annotation, {}, 0)
 
 
-def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Term:
+def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int, within: tuple[Any, ...] = ()) -> Term:
+    """The term of an annotation; an alias is unknown within itself, so a recursive one is unrolled once."""
     if depth > _DEEPEST:
         return UNKNOWN
     if annotation is None or annotation is type(None):
@@ -130,9 +132,9 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
         return UNKNOWN
     alias = unaliased(annotation)
     if alias is not annotation:
-        return _translate(alias, variables, depth + 1)
+        return UNKNOWN if annotation in within else _translate(alias, variables, depth + 1, (*within, annotation))
     if hasattr(annotation, "__metadata__"):
-        term = _translate(annotation.__origin__, variables, depth + 1)
+        term = _translate(annotation.__origin__, variables, depth + 1, within)
         return customized(term) if _is_stored_otherwise(annotation) else term
     if isinstance(annotation, NewType):
         return Instance(_registered(f"{annotation.__module__}.{annotation.__name__}", annotation))
@@ -141,16 +143,16 @@ def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int) -> Te
     if origin is Literal:
         return union([_literal(value) for value in arguments])
     if origin in (Union, types.UnionType):
-        return union([_translate(item, variables, depth + 1) for item in arguments])
+        return union([_translate(item, variables, depth + 1, within) for item in arguments])
     if origin is Callable:
         return Instance("collections.abc.Callable")
     if origin is tuple and annotation is not typing.Tuple:  # noqa: UP006 - bare, it is a tuple of anything
-        return _tuple(arguments, variables, depth)
+        return _tuple(arguments, variables, depth, within)
     generic = getattr(annotation, "__pydantic_generic_metadata__", None)
     if generic and generic["origin"] is not None:
         origin, arguments = generic["origin"], generic["args"]
     if isinstance(origin, type):
-        items = tuple(_translate(item, variables, depth + 1) for item in arguments)
+        items = tuple(_translate(item, variables, depth + 1, within) for item in arguments)
         return Instance(_registered(_full_name(origin), origin), items)
     if isinstance(annotation, type):
         return Instance(_registered(_full_name(annotation), annotation))
@@ -182,12 +184,12 @@ def _literal(value: object) -> Term:
     return LiteralOf(shown, _registered(_full_name(kind), kind))
 
 
-def _tuple(arguments: tuple[Any, ...], variables: Mapping[Any, Term], depth: int) -> Term:
+def _tuple(arguments: tuple[Any, ...], variables: Mapping[Any, Term], depth: int, within: tuple[Any, ...]) -> Term:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return Instance("builtins.tuple", (_translate(arguments[0], variables, depth + 1),))
+        return Instance("builtins.tuple", (_translate(arguments[0], variables, depth + 1, within),))
     if any(typing.get_origin(item) is typing.Unpack or getattr(item, "__unpacked__", False) for item in arguments):
         return Instance("builtins.tuple", (UNKNOWN,))
-    return TupleOf(tuple(_translate(item, variables, depth + 1) for item in arguments))
+    return TupleOf(tuple(_translate(item, variables, depth + 1, within) for item in arguments))
 
 
 def without_new_types(term: Term) -> Term:
@@ -209,13 +211,16 @@ def without_new_types(term: Term) -> Term:
 # --- classes -----------------------------------------------------------------------------------------------------
 
 
-_NAMED_IN_TYPES: Final = {getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")}
-"""Classes that say they are of `builtins`, where nobody can import them."""
+_NAMED_ELSEWHERE: Final[Mapping[Any, str]] = {
+    **{getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")},
+    threading.Lock: "threading.Lock",
+}
+"""Classes that say they are of a module where nobody imports them from."""
 
 
 def _full_name(cls: type) -> str:
-    if cls in _NAMED_IN_TYPES:
-        return _NAMED_IN_TYPES[cls]
+    if cls in _NAMED_ELSEWHERE:
+        return _NAMED_ELSEWHERE[cls]
     module = cls.__module__
     if module.startswith("pathlib."):  # 3.13 moved the classes to pathlib._local
         module = "pathlib"

@@ -85,7 +85,8 @@ def _evaluate(function: FunctionType, hint: Any, scopes: _Scopes) -> Any:
     failure: Exception | None = None
     for scope in scopes:
         try:
-            return typing.get_type_hints(carrier, known, dict(scope) if scope else None, include_extras=True)["it"]
+            # a namespace of its own each time: typing remembers what text meant elsewhere, and shares it
+            return typing.get_type_hints(carrier, known, dict(scope or {}), include_extras=True)["it"]
         except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
             failure = failure or error
     assert failure is not None
@@ -137,10 +138,13 @@ class _Parts:
                 return self._whole(node)
 
     def _whole(self, node: ast.expr) -> Any:
-        try:
-            return _evaluate(self._function, ast.unparse(node), self._scopes)
-        except Exception:  # noqa: BLE001 - code of a user, which may raise anything
-            return _UNKNOWN
+        code = compile(ast.Expression(node), "<annotation>", "eval")
+        for scope in self._scopes:
+            try:
+                return eval(code, self._function.__globals__, dict(scope or {}))  # noqa: S307 - as Python would
+            except Exception:  # noqa: BLE001, S112 - code of a user, which may raise anything
+                continue
+        return _UNKNOWN
 
 
 def _subscribed(base: Any, arguments: tuple[Any, ...]) -> Any:

@@ -13,7 +13,7 @@ class Exit(IntEnum):
     NOT_COMPLETED = 1
     """The workflow ended, but a step was cancelled or discarded; or new code can't finish some that are in flight."""
     WRONG = 1
-    """The doctor found something wrong."""
+    """The doctor found something wrong; `install --check` found something to do."""
     USAGE = 2
     """Wrong usage: an argument, an input or the flow itself."""
     TIMEOUT = 3

@@ -71,6 +71,24 @@ def _abandoned(row: Row) -> Finding:
     )
 
 
+def _kept(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which gives no sign of life, but a session "
+        f"that does something else (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
+        help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
+        "with --direct-dsn",
+    )
+
+
+def _hung(row: Row) -> Finding:
+    return Finding(
+        message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
+        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
+        "it takes no further jobs",
+        is_wrong=False,
+    )
+
+
 def _unheard(row: Row) -> Finding:
     ids = ",".join(map(str, row["ids"]))
     return Finding(
@@ -102,7 +120,7 @@ AILMENTS: Final = (
         SELECT due.queue, due.jobs, producers.nodes
         FROM (
             SELECT queue, count(*) AS jobs
-            FROM oban_jobs
+            FROM baton.oban_jobs
             WHERE state IN ('available', 'scheduled', 'retryable')
                 AND scheduled_at <= timezone('UTC', now())
                 AND meta ?| ARRAY['workflow_id', 'baton_hook']
@@ -111,8 +129,8 @@ AILMENTS: Final = (
         CROSS JOIN LATERAL (
             SELECT count(*) AS nodes,
                 count(*) FILTER (WHERE NOT coalesce((producer.meta ->> 'paused')::boolean, false)) AS working
-            FROM oban_producers AS producer
-            WHERE producer.queue = due.queue AND baton_lives(producer.uuid::text)
+            FROM baton.oban_producers AS producer
+            WHERE producer.queue = due.queue AND baton.baton_lives(producer.uuid::text)
         ) AS producers
         WHERE producers.working = 0
         ORDER BY due.queue
@@ -122,12 +140,12 @@ AILMENTS: Final = (
     Ailment(
         """
         SELECT workflow_id, array_agg(node.step_name ORDER BY node.oban_job_id) AS steps
-        FROM baton_workflows AS workflow
-        JOIN workflow_nodes AS node USING (workflow_id)
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
         WHERE workflow.settled_at IS NULL
             AND node.outcome IS NULL
             AND NOT node.is_map
-            AND NOT EXISTS (SELECT FROM oban_jobs AS job WHERE job.id = node.oban_job_id)
+            AND NOT EXISTS (SELECT FROM baton.oban_jobs AS job WHERE job.id = node.oban_job_id)
         GROUP BY workflow_id
         ORDER BY workflow_id
         LIMIT 20
@@ -137,10 +155,10 @@ AILMENTS: Final = (
     Ailment(
         """
         SELECT count(*) AS jobs, (array_agg(job.id ORDER BY job.id))[:5] AS ids
-        FROM oban_jobs AS job
+        FROM baton.oban_jobs AS job
         WHERE job.meta ? 'workflow_id'
             AND job.state NOT IN ('completed', 'cancelled', 'discarded')
-            AND NOT EXISTS (SELECT FROM workflow_nodes AS node WHERE node.oban_job_id = job.id)
+            AND NOT EXISTS (SELECT FROM baton.workflow_nodes AS node WHERE node.oban_job_id = job.id)
         HAVING count(*) > 0
         """,
         _nodeless,
@@ -151,24 +169,67 @@ AILMENTS: Final = (
         SELECT running.node, sum(running.jobs)::bigint AS jobs
         FROM (
             SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
-            FROM oban_jobs
+            FROM baton.oban_jobs
             WHERE state = 'executing'
                 AND meta ? 'workflow_id'
                 AND attempted_at < timezone('UTC', now()) - interval '10 seconds'
             GROUP BY 1, 2
         ) AS running
-        WHERE NOT baton_lives(running.producer)
+        WHERE NOT baton.baton_lives(running.producer)
         GROUP BY running.node
         ORDER BY running.node
         """,
         _abandoned,
     ),
     Ailment(
+        # A guard says something every second, and Oban gives its sign of life every 15.
+        """
+        SELECT running.node, holder.pid, sum(running.jobs)::bigint AS jobs
+        FROM (
+            SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
+            FROM baton.oban_jobs
+            WHERE state = 'executing' AND meta ? 'workflow_id'
+            GROUP BY 1, 2
+        ) AS running
+        JOIN pg_locks AS lock
+            ON lock.locktype = 'advisory'
+            AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND lock.objsubid = 1
+            AND lock.granted
+            AND (lock.classid::bigint << 32) | lock.objid::bigint = baton.baton_producer_key(running.producer)
+        JOIN pg_stat_activity AS holder ON holder.pid = lock.pid
+        WHERE (
+                holder.query !~ 'baton_(guard|rescue|producer_key)'
+                OR holder.state_change < now() - interval '30 seconds'
+            )
+            AND NOT EXISTS (
+                SELECT
+                FROM baton.oban_producers AS producer
+                WHERE producer.uuid::text = running.producer
+                    AND producer.updated_at > timezone('UTC', now()) - interval '60 seconds'
+            )
+        GROUP BY running.node, holder.pid
+        ORDER BY running.node, holder.pid
+        """,
+        _kept,
+    ),
+    Ailment(
+        # All queues of a process say the same.
+        """
+        SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
+        FROM baton.oban_producers
+        WHERE (meta ->> 'baton_lost_threads')::integer > 0 AND baton.baton_lives(uuid::text)
+        GROUP BY node
+        ORDER BY node
+        """,
+        _hung,
+    ),
+    Ailment(
         """
         SELECT workflow_id, job.state::text AS state, array_agg(job.id ORDER BY job.id) AS ids
-        FROM baton_workflows AS workflow
-        JOIN workflow_nodes AS node USING (workflow_id)
-        JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
+        JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
         WHERE workflow.settled_at IS NULL
             AND node.outcome IS NULL
             AND job.state IN ('completed', 'cancelled', 'discarded')
@@ -182,12 +243,14 @@ AILMENTS: Final = (
         """
         WITH counted AS (
             SELECT node.workflow_id, node.oban_job_id, node.pending, waits.pending AS waits
-            FROM baton_waits(ARRAY(SELECT workflow_id FROM baton_workflows WHERE settled_at IS NULL)) AS waits
-            JOIN workflow_nodes AS node ON node.oban_job_id = waits.id
+            FROM baton.baton_waits(ARRAY(
+                SELECT workflow_id FROM baton.baton_workflows WHERE settled_at IS NULL
+            )) AS waits
+            JOIN baton.workflow_nodes AS node ON node.oban_job_id = waits.id
         )
         SELECT workflow_id, 'what ' || count(*) || ' of its steps wait for' AS what
         FROM counted
-        LEFT JOIN oban_jobs AS job ON job.id = counted.oban_job_id
+        LEFT JOIN baton.oban_jobs AS job ON job.id = counted.oban_job_id
         WHERE counted.pending <> counted.waits OR (counted.waits = 0 AND job.state = 'suspended')
         GROUP BY workflow_id
         ORDER BY workflow_id
@@ -198,8 +261,8 @@ AILMENTS: Final = (
     Ailment(
         """
         SELECT workflow.workflow_id, 'how its steps have ended' AS what
-        FROM baton_workflows AS workflow
-        JOIN workflow_nodes AS node USING (workflow_id)
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
         WHERE workflow.settled_at IS NULL AND node.map_id IS NULL
         GROUP BY workflow.workflow_id
         HAVING workflow.unsettled = 0
@@ -214,7 +277,7 @@ AILMENTS: Final = (
     Ailment(
         """
         SELECT count(*) AS workflows, extract(epoch FROM %(retain)s::interval)::float / 86400 AS days
-        FROM baton_workflows
+        FROM baton.baton_workflows
         WHERE settled_at < now() - %(retain)s::interval
         HAVING count(*) > 0
         """,

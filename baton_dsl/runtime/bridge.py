@@ -1,14 +1,16 @@
-"""All that baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+"""What baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+
+How attempts start stands in `dispatching`, which ones a process has fetched or claimed in `fetches`, how their ends are
+acknowledged in `acks`; all else here:
 
 | what | where in oban | why |
 | --- | --- | --- |
 | the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
-| dropping acks | the extension point `query.ack_jobs` | a settle has completed the job already |
-| starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
-| fetches and acks that failed | `producer.get_jobs`, `Producer._pending_acks`, `_loop_task` | see `Fetches`, `nudge` |
+| fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler |
 | hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
@@ -20,31 +22,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
-from weakref import WeakSet
 
 import oban.oban
 import psycopg
 from oban import Job, Oban
-from oban._backoff import jittery_clamped
-from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
-from oban._producer import Producer, _get_jobs, _init
-from oban._query import Query, _ack_jobs
+from oban._notifier import build_notifier
+from oban._producer import Producer, _init
+from oban._query import Query
 from oban._refresher import build_refresher
 from oban.telemetry import core as telemetry_core
-from psycopg import sql
-from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
-from baton_dsl.core.wording import storable
 from baton_dsl.errors import ObanNotFoundError
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
+from baton_dsl.runtime.dispatching import context_of, isolate, isolate_running, remember
+from baton_dsl.runtime.fetches import FETCHES
 from baton_dsl.runtime.instances import Instance, Notifier
-from baton_dsl.runtime.jobs import name_of
-from baton_dsl.runtime.pools import Pool, autocommit, kept_alive, rewatch
+from baton_dsl.runtime.pooling import DIRECT
+from baton_dsl.runtime.pools import Pool, kept_alive, rewatch
 from baton_dsl.runtime.silence import WatchedConnection
 from baton_dsl.runtime.threads import RUNS
 
@@ -109,6 +109,11 @@ def is_started(instance: Oban) -> bool:
     return instance._signal_token is not None
 
 
+def started_in(instance: Oban) -> Context:
+    """A copy of the context in which the instance was started: no attempt of a step has left anything in it."""
+    return context_of(instance._query)
+
+
 def has_place(instance: Oban, job: Job) -> bool:
     """True if a job that takes the place of a finishing one may start: its queue runs, and is not paused or stopping.
 
@@ -123,43 +128,6 @@ def has_place(instance: Oban, job: Job) -> bool:
         and not producer._stopping.is_set()
         and len(producer._running_jobs) <= producer._limit
     )
-
-
-def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one, unless this attempt runs already, or has run.
-
-    An attempt before it, which its gate put back, may be about to end: then it starts after that.
-    """
-    producer = instance._producers.get(job.queue)
-    if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
-        logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
-        return
-    _dispatch(producer, job)
-
-
-def _dispatch(producer: Producer, job: Job) -> None:
-    job_id = job.id
-    assert job_id is not None
-    before, task = producer._running_jobs.get(job_id, (None, None))
-    acks: list[AckAction] = producer._pending_acks
-    if any(_is_same_attempt(job, other) for other in (before, *(action.job for action in acks))):
-        return
-    if task is not None:
-        _dispatch_after(task, producer, job)
-        return
-    task = producer._dispatcher.dispatch(producer, job)
-    task.add_done_callback(lambda _: producer._on_job_complete(job_id))
-    producer._running_jobs[job_id] = (job, task)
-
-
-def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> None:
-    """Start a job once an attempt before it has ended, unless its queue stops by then: others take it up later."""
-
-    def start(_: object) -> None:  # after the producer's own callback, which forgets the attempt
-        if not producer._stopping.is_set():
-            _dispatch(producer, job)
-
-    task.add_done_callback(start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +167,13 @@ class RunningProducer:
             self.producer._dispatcher.cancel(self.producer, job)
 
     def nudge(self) -> None:
-        """Let it try again, from any thread, what failed with a connection.
+        """Let it try again, from any thread, what failed with a connection, or what the database has refused.
 
         Oban's producer waits for the next notification to do so, and in a quiet queue there is none.
         """
         task = cast("asyncio.Task[None] | None", self.producer._loop_task)
-        if task is not None and (self.producer._pending_acks or FETCHES.is_in_doubt(self.producer)):
+        refused = ACKNOWLEDGEMENTS.refused(self.producer._query)
+        if task is not None and (self.producer._pending_acks or refused or FETCHES.is_in_doubt(self.producer)):
             loop = task.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.producer.notify)
@@ -266,8 +235,8 @@ class Running:
         notifier.stop = held
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of its own to the database of the pool."""
-        dsn = kept_alive(asyncio.run(self.query.dsn()))
+        """A connection of its own to the database of the pool, past a pooler if the server itself is named."""
+        dsn = kept_alive(os.environ.get(DIRECT) or asyncio.run(self.query.dsn()))
         return Impatient.connect(dsn, **_options(self.pool), autocommit=True)
 
 
@@ -320,6 +289,7 @@ class Accompanied:
 
     async def start(self) -> None:
         """As Oban's."""
+        remember(self._running.query)  # producers start after this
         self.ensure()
         await self._refresher.start()
 
@@ -348,6 +318,7 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
         return
     _companions.append(make)
     FETCHES.install()
+    ACKNOWLEDGEMENTS.install()
     for name in ("producer.init", "producer.restore"):
         put_ext(name, _announced(get_ext(name, _init)))
     build = get_ext("refresher.build", build_refresher)
@@ -357,120 +328,49 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
         return Accompanied(refresher, Running(query, producers), make)
 
     put_ext("refresher.build", accompanied)
+    build_listener = get_ext("notifier.build", build_notifier)
+    put_ext("notifier.build", lambda spec, query: build_listener(spec, _directly(query)))
+
+
+class _Direct:
+    """Oban's queries, of which the notifier listens at the server itself and notifies as everybody does."""
+
+    def __init__(self, query: Query, dsn: str) -> None:
+        self._query = query
+        self._dsn = dsn
+
+    async def dsn(self) -> str:
+        """Where to listen."""
+        return self._dsn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._query, name)
+
+
+def _directly(query: Query) -> Any:
+    dsn = os.environ.get(DIRECT)
+    return _Direct(query, kept_alive(dsn)) if dsn else query
 
 
 def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Producer], dict[str, Any]]:
-    return lambda producer: facts(producer) | {"baton_guarded": "soon"}
+    def announced(producer: Producer) -> dict[str, Any]:
+        isolate(producer)
+        return facts(producer) | {"baton_guarded": "soon"}
+
+    return announced
 
 
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     """Make a companion for an instance that runs, unless it has one."""
     FETCHES.install()
+    ACKNOWLEDGEMENTS.install()
+    for producer in instance._producers.values():
+        isolate_running(producer)
     FETCHES.seen.update(instance._producers.values())
     if not isinstance(instance._refresher, Accompanied):
         running = Running(instance._query, instance._producers)
         instance._refresher = Accompanied(instance._refresher, running, make)
-    instance._refresher.ensure()
-
-
-_STRAYS: Final = """
-SELECT id, state, queue, worker, attempt, max_attempts, priority, args, meta, errors, tags, attempted_by, inserted_at,
-    attempted_at, scheduled_at
-FROM {}
-WHERE state = 'executing' AND queue = %s AND attempted_by = %s AND meta ? 'workflow_id' AND id <> ALL(%s)
-"""
-DOUBT: Final = 5.0
-"""Seconds for which a statement whose answer was lost may still go on in the server."""
-
-
-class Fetches:
-    """What producers have fetched, also when the answer was lost with its connection.
-
-    Such jobs run nowhere, and nobody else would take them: their producer lives. So after a fetch that failed, a
-    producer first looks for jobs that are its own without its knowing. Those of no workflow are left to the lifeline.
-    """
-
-    def __init__(self) -> None:
-        self.seen: WeakSet[Producer] = WeakSet()
-        self._failed: dict[str, float] = {}
-        self._next: Callable[[Producer], Awaitable[list[Job]]] | None = None
-
-    def install(self) -> None:
-        """Put it in its place, Oban's extension point `producer.get_jobs`, once."""
-        if self._next is None:
-            self._next = get_ext("producer.get_jobs", _get_jobs)
-            put_ext("producer.get_jobs", self.fetch)
-
-    def is_in_doubt(self, producer: Producer) -> bool:
-        """True if a fetch of the producer failed of late."""
-        return producer._uuid in self._failed
-
-    def doubt(self, instance: Oban, queues: Iterable[str]) -> None:
-        """A settle failed that may have claimed jobs of these queues all the same."""
-        for queue in queues:
-            if (producer := instance._producers.get(queue)) is not None:
-                self._failed[producer._uuid] = time.monotonic()
-
-    async def fetch(self, producer: Producer) -> list[Job]:
-        """As Oban's, after what an earlier one may have left behind; nothing once too many threads are lost."""
-        self.seen.add(producer)
-        if RUNS.are_too_many_lost:
-            return []
-        failed = self._failed.get(producer._uuid)
-        if failed is not None:
-            asked = time.monotonic()
-            found = await self._strays(producer)
-            if asked > failed + DOUBT:
-                del self._failed[producer._uuid]
-            if found:
-                return found
-        assert self._next is not None
-        try:
-            fetched = await self._next(producer)
-        except psycopg.Error:
-            self._failed[producer._uuid] = time.monotonic()
-            raise
-        return [job for job in fetched if not _runs_here(producer, job)]
-
-    async def _strays(self, producer: Producer) -> list[Job]:
-        query = producer._query
-        table = sql.Identifier(query._prefix, "oban_jobs")
-        values = [producer._queue, [producer._node, producer._uuid], _known(producer)]
-        async with autocommit(cast("Pool", query._pool)) as conn:
-            cursor = conn.cursor(row_factory=class_row(Job))
-            found = await (await cursor.execute(sql.SQL(_STRAYS).format(table), values)).fetchall()
-        known = _known(producer)  # a settle may have started what it claimed meanwhile
-        strays = [job for job in found if job.id not in known]
-        for job in strays:
-            logger.warning("job %s was fetched by a statement whose answer was lost; it starts now", job.id)
-        return strays
-
-
-def _runs_here(producer: Producer, job: Job) -> bool:
-    """Whether an attempt of the job runs here still, in which case the next one starts after it.
-
-    Somebody took this process for dead, or put the job back by hand.
-    """
-    _, task = producer._running_jobs.get(job.id, (None, None))
-    if task is None:
-        return False
-    logger.warning("%s was fetched while an attempt of it runs here; it starts after that", name_of(job))
-    _dispatch_after(task, producer, job)
-    return True
-
-
-def _is_same_attempt(job: Job, other: Job | None) -> bool:
-    """By their start: an attempt that its gate puts back does not count, so the next one has its number."""
-    return other is not None and other.id == job.id and other.attempted_at == job.attempted_at
-
-
-def _known(producer: Producer) -> list[int]:
-    """The jobs that run, or have run and are to be acknowledged."""
-    acks: list[AckAction] = producer._pending_acks
-    return [*producer._running_jobs, *(action.job.id for action in acks if action.job.id is not None)]
-
-
-FETCHES: Final = Fetches()
+    started_in(instance).run(instance._refresher.ensure)
 
 
 def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
@@ -487,61 +387,3 @@ def cancellation_of(job: Job) -> asyncio.Event | None:
 def let_be_cancelled(job: Job) -> None:
     """Give a job what a producer gives it at its start, so that it can be asked to stop."""
     job._cancellation = asyncio.Event()
-
-
-def default_backoff(job: Job) -> int:
-    """Seconds until the next attempt of a job whose worker says nothing of it."""
-    return jittery_clamped(job.attempt, job.max_attempts)
-
-
-_DONE: Final = "baton_done"
-"""The key of a job's `extra` (which is not stored) that says that a settle has completed it."""
-
-
-class Acknowledged:
-    """Jobs that a settle has completed, whose ack by Oban would be one round trip each for nothing.
-
-    Installed at Oban's extension point `query.ack_jobs`, around whatever is there. It drops exactly those acks, and
-    hands all others on. `BATON_ACK=oban` turns it off: then every job is acked by Oban as well, which changes nothing.
-    """
-
-    def __init__(self) -> None:
-        self._next: Callable[[Query, list[AckAction]], Awaitable[list[int]]] | None = None
-
-    def install(self) -> None:
-        """Put it in its place, once."""
-        if self._next is None and os.environ.get("BATON_ACK") != "oban":
-            self._next = get_ext("query.ack_jobs", _ack_jobs)
-            put_ext("query.ack_jobs", self.ack)
-
-    def add(self, job: Job) -> None:
-        """A settle has completed this attempt of the job.
-
-        The job itself remembers it: an id would be that of other jobs too, in another schema or database.
-        """
-        if self._next is not None:
-            job.extra[_DONE] = True
-
-    async def ack(self, query: Query, acks: Sequence[AckAction]) -> list[int]:
-        """Oban's ack, without those that are done."""
-        done: list[int] = []
-        rest: list[AckAction] = []
-        for action in acks:
-            job = action.job
-            if job.id is not None and action.state == "completed" and _DONE in job.extra:
-                done.append(job.id)
-            else:
-                rest.append(_readable(action))
-        assert self._next is not None
-        return done + (await self._next(query, rest) if rest else [])
-
-
-def _readable(action: AckAction) -> AckAction:
-    """An ack whose error PostgreSQL can store. Oban would try one that it can't for ever, and all others with it."""
-    if action.error is None:
-        return action
-    error = {key: storable(value) if isinstance(value, str) else value for key, value in action.error.items()}
-    return action if error == action.error else replace(action, error=error)
-
-
-ACKNOWLEDGED: Final = Acknowledged()

@@ -7,16 +7,22 @@ import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable
+from math import ceil
 from types import TracebackType
 from typing import Any, Final
 
 from oban import Cancel, Job, Snooze
 
 from baton_dsl.context import Skip, StepEnded
+from baton_dsl.core.wording import shortened
 from baton_dsl.errors import StepAbortedError
 from baton_dsl.runtime.bridge import cancellation_of
+from baton_dsl.runtime.raised import described, kind_of, tellable, text_of
 from baton_dsl.runtime.threads import RUNS
 from baton_dsl.step import Step
+
+LONGEST: Final = 2**31 - 1
+"""Seconds of a pause, at the most: the column that Oban writes them to holds no more."""
 
 CANCELLED: Final = "cancelled while it ran"
 """Why a step was cancelled that let itself be interrupted."""
@@ -73,7 +79,7 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
     except Exception as error:
         if not interruption.has_come:
             raise
-        return Cancel(f"{CANCELLED}, and its clean-up failed: {error!r}")
+        return Cancel(f"{CANCELLED}, and its clean-up failed: {described(error)}")
     return Cancel(CANCELLED)
 
 
@@ -91,9 +97,9 @@ async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable
 
 @contextmanager
 def contained(what: str) -> Iterator[None]:
-    """Make an error of what is no `Exception`, which Oban does not hear of.
+    """Let out only exceptions that Oban hears of and can tell of.
 
-    The job would seem to run for ever, or the process would end.
+    Of others the job would seem to run for ever, or the process would end.
 
     Args:
         what: What runs inside, for the message: `step "charge"`.
@@ -101,25 +107,52 @@ def contained(what: str) -> Iterator[None]:
     Raises:
         StepAbortedError: BTN514, if something else was raised than an `Exception`.
     """
+    task = _current_task()
     try:
         yield
-    except (Exception, GeneratorExit):  # the latter: the loop is closed
-        raise
     except BaseException as error:
-        if _is_for_the_loop(error):
+        if _is_for_the_loop(error, task):
             raise
-        said = f": {error}" if str(error) else ""
-        raise StepAbortedError(f"{what} raised {type(error).__name__}, which is no Exception{said}") from error
+        failure = _failure(what, error)
+        if failure is error:
+            raise
+        raise failure from failure.__cause__
 
 
-def _is_for_the_loop(error: BaseException) -> bool:
-    """True for Ctrl-C, and for a cancellation that was asked for: by a timeout, or a worker that stops."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # in a thread
+def _failure(what: str, error: BaseException) -> Exception:
+    if isinstance(error, StopIteration):  # what a future can't hand on
+        return RuntimeError(f"{what} raised StopIteration").with_traceback(error.__traceback__)
+    if isinstance(error, Exception):
+        return tellable(error)
+    text = text_of(error)
+    said = f": {text}" if text else ""
+    failure = StepAbortedError(f"{what} raised {kind_of(error)}, which is no Exception{said}")
+    failure.__cause__ = error
+    return tellable(failure)
+
+
+def _is_for_the_loop(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """True for Ctrl-C, for a cancellation that was asked for, and for a coroutine that is closed with its loop.
+
+    Args:
+        error: What was raised.
+        task: What runs; None in a thread.
+    """
+    if task is None:
         return False
-    is_asked_for = task is not None and task.cancelling() > 0
-    return isinstance(error, KeyboardInterrupt) or (isinstance(error, asyncio.CancelledError) and is_asked_for)
+    match error:
+        case asyncio.CancelledError():  # by a timeout, or a worker that stops
+            return task.cancelling() > 0
+        case GeneratorExit():  # the task itself is not at work when its coroutine is closed
+            return _current_task() is not task
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return None
 
 
 def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
@@ -132,6 +165,28 @@ def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
         first = first.exceptions[0]
     assert isinstance(first, StepEnded)
     return first
+
+
+def ending(value: Cancel | Snooze) -> Cancel | Snooze:
+    """How a step ends itself, as Oban can store it.
+
+    Raises:
+        ValueError: If a snooze is not so many seconds.
+    """
+    if isinstance(value, Cancel):
+        reason: object = value.reason
+        return Cancel(shortened(reason if isinstance(reason, str) else _shown(reason)))
+    seconds: object = value.seconds
+    if not isinstance(seconds, int | float) or not seconds <= LONGEST:
+        raise ValueError(f"Snooze takes at most {LONGEST:,} seconds, got {_shown(seconds)}")
+    return Snooze(max(0, ceil(seconds)), value.meta)
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(repr(value))
+    except Exception as error:  # noqa: BLE001
+        return f"a {type(value).__name__} without a text: {described(error)}"
 
 
 def _said(ended: StepEnded) -> Cancel | Snooze | Skip:

@@ -31,11 +31,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from baton_dsl.annotations import named_class
 from baton_dsl.errors import TransactionEndedError
+from baton_dsl.runtime.answers import may_pass
 from baton_dsl.runtime.bridge import at_stop, cancellation_of, prefix_of
 from baton_dsl.runtime.calling import CANCELLED, in_thread
+from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
-from baton_dsl.runtime.settle import UNANSWERED, Finished, Settler
+from baton_dsl.runtime.settle import Finished, Settler
 from baton_dsl.runtime.silence import SilenceError
 
 logger = logging.getLogger(__name__)
@@ -45,12 +47,6 @@ RUNS: Final = 5
 SETTLES: Final = 6
 """Tries to settle before the function's writes are given up as well: each waits half a second for a lock."""
 
-_NO_ANSWER: Final = (
-    *UNANSWERED,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-)
 _LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 # The setting lasts as long as the transaction does: one that the step has ended with SQL of its own is found out by it.
@@ -155,9 +151,9 @@ class Effects:
             except _Overtaken as settled:
                 if settled.outcome in ("completed", "skipped") and runs:
                     # Perhaps by us, and only the answer was lost: then nobody has heard what was claimed.
-                    await self._settler.settle([Finished(job, "null")], is_again=True)
+                    await Coalescer("settle", self._settler.settle).submit_again(Finished(job, "null"))
                 if settled.outcome in ("cancelled", "discarded"):
-                    await self._settler.park([job])
+                    await Coalescer("park", self._settler.park).submit(job)
                 return None
             except _Unanswered as unanswered:
                 runs += unanswered.has_run
@@ -320,8 +316,8 @@ def _telling(progress: Progress) -> Iterator[None]:
     """Tell what the database did not answer apart from what the function raised."""
     try:
         yield
-    except _NO_ANSWER as error:
-        if progress.phase is Phase.FUNCTION:
+    except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError) as error:
+        if progress.phase is Phase.FUNCTION or not may_pass(getattr(error, "orig", None) or error):
             raise
         raise _Unanswered(error, has_run=progress.phase.is_past_the_function) from error
 

@@ -13,7 +13,7 @@ from baton_dsl.runtime.reading import Reading, Row
 
 _WORKFLOW: Final[LiteralString] = """
     SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now
-    FROM baton_workflows WHERE workflow_id = %(workflow_id)s
+    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
 _NODES: Final[LiteralString] = """
@@ -22,11 +22,11 @@ _NODES: Final[LiteralString] = """
         node.map_id IS NOT NULL AND coalesce(node.held, false) AS is_held,
         CASE WHEN node.is_map THEN 'suspended' ELSE coalesce(job.state::text, 'gone') END AS state,
         job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at, job.attempted_by[1] AS runs_on,
-        CASE WHEN job.state = 'executing' THEN baton_lives(job.attempted_by[2]) END AS is_alive,
+        CASE WHEN job.state = 'executing' THEN baton.baton_lives(job.attempted_by[2]) END AS is_alive,
         coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
-    FROM workflow_nodes AS node
-    LEFT JOIN workflow_nodes AS map ON map.oban_job_id = node.map_id
-    LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+    FROM baton.workflow_nodes AS node
+    LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
+    LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s
     ORDER BY node.oban_job_id
 """
@@ -36,9 +36,11 @@ _QUEUES: Final[LiteralString] = """
         count(*) AS nodes,
         count(*) FILTER (WHERE coalesce((producer.meta ->> 'paused')::boolean, false)) AS paused,
         coalesce(sum((producer.meta ->> 'local_limit')::integer), 0) AS slots,
-        (SELECT count(*) FROM oban_jobs AS job WHERE job.state = 'executing' AND job.queue = producer.queue) AS running
-    FROM oban_producers AS producer
-    WHERE baton_lives(producer.uuid::text)
+        (
+            SELECT count(*) FROM baton.oban_jobs AS job WHERE job.state = 'executing' AND job.queue = producer.queue
+        ) AS running
+    FROM baton.oban_producers AS producer
+    WHERE baton.baton_lives(producer.uuid::text)
     GROUP BY producer.queue
 """
 
@@ -47,14 +49,14 @@ _AHEAD: Final[LiteralString] = """
     SELECT own.id, (
         SELECT count(*)
         FROM (
-            SELECT FROM oban_jobs AS job
+            SELECT FROM baton.oban_jobs AS job
             WHERE job.state = 'available'
                 AND job.queue = own.queue
                 AND (job.priority, job.scheduled_at, job.id) < (own.priority, own.scheduled_at, own.id)
             LIMIT 10000
         ) AS ahead
     ) AS ahead
-    FROM oban_jobs AS own
+    FROM baton.oban_jobs AS own
     WHERE own.id = ANY(%(ids)s)
 """
 

@@ -143,7 +143,7 @@ class Gate:
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
 
-    async def read(self, job_ids: Sequence[int]) -> list[Passage | None]:
+    async def read(self, job_ids: Sequence[int], _is_again: bool = False) -> list[Passage | None]:
         """The passage of each job; None for a job that has no node."""
         known = dict(self._known)
         asked = {

@@ -44,7 +44,8 @@ def worker_class(name: str) -> type:
     hook: Callable[[WorkflowStatus], Any] = found
 
     async def process(_self: object, job: Job) -> Cancel | None:
-        return await run(hook, job)
+        with contained(f'hook "{name}"'):
+            return await run(hook, job)
 
     body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
     return cast("type", worker()(type(name, (), body)))
@@ -62,14 +63,18 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     """
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
-    begin = sql.SQL("SELECT {}(%s, %s)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
+    begin = sql.SQL("SELECT {}(%s::int8, %s::int4)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
     async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):
         return Cancel("this attempt is in other hands")
     job.max_attempts = job.attempt  # in the row it is so already
-    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
-        value = hook(status) if iscoroutinefunction(hook) else await in_thread(lambda: hook(status), job)
-        if isawaitable(value):
-            await value
+    value = hook(status) if iscoroutinefunction(hook) else await in_thread(lambda: _call(hook, status, job), job)
+    if isawaitable(value):
+        await value
     return None
+
+
+def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus, job: Job) -> Any:
+    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
+        return hook(status)

@@ -22,6 +22,9 @@ ALIVE: Final = "alive"
 BEAT: Final = 3.0
 """Seconds between two statements on the LISTEN connection. Nothing else tells that it is silent."""
 
+LAST: Final = 1.0
+"""Seconds for the last of them, when the instance stops."""
+
 
 class Listening:
     """Beats, and answers who asks whether a producer of the instance lives: its guard's connection may be lost.
@@ -32,22 +35,32 @@ class Listening:
 
     def __init__(self, running: bridge.Running) -> None:
         self._running = running
-        self._alive = sql.SQL("SELECT {}(%s)").format(sql.Identifier(running.prefix, "baton_alive"))
+        self._alive = sql.SQL("SELECT {}(%s::text[])").format(sql.Identifier(running.prefix, "baton_alive"))
         self._is_retired = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin."""
-        self._go(self._beat())
+        self._running.hold_notifier(self._until_it_is_quiet)
+        self._beats = self._go(self._beat())
 
     def retire(self) -> None:
         """Beat no more. Who asks is answered as long as the notifier listens."""
         self._is_retired.set()
 
-    def _go(self, work: Any) -> None:
-        task = asyncio.create_task(work, name="baton-listening")
+    def _go(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work, name="baton-listening")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _until_it_is_quiet(self) -> None:
+        """Let the last statement end: psycopg crashes if a connection is closed while a statement waits on it."""
+        self._is_retired.set()
+        _, late = await asyncio.wait([self._beats], timeout=LAST)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(self._beats, return_exceptions=True)
 
     async def _beat(self) -> None:
         await self._running.notifier.listen(ALIVE, self._hear, wait=False)

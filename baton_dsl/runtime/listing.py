@@ -10,6 +10,7 @@ from typing import Final
 from psycopg import sql
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row
@@ -50,11 +51,11 @@ class Listed:
 
 _LIST: Final = sql.SQL("""
     SELECT workflow.*, (
-        SELECT count(*) FROM workflow_nodes AS node
+        SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
     ) AS steps
     FROM (
-        SELECT * FROM baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+        SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
 """)
@@ -98,7 +99,7 @@ def _listed(row: Row) -> Listed:
 def count(which: Which) -> Reading[int]:
     """How many workflows meet the conditions."""
     conditions, values = which.conditions
-    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton_workflows WHERE {}").format(conditions), values
+    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton.baton_workflows WHERE {}").format(conditions), values
     number: int = row["number"]
     return number
 
@@ -113,6 +114,8 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
     for start in given:
         if not start:  # such as a variable of a script that is not set: nobody means the only workflow that there is
             raise WorkflowNotFoundError("the id of a workflow is blank")
+        if reason := unstorable(start):
+            raise WorkflowNotFoundError(f'no workflow has the id "{printable(start)}": {reason}')
         rows = yield _STARTING, {"start": start, "end": start + chr(0x10FFFF)}
         ids = [row["workflow_id"] for row in rows]
         if not ids:
@@ -126,6 +129,6 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
 
 # The ids are collated as "C", so that those with one beginning lie side by side, the shortest first.
 _STARTING: Final = sql.SQL(
-    "SELECT workflow_id FROM baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
+    "SELECT workflow_id FROM baton.baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
     "ORDER BY workflow_id LIMIT 2"
 )

@@ -62,26 +62,26 @@ class Lowered:
     hooks: Mapping[str, Mapping[str, str]]
     fingerprint: Fingerprint
 
-    def parameters(self, schema_version: int) -> tuple[Any, ...]:
+    def parameters(self, schema_version: int) -> dict[str, Any]:
         """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
-        return (
-            schema_version,
-            self.workflow_id,
-            self.label,
-            self.flow,
-            self.inputs,
-            self.debug,
-            json.dumps(self.names),
-            f"[{','.join(self.args)}]",
-            _numbers(self.template),
-            _numbers(self.edge_from),
-            _numbers(self.edge_to),
-            json.dumps(self.templates),
-            f"[{','.join(self.maps)}]",
-            json.dumps(self.hooks) if self.hooks else None,
-            self.fingerprint.digest,
-            self.fingerprint.signatures,
-        )
+        return {
+            "schema_version": schema_version,
+            "id": self.workflow_id,
+            "label": self.label,
+            "flow": self.flow,
+            "given_inputs": self.inputs,
+            "is_debug": self.debug,
+            "names": json.dumps(self.names),
+            "args": f"[{','.join(self.args)}]",
+            "template": _numbers(self.template),
+            "edge_from": _numbers(self.edge_from),
+            "edge_to": _numbers(self.edge_to),
+            "templates": json.dumps(self.templates),
+            "maps": f"[{','.join(self.maps)}]",
+            "hooks_to_be": json.dumps(self.hooks) if self.hooks else None,
+            "code": self.fingerprint.digest,
+            "signatures": self.fingerprint.signatures,
+        }
 
 
 def _numbers(values: list[int]) -> str:
@@ -176,7 +176,8 @@ class _Lowering:
         }
 
     def _job(self, name: str, job: Job) -> dict[str, Any]:
-        self._json(name, "meta", job.meta)
+        for part in ("meta", "tags", "worker", "queue"):
+            self._json(name, part, getattr(job, part))
         return {
             "worker": job.worker,
             "queue": job.queue,
@@ -214,6 +215,7 @@ class _Lowering:
         """The args or the meta of a plain job; Oban gives them as they were given to it."""
         try:
             text = json.dumps(value, allow_nan=False)
+            json.dumps(value, ensure_ascii=False).encode()  # halves of characters, which `jsonb` refuses
         except (TypeError, ValueError, RecursionError) as error:
             reason = str(error)
         else:

@@ -15,12 +15,18 @@ from typing import Any, Final, TypeAliasType, cast
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from baton_dsl.core.wording import shortened
 from baton_dsl.errors import ResultNotSerializableError, ResultTooLargeError, StoredValueError
 from baton_dsl.runtime.comparing import difference
 from baton_dsl.runtime.positions import Positions
+from baton_dsl.runtime.raised import described
 
 _LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
 """What bare annotations need to come back as they went: NaN and infinities, bytes that are no UTF-8."""
+
+
+_UNREADABLE: Final = (Exception, SystemExit, GeneratorExit)
+"""What says that a stored value can't be read: a validator is a function of the user's, and may raise anything."""
 
 
 def result_limit() -> int:
@@ -268,7 +274,7 @@ def decode_result(
         return decode(annotation, text)
     except MemoryError:
         raise
-    except Exception as error:  # validators are code of users, which may raise anything
+    except _UNREADABLE as error:
         what = "an item" if is_item else "the stored result"
         raise StoredValueError(
             f'{what} of "{upstream}" is no {_show(annotation)}, which parameter "{parameter}" of step '
@@ -287,7 +293,7 @@ def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
         return decode(annotation, json.dumps(value))
     except MemoryError:
         raise
-    except Exception as error:
+    except _UNREADABLE as error:
         raise StoredValueError(
             f'the stored input "{name}" of step "{step}" is no {_show(annotation)}: {_told(error)}'
         ) from error
@@ -299,16 +305,13 @@ def _show(annotation: Any) -> str:
     )
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """What an error says, on one line; of one that is not pydantic's its class too."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
-    try:
-        said = next(iter(str(error).splitlines()), "")
-    except Exception:  # noqa: BLE001 - an error that can't be shown
-        said = ""
-    if isinstance(error, PydanticSerializationError | PydanticUserError | ValueError):
-        return said or type(error).__name__
-    return ": ".join(filter(None, (type(error).__name__, said)))
+    with suppress(Exception):  # an error of the user's may have no text
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            return shortened(f"{where}: {first['msg']}" if where else str(first["msg"]), 4096)
+        if isinstance(error, PydanticSerializationError | PydanticUserError | ValueError):
+            return shortened(str(error).splitlines()[0], 4096)
+    return described(error)

@@ -6,21 +6,24 @@ from collections.abc import Generator, Mapping
 from typing import Any, LiteralString
 
 from psycopg import sql
+from psycopg.abc import AdaptContext
 from psycopg.rows import dict_row
 
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.pieces import in_schema
 
 type Row = dict[str, Any]
 type Query = tuple[LiteralString | sql.SQL | sql.Composed, Mapping[str, Any]]
 type Reading[T] = Generator[Query, list[Row], T]
 """A function that yields a query with its parameters, is sent the rows, and returns what it made of them.
 
-Names of tables and functions stand in its queries without a schema.
+Its queries write `baton.` for the schema, as the files of `sql` do; nothing else is looked up in it.
 
 Example:
     ```python
     def how_many(label: str) -> Reading[int]:
-        (row,) = yield "SELECT count(*) AS n FROM baton_workflows WHERE workflow_label = %(label)s", {"label": label}
+        query = "SELECT count(*) AS n FROM baton.baton_workflows WHERE workflow_label = %(label)s"
+        (row,) = yield query, {"label": label}
         return row["n"]
 
     await read(database, how_many("billing"))
@@ -39,7 +42,7 @@ async def read[T](database: Database, reading: Reading[T]) -> T:
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = await (await cursor.execute(text, values)).fetchall()
+            rows = await (await cursor.execute(_in_schema(text, database, cursor), values)).fetchall()
 
 
 def read_sync[T](database: Database, reading: Reading[T]) -> T:
@@ -53,4 +56,9 @@ def read_sync[T](database: Database, reading: Reading[T]) -> T:
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = cursor.execute(text, values).fetchall()
+            rows = cursor.execute(_in_schema(text, database, cursor), values).fetchall()
+
+
+def _in_schema(text: str | sql.Composable, database: Database, cursor: AdaptContext) -> sql.SQL:
+    written = text if isinstance(text, str) else text.as_string(cursor)
+    return sql.SQL(in_schema(written, database.prefix))

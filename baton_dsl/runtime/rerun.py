@@ -16,7 +16,7 @@ from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row, read, read_sync
 
 _INPUTS: Final = sql.SQL(
-    "SELECT workflow_id, workflow_label, flow_name, inputs FROM baton_workflows WHERE {} ORDER BY workflow_id"
+    "SELECT workflow_id, workflow_label, flow_name, inputs FROM baton.baton_workflows WHERE {} ORDER BY workflow_id"
 )
 
 

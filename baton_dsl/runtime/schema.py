@@ -1,79 +1,76 @@
-"""Our tables and functions: numbered files of tables, and a file a function that always holds its current text.
+"""Create, update and remove our tables and functions: from the command line, from Python, or in a migration of Alembic.
 
-No SQL text is edited. The statements are written without a schema; they run with `search_path` set to the prefix, and
-the functions keep it (`SET search_path FROM CURRENT`).
+The tables are numbered files that only ever add, so that the code of an earlier version works on; functions and
+triggers are files that always hold the current text, and are replaced where the text differs. See `sql/README.md`.
 """
 
 from __future__ import annotations
 
+import logging
+import random
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final, LiteralString, Protocol
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row, tuple_row
 
 from baton_dsl import extras
-from baton_dsl.errors import SchemaMissingError, SchemaVersionError, install_remedy
+from baton_dsl.errors import (
+    SchemaBusyError,
+    SchemaMissingError,
+    SchemaVersionError,
+    ServerTooOldError,
+    install_remedy,
+)
 from baton_dsl.runtime import dsn as connection_string
+from baton_dsl.runtime import pieces
 from baton_dsl.runtime.autogenerate import include_name as include_name
 from baton_dsl.runtime.autogenerate import include_object as include_object
+from baton_dsl.runtime.grants import Grants
+from baton_dsl.runtime.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
+from baton_dsl.runtime.pieces import VERSION as VERSION
 from baton_dsl.runtime.prefix import checked_prefix
 
-_SQL: Final = files("baton_dsl.runtime.sql")
-
-
-def _names(folder: str) -> list[str]:
-    """The names of the files of a folder of SQL, in order."""
-    found = (each.name for each in _SQL.joinpath(folder).iterdir())
-    return sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql"))
-
-
-@cache
-def _texts(folder: str) -> Mapping[str, str]:
-    """The files of a folder of SQL by their names, in order."""
-    return {name: _SQL.joinpath(folder, f"{name}.sql").read_text("utf-8") for name in _names(folder)}
-
-
-VERSION: Final = max(map(int, _names("tables")))
-"""The version of the schema that this library needs: the number of the last file in `sql/tables`."""
+logger = logging.getLogger(__name__)
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
+LOCK_TIMEOUT: Final = "300ms"
+"""How long an install waits for a lock: as long, what needs the table waits behind it."""
+TRIES: Final = 100
+"""How often an install tries to have its locks. With the pauses between, that is a minute or two."""
+LONGEST_PAUSE: Final = 1.5
+"""Seconds between two tries, at the most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an installed schema consists of besides its tables.
+class Difference:
+    """Something that an install would do.
 
     Attributes:
-        functions: The body of each function by its name.
-        triggers: The table of each trigger by its name.
+        kind: `oban` for Oban's tables, `tables` for a numbered file of ours, `function`, `trigger`, or `leftover` for a
+            function that is dropped.
+        name: The name of the file, or of the function.
+        is_there: Whether there is one that is replaced.
     """
 
-    functions: Mapping[str, str]
-    triggers: Mapping[str, str]
+    kind: str
+    name: str
+    is_there: bool
 
-
-_BODY: Final = re.compile(r"AS \$function\$(.*?)\$function\$", re.DOTALL)
-_MADE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
-_TABLE: Final = re.compile(r"^.*? ON (\w+)$", re.MULTILINE)
-
-
-def parts() -> Parts:
-    """What `install` makes, as the files say it."""
-    return Parts(
-        {name: _found(_BODY, text) for name, text in _texts("functions").items()},
-        {name: _found(_TABLE, text) for name, text in _texts("triggers").items()},
-    )
-
-
-def _found(pattern: re.Pattern[str], text: str) -> str:
-    match = pattern.search(text)
-    assert match is not None
-    return match[1]
+    def __str__(self) -> str:
+        match self.kind:
+            case "oban":
+                return f"create {self.name} of Oban"
+            case "tables":
+                return f"bring the tables to version {int(self.name)}"
+            case "leftover":
+                return f"drop the function {self.name}"
+            case _:
+                return f"{'replace' if self.is_there else 'create'} the {self.kind} {self.name}"
 
 
 class Operations(Protocol):
@@ -83,40 +80,38 @@ class Operations(Protocol):
         """Run, or in offline mode print, one statement."""
 
 
-def upgrade_sql(prefix: str = "public", *, since: int = 0, until: int = VERSION) -> Iterator[str]:
-    """The statements that bring a schema of version `since` to `until`, to run in one transaction, in order.
+def upgrade_sql(prefix: str = "public", *, until: int = VERSION) -> Iterator[str]:
+    """The statements that create or update our tables and functions, to run in one transaction, in order.
 
-    Oban's own tables must be there already. `search_path` is as before afterwards.
+    Each looks for what is to be done, so they can be run again, and touch nothing that is as it should be. Oban's own
+    tables must be there already. `search_path` is as before afterwards.
 
     Args:
         prefix: The schema of Oban's tables.
-        since: The version to start from; statements that were run before change nothing.
-        until: The version to reach; default: the one that this library needs.
+        until: The version of the tables to reach; default: the one that this library needs.
 
     Raises:
         PrefixError: BTN410, if the prefix can't be used.
     """
-    with_path = _with_search_path(checked_prefix(prefix))
+    yield from _upgrade(checked_prefix(prefix), until)
+
+
+def _upgrade(prefix: str, until: int = VERSION, only: Sequence[Difference] | None = None) -> Iterator[str]:
+    with_path = _with_search_path("pg_catalog")
     yield next(with_path)
-    yield "SELECT set_config('check_function_bodies', 'off', true)"  # they name each other
+    yield "SELECT set_config('check_function_bodies', 'off', true)"  # functions name each other, in any order
     yield f"SELECT pg_advisory_xact_lock({_ADVISORY})"
-    for name, text in _texts("tables").items():
-        if since < int(name) <= until:
-            yield text
-            yield f"INSERT INTO baton_migrations (version) VALUES ({int(name)}) ON CONFLICT DO NOTHING"  # noqa: S608
-    yield from _texts("functions").values()
-    yield from _texts("triggers").values()
+    names = None if only is None else {(each.kind, each.name) for each in only}
+    yield from pieces.upgrading(prefix, until, names)
     yield from with_path
 
 
 def downgrade_sql(prefix: str = "public") -> Iterator[str]:
     """The statements that remove all that `upgrade_sql` made, with every workflow's results."""
-    with_path = _with_search_path(checked_prefix(prefix))
-    yield next(with_path)
-    yield from (f"DROP TRIGGER IF EXISTS {name} ON {table}" for name, table in parts().triggers.items())
-    yield f"DROP FUNCTION IF EXISTS {', '.join(_names('functions'))}"
-    yield f"DROP TABLE IF EXISTS {', '.join(_MADE.findall(''.join(_texts('tables').values())))}"
-    yield from with_path
+    own = f"{checked_prefix(prefix)}."
+    yield from (f"DROP TRIGGER IF EXISTS {name} ON {own}{table}" for name, table in pieces.triggers().items())
+    yield f"DROP FUNCTION IF EXISTS {own}{f', {own}'.join(pieces.functions())}"
+    yield f"DROP TABLE IF EXISTS {own}{f', {own}'.join(pieces.tables())}"
 
 
 def upgrade(op: Operations, *, prefix: str = "public") -> None:
@@ -151,33 +146,157 @@ def downgrade(op: Operations, *, prefix: str = "public") -> None:
         op.execute(_literal(statement))
 
 
-def install(dsn: str, prefix: str = "public") -> None:
+def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -> None:
     """Create or update Oban's tables and ours in a database. Running it again changes nothing.
+
+    It may run while workers are busy. It never waits for a lock longer than a moment, since whoever comes after it
+    would wait as long: it gives up what it has, and tries again.
 
     Args:
         dsn: A PostgreSQL connection string.
         prefix: The schema; it is created if it is not there.
+        grants: Roles that are given what they need.
 
     Raises:
         PrefixError: BTN410, if the prefix can't be used.
+        ServerTooOldError: BTN418, if the server is older than PostgreSQL 14.
+        SchemaBusyError: BTN419, if other transactions never let go of the tables.
         ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
-    with psycopg.connect(connection_string.read(dsn)) as conn:
-        install_on(conn, prefix)
+    for number in range(TRIES):
+        try:
+            with psycopg.connect(connection_string.read(dsn)) as conn:
+                # Two installs at once: the second must see what the first has done.
+                conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+                conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
+                conn.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+                install_on(conn, prefix, grants=grants)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            if number == TRIES - 1:
+                raise SchemaBusyError(f'the tables in the schema "{prefix}" are in use: {_line(error)}') from error
+            logger.info("the tables are in use, the install tries again: %s", _line(error))
+            time.sleep(min(LONGEST_PAUSE, 0.05 * 2.0**number) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        else:
+            return
 
 
-def install_on(conn: psycopg.Connection[Any], prefix: str = "public") -> None:
-    """As `install`, on a connection, in its transaction."""
-    path = _with_search_path(checked_prefix(prefix))
+def install_on(conn: psycopg.Connection[Any], prefix: str = "public", *, grants: Grants | None = None) -> None:
+    """As `install`, on a connection, in its transaction, with its `lock_timeout`."""
+    checked_prefix(prefix)
+    _check_server(conn)
     conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
-    conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(prefix)))
-    conn.execute(_query(next(path)))
-    conn.execute(_query(_oban_sql(prefix)))
-    for statement in path:
+    for statement in _statements(conn, prefix, pending=None):
         conn.execute(_query(statement))
-    for statement in upgrade_sql(prefix):
+    for statement in grants.statements(prefix) if grants else ():
         conn.execute(_query(statement))
+
+
+def differences(conn: psycopg.Connection[Any], prefix: str = "public") -> list[Difference]:
+    """What an install would do, without doing it. Empty if there is nothing to do.
+
+    Args:
+        conn: A connection; what is open on it stays as it is.
+        prefix: The schema.
+
+    Raises:
+        PrefixError: BTN410, if the prefix can't be used.
+        ServerTooOldError: BTN418, if the server is older than PostgreSQL 14.
+    """
+    checked_prefix(prefix)
+    _check_server(conn)
+    with conn.transaction():
+        missing = [Difference("oban", name, is_there=False) for name in _missing_of_oban(conn, prefix)]
+        if _is_there(conn, f"{prefix}.baton_migrations") and not missing:
+            path = _with_search_path("pg_catalog")
+            conn.execute(_query(next(path)))
+            cursor = conn.cursor(row_factory=class_row(Difference))
+            found = cursor.execute(_query(pieces.differing(prefix))).fetchall()
+            conn.execute(_query(next(path)))
+            return found
+        return [
+            *missing,
+            *(Difference("tables", name, is_there=False) for name in pieces.versions()),
+            *(Difference("function", name, is_there=False) for name in pieces.functions()),
+            *(Difference("trigger", name, is_there=False) for name in pieces.triggers()),
+        ]
+
+
+def dry_run(conn: psycopg.Connection[Any], prefix: str = "public", *, grants: Grants | None = None) -> list[str]:
+    """The statements that an install would run, for psql or for somebody to read. Empty if there is nothing to do."""
+    pending = differences(conn, prefix)
+    statements = list(_statements(conn, prefix, pending)) if pending else []
+    return statements + (grants.statements(prefix) if grants else [])
+
+
+def _statements(conn: psycopg.Connection[Any], prefix: str, pending: Sequence[Difference] | None) -> Iterator[str]:
+    """What brings a schema up to date; all that may be needed, or only what is pending."""
+    if not _rows(conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", prefix):
+        yield f"CREATE SCHEMA {prefix}"  # not IF NOT EXISTS: that asks for a right on the database where it is there
+    if _missing_of_oban(conn, prefix):
+        path = _with_search_path(prefix)
+        yield next(path)
+        yield _oban_sql(prefix)
+        yield from path
+    yield from _upgrade(prefix, only=pending)
+
+
+_OF_OBAN: Final = re.compile(
+    r"CREATE (?:UNLOGGED )?(?:TABLE|INDEX) IF NOT EXISTS (?:\w+\.)?(\w+)|FUNCTION (?:\w+\.)?(\w+)\("
+)
+
+
+def _missing_of_oban(conn: psycopg.Connection[Any], prefix: str) -> list[str]:
+    """What Oban's own statements would create.
+
+    They are run only if something is missing: they may be run again, but take locks that stop every write to its
+    tables, and need the rights of the owner.
+    """
+    names = [table or function for table, function in _OF_OBAN.findall(_oban_sql(prefix))]
+    missing: list[str] = [
+        row[0]
+        for row in _rows(
+            conn,
+            """
+            SELECT name
+            FROM pg_catalog.unnest(%s::text[]) AS name
+            WHERE NOT EXISTS (
+                SELECT FROM pg_catalog.pg_class AS home
+                JOIN pg_catalog.pg_namespace AS place ON place.oid = home.relnamespace
+                WHERE place.nspname = %s AND home.relname = name
+            )
+            AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_proc AS own
+                JOIN pg_catalog.pg_namespace AS place ON place.oid = own.pronamespace
+                WHERE place.nspname = %s AND own.proname = name
+            )
+            """,
+            names,
+            prefix,
+            prefix,
+        )
+    ]
+    states = _rows(
+        conn,
+        "SELECT FROM pg_catalog.pg_enum AS state WHERE enumlabel = 'suspended' "
+        "AND enumtypid = pg_catalog.to_regtype(%s)",
+        f"{prefix}.oban_job_state",
+    )
+    return missing if states else [*missing, 'the state "suspended"']
+
+
+def _is_there(conn: psycopg.Connection[Any], name: str) -> bool:
+    return bool(_rows(conn, "SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", name))
+
+
+def _rows(conn: psycopg.Connection[Any], query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+    return conn.cursor(row_factory=tuple_row).execute(query, values).fetchall()
+
+
+def _check_server(conn: psycopg.Connection[Any]) -> None:
+    major = conn.info.server_version // 10_000
+    if major < OLDEST_POSTGRES:
+        raise ServerTooOldError(f"PostgreSQL {major} is too old: {OLDEST_POSTGRES} or newer is needed")
 
 
 def _oban_sql(prefix: str) -> LiteralString:
@@ -185,6 +304,10 @@ def _oban_sql(prefix: str) -> LiteralString:
     with extras.needed():
         from oban.schema import install_sql
     return install_sql(prefix)
+
+
+_OURS: Final = re.compile(r"baton_|workflow_nodes|oban_|schema")
+"""What a message names that says that something of ours is missing, and not something that a trigger looks for."""
 
 
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
@@ -196,19 +319,23 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
     match error.sqlstate:
         case "BT405":
             return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
-        case "42883" | "42P01" | "3F000":
+        case "42883" | "42P01" | "3F000" if _OURS.search(error.diag.message_primary or ""):
             return SchemaMissingError.in_schema(prefix)
         case _:
             return None
 
 
-def _with_search_path(prefix: str) -> Iterator[str]:
-    """One statement that sets `search_path` to a schema for the transaction, and one that sets it back."""
+def _with_search_path(path: str) -> Iterator[str]:
+    """One statement that sets `search_path` for the transaction, and one that sets it back."""
     yield (
-        "SELECT set_config('baton.search_path', current_setting('search_path'), true), "
-        f"set_config('search_path', '{prefix}, pg_temp', true)"
+        "SELECT set_config('baton_dsl.search_path', current_setting('search_path'), true), "
+        f"set_config('search_path', '{path}, pg_temp', true)"
     )
-    yield "SELECT set_config('search_path', current_setting('baton.search_path'), true)"
+    yield "SELECT set_config('search_path', current_setting('baton_dsl.search_path'), true)"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _query(statement: LiteralString) -> sql.SQL:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
 from oban import Job, Oban
 from psycopg import sql
 from psycopg.rows import tuple_row
-from psycopg_pool import PoolTimeout
 
-from baton_dsl.runtime.bridge import ACKNOWLEDGED, FETCHES, dispatch, has_place, pool_of, prefix_of
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
+from baton_dsl.runtime.bridge import has_place, pool_of, prefix_of
+from baton_dsl.runtime.fetches import FETCHES, dispatch
 from baton_dsl.runtime.pools import autocommit
-from baton_dsl.runtime.retrying import TRIES, pause_after
-
-logger = logging.getLogger(__name__)
-
-UNANSWERED: Final = (
-    psycopg.OperationalError,  # a lost connection, a server that restarts, a deadlock, a lock that was not to be had
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,  # a standby, for a moment after a failover
-    PoolTimeout,
-)
-"""What says that the database gave no answer, and may give one to the same statement a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +33,10 @@ class Finished:
     reason: str | None = None
 
 
-HOPS: Final = "baton_hops"
-"""The key of a job's `extra` (which is not stored) that counts the claims in a row which led to it."""
-MOST_HOPS: Final = 16
-"""Claims in a row; then a job is fetched, so that a long chain does not keep a place from the rest of the queue."""
+SINCE: Final = "baton_since"
+"""The key of a job's `extra` (which is not stored) that says since when claims keep a place of its queue."""
+LONGEST_STREAK: Final = 0.1
+"""Seconds for which claims in a row may keep a place from jobs of the same priority that wait for longer."""
 
 _COLUMNS: Final = (
     *("id", "state", "queue", "worker", "attempt", "max_attempts", "priority", "args", "meta", "errors", "tags"),
@@ -78,7 +66,7 @@ class Settler:
         ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
-    async def settle(self, finished: Sequence[Finished], *, is_again: bool = False) -> list[bool]:
+    async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
         """Settle nodes as completed, and start what was claimed.
 
         Args:
@@ -88,16 +76,13 @@ class Settler:
         Returns:
             For each, whether its job was completed with it; if not, the job was in other hands already.
         """
-        values = self.values(finished)
-
-        async def attempt(again: bool) -> list[tuple[Any, ...]]:
-            if again or is_again:  # items of a map may have been claimed too, which the statement does not tell again
-                FETCHES.doubt(self._oban, {each.job.queue for each in finished})
-            async with autocommit(self._pool) as conn:
-                cursor = conn.cursor(row_factory=tuple_row)
-                return await (await cursor.execute(self.statement, (*values, again or is_again))).fetchall()
-
-        return self.heed(finished, await insistently("settle", attempt))
+        if is_again:  # items of a map may have been claimed too, which the statement does not tell again
+            FETCHES.doubt(self._oban, {each.job.queue for each in finished})
+        async with autocommit(self._pool) as conn:
+            cursor = conn.cursor(row_factory=tuple_row)
+            await cursor.execute(self.statement, (*self.values(finished), is_again))
+            rows = await cursor.fetchall()
+        return self.heed(finished, rows)
 
     def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
         """What `statement` takes, but for its last value: whether the same call was made before."""
@@ -122,58 +107,39 @@ class Settler:
         """
         (acknowledged, *_), *claimed = rows
         jobs = [each.job for each in finished]
-        hops = max((job.extra.get(HOPS, 0) for job in jobs), default=0) + 1
+        since: dict[tuple[str, int], float] = {}
+        for job in jobs:
+            key = (job.queue, job.priority)
+            since[key] = min(since.get(key, float("inf")), _since(job))
         for row in claimed:
             fields = dict(zip(_COLUMNS, row[1:], strict=True))
-            dispatch(self._oban, Job(**fields, extra={HOPS: hops}, _validate=False))
+            began = since.get((fields["queue"], fields["priority"]), time.monotonic())
+            dispatch(self._oban, Job(**fields, extra={SINCE: began}, _validate=False))
         done = set(acknowledged or ())
         for job in jobs:
             if job.id in done:
-                ACKNOWLEDGED.add(job)
+                ACKNOWLEDGEMENTS.add(job)
         return [job.id in done for job in jobs]
 
     def _slots(self, jobs: Sequence[Job]) -> str:
-        """The places that finishing jobs leave, by queue and priority."""
-        places: dict[tuple[str, int, str], int] = {}
+        """The places that finishing jobs leave, by queue and priority; they yield if claims have kept one for long."""
+        slots: dict[tuple[str, int], dict[str, Any]] = {}
+        now = time.monotonic()
         for job in jobs:
-            if job.extra.get(HOPS, 0) < MOST_HOPS and has_place(self._oban, job):
-                key = (job.queue, job.priority, json.dumps(job.attempted_by))
-                places[key] = places.get(key, 0) + 1
-        return json.dumps(
-            [
-                {"queue": queue, "priority": priority, "places": count, "by": json.loads(by)}
-                for (queue, priority, by), count in places.items()
-            ]
-        )
+            if has_place(self._oban, job):
+                new = {"queue": job.queue, "priority": job.priority, "places": 0, "by": job.attempted_by}
+                slot = slots.setdefault((job.queue, job.priority), {**new, "yields": False})
+                slot["places"] += 1
+                slot["yields"] |= now - _since(job) > LONGEST_STREAK
+        return json.dumps(list(slots.values()))
 
-    async def park(self, jobs: Sequence[Job]) -> list[None]:
+    async def park(self, jobs: Sequence[Job], _is_again: bool) -> list[None]:
         """Put jobs back that were started before their upstreams had settled."""
-
-        async def attempt(_again: bool) -> None:
-            async with autocommit(self._pool) as conn:
-                await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
-
-        await insistently("park", attempt)
+        async with autocommit(self._pool) as conn:
+            await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
         return [None] * len(jobs)
 
 
-async def insistently[T](what: str, attempt: Callable[[bool], Awaitable[T]]) -> T:
-    """Run a statement that is safe to repeat until the database answers, with growing, jittered pauses.
-
-    Args:
-        what: Its name, for the log.
-        attempt: Runs it once; it is told whether it ran before, since then it may have done its work unheard.
-
-    Raises:
-        psycopg.Error: What the last try raised; at once, if repeating can't help.
-    """
-    for number in range(TRIES):
-        try:
-            return await attempt(number > 0)
-        except UNANSWERED as error:
-            if number == TRIES - 1:
-                raise
-            pause = pause_after(number)
-            logger.warning("%s is tried again in %.2f s: %s", what, pause, str(error).strip())
-            await asyncio.sleep(pause)
-    raise AssertionError("unreachable")
+def _since(job: Job) -> float:
+    began: float = job.extra.get(SINCE, float("-inf"))
+    return began

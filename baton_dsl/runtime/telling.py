@@ -47,7 +47,9 @@ class Teller:
 
     def __init__(self, running: bridge.Running) -> None:
         self._pool, self._notifier = running.pool, running.notifier
-        self._tell = sql.SQL("SELECT * FROM {}(%s, %s)").format(sql.Identifier(running.prefix, "baton_tell"))
+        self._tell = sql.SQL("SELECT * FROM {}(%s::text[], %s::timestamptz)").format(
+            sql.Identifier(running.prefix, "baton_tell")
+        )
         self._ended: set[str] = set()
         self._heard = asyncio.Event()
         self._since = datetime.now(UTC) - BACK

@@ -94,6 +94,7 @@ class Runs:
         self._lock = threading.Lock()
         self._threads = Threads("baton-step")
         self._runs: set[Run] = set()
+        self._awaited: set[Run] = set()
         self._lost = 0
         self.at_most_lost: Callable[[], object] = lambda: None
 
@@ -114,6 +115,10 @@ class Runs:
     def jobs(self) -> list[Job]:
         """The jobs that threads run, without the lost ones."""
         return [run.job for run in tuple(self._runs) if not run.is_lost]
+
+    def awaits(self, job: Job) -> bool:
+        """True from the moment in which a job is given to a thread until its result is seen by who gave it."""
+        return any(run.job is job for run in tuple(self._awaited))
 
     async def run[T](self, function: Callable[[], T], job: Job) -> T:
         """Run a function in a thread.
@@ -136,6 +141,7 @@ class Runs:
         except BaseException:  # no thread is to be had
             self._runs.discard(run)
             raise
+        self._awaited.add(run)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -144,6 +150,8 @@ class Runs:
             else:
                 self._lose(run)
             raise
+        finally:
+            self._awaited.discard(run)
 
     def _lose(self, run: Run) -> None:
         with self._lock:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,7 +18,7 @@ from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
-from baton_dsl.core.wording import storable
+from baton_dsl.core.wording import shortened
 from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
@@ -29,14 +29,15 @@ from baton_dsl.errors import (
 )
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, payload
-from baton_dsl.runtime.calling import call, call_here
+from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
-from baton_dsl.runtime.settle import Finished, Settler, insistently
+from baton_dsl.runtime.pauses import backoff_of, seconds_of
+from baton_dsl.runtime.settle import SINCE, Finished, Settler
 from baton_dsl.step import Step
 
 if TYPE_CHECKING:
@@ -60,27 +61,18 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
     """The class of a step's jobs: how long an attempt may take, and when the next one comes, are methods of it."""
     body: dict[str, Any] = {"__module__": WORKERS.rstrip("."), "__qualname__": path, "process": _process(step)}
     if "timeout" in step.options:
-        body["timeout"] = lambda _self, _job: _seconds(step.options["timeout"])
+        body["timeout"] = lambda _self, _job: seconds_of(step.options["timeout"])
     if "backoff" in step.options:
-        body["backoff"] = lambda _self, job: _backoff(step.options["backoff"], job.attempt)
+        body["backoff"] = lambda _self, job: backoff_of(step.options["backoff"], job)
     return cast("type", worker()(type(path, (), body)))
 
 
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
-        return await run(step, job)
+        with contained(f'step "{step.name}"'):  # what fails beside the function too
+            return await run(step, job)
 
     return process
-
-
-def _seconds(duration: float | timedelta) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
-
-
-def _backoff(backoff: float | timedelta | Callable[[int], float | timedelta], attempt: int) -> int:
-    """Oban schedules by whole seconds; half a second is rounded up, so that a pause stays one."""
-    seconds = _seconds(backoff(attempt) if callable(backoff) else backoff)
-    return -int(-seconds // 1)
 
 
 # --- running it --------------------------------------------------------------------------------------------------
@@ -96,14 +88,12 @@ class Runtime:
     def __init__(self, oban: Oban) -> None:
         pool, prefix = bridge.pool_of(oban), bridge.prefix_of(oban)
         settler = Settler(oban)
-        self._of = (oban, settler)
         gate = Gate(pool, prefix)
-        self.gate: Coalescer[int, Passage | None] = Coalescer(
-            lambda job_ids: insistently("gate", lambda _again: gate.read(job_ids))
-        )
-        self.settle: Coalescer[Finished, bool] = Coalescer(settler.settle, keeps=True)
-        self.park: Coalescer[Job, None] = Coalescer(settler.park)
-        bridge.ACKNOWLEDGED.install()
+        context = bridge.started_in(oban)
+        self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
+        self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
+        self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
+        self._of = (oban, settler)
         accompany(oban)
 
     @cached_property
@@ -142,6 +132,7 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     """
     runtime = runtime_of(job)
     assert job.id is not None
+    job.extra.setdefault(SINCE, time.monotonic())
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
@@ -168,9 +159,9 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 def finished_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
-        return value
+        return ending(value)
     if isinstance(value, Skip):
-        return Finished(job, None, storable(value.reason))
+        return Finished(job, None, shortened(value.reason))
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
 
 

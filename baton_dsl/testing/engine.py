@@ -19,9 +19,11 @@ from baton_dsl.core.items import step_of
 from baton_dsl.errors import RunError
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.calling import call, contained
+from baton_dsl.runtime.dispatching import default_backoff
 from baton_dsl.runtime.gate import Passage
 from baton_dsl.runtime.names import worker_name
 from baton_dsl.runtime.settle import Finished
+from baton_dsl.runtime.threads import RUNS
 from baton_dsl.runtime.worker import FINAL, arguments_of, finished_of, worker_of
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock
@@ -71,7 +73,6 @@ class Engine:
     calls: list[Call] = field(default_factory=list)
     hook_errors: dict[str, BaseException] = field(default_factory=dict)
     running: dict[str, tuple[Job, asyncio.Task[None]]] = field(default_factory=dict)
-    threads: int = 0
     starts: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,7 +83,7 @@ class Engine:
     @property
     def is_in_threads(self) -> bool:
         """True while a thread runs a step."""
-        return self.threads > 0
+        return any(RUNS.awaits(job) for job, _ in self.running.values())
 
     def wake(self) -> None:
         """Something has changed: look what may go on."""
@@ -203,7 +204,7 @@ class Engine:
         if job.attempt >= job.max_attempts:
             self.memory.fail(name, text, None)
             return
-        backoff = worker.backoff(job) if hasattr(worker, "backoff") else bridge.default_backoff(job)
+        backoff = worker.backoff(job) if hasattr(worker, "backoff") else default_backoff(job)
         self.memory.fail(name, text, backoff)
 
     async def _timed(self, worker: Any, job: Job, running: Any) -> Any:
@@ -228,11 +229,8 @@ class Engine:
     async def _value(self, step: Step[..., Any, Any, Any], job: Job, node: str, arguments: dict[str, Any]) -> Any:
         answer = self._called(node, job, arguments)
         function = call(step, job, arguments) if answer is None else answer.give(step, job, arguments)
-        self.threads += (is_sync := not step.is_async)
-        try:
-            return await self.turns.run(node, function, is_sync=bool(is_sync))
-        finally:
-            self.threads -= is_sync
+        is_sync = answer.is_sync if answer is not None else not step.is_async
+        return await self.turns.run(node, function, is_sync=is_sync)
 
     def _called(self, node: str, job: Job, arguments: Mapping[str, Any]) -> Answer | None:
         """Put down a call, and say what stands in for it."""

@@ -60,6 +60,11 @@ class Answer:
     error: BaseException | type[BaseException] | None = None
     function: Callable[..., Any] | None = None
 
+    @property
+    def is_sync(self) -> bool:
+        """True if nothing of it awaits."""
+        return self.function is None or not inspect.iscoroutinefunction(self.function)
+
     async def give(self, step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
         """Do it, for a step that was given these arguments."""
         if self.error is not None:

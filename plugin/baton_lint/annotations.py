@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import UNKNOWN, Access
@@ -71,6 +71,18 @@ class Peeled:
     is_known: bool
 
 
+class Doubts(NamedTuple):
+    """What is wrong with the names in an annotation."""
+
+    unevaluable: str | None
+    """Why it can't be evaluated at run time, in Python's words; None if it can, or might."""
+    unresolved: str | None
+    """Why text can't tell what it means; None if it can."""
+
+
+NO_DOUBTS: Final = Doubts(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """What an alias was given for one of its type parameters, and what the names in that mean."""
@@ -100,6 +112,8 @@ class Annotations:
         self.names = names
         self.classes: dict[str, ClassValue | NewTypeValue | MadeClass] = {}
         """The project's classes by the names that their terms have."""
+        self._within: list[tuple[AliasValue, tuple[Term, ...]]] = []
+        """The aliases that are being looked into."""
         self._registered: dict[ClassValue | NewTypeValue | MadeClass, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
@@ -111,6 +125,7 @@ class Annotations:
         variables: Mapping[str, Term] = {}
         given: Mapping[str, _Given] = {}
         is_custom = False
+        within: list[tuple[AliasValue, tuple[Term, ...]]] = []
         for _ in range(DEEPEST):
             scope, expression = self.unquoted(path, scope, expression)
             if expression[0] == "name" and expression[2] in given:
@@ -138,16 +153,19 @@ class Annotations:
             elif isinstance(value, AliasValue):
                 terms = [self.term(path, scope, item, variables) for item in arguments or ()]
                 passed = [_Given(path, scope, item, variables, given) for item in arguments or ()]
+                within.append((value, tuple(terms)))
                 variables = dict(zip(value.parameters, terms, strict=False))
                 given = dict(zip(value.parameters, passed, strict=False))
                 path, scope, expression = value.path, value.scope, value.expression
             else:
+                self._within += within
                 if name == "StepContext":
                     rest: Term = UNKNOWN
                 elif value is not None and expression[0] in _NAMES:
                     rest = self._named(value, arguments, path, scope, variables, 1)
                 else:
                     rest = self.term(path, scope, expression, variables)
+                del self._within[len(self._within) - len(within) :]
                 rest = customized(rest) if is_custom else rest
                 access = self._access(value)
                 is_known = is_input or source is not None or access is not None or not _may_be_injected(value)
@@ -220,10 +238,10 @@ class Annotations:
             expression = parse(expression[2], expression[1])
         return scope, expression
 
-    def unevaluable(
+    def doubts(
         self, path: str, scope: int, expression: Expression, given: tuple[str, ...] = (), depth: int = 0
-    ) -> str | None:
-        """Why an annotation can't be evaluated at run time, in Python's words; None if it can, or might.
+    ) -> Doubts:
+        """What is wrong with the names in an annotation.
 
         Args:
             path: Its file.
@@ -233,22 +251,19 @@ class Annotations:
             depth: Aliases and levels that led here.
         """
         if depth > DEEPEST:
-            return None
-        depth += 1
+            return NO_DOUBTS
         scope, expression = self.unquoted(path, scope, expression)
         parts: tuple[Expression, ...] = ()
+        found = NO_DOUBTS
         match expression[0]:
             case "name" | "attr":
-                return self._absent(path, scope, expression, given, depth)
+                return self._doubted(path, scope, expression, given, depth + 1)
             case "sub":
-                if reason := self._absent(path, scope, expression[2], given, depth):
-                    return reason
+                found = self._doubted(path, scope, expression[2], given, depth + 1)
                 value = self.names.evaluate(path, scope, expression[2])
                 name = canonical(value.name) if isinstance(value, External) else None
-                if name == "typing.Literal":
-                    return None
                 parts = _arguments(expression) or ()
-                parts = parts[:1] if name == "typing.Annotated" else parts
+                parts = () if name == "typing.Literal" else parts[:1] if name == "typing.Annotated" else parts
             case "or":
                 parts = expression[2:]
             case "tuple" | "list":
@@ -257,21 +272,26 @@ class Annotations:
                 parts = expression[2:]
             case _:
                 pass
-        return next((reason for part in parts if (reason := self.unevaluable(path, scope, part, given, depth))), None)
+        for part in parts:
+            more = self.doubts(path, scope, part, given, depth + 1)
+            found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
+        return found
 
-    def _absent(self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int) -> str | None:
+    def _doubted(self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int) -> Doubts:
         """The same for a name, perhaps with dots, and for the alias that it may stand for."""
         root = expression
         while root[0] == "attr":
             root = root[2]
         if root[0] != "name" or root[2] in given:
-            return None
+            return NO_DOUBTS
         if reason := self.names.absence(path, scope, root[2]):
-            return reason
+            return Doubts(reason, None)
         value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, Unknown):
+            return Doubts(None, value.reason)
         if not isinstance(value, AliasValue) or value.expression is expression:
-            return None
-        return self.unevaluable(value.path, value.scope, value.expression, value.parameters, depth)
+            return NO_DOUBTS
+        return self.doubts(value.path, value.scope, value.expression, value.parameters, depth)
 
     # -- terms ------------------------------------------------------------------------------------------------
 
@@ -326,8 +346,16 @@ class Annotations:
             case ClassValue() | NewTypeValue() | MadeClass():
                 return Instance(self.register(value), terms())
             case AliasValue(file, inner, parameters, expression):
-                given = dict.fromkeys(parameters, UNKNOWN) | dict(zip(parameters, terms(), strict=False))
-                return self.term(file, inner, expression, given, depth)
+                passed = terms()
+                alias = (value, passed)
+                if alias in self._within:  # a recursive one is unrolled once
+                    return UNKNOWN
+                given = dict.fromkeys(parameters, UNKNOWN) | dict(zip(parameters, passed, strict=False))
+                self._within.append(alias)
+                try:
+                    return self.term(file, inner, expression, given, depth)
+                finally:
+                    self._within.pop()
             case ConstantValue(None):
                 return NONE
             case TypeVariable(name):

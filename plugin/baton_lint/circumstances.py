@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from baton_lint.facts import FunctionFacts
+from baton_lint.nodes import push_children
 
 CHECKING = "checking"
 """Under `if TYPE_CHECKING`: for type checkers alone."""
@@ -12,6 +13,12 @@ TRYING = "trying"
 """In a `try` that expects an import to fail."""
 FALLBACK = "fallback"
 """What is done instead, once an import has failed."""
+
+
+DEEPER = "deeper"
+"""In a branch of such a fallback."""
+_ATTEMPTS = {TRYING: "", FALLBACK: DEEPER}
+"""Views in which each name is bound or else nothing goes on, to the view of the branches inside."""
 
 
 class Body:
@@ -48,18 +55,18 @@ class Where:
         self.expects_error = expects_error
         """Under `pytest.raises`: what is written there is meant to be wrong."""
         self.view = view
-        """`CHECKING`, `TRYING`, `FALLBACK`, or nothing."""
+        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or nothing."""
         self.maybe: Where = self
         """The same in a branch, a loop or a `try`."""
-        if is_certain or view == TRYING:
-            rest = "" if view == TRYING else view
+        if is_certain or view in _ATTEMPTS:
+            inner = _ATTEMPTS.get(view, view)
             self.maybe = Where(
-                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=rest
+                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=inner
             )
 
     def seen_as(self, view: str) -> Where:
         """The same in another view."""
-        is_certain = self.is_certain and view != TRYING
+        is_certain = self.is_certain and view not in _ATTEMPTS
         return Where(
             self.scope,
             self.body,
@@ -68,3 +75,10 @@ class Where:
             expects_error=self.expects_error,
             view=view,
         )
+
+
+def push_yield(stack: list[tuple[ast.AST, Where]], node: ast.AST, where: Where) -> None:
+    """Take note of what makes a function a generator, unless a lambda around it is one, and go on inside."""
+    if where.body is not None and not where.in_lambda:
+        where.body.facts["is_generator"] = True
+    push_children(stack, node, where)

@@ -49,7 +49,7 @@ class Classes:
                 ok = False if self.types.unserializable(base) else None
                 self._facts[name] = ClassFacts(bases=(base,), serializable=ok)
             elif isinstance(value, MadeClass):
-                self._facts[name] = ClassFacts(bases=None)
+                self._facts[name] = ClassFacts(bases=None, is_protocol=True)  # a TypedDict, perhaps
             elif value is not None:
                 self._facts[name] = self._inspect(value)
         return self._facts[name]
@@ -93,8 +93,10 @@ class Classes:
         if keys is not None:
             bases = [Instance("collections.abc.Mapping", (Instance("builtins.str"), Instance("builtins.object")))]
         facts = ClassFacts(bases=tuple(bases), parameters=tuple(variables.values()), is_protocol=is_protocol, keys=keys)
-        if is_protocol or UNKNOWN in bases or self._is_hooked(value, source):
+        if UNKNOWN in bases or self._is_hooked(value, source):
             return facts
+        if is_protocol:
+            return replace(facts, serializable=False if not source["decorators"] else None)
         kind = "TypedDict" if keys is not None else "NamedTuple" if is_named_tuple else self._kind(value, source, bases)
         self._inherit(value, source, bases, kind)
         name = self.annotations.register(value)
@@ -204,7 +206,7 @@ class Classes:
                 continue  # pydantic looks into the scopes around it, too
             scope = self.annotations.scope(owner.path, source["inner"])
             known = (source["name"], *source["parameters"])
-            if reason := self.annotations.unevaluable(owner.path, scope, field["annotation"], known):
+            if reason := self.annotations.doubts(owner.path, scope, field["annotation"], known).unevaluable:
                 return reason
         return None
 

@@ -35,9 +35,8 @@ class ScopeFacts(TypedDict):
     names: dict[str, Binding]
     absent: list[str]
     """Those names that are bound under `TYPE_CHECKING` alone."""
-    stars: list[tuple[int, str, int, str]]
-    """`from module import *`: level and module, how many names were bound before, and in which view: "maybe" in one
-    that may not run."""
+    stars: list[tuple[int, str, str]]
+    """`from module import *`: level, module and view; "maybe" where it may not run."""
 
 
 class ParameterFacts(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from baton_dsl.core.rules import option
 from baton_dsl.core.spec import FlowSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
@@ -44,13 +45,16 @@ def importable(project: Project, paths: Iterable[str]) -> Importable:
     annotations = Annotations(names)
     builds = Flows(names, Steps(names, annotations)).gather(paths)
     modules = Modules(project)
-    flows = [(spec, _places(build, names, modules)) for build in builds for spec in build.specs()]
+    flows = [(spec, _places(build, spec, names, modules)) for build in builds for spec in build.specs()]
     return Importable(tuple(flows), modules.roots(), Classes(annotations).types)
 
 
-def _places(build: Build, names: Names, modules: Modules) -> dict[str, str]:
+def _places(build: Build, flow: FlowSpec, names: Names, modules: Modules) -> dict[str, str]:
     places: dict[str, str] = {}
+    broken = {step.name for step in flow.steps if step.unimportable or any(option.options(step.name, step.options))}
     for name, (path, index) in build.definitions.items():
+        if name in broken:  # a checker gives it no type, and would go on to call every edge of it wrong
+            continue
         qualified_name = _qualified_name(names, path, index)
         module = modules.name(path)
         if qualified_name is not None and module is not None:

@@ -54,7 +54,7 @@ class Imports:
         if facts is None:
             return
         top = facts["scopes"][0]
-        found = [*(self._module(path, level, module) for level, module, _, _ in top["stars"])]
+        found = [*(self._module(path, level, module) for level, module, _ in top["stars"])]
         for binding in top["names"].values():
             found += self._bound(path, binding)
         yield from (module.path for module in found if module is not None and module.path is not None)

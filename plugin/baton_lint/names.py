@@ -202,22 +202,23 @@ class Names:
             return None
         scopes = facts["scopes"]
         found = visible(scopes, scope, name)
-        stars = scopes[0]["stars"]
-        if stars and (found is None or found == 0):
-            position = -1 if found is None else list(scopes[0]["names"]).index(name)
-            brought = self._from_stars(path, name, [star for star in stars if star[2] > position], found is not None)
-            own = self._bound(path, 0, name, scopes[0]["names"][name]) if found == 0 else None
-            if brought is not None and not (own is not None and ours(own) and isinstance(brought, Unknown)):
-                return brought
-        return None if found is None else self._bound(path, found, name, scopes[found]["names"][name])
+        own = None if found is None else self._bound(path, found, name, scopes[found]["names"][name])
+        if not scopes[0]["stars"] or (found is not None and found > 0):
+            return own
+        brought = self._from_stars(path, name, is_bound=own is not None)
+        if own is None or brought is None or brought == own:
+            return brought if own is None else own
+        if ours(own) is not None and isinstance(brought, Unknown):
+            return own
+        return Unknown(f'"{name}" is set more than once')
 
-    def _from_stars(self, path: str, name: str, stars: list[tuple[int, str, int, str]], is_bound: bool) -> Value | None:
-        """A name that `from module import *` may bring: the last one does, if it was bound before or not."""
-        if not stars or (path, name) in self._searching:
+    def _from_stars(self, path: str, name: str, *, is_bound: bool) -> Value | None:
+        """A name that `from module import *` may bring: the last one does."""
+        if (path, name) in self._searching:
             return None
         self._searching.add((path, name))
         try:
-            for level, module, _, view in reversed(stars):
+            for level, module, view in reversed(self._facts_of(path)["scopes"][0]["stars"]):
                 value = self._starred(path, level, module, name)
                 if value is None or (isinstance(value, External) and (is_bound or name in _BUILTINS)):
                     continue  # of a library nobody expects that it hides a name of the module's own
@@ -399,13 +400,27 @@ class Names:
             return None
         scopes = facts["scopes"]
         found = visible(scopes, scope, name)
-        stars = [star for star in scopes[0]["stars"] if star[3] != CHECKING]
         if found is None or name in scopes[found]["absent"]:
-            if name in _BUILTINS or name in _OF_MODULES or self._from_stars(path, name, stars, False) is not None:
+            if name in _BUILTINS or name in _OF_MODULES or self._may_be_starred(path, name):
                 return None
             return f"name '{name}' is not defined"
         binding = scopes[found]["names"][name]
         return self._not_imported(path, *binding[1:]) if binding[0] == "from" else None
+
+    def _may_be_starred(self, path: str, name: str) -> bool:
+        """Whether a star import may bring a name when the program runs."""
+        if (path, name) in self._searching:
+            return False
+        self._searching.add((path, name))
+        try:
+            for level, module, view in self._facts_of(path)["scopes"][0]["stars"]:
+                if view != CHECKING and self._starred(path, level, module, name) is not None:
+                    found = self.project.relative(path, level, module) if level else self.project.module(path, module)
+                    if found is None or found.path is None or self.absence(found.path, 0, name) is None:
+                        return True
+        finally:
+            self._searching.discard((path, name))
+        return False
 
     def _not_imported(self, path: str, level: int, module: str, name: str) -> str | None:
         """Why `from module import name` fails, if the module has it for type checkers alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,7 @@ from baton_dsl.core.spec import (
     StepSpec,
 )
 from baton_dsl.core.types import Instance, Term
-from baton_lint.annotations import Annotations
+from baton_lint.annotations import NO_DOUBTS, Annotations, Doubts
 from baton_lint.expressions import Expression, dotted
 from baton_lint.facts import FunctionFacts, ParameterFacts
 from baton_lint.known import ours
@@ -42,6 +43,7 @@ class _Definition:
     may_skip: bool
     unimportable: str | None
     unevaluable: str | None
+    unresolved: tuple[tuple[str, str, str, Place], ...]
     place: Place
     return_place: Place | None
     blocking_calls: tuple[Reference, ...]
@@ -165,21 +167,44 @@ class Steps:
             unimportable = METHOD
             written = written[1:]
         scope = self.annotations.scope(path, function["annotated"])
+        doubts = [self._doubts(path, scope, item["annotation"]) for item in written]
         result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
+        doubted = self._doubts(path, scope, returns)
+        unresolved = [
+            (function["name"], f'parameter "{item["name"]}"', doubt.unresolved, place(path, item["span"]))
+            for item, doubt in zip(written, doubts, strict=True)
+            if doubt.unresolved
+        ]
+        if returns and doubted.unresolved:
+            unresolved.append((function["name"], "the result", doubted.unresolved, place(path, returns[1])))
         return _Definition(
-            parameters=tuple(self._parameter(path, scope, function, item) for item in written),
+            parameters=tuple(
+                self._parameter(path, scope, function, item, doubt.unevaluable)
+                for item, doubt in zip(written, doubts, strict=True)
+            ),
             result=result,
             may_skip=may_skip,
             is_async=function["is_async"],
             is_generator=function["is_generator"],
             unimportable=unimportable,
-            unevaluable=self.annotations.unevaluable(path, scope, returns) if returns else None,
+            unevaluable=doubted.unevaluable,
+            unresolved=tuple(unresolved),
             place=place(path, function["span"]),
             return_place=place(path, returns[1]) if returns else None,
             blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
         )
 
-    def _parameter(self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts) -> ParameterSpec:
+    def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
+        return NO_DOUBTS if annotation is None else self.annotations.doubts(path, scope, annotation)
+
+    def unresolved(self) -> Iterator[tuple[str, str, str, Place]]:
+        """Each annotation of a step that text can't resolve: the step, what it is the annotation of, why, and where."""
+        for definition in self._definitions.values():
+            yield from definition.unresolved
+
+    def _parameter(
+        self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts, unevaluable: str | None
+    ) -> ParameterSpec:
         unread = function["unread"]
         name, default, annotation = facts["name"], facts["default"], facts["annotation"]
         form = _FORMS[facts["form"]]
@@ -212,7 +237,7 @@ class Steps:
             has_default=has_default,
             is_read=None if unread is None else name not in unread,
             form=form,
-            unevaluable=self.annotations.unevaluable(path, scope, annotation) if annotation is not None else None,
+            unevaluable=unevaluable,
             place=self.names.project.place(path, facts["span"]),
         )
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Final
 
-from baton_lint.circumstances import CHECKING, FALLBACK
+from baton_lint.circumstances import CHECKING, DEEPER, FALLBACK
 from baton_lint.facts import Binding, ScopeFacts
 
 _FLAG: Final = "TYPE_CHECKING"
@@ -55,7 +55,8 @@ class Views:
     """What the scopes of a file bind in each view, besides what they bind in any case."""
 
     def __init__(self) -> None:
-        self._names: dict[str, dict[int, dict[str, Binding]]] = {CHECKING: {}, FALLBACK: {}}
+        fallback: dict[int, dict[str, Binding]] = {}
+        self._names = {CHECKING: {}, FALLBACK: fallback, DEEPER: fallback}
 
     def names(self, view: str, scope: int, names: dict[str, Binding]) -> dict[str, Binding]:
         """Where to put what a scope binds in a view: by itself, or among its other names."""

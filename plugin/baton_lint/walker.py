@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
-from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where
+from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where, push_yield
 from baton_lint.comments import ignore_comments
-from baton_lint.definitions import class_facts, is_generator, is_stub, last_names, parameters_of, type_variables
+from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
 from baton_lint.mutation import is_dynamic, may_change, rebuilds
@@ -101,7 +101,8 @@ class Walker:
         if where.view:
             names = self.views.names(where.view, where.scope, names)
         if name not in names:
-            if not where.is_certain and not (where.view == TRYING and binding[0] in _IMPORTS):
+            is_sure = where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)
+            if not is_sure:
                 binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
@@ -179,7 +180,6 @@ class Walker:
             facts["parameters"] = []
             return
         facts["returns"] = encode(node.returns, self.columns) if node.returns else None
-        facts["is_generator"] = is_generator(node)
         if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
             facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
 
@@ -212,7 +212,7 @@ class Walker:
             if alias.name == "*":
                 scope = self.scopes[where.scope]
                 view = where.view if where.is_certain or where.view == CHECKING else "maybe"
-                scope["stars"].append((node.level, module, len(scope["names"]), view))
+                scope["stars"].append((node.level, module, view))
             else:
                 self._bind(where, alias.asname or alias.name, ("from", node.level, module, alias.name), node)
 
@@ -311,7 +311,7 @@ class Walker:
         if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
             self._push([*node.orelse, *node.finalbody], where.maybe)
             for handler in node.handlers:
-                self._push(handler.body, where.maybe.seen_as(FALLBACK))
+                self._push(handler.body, where.seen_as(FALLBACK))
             self._push(node.body, where.seen_as(TRYING))
             return
         if isinstance(node, ast.Try | ast.TryStar):
@@ -442,6 +442,7 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.MatchAs: Walker.visit_match_name,
     ast.MatchStar: Walker.visit_match_name,
     ast.NamedExpr: Walker.visit_walrus,
+    **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
     ast.ListComp: Walker.visit_comprehension,
     ast.SetComp: Walker.visit_comprehension,

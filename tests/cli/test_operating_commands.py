@@ -355,7 +355,7 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     code, shown, _ = baton("doctor")
     about, end = shown.splitlines()
     assert (code, end) == (0, "Nothing is wrong.")
-    assert about.endswith('schema "public" of version 1, 0 workflows under way')
+    assert about.endswith('schema "public" of version 2, 0 workflows under way')
     insert(conn, "waiting-1", flows.waiting)
     code, shown, _ = baton("doctor")
     assert (code, shown.splitlines()[1:]) == (

@@ -14,6 +14,7 @@ from baton_audit.requirements import cycles, dependencies, unmet
 from baton_audit.weight import import_candidates, import_cost, import_costs, read_import_times, sizes
 from hypothesis import given
 
+from baton_dsl.testing import Baton
 from tests.strategies import Dag, dags
 
 WEAK, STRONG, PERMISSIVE, UNKNOWN = (
@@ -274,3 +275,14 @@ def test_an_empty_environment_has_a_report_too() -> None:
 @pytest.mark.parametrize(("count", "said"), [(0, "0 B"), (999, "999 B"), (12_300, "12.3 kB"), (5e12, "5000.0 GB")])
 def test_sizes_are_readable(count: float, said: str) -> None:
     assert readable(count) == said
+
+
+def test_the_whole_audit_runs_in_memory_without_importing_what_it_measures(baton: Baton) -> None:
+    def cost(candidate: tuple[str, str]) -> facts.ImportCost:
+        distribution, module = candidate
+        return facts.ImportCost(distribution=distribution, module=module, milliseconds=1.0, modules=1, error=None)
+
+    run = baton.sync.run(package_audit, imports=3, replace={import_costs: cost})
+    assert run.outcome == "completed", str(run)
+    assert run.attempts(import_costs) == len(run.items(import_costs)) == 3
+    assert run[report]

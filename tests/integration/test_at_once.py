@@ -119,7 +119,7 @@ def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
 ) -> None:
     """The second transaction begins before the first one ends, and sees what it did all the same."""
     Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
-    conn.execute("SET baton.settling = 'on'")  # started by hand, past the trigger
+    conn.execute("SET baton_dsl.settling = 'on'")  # started by hand, past the trigger
     conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1")
     ids = dict(conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall())
     acts = [(SETTLE, ids["first"]), (GO_BACK[how], ids["last"])]

@@ -10,22 +10,37 @@ import oban.oban
 import psycopg
 import pytest
 from oban import Job, Oban, telemetry
-from oban._executor import AckAction
+from oban._backoff import jittery_clamped
+from oban._executor import AckAction, Executor
 from oban._extensions import get_ext
-from oban._producer import Producer
+from oban._producer import LocalDispatcher, Producer
 from oban._query import Query, _ack_jobs
 from oban.worker import resolve_worker
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
+import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
 from baton_dsl.runtime import bridge
+from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS, Acknowledgements
+from baton_dsl.runtime.dispatching import default_backoff
+from baton_dsl.runtime.fetches import dispatch
 from baton_dsl.runtime.pools import kept_alive
-from baton_dsl.runtime.settle import MOST_HOPS
 from tests.conftest import StartOban, until
 from tests.integration import steps
 
 TIMEOUT = 20
+
+EXECUTE = """
+    async def _execute(self, job: Job) -> None:
+        job._cancellation = asyncio.Event()
+
+        executor = await Executor(job=job, safe=True).execute()
+
+        self._pending_acks.append(executor.action)
+"""
+"""What `dispatching._execute` does in its place."""
 
 
 async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: StartOban) -> None:
@@ -60,7 +75,12 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
         assert producer._loop_task is not None
         assert producer._loop_task.get_loop() is asyncio.get_running_loop()
     assert list(inspect.signature(_ack_jobs).parameters) == ["query", "acks"]
-    assert {"job", "state"} <= set(AckAction.__dataclass_fields__)
+    assert set(AckAction.__dataclass_fields__) == {"job", "state", "attempt_change", "error", "meta", "schedule_in"}
+    assert inspect.getsource(Producer._execute).split() == EXECUTE.split()
+    assert {"result", "action"} <= set(vars(Executor(job=Job(worker="x"))))
+    assert "asyncio.create_task(producer._execute(job))" in inspect.getsource(LocalDispatcher.dispatch)
+    assert list(inspect.signature(LocalDispatcher.cancel).parameters) == ["self", "producer", "job"]
+    assert list(inspect.signature(jittery_clamped).parameters)[:2] == ["attempt", "max_attempts"]
     assert '"query.ack_jobs"' in inspect.getsource(Query.ack_jobs)
     stop = inspect.getsource(Oban.stop)  # the refresher is told before the notifier, which is asked by its name
     assert stop.index("self._refresher.stop()") < stop.index("self._notifier.stop()")
@@ -97,10 +117,28 @@ async def test_a_claimed_job_starts_though_an_attempt_before_it_has_not_quite_en
         else:
             producer._pending_acks.append(AckAction(job=earlier, state="completed"))
         for _ in range(2):  # told twice, it starts once
-            bridge.dispatch(instance, job)
+            dispatch(instance, job)
         ending.set()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
     assert len(steps.CALLS) == 1
+
+
+async def test_the_notifier_listens_at_the_server_itself_if_that_is_named(
+    start_oban: StartOban, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert '"notifier.build"' in inspect.getsource(Oban.__init__)
+    monkeypatch.setenv("BATON_DIRECT_DSN", make_conninfo(dsn, application_name="directly"))
+    async with start_oban() as instance:
+        running = bridge.Running(instance._query, instance._producers)
+        listening = running.listening_connection()
+        assert listening is not None
+        assert "application_name=directly" in listening.info.dsn
+        with running.connect() as conn:
+            assert "application_name=directly" in conn.info.dsn
+        heard = asyncio.Event()
+        await instance._notifier.listen("test", lambda *_: heard.set())
+        await instance._notifier.notify("test", {})
+        await asyncio.wait_for(heard.wait(), TIMEOUT)
 
 
 async def test_what_is_to_be_closed_is_closed_once_when_the_instance_stops(start_oban: StartOban) -> None:
@@ -134,8 +172,8 @@ async def test_settled_jobs_are_not_acked_by_oban_and_all_others_are(
     async with start_oban():
         warm = await Flow("warm", steps.noop).insert()
         await warm.wait(TIMEOUT)
-        assert get_ext("query.ack_jobs", _ack_jobs) == bridge.ACKNOWLEDGED.ack
-        monkeypatch.setattr(bridge.ACKNOWLEDGED, "_next", spy)
+        assert get_ext("query.ack_jobs", _ack_jobs) == ACKNOWLEDGEMENTS.ack
+        monkeypatch.setattr(ACKNOWLEDGEMENTS, "_next", spy)
         flow = Flow("some").add("good", steps.noop).add("bad", steps.fails)
         flow.add("plain", steps.ExportWorker.new({}), deps=["good"])
         workflow = await flow.insert()
@@ -153,7 +191,7 @@ async def test_a_job_is_acked_though_a_settle_has_completed_one_of_the_same_numb
         return acked
 
     async with start_oban(queues={}) as instance:
-        acknowledged = bridge.Acknowledged()
+        acknowledged = Acknowledgements()
         monkeypatch.setattr(acknowledged, "_next", spy)
         ours, other = (Job(worker="x", id=7, attempt=1) for _ in range(2))
         acknowledged.add(ours)
@@ -163,8 +201,8 @@ async def test_a_job_is_acked_though_a_settle_has_completed_one_of_the_same_numb
         assert acked == [7]
 
 
-async def test_a_chain_is_claimed_hop_by_hop_and_yields_to_a_fetch_now_and_then(start_oban: StartOban) -> None:
-    length = MOST_HOPS * 2 + 5
+async def test_a_chain_is_claimed_hop_by_hop_while_nothing_else_waits(start_oban: StartOban) -> None:
+    length = 40
     flow = Flow("chain").add("s0", steps.noop)
     for index in range(1, length):
         flow.add(f"s{index}", steps.noop, deps=[f"s{index - 1}"])
@@ -181,7 +219,7 @@ async def test_a_chain_is_claimed_hop_by_hop_and_yields_to_a_fetch_now_and_then(
             assert (await workflow.wait(TIMEOUT)).outcome == "completed"
     finally:
         telemetry.detach("count-fetches")
-    assert len(fetched) == 3
+    assert len(fetched) == 1
 
 
 async def test_a_claimed_job_tells_telemetry_and_its_queue_like_a_fetched_one(start_oban: StartOban) -> None:
@@ -235,12 +273,10 @@ async def test_two_instances_in_one_process_keep_their_jobs_apart(
 
 async def test_the_switch_leaves_acks_to_oban(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_ACK", "oban")
-    acknowledged = bridge.Acknowledged()
-    acknowledged.install()
+    acknowledged = Acknowledgements()
     job = Job(worker="x", id=1, attempt=1)
     acknowledged.add(job)
     assert job.extra == {}
-    assert acknowledged._next is None
 
 
 async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +288,6 @@ async def test_the_switch_turns_claims_off(start_oban: StartOban, monkeypatch: p
 
 
 def test_a_job_whose_worker_says_nothing_waits_as_long_as_oban_lets_it() -> None:
-    pauses = [bridge.default_backoff(Job(worker="x", attempt=attempt)) for attempt in (1, 2, 10)]
+    pauses = [default_backoff(Job(worker="x", attempt=attempt)) for attempt in (1, 2, 10)]
     assert [15 + 2**attempt <= pause for attempt, pause in zip((1, 2, 10), pauses, strict=True)] == [True] * 3
     assert pauses[2] <= (15 + 2**10) * 1.1

@@ -63,7 +63,7 @@ async def test_a_cancellable_step_is_interrupted_cleans_up_and_is_cancelled(star
 async def test_one_whose_clean_up_fails_is_cancelled_all_the_same(start_oban: StartOban, ask: Ask) -> None:
     nodes = await run(start_oban, given.fails_to_clean_up, ask)
     assert nodes["first"][:2] == ("cancelled", 1)
-    assert "its clean-up failed: RuntimeError('no broom')" in nodes["first"][2]
+    assert "its clean-up failed: RuntimeError: no broom" in nodes["first"][2]
 
 
 async def test_one_that_has_a_result_all_the_same_has_completed(start_oban: StartOban, ask: Ask) -> None:

@@ -50,7 +50,7 @@ async def test_nothing_is_wrong_while_a_node_does_its_work(start_oban: StartOban
 def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
     finding = the_one(examined(empty_dsn, "tenant_1"))
     assert finding.message.startswith('the schema "tenant_1" has no tables "oban_jobs", "oban_producers"')
-    assert finding.help == "run: baton install --dsn ..."
+    assert finding.help == "run: baton install --dsn ... --prefix tenant_1"
     schema.install(empty_dsn, "tenant_1")
     assert examined(empty_dsn, "tenant_1").findings == ()
 
@@ -99,6 +99,24 @@ def test_a_trigger_that_is_off_is_told_and_what_it_has_missed(dsn: str, conn: ps
     follow(conn, missed)
     assert workflow.sync.status().counts == {"completed": 1, "available": 1, "suspended": 1}
     assert the_one(examined(dsn)).message == '1 job could start in queue "default", which no node runs'
+
+
+def test_a_trigger_of_the_application_that_depends_on_the_search_path_is_told(
+    dsn: str, conn: psycopg.Connection[Any]
+) -> None:
+    conn.execute("CREATE TABLE seen (id bigint)")
+    conn.execute(
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN INSERT INTO seen VALUES (NEW.id); RETURN NEW; END'"
+    )
+    conn.execute("CREATE TRIGGER seeing AFTER INSERT ON oban_jobs FOR EACH ROW EXECUTE FUNCTION see()")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        chain().insert(conn)
+    (told,) = examined(dsn).findings
+    assert told.message.startswith('the trigger "seeing" on "oban_jobs" carries no search_path')
+    follow(conn, told)
+    chain().insert(conn)
+    assert conn.execute("SELECT count(*) FROM seen").fetchone() == (3,)
 
 
 async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: StartOban, dsn: str) -> None:

@@ -152,7 +152,7 @@ async def test_a_pool_that_is_full_costs_time_and_no_attempt(
 
 FAILING = """
 CREATE SEQUENCE failures;
-CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $function$
+CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $function$
 BEGIN
     IF nextval('failures') <= 4 THEN
         RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = 'injected';

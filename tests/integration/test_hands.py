@@ -129,9 +129,9 @@ async def test_a_job_that_starts_all_the_same_is_put_back_by_the_gate(
     async with start_oban(stager={"interval": 0.02}):
         workflow = await flow.insert()
         await steps.SIGNS.waiting()
-        conn.execute("SET baton.settling = 'on'")  # no trigger of ours
+        conn.execute("SET baton_dsl.settling = 'on'")  # no trigger of ours
         conn.execute("UPDATE oban_jobs SET state = 'available' WHERE id = %s", [job_id(conn, "second")])
-        conn.execute("RESET baton.settling")
+        conn.execute("RESET baton_dsl.settling")
         parked = "SELECT 1 FROM oban_jobs WHERE state = 'suspended' AND attempt = 0 AND attempted_at IS NOT NULL"
         await until(lambda: conn.execute(parked).fetchone() is not None)
         assert steps.CALLS == []

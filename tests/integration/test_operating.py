@@ -11,8 +11,8 @@ import pytest
 from oban import Job
 
 from baton_dsl import Flow, Workflow, step
-from baton_dsl.runtime.bridge import FETCHES
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.fetches import FETCHES
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, prune, prune_sync
 from tests.conftest import StartOban
 from tests.integration import steps

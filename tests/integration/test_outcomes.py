@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from oban import Oban
 
+import baton_dsl.steps  # noqa: F401 - a process that has loaded it looks after plain jobs of workflows too
 from baton_dsl import Flow, Workflow
 from tests.conftest import StartOban, until
 from tests.integration import outcome_steps as given
@@ -131,7 +132,66 @@ BY_ITSELF = {
 }
 
 
-@pytest.mark.parametrize("row", BY_ITSELF.values(), ids=BY_ITSELF)
+WITH_BTN514 = "which is no Exception: no luck today"
+FIRST_ARGS = "UPDATE oban_jobs SET args = jsonb_build_object('choosy', '{}') WHERE " + FIRST
+
+UNTELLABLE = {
+    "an error without a text": Row(
+        given.raises_what_has_no_text,
+        "discarded",
+        "discarded",
+        "NoTextError: (it has no text: __str__ raised IndexError",
+    ),
+    "an error whose text exits": Row(
+        given.raises_what_exits_when_it_is_told, None, "retryable", "(it has no text: __str__ raised SystemExit: 3)"
+    ),
+    "an error whose class has no name": Row(
+        given.raises_what_has_no_name, "discarded", "discarded", "WithoutANameError: no luck today"
+    ),
+    "GeneratorExit in a thread": Row(given.raises_generator_exit, "discarded", "discarded", WITH_BTN514),
+    "GeneratorExit on the loop": Row(given.raises_generator_exit_on_the_loop, "discarded", "discarded", WITH_BTN514),
+    "StopIteration in a thread": Row(given.raises_stop_iteration, "discarded", "discarded", "raised StopIteration"),
+    "a group of all kinds": Row(
+        given.raises_a_group_of_all_kinds, "discarded", "discarded", "which is no Exception: no luck today (3 sub-"
+    ),
+    "a long text": Row(given.raises_a_long_text, "discarded", "discarded", "characters are left out"),
+    "a long cause": Row(given.raises_with_a_long_cause, "discarded", "discarded", "ValueError: no luck today"),
+    "circular causes": Row(given.raises_with_circular_causes, "discarded", "discarded", "ValueError: no luck today"),
+    "deep causes": Row(given.raises_with_deep_causes, "discarded", "discarded", "ValueError: no luck today"),
+    "a backoff that fails": Row(given.has_a_backoff_that_fails, None, "retryable", "no luck today"),
+    "a backoff that is no number": Row(given.has_a_backoff_that_is_no_number, None, "retryable", "no luck today"),
+    "an endless backoff": Row(given.has_an_endless_backoff, None, "retryable", "no luck today"),
+    "Cancel with what has no text": Row(given.cancels_with_what_has_no_text, "cancelled", "cancelled", "no luck with"),
+    "Cancel with a long reason": Row(given.cancels_with_a_long_reason, "cancelled", "cancelled", "no luck xxx"),
+    "Snooze for no time": Row(given.snoozes_for_no_time, "discarded", "discarded", "seconds, got 'soon'"),
+    "Snooze for ages": Row(given.snoozes_for_ages, "discarded", "discarded", "Snooze takes at most 2,147,483,647 sec"),
+    "Snooze with what is no JSON": Row(given.snoozes_with_what_is_no_json, None, "scheduled"),
+    **{
+        f"an input whose validator raises: {how}": Row(
+            given.misreads_by_a_validator.bind(choosy=given.Choosy("x")),
+            "discarded",
+            "discarded",
+            f'the stored input "choosy" of step "first" is no Choosy: {said}',
+            FIRST_ARGS.format(how),
+        )
+        for how, said in {
+            "attribute": "AttributeError: 'list' object",
+            "exit": "SystemExit: no luck",
+            "text": "NoTextError",
+            "name": "WithoutANameError",
+        }.items()
+    },
+    "a plain job: an error without a text": Row(
+        given.RaisesWhatHasNoText.new({}), None, "retryable", "<exception str() failed>"
+    ),
+    "a plain job: an exit": Row(given.Exits.new({}), "discarded", "discarded", "SystemExit: out of here"),
+    "a plain job: GeneratorExit": Row(given.ClosesItself.new({}), "discarded", "discarded", "no luck today"),
+    "a plain job: a long text": Row(given.RaisesALongText.new({}), "discarded", "discarded", "no luck xxx"),
+}
+"""What the reporting of Oban's executor can't tell, or the database does not take."""
+
+
+@pytest.mark.parametrize("row", [*BY_ITSELF.values(), *UNTELLABLE.values()], ids=[*BY_ITSELF, *UNTELLABLE])
 async def test_a_step_that_runs_ends_by(
     row: Row, start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,8 +202,10 @@ async def test_a_step_that_runs_ends_by(
     async with start_oban(queues={"default": 1}):
         await until(lambda: nodes(conn)["first"][1] == row.state, TIMEOUT)
     assert nodes(conn) == {"first": (row.outcome, row.state), **those_that_wait(row.outcome)}
-    (error,) = conn.execute(f"SELECT errors::text FROM oban_jobs WHERE {FIRST}").fetchone() or ("",)
+    told = conn.execute(f"SELECT coalesce(errors -> -1 ->> 'error', '') FROM oban_jobs WHERE {FIRST}")
+    (error,) = told.fetchone() or ("",)
     assert row.says in error
+    assert len(error) < 70_000
     if row.outcome is not None:
         value = "7" if row.outcome == "completed" else "None"
         assert await run_the_rest(start_oban, workflow) == dict.fromkeys(GOES_ON[row.outcome], value)

@@ -201,3 +201,36 @@ def test_wrong_usage_is_two_with_a_sentence(
     monkeypatch.setenv("PATH", str(tmp_path))
     outcome = run(tmp_path, *arguments)
     assert (outcome.status, outcome.output, outcome.errors) == (2, "", f"baton-lint: {message}\n")
+
+
+def test_no_edge_is_claimed_of_a_step_that_no_checker_can_type(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "flows.py": """\
+from baton_dsl import Each, Flow, Input, step
+
+@step(max_attempt=3)
+def make(raw: Each[Input[int]]) -> str:
+    return str(raw)
+
+@step(priority="high")
+def other(make: list[str]) -> int:
+    return 1
+
+class Shop:
+    @step
+    def total(self, make: list[str]) -> float:
+        return 1.0
+
+@step
+def use(make: Each[str], other: int, total: float) -> int:
+    return other
+
+shop = Flow("shop", make, other, Shop.total, use)
+"""
+        },
+    )
+    printed = run(tmp_path, "emit")
+    assert printed.errors == "0 edges written\n"
+    assert "baton_edges_1" not in printed.output

@@ -3,7 +3,7 @@
 --
 -- The jobs belong to no workflow (`workflow_id` is not in their meta), so that our triggers leave them alone. A hook that
 -- has its job is taken out of `hooks`: it is not started again, should a retry let the workflow end once more.
-CREATE OR REPLACE FUNCTION baton_announce(workflow_ids text[])
+CREATE OR REPLACE FUNCTION baton.baton_announce(workflow_ids text[])
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
@@ -12,25 +12,25 @@ DECLARE
     notified bigint;
 BEGIN
     SELECT count(pg_notify(
-        current_schema() || '.oban_workflow',
+        'baton.oban_workflow',
         json_build_object('workflow_id', workflow_id, 'outcome', outcome)::text
     )) INTO notified
-    FROM baton_workflows WHERE workflow_id = ANY(workflow_ids);
+    FROM baton.baton_workflows WHERE workflow_id = ANY(workflow_ids);
 
     WITH due AS MATERIALIZED (
         SELECT workflow.*, hook.key AS hook, hook.value ->> 'worker' AS worker, hook.value ->> 'queue' AS queue
-        FROM baton_workflows AS workflow
+        FROM baton.baton_workflows AS workflow
         CROSS JOIN LATERAL jsonb_each(workflow.hooks) AS hook
         WHERE workflow.workflow_id = ANY(workflow_ids)
             AND hook.key = ANY(ARRAY['on_settled', 'on_' || workflow.outcome])
     ),
     started AS (
-        UPDATE baton_workflows
+        UPDATE baton.baton_workflows
         SET hooks = hooks - ARRAY['on_settled', 'on_' || outcome]
         WHERE workflow_id = ANY(ARRAY(SELECT due.workflow_id FROM due))
     ),
     jobs AS (
-        INSERT INTO oban_jobs (worker, queue, args, meta)
+        INSERT INTO baton.oban_jobs (worker, queue, args, meta)
         SELECT
             due.worker,
             due.queue,
@@ -43,7 +43,7 @@ BEGIN
                     SELECT jsonb_object_agg(nodes.outcome, nodes.count)
                     FROM (
                         SELECT outcome, count(*) AS count
-                        FROM workflow_nodes WHERE workflow_id = due.workflow_id AND map_id IS NULL GROUP BY outcome
+                        FROM baton.workflow_nodes WHERE workflow_id = due.workflow_id AND map_id IS NULL GROUP BY outcome
                     ) AS nodes
                 ),
                 'inserted_at', due.inserted_at,
@@ -53,7 +53,7 @@ BEGIN
         FROM due
         RETURNING queue
     )
-    SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+    SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
     INTO notified
     FROM (SELECT DISTINCT queue FROM jobs) AS queues;
 END

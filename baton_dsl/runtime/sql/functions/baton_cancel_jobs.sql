@@ -1,13 +1,17 @@
 -- Cancel jobs that do not run, and say why in their errors.
-CREATE OR REPLACE FUNCTION baton_cancel_jobs(job_ids bigint[], reason text)
+CREATE OR REPLACE FUNCTION baton.baton_cancel_jobs(job_ids bigint[], reason text)
 RETURNS void
 LANGUAGE plpgsql -- not sql: that would be parsed now, when Oban's state 'suspended' may be too new to be named
 AS $function$
+DECLARE
+    marked text; -- tells our triggers that we know of the change
 BEGIN
-    UPDATE oban_jobs AS job
+    marked := set_config('baton_dsl.settling', 'on', true);
+    UPDATE baton.oban_jobs AS job
     SET state = 'cancelled',
         cancelled_at = timezone('UTC', now()),
-        errors = job.errors || baton_error(job.attempt, reason)
+        errors = job.errors || baton.baton_error(job.attempt::integer, reason)
     WHERE job.id = ANY(job_ids) AND job.state IN ('suspended', 'scheduled', 'available', 'retryable');
+    marked := set_config('baton_dsl.settling', 'off', true);
 END
 $function$;

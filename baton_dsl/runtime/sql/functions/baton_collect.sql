@@ -1,9 +1,9 @@
 -- What the children of a map returned, as a list (of lists, where there are levels), with null where there is nothing;
 -- and for each such place why: `[{"path", "state", "reason"}]`, or NULL if there is none.
-CREATE OR REPLACE FUNCTION baton_collect(map_id bigint, OUT result text, OUT absent jsonb)
+CREATE OR REPLACE FUNCTION baton.baton_collect(map_id bigint, OUT result text, OUT absent jsonb)
 LANGUAGE plpgsql
 STABLE
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -19,37 +19,37 @@ BEGIN
                     'path', jsonb_build_array(child.item_index),
                     'state', child.outcome,
                     'reason', coalesce(child.reason, (
-                        SELECT job.errors -> -1 ->> 'error' FROM oban_jobs AS job WHERE job.id = child.oban_job_id
+                        SELECT job.errors -> -1 ->> 'error' FROM baton.oban_jobs AS job WHERE job.id = child.oban_job_id
                     ))
                 )
             END AS missing
-        FROM workflow_nodes AS child
+        FROM baton.workflow_nodes AS child
         WHERE child.map_id = wanted AND NOT child.is_map
     ) AS entry;
 
-    IF EXISTS (SELECT FROM workflow_nodes WHERE workflow_nodes.map_id = wanted AND is_map) THEN
+    IF EXISTS (SELECT FROM baton.workflow_nodes WHERE workflow_nodes.map_id = wanted AND is_map) THEN
         SELECT '[' || string_agg(coalesce(entry.text, 'null'), ',' ORDER BY entry.item_index) || ']',
             (
                 SELECT jsonb_agg(every.missing ORDER BY every.missing -> 'path')
                 FROM (
                     SELECT jsonb_set(missing.value, '{path}', jsonb_build_array(list.item_index) || (missing.value -> 'path'))
-                    FROM workflow_nodes AS list
-                    CROSS JOIN LATERAL baton_collect(list.oban_job_id) AS inner_list
+                    FROM baton.workflow_nodes AS list
+                    CROSS JOIN LATERAL baton.baton_collect(list.oban_job_id) AS inner_list
                     CROSS JOIN LATERAL jsonb_array_elements(inner_list.absent) AS missing(value)
                     WHERE list.map_id = wanted AND list.items IS NOT NULL
                     UNION ALL
                     SELECT jsonb_build_object(
                         'path', jsonb_build_array(list.item_index), 'state', list.outcome, 'reason', list.reason
                     )
-                    FROM workflow_nodes AS list
+                    FROM baton.workflow_nodes AS list
                     WHERE list.map_id = wanted AND list.items IS NULL
                 ) AS every(missing)
             )
         INTO result, absent
         FROM (
             SELECT list.item_index,
-                CASE WHEN list.items IS NOT NULL THEN (SELECT inner_list.result FROM baton_collect(list.oban_job_id) AS inner_list) END AS text
-            FROM workflow_nodes AS list
+                CASE WHEN list.items IS NOT NULL THEN (SELECT inner_list.result FROM baton.baton_collect(list.oban_job_id) AS inner_list) END AS text
+            FROM baton.workflow_nodes AS list
             WHERE list.map_id = wanted
         ) AS entry;
     END IF;

@@ -1,11 +1,11 @@
 -- Settle maps whose children have all settled: as completed if as many of these succeeded as the map demands. A skipped
 -- item did not fail.
-CREATE OR REPLACE FUNCTION baton_conclude(map_ids bigint[])
+CREATE OR REPLACE FUNCTION baton.baton_conclude(map_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
 BEGIN
-    UPDATE workflow_nodes AS map
+    UPDATE baton.workflow_nodes AS map
     SET outcome = CASE
             WHEN ends.good >= ends.demanded THEN 'completed'
             WHEN ends.discarded > 0 THEN 'discarded'
@@ -31,11 +31,11 @@ BEGIN
                 count(*) AS items,
                 count(*) FILTER (WHERE child.outcome IN ('completed', 'skipped')) AS good,
                 count(*) FILTER (WHERE child.outcome = 'discarded') AS discarded
-            FROM workflow_nodes AS child
+            FROM baton.workflow_nodes AS child
             WHERE child.map_id = ANY(map_ids)
             GROUP BY child.map_id, child.root_id
         ) AS counts
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = counts.root_id OFFSET 0) AS root
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = counts.root_id OFFSET 0) AS root
     ) AS ends
     WHERE map.oban_job_id = ends.map_id;
 END

@@ -1,9 +1,8 @@
 -- Settle nodes because of what became of their jobs, whoever did that, and cancel what can't run any more.
-CREATE OR REPLACE FUNCTION baton_end(job_ids bigint[], how text)
+CREATE OR REPLACE FUNCTION baton.baton_end(job_ids bigint[], how text)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
-SET baton.settling = 'on'
+SET search_path TO pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
@@ -14,20 +13,20 @@ DECLARE
 BEGIN
     LOOP -- as in baton_settle
         WITH own AS (
-            UPDATE workflow_nodes SET outcome = how, updated_at = now()
+            UPDATE baton.workflow_nodes SET outcome = how, updated_at = now()
             WHERE oban_job_id = ANY(job_ids) AND outcome IS NULL
             RETURNING oban_job_id
         )
         SELECT ended || array_agg(oban_job_id) INTO ended FROM own;
         EXIT WHEN is_locked OR cardinality(ended) = cardinality(job_ids);
 
-        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
         is_locked := true;
     END LOOP;
     IF ended IS NULL THEN
         RETURN;
     END IF;
 
-    PERFORM baton_spread(ended || baton_follow(ended));
+    PERFORM baton.baton_spread(ended || baton.baton_follow(ended), '[]'::json, NULL::bigint[], NULL::bigint[]);
 END
 $function$;

@@ -1,7 +1,7 @@
 -- The items of a collection in order; those of an object are its keys with their values. PostgreSQL takes an object apart
 -- only if no string in it, at any depth, has a NUL character, which JSON allows: something that the text does not contain,
 -- its own hash, stands for NULs meanwhile. An escaped backslash before "u0000" makes no NUL of it.
-CREATE OR REPLACE FUNCTION baton_entries(whole json)
+CREATE OR REPLACE FUNCTION baton.baton_entries(whole json)
 RETURNS TABLE (number bigint, value json)
 LANGUAGE plpgsql
 IMMUTABLE

@@ -1,5 +1,5 @@
 -- An entry for the errors of a job, as Oban writes them.
-CREATE OR REPLACE FUNCTION baton_error(attempt integer, reason text)
+CREATE OR REPLACE FUNCTION baton.baton_error(attempt integer, reason text)
 RETURNS jsonb
 LANGUAGE sql
 STABLE

@@ -3,7 +3,7 @@
 --   further: maps that may expand now, their children or maps over them;
 --   failing: nodes that ended otherwise than completed, of which new children have to be told;
 --   windows: roots that let only so many items run at once.
-CREATE OR REPLACE FUNCTION baton_expand(
+CREATE OR REPLACE FUNCTION baton.baton_expand(
     map_ids bigint[],
     OUT ended bigint[], OUT further bigint[], OUT failing bigint[], OUT windows bigint[]
 )
@@ -11,7 +11,7 @@ LANGUAGE plpgsql
 AS $function$
 DECLARE
     moment timestamp := timezone('UTC', now());
-    job_sequence regclass := pg_get_serial_sequence('oban_jobs', 'id')::regclass;
+    job_sequence regclass := pg_get_serial_sequence('baton.oban_jobs', 'id')::regclass;
     refused bigint[];
     reasons text[];
     sizes jsonb;
@@ -53,18 +53,18 @@ BEGIN
             FROM (
                 SELECT collection.*, map.parameters[collection.parameter] AS name,
                     coalesce(root.mapping ->> 'combine', 'zip') = 'zip' AS is_zip
-                FROM baton_collections(map_ids) AS collection
-                CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = collection.map_id OFFSET 0) AS map
-                CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = map.root_id OFFSET 0) AS root
+                FROM baton.baton_collections(map_ids) AS collection
+                CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = collection.map_id OFFSET 0) AS map
+                CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = map.root_id OFFSET 0) AS root
             ) AS each
             GROUP BY each.map_id, each.is_zip
         ) AS measured
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = measured.map_id OFFSET 0) AS map
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = map.root_id OFFSET 0) AS root
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = measured.map_id OFFSET 0) AS map
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = map.root_id OFFSET 0) AS root
     ) AS judged;
 
     IF refused IS NOT NULL THEN
-        UPDATE workflow_nodes
+        UPDATE baton.workflow_nodes
         SET outcome = 'discarded', reason = reasons[array_position(refused, oban_job_id)], updated_at = now()
         WHERE oban_job_id = ANY(refused);
         ended := refused;
@@ -74,25 +74,25 @@ BEGIN
     END IF;
 
     -- The children of other maps that the new ones wait for: none of them may settle unseen from here on.
-    SELECT array_agg(DISTINCT source_id) INTO origins FROM baton_collections(map_ids) WHERE of_map;
+    SELECT array_agg(DISTINCT source_id) INTO origins FROM baton.baton_collections(map_ids) WHERE of_map;
     IF origins IS NOT NULL THEN
-        PERFORM 1 FROM workflow_nodes WHERE map_id = ANY(origins) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        PERFORM 1 FROM baton.workflow_nodes WHERE map_id = ANY(origins) ORDER BY oban_job_id FOR NO KEY UPDATE;
     END IF;
 
     WITH RECURSIVE collection AS MATERIALIZED (
-        SELECT * FROM baton_collections(map_ids)
+        SELECT * FROM baton.baton_collections(map_ids)
     ),
     element AS MATERIALIZED (
         SELECT collection.map_id, collection.parameter, collection.size, entry.number - 1 AS number,
             0::bigint AS node_id, entry.value
         FROM collection
-        CROSS JOIN LATERAL baton_entries(collection.whole) AS entry
+        CROSS JOIN LATERAL baton.baton_entries(collection.whole) AS entry
         WHERE NOT collection.of_map
         UNION ALL
         SELECT collection.map_id, collection.parameter, collection.size, child.item_index, child.oban_job_id, NULL
         FROM collection
         CROSS JOIN LATERAL (
-            SELECT * FROM workflow_nodes WHERE workflow_nodes.map_id = collection.source_id OFFSET 0
+            SELECT * FROM baton.workflow_nodes WHERE workflow_nodes.map_id = collection.source_id OFFSET 0
         ) AS child
         WHERE collection.of_map
     ),
@@ -101,8 +101,8 @@ BEGIN
             coalesce(root.mapping ->> 'combine', 'zip') = 'zip' AS is_zip,
             root.mapping ? 'max_concurrency' AS has_window
         FROM unnest(map_ids) AS given(id)
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS found
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = found.root_id OFFSET 0) AS root
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS found
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = found.root_id OFFSET 0) AS root
     ),
     combined(map_id, parameter, number, node_ids, items) AS (
         SELECT element.map_id, 1, element.number, ARRAY[element.node_id], ARRAY[element.value]
@@ -140,7 +140,7 @@ BEGIN
                         bool_and(
                             CASE
                                 WHEN above.is_map AND map.levels > 1 THEN above.items IS NULL
-                                ELSE NOT baton_permits(
+                                ELSE NOT baton.baton_permits(
                                     above.outcome,
                                     map.ignore_cancelled AND map.levels = 1,
                                     map.ignore_discarded AND map.levels = 1,
@@ -149,7 +149,7 @@ BEGIN
                             END
                         ) AS is_awaited
                     FROM unnest(combined.node_ids) WITH ORDINALITY AS given(id, parameter)
-                    CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS above
+                    CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS above
                     WHERE given.id <> 0
                     GROUP BY above.oban_job_id, above.step_name
                 ) AS source
@@ -159,7 +159,7 @@ BEGIN
         ) AS ordered
     ),
     jobs AS (
-        INSERT INTO oban_jobs (
+        INSERT INTO baton.oban_jobs (
             id, state, queue, worker, args, meta, tags, max_attempts, priority, inserted_at, scheduled_at
         )
         OVERRIDING SYSTEM VALUE
@@ -169,7 +169,7 @@ BEGIN
                 WHEN child.waits > 0 THEN 'suspended'
                 WHEN (child.shape ->> 'scheduled_at')::timestamp > moment THEN 'scheduled'
                 ELSE 'available'
-            END::oban_job_state,
+            END::baton.oban_job_state,
             child.shape ->> 'queue',
             child.worker,
             '{}',
@@ -186,7 +186,7 @@ BEGIN
         RETURNING queue, state
     ),
     nodes AS (
-        INSERT INTO workflow_nodes (
+        INSERT INTO baton.workflow_nodes (
             oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
             ignore_cancelled, ignore_discarded, optional, is_map, levels, map_id, root_id, item_index, held,
             parameters, sources, item, beside
@@ -218,7 +218,7 @@ BEGIN
     )
     SELECT
         (
-            SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+            SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
             FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues
         ),
         (SELECT array_agg(child.id) FROM child WHERE child.levels > 1 AND child.waits = 0),
@@ -226,11 +226,11 @@ BEGIN
     INTO notified, further, windows;
 
     IF origins IS NOT NULL THEN
-        UPDATE workflow_nodes AS above
+        UPDATE baton.workflow_nodes AS above
         SET downstreams = above.downstreams || below.ids
         FROM (
             SELECT source.id, array_agg(child.oban_job_id ORDER BY child.oban_job_id) AS ids
-            FROM workflow_nodes AS child
+            FROM baton.workflow_nodes AS child
             CROSS JOIN unnest(child.upstreams) AS source(id)
             WHERE child.map_id = ANY(map_ids)
             GROUP BY source.id
@@ -238,14 +238,14 @@ BEGIN
         WHERE above.oban_job_id = below.id;
 
         SELECT array_agg(DISTINCT above.oban_job_id) INTO failing
-        FROM workflow_nodes AS child
+        FROM baton.workflow_nodes AS child
         CROSS JOIN unnest(child.upstreams) AS source(id)
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = source.id OFFSET 0) AS above
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = source.id OFFSET 0) AS above
         WHERE child.map_id = ANY(map_ids) AND above.outcome IN ('cancelled', 'discarded', 'skipped');
     END IF;
 
     WITH expanded AS (
-        UPDATE workflow_nodes AS map
+        UPDATE baton.workflow_nodes AS map
         SET items = (sizes ->> map.oban_job_id::text)::integer,
             pending = (sizes ->> map.oban_job_id::text)::integer,
             outcome = CASE WHEN sizes ->> map.oban_job_id::text = '0' THEN 'completed' END,
@@ -261,17 +261,17 @@ BEGIN
     INTO followers, fewer
     FROM (
         SELECT below.id, count(*) AS upstreams
-        FROM workflow_nodes AS map
+        FROM baton.workflow_nodes AS map
         CROSS JOIN unnest(map.downstreams) AS below(id)
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS follower
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = below.id OFFSET 0) AS follower
         WHERE map.oban_job_id = ANY(map_ids) AND follower.is_map AND map.oban_job_id = ANY(follower.sources)
         GROUP BY below.id
     ) AS counts;
     IF followers IS NOT NULL THEN
-        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(followers) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(followers) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
         WITH counted AS (
-            UPDATE workflow_nodes
+            UPDATE baton.workflow_nodes
             SET pending = pending - (fewer ->> oban_job_id::text)::integer
             WHERE oban_job_id = ANY(followers) AND outcome IS NULL AND items IS NULL
             RETURNING oban_job_id, pending

@@ -1,5 +1,5 @@
 -- Settle what can't run any more since `ended` did, otherwise than completed. Returns it, or NULL.
-CREATE OR REPLACE FUNCTION baton_follow(ended bigint[])
+CREATE OR REPLACE FUNCTION baton.baton_follow(ended bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql
 AS $function$
@@ -14,20 +14,20 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT max(outcome) FILTER (WHERE outcome IN ('cancelled', 'discarded')) INTO worst
-    FROM workflow_nodes WHERE oban_job_id = ANY(ended) AND outcome <> 'completed';
+    FROM baton.workflow_nodes WHERE oban_job_id = ANY(ended) AND outcome <> 'completed';
 
     FOREACH how IN ARRAY ARRAY['cancelled', 'skipped'] LOOP -- in this order: what would be both is cancelled
-        doomed := CASE WHEN how = 'skipped' OR worst IS NOT NULL THEN baton_reach(ended, how) END;
+        doomed := CASE WHEN how = 'skipped' OR worst IS NOT NULL THEN baton.baton_reach(ended, how) END;
         IF doomed IS NOT NULL THEN
-            PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
+            PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
             WITH own AS (
-                UPDATE workflow_nodes SET outcome = how, by_upstream = true, updated_at = now()
+                UPDATE baton.workflow_nodes SET outcome = how, by_upstream = true, updated_at = now()
                 WHERE oban_job_id = ANY(doomed) AND outcome IS NULL
                 RETURNING oban_job_id
             )
             SELECT array_agg(oban_job_id) INTO followed FROM own;
-            PERFORM baton_cancel_jobs(
+            PERFORM baton.baton_cancel_jobs(
                 followed,
                 CASE how
                     WHEN 'cancelled' THEN 'BTN507: cancelled, since an upstream was ' || worst

@@ -1,18 +1,18 @@
 -- What the process calls every second: locks the producers that it has not locked yet, and marks them as guarded, so
 -- that nobody takes Oban's slower sign of life for them. Returns those that are locked now.
-CREATE OR REPLACE FUNCTION baton_guard(producers text[], held text[])
+CREATE OR REPLACE FUNCTION baton.baton_guard(producers text[], held text[])
 RETURNS text[]
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 DECLARE
     locked text[];
 BEGIN
     SELECT array_agg(given.producer) INTO locked
     FROM unnest(producers) AS given(producer)
-    WHERE given.producer = ANY(held) OR pg_try_advisory_lock(baton_producer_key(given.producer));
+    WHERE given.producer = ANY(held) OR pg_try_advisory_lock(baton.baton_producer_key(given.producer));
 
-    UPDATE oban_producers
+    UPDATE baton.oban_producers
     SET meta = meta || '{"baton_guarded": true}'
     WHERE uuid::text = ANY(locked) AND meta -> 'baton_guarded' IS DISTINCT FROM 'true';
 

@@ -3,7 +3,7 @@
 -- What many steps share is given once, as a template. `maps` says which steps are maps, and what of; 0 among their
 -- `sources` stands for the value in `item`. `signatures` is what the fingerprint `code` stands for, as JSON:
 -- text, since it is read only if no workflow of that code was inserted before.
-CREATE OR REPLACE FUNCTION baton_insert(
+CREATE OR REPLACE FUNCTION baton.baton_insert(
     schema_version integer,
     id text,
     label text,
@@ -22,13 +22,13 @@ CREATE OR REPLACE FUNCTION baton_insert(
     signatures text
 ) RETURNS bigint[]
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE
-    installed integer := (SELECT max(version) FROM baton_migrations);
+    installed integer := (SELECT max(version) FROM baton.baton_migrations);
     ids bigint[];
-    job_sequence regclass := pg_get_serial_sequence('oban_jobs', 'id')::regclass;
+    job_sequence regclass := pg_get_serial_sequence('baton.oban_jobs', 'id')::regclass;
     moment timestamp := timezone('UTC', now());
     notified bigint;
 BEGIN
@@ -38,16 +38,16 @@ BEGIN
             'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
 
-    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
+    INSERT INTO baton.baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
     VALUES (id, label, flow, given_inputs::json, cardinality(template), hooks_to_be::jsonb, code)
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL; -- no error: the caller's transaction goes on
     END IF;
 
-    INSERT INTO baton_flows (fingerprint, signatures)
+    INSERT INTO baton.baton_flows (fingerprint, signatures)
     SELECT code, signatures::json
-    WHERE NOT EXISTS (SELECT FROM baton_flows AS known WHERE known.fingerprint = code);
+    WHERE NOT EXISTS (SELECT FROM baton.baton_flows AS known WHERE known.fingerprint = code);
 
     ids := ARRAY(SELECT nextval(job_sequence) FROM generate_series(1, cardinality(template)));
 
@@ -100,7 +100,7 @@ BEGIN
         JOIN steps USING (position)
     ),
     jobs AS (
-        INSERT INTO oban_jobs (
+        INSERT INTO baton.oban_jobs (
             id, state, queue, worker, args, meta, tags, max_attempts, priority, inserted_at, scheduled_at
         )
         OVERRIDING SYSTEM VALUE
@@ -110,7 +110,7 @@ BEGIN
                 WHEN above.position IS NOT NULL THEN 'suspended'
                 WHEN steps.scheduled_at > moment THEN 'scheduled'
                 ELSE 'available'
-            END::oban_job_state,
+            END::baton.oban_job_state,
             steps.queue,
             steps.worker,
             steps.args::jsonb,
@@ -126,10 +126,9 @@ BEGIN
         LEFT JOIN above USING (position)
         LEFT JOIN map USING (position)
         WHERE map.position IS NULL
-        RETURNING queue, state
     ),
     nodes AS (
-        INSERT INTO workflow_nodes (
+        INSERT INTO baton.workflow_nodes (
             oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
             ignore_cancelled, ignore_discarded, optional, is_map, levels, root_id, parameters, sources, item, beside,
             mapping
@@ -160,14 +159,19 @@ BEGIN
         LEFT JOIN below USING (position)
         LEFT JOIN map USING (position)
     )
-    SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+    SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
     INTO notified
-    FROM (SELECT DISTINCT queue FROM jobs WHERE state = 'available') AS queues;
+    FROM (
+        SELECT DISTINCT steps.queue -- not what the insert returns: who may only insert may not read
+        FROM steps
+        LEFT JOIN above USING (position)
+        LEFT JOIN map USING (position)
+        WHERE above.position IS NULL AND map.position IS NULL
+            AND (steps.scheduled_at IS NULL OR steps.scheduled_at <= moment)
+    ) AS queues;
 
     IF json_array_length(maps) > 0 THEN
-        PERFORM baton_spread('{}', '[]', ARRAY(
-            SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = id AND is_map AND pending = 0
-        ));
+        PERFORM baton.baton_begin_maps(id);
     END IF;
     RETURN ids;
 END

@@ -1,17 +1,17 @@
 -- Whoever changes the state of a job, its node follows in the same transaction: Oban's own ack of a plain worker,
 -- Oban Web, the lifeline, a worker in another language, psql.
-CREATE OR REPLACE FUNCTION baton_job_changed()
+CREATE OR REPLACE FUNCTION baton.baton_job_changed()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        PERFORM baton_end(ARRAY[OLD.id], 'cancelled');
-    ELSIF NEW.state = OLD.state OR current_setting('baton.settling', true) = 'on' THEN
+        PERFORM baton.baton_end(ARRAY[OLD.id], 'cancelled');
+    ELSIF NEW.state = OLD.state OR current_setting('baton_dsl.settling', true) = 'on' THEN
         NULL; -- who settles knows
     ELSIF OLD.state = 'executing'
-        AND current_setting('baton.rescuing', true) IS DISTINCT FROM 'on'
+        AND current_setting('baton_dsl.rescuing', true) IS DISTINCT FROM 'on'
         AND (
             (NEW.state = 'available' AND NEW.meta -> 'rescued' IS DISTINCT FROM OLD.meta -> 'rescued')
             OR (
@@ -24,22 +24,22 @@ BEGIN
         -- Oban's lifeline takes every job that has run for five minutes for an orphan. Steps are left to baton_rescue, so
         -- the row is put back. The lifeline is told by its statement: it counts rescues in `meta`, and so names them when
         -- it discards a last attempt.
-        UPDATE oban_jobs SET state = OLD.state, meta = OLD.meta, discarded_at = OLD.discarded_at WHERE id = OLD.id;
+        UPDATE baton.oban_jobs SET state = OLD.state, meta = OLD.meta, discarded_at = OLD.discarded_at WHERE id = OLD.id;
     ELSIF NEW.state IN ('completed', 'cancelled', 'discarded') THEN
-        PERFORM baton_end(ARRAY[NEW.id], NEW.state::text);
+        PERFORM baton.baton_end(ARRAY[NEW.id], NEW.state::text);
     ELSIF OLD.state IN ('completed', 'cancelled', 'discarded') THEN
         -- The first of the jobs that one statement has retried does it for all of them.
-        PERFORM baton_revive(node.workflow_id)
-        FROM workflow_nodes AS node
-        JOIN oban_jobs AS job ON job.id = node.oban_job_id
+        PERFORM baton.baton_revive(node.workflow_id)
+        FROM baton.workflow_nodes AS node
+        JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
         WHERE node.oban_job_id = NEW.id
             AND node.outcome IN ('cancelled', 'discarded')
             AND job.state NOT IN ('completed', 'cancelled', 'discarded');
-        PERFORM baton_cancel_jobs(ARRAY[NEW.id], 'BTN512: skipped, since an upstream was')
-        FROM workflow_nodes AS node
+        PERFORM baton.baton_cancel_jobs(ARRAY[NEW.id], 'BTN512: skipped, since an upstream was')
+        FROM baton.workflow_nodes AS node
         WHERE node.oban_job_id = NEW.id AND node.outcome = 'skipped' AND node.by_upstream;
     ELSIF NEW.state IN ('scheduled', 'available', 'retryable') AND OLD.state IN ('executing', 'suspended') THEN
-        PERFORM baton_return(NEW.id);
+        PERFORM baton.baton_return(NEW.id);
     END IF;
     RETURN NULL;
 END

@@ -1,9 +1,9 @@
 -- Whether a producer seems to live.
-CREATE OR REPLACE FUNCTION baton_lives(producer text)
+CREATE OR REPLACE FUNCTION baton.baton_lives(producer text)
 RETURNS boolean
 LANGUAGE sql
 STABLE
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
     SELECT EXISTS (
         SELECT
@@ -12,11 +12,11 @@ AS $function$
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             AND objsubid = 1
             AND granted
-            AND (classid::bigint << 32) | objid::bigint = baton_producer_key(producer)
+            AND (classid::bigint << 32) | objid::bigint = baton.baton_producer_key(producer)
     )
     OR EXISTS (
         SELECT
-        FROM oban_producers
+        FROM baton.oban_producers
         WHERE uuid::text = producer
             AND updated_at > timezone('UTC', now()) - CASE
                 WHEN NOT meta ? 'baton_guarded' THEN interval '60 seconds'

@@ -1,33 +1,34 @@
 -- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back: they were never
 -- attempted. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
 -- looked, and then they are put back too.
-CREATE OR REPLACE FUNCTION baton_park(job_ids bigint[], attempts smallint[])
+CREATE OR REPLACE FUNCTION baton.baton_park(job_ids bigint[], attempts smallint[])
 RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 SET lock_timeout = '500ms'
-SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
 AS $function$
 DECLARE
     stopped bigint[];
+    marked text; -- tells our triggers that we know of the change
 BEGIN
     -- The lock on the node keeps a settle from counting down to zero between the look and the update.
-    PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
+    marked := set_config('baton_dsl.settling', 'on', true);
     WITH parked AS (
-        UPDATE oban_jobs AS job
+        UPDATE baton.oban_jobs AS job
         SET state = CASE
                 WHEN found.reason IS NOT NULL THEN 'cancelled'
                 WHEN found.pending > 0 THEN 'suspended'
                 ELSE 'available'
-            END::oban_job_state,
+            END::baton.oban_job_state,
             attempt = job.attempt - (found.reason IS NULL)::integer,
             cancelled_at = CASE WHEN found.reason IS NOT NULL THEN timezone('UTC', now()) END,
             errors = CASE
-                WHEN found.reason IS NOT NULL THEN job.errors || baton_error(job.attempt, found.reason)
+                WHEN found.reason IS NOT NULL THEN job.errors || baton.baton_error(job.attempt::integer, found.reason)
                 ELSE job.errors
             END
         FROM (
@@ -36,8 +37,8 @@ BEGIN
                     WHEN node.outcome IS NOT NULL THEN 'BTN507: cancelled, since its node was ' || node.outcome
                     WHEN workflow.stopped_at IS NOT NULL THEN 'BTN507: cancelled before it started, since its workflow was'
                 END AS reason
-            FROM workflow_nodes AS node
-            JOIN baton_workflows AS workflow USING (workflow_id)
+            FROM baton.workflow_nodes AS node
+            JOIN baton.baton_workflows AS workflow USING (workflow_id)
             WHERE node.oban_job_id = ANY(job_ids) AND (node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded'))
         ) AS found
         WHERE job.id = ANY(job_ids)
@@ -47,8 +48,9 @@ BEGIN
         RETURNING job.id, job.state, found.outcome
     )
     SELECT array_agg(id) INTO stopped FROM parked WHERE state = 'cancelled' AND outcome IS NULL;
+    marked := set_config('baton_dsl.settling', 'off', true);
     IF stopped IS NOT NULL THEN
-        PERFORM baton_end(stopped, 'cancelled');
+        PERFORM baton.baton_end(stopped, 'cancelled');
     END IF;
 END
 $function$;

@@ -1,18 +1,18 @@
 -- Let nothing start, until `baton_resume`. What runs goes on.
-CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[])
+CREATE OR REPLACE FUNCTION baton.baton_pause(workflow_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
-SET baton.settling = 'on'
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE
     paused text[];
+    marked text; -- tells our triggers that we know of the change
 BEGIN
-    PERFORM 1 FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
     WITH changed AS (
-        UPDATE baton_workflows AS workflow SET paused_at = now()
+        UPDATE baton.baton_workflows AS workflow SET paused_at = now()
         WHERE workflow.workflow_id = ANY(workflow_ids) AND workflow.outcome IS NULL AND workflow.paused_at IS NULL
         RETURNING workflow.workflow_id
     )
@@ -20,15 +20,17 @@ BEGIN
 
     -- To be paused is to wait for one thing more: nothing else has to know of it. A map that has expanded starts nothing:
     -- it ends with its items, in a pause too.
-    UPDATE workflow_nodes SET pending = pending + 1
+    UPDATE baton.workflow_nodes SET pending = pending + 1
     WHERE workflow_id = ANY(paused) AND outcome IS NULL AND items IS NULL;
 
-    UPDATE oban_jobs AS job SET state = 'suspended'
-    FROM workflow_nodes AS node
+    marked := set_config('baton_dsl.settling', 'on', true);
+    UPDATE baton.oban_jobs AS job SET state = 'suspended'
+    FROM baton.workflow_nodes AS node
     WHERE node.workflow_id = ANY(paused)
         AND node.outcome IS NULL
         AND job.id = node.oban_job_id
         AND job.state IN ('scheduled', 'available', 'retryable');
+    marked := set_config('baton_dsl.settling', 'off', true);
     RETURN coalesce(paused, '{}');
 END
 $function$;

@@ -1,5 +1,5 @@
 -- Whether an upstream that has ended so lets a node run that waits for it.
-CREATE OR REPLACE FUNCTION baton_permits(
+CREATE OR REPLACE FUNCTION baton.baton_permits(
     outcome text, ignore_cancelled boolean, ignore_discarded boolean, is_optional boolean
 )
 RETURNS boolean

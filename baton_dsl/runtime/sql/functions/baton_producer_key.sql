@@ -1,8 +1,9 @@
 -- The key of the lock that a process holds for one of its producers.
-CREATE OR REPLACE FUNCTION baton_producer_key(producer text)
+CREATE OR REPLACE FUNCTION baton.baton_producer_key(producer text)
 RETURNS bigint
 LANGUAGE sql
 IMMUTABLE
 AS $function$
-    SELECT hashtextextended('baton:' || producer, 0)
+    -- also called where the search_path is somebody else's
+    SELECT pg_catalog.hashtextextended('baton:'::text OPERATOR(pg_catalog.||) producer, 0::bigint)
 $function$;

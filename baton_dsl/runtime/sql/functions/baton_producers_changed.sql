@@ -1,11 +1,11 @@
 -- Any Oban process, with our code or without, gives a sign of life every 15 seconds, and when it starts a queue.
-CREATE OR REPLACE FUNCTION baton_producers_changed()
+CREATE OR REPLACE FUNCTION baton.baton_producers_changed()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 BEGIN
-    PERFORM baton_rescue();
+    PERFORM baton.baton_rescue('3 seconds'::interval);
     RETURN NULL;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN

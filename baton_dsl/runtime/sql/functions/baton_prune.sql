@@ -1,9 +1,9 @@
 -- Remove workflows that settled longer than `age` ago, with their results; never one that still runs. Their jobs are
 -- Oban's to prune. Takes at most `most` of them.
-CREATE OR REPLACE FUNCTION baton_prune(age interval, most integer)
+CREATE OR REPLACE FUNCTION baton.baton_prune(age interval, most integer)
 RETURNS integer
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -11,17 +11,17 @@ DECLARE
 BEGIN
     SELECT array_agg(workflow_id) INTO old
     FROM (
-        SELECT workflow_id FROM baton_workflows
+        SELECT workflow_id FROM baton.baton_workflows
         WHERE settled_at < now() - age
         ORDER BY settled_at
         LIMIT most
         FOR UPDATE SKIP LOCKED
     ) AS settled;
-    DELETE FROM workflow_nodes WHERE workflow_id = ANY(old);
-    DELETE FROM baton_workflows WHERE workflow_id = ANY(old);
-    DELETE FROM baton_flows AS flow
+    DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old);
+    DELETE FROM baton.baton_workflows WHERE workflow_id = ANY(old);
+    DELETE FROM baton.baton_flows AS flow
     WHERE flow.inserted_at < now() - age
-        AND NOT EXISTS (SELECT FROM baton_workflows AS workflow WHERE workflow.fingerprint = flow.fingerprint);
+        AND NOT EXISTS (SELECT FROM baton.baton_workflows AS workflow WHERE workflow.fingerprint = flow.fingerprint);
     RETURN coalesce(cardinality(old), 0);
 END
 $function$;

@@ -4,7 +4,7 @@
 -- One statement finds all of it, however long the chain: no recursion of calls, no trigger upon trigger. A node whose job
 -- has ended, or is gone, was changed by the same statement as ours and settles by itself. A map that has expanded is as
 -- its children are, and what it maps over it can't do without.
-CREATE OR REPLACE FUNCTION baton_reach(ended bigint[], how text)
+CREATE OR REPLACE FUNCTION baton.baton_reach(ended bigint[], how text)
 RETURNS bigint[]
 LANGUAGE plpgsql
 STABLE
@@ -15,24 +15,24 @@ BEGIN
     WITH RECURSIVE reached(id, outcome, is_new) AS (
         SELECT origin.oban_job_id, origin.outcome, false
         FROM unnest(ended) AS given(id)
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS origin
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS origin
         WHERE origin.outcome = how OR (how = 'cancelled' AND origin.outcome = 'discarded')
         UNION
         SELECT node.oban_job_id, how, true
         FROM reached
-        CROSS JOIN LATERAL (SELECT * FROM workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS above
+        CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS above
         CROSS JOIN unnest(above.downstreams) AS below(id)
         CROSS JOIN LATERAL (
             SELECT workflow_nodes.*, above.oban_job_id = ANY(sources) AND is_map AS is_mapped_over
-            FROM workflow_nodes WHERE oban_job_id = below.id OFFSET 0
+            FROM baton.workflow_nodes WHERE oban_job_id = below.id OFFSET 0
         ) AS node
-        LEFT JOIN LATERAL (SELECT state FROM oban_jobs WHERE id = below.id OFFSET 0) AS job ON true
+        LEFT JOIN LATERAL (SELECT state FROM baton.oban_jobs WHERE id = below.id OFFSET 0) AS job ON true
         WHERE node.outcome IS NULL
             AND node.items IS NULL
             AND (node.is_map OR job.state NOT IN ('completed', 'cancelled', 'discarded'))
             AND CASE
                 WHEN node.is_mapped_over THEN above.items IS NULL
-                ELSE NOT baton_permits(
+                ELSE NOT baton.baton_permits(
                     reached.outcome,
                     node.ignore_cancelled,
                     node.ignore_discarded,

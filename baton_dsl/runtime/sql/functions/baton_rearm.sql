@@ -1,10 +1,13 @@
 -- Let jobs that have ended be attempted once more, as soon as their nodes wait for nothing.
-CREATE OR REPLACE FUNCTION baton_rearm(job_ids bigint[])
+CREATE OR REPLACE FUNCTION baton.baton_rearm(job_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
+DECLARE
+    marked text; -- tells our triggers that we know of the change
 BEGIN
-    UPDATE oban_jobs AS job
+    marked := set_config('baton_dsl.settling', 'on', true);
+    UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
         -- a pause before the next attempt is over; a start in the future that the step was given is not
@@ -16,5 +19,6 @@ BEGIN
         cancelled_at = NULL,
         discarded_at = NULL
     WHERE job.id = ANY(job_ids);
+    marked := set_config('baton_dsl.settling', 'off', true);
 END
 $function$;

@@ -1,5 +1,5 @@
 -- Count anew what the nodes of a workflow wait for, how many items of a window run, and how its nodes have ended.
-CREATE OR REPLACE FUNCTION baton_recount(id text)
+CREATE OR REPLACE FUNCTION baton.baton_recount(id text)
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
@@ -7,19 +7,19 @@ AS $function$
 DECLARE
     workflow text := id;
 BEGIN
-    UPDATE workflow_nodes AS node
+    UPDATE baton.workflow_nodes AS node
     SET pending = waits.pending
-    FROM baton_waits(ARRAY[workflow]) AS waits
+    FROM baton.baton_waits(ARRAY[workflow]) AS waits
     WHERE node.oban_job_id = waits.id AND node.pending <> waits.pending;
 
-    UPDATE workflow_nodes AS root
+    UPDATE baton.workflow_nodes AS root
     SET in_flight = (
-        SELECT count(*) FROM workflow_nodes AS item
+        SELECT count(*) FROM baton.workflow_nodes AS item
         WHERE item.workflow_id = workflow AND item.root_id = root.oban_job_id AND NOT item.held AND item.outcome IS NULL
     )
     WHERE root.workflow_id = workflow AND root.in_flight IS NOT NULL AND root.mapping ? 'max_concurrency';
 
-    UPDATE baton_workflows AS workflow_row
+    UPDATE baton.baton_workflows AS workflow_row
     SET unsettled = counts.unsettled,
         cancelled = counts.cancelled,
         discarded = counts.discarded,
@@ -34,7 +34,7 @@ BEGIN
         SELECT (count(*) FILTER (WHERE outcome IS NULL))::integer AS unsettled,
             (count(*) FILTER (WHERE outcome = 'cancelled'))::integer AS cancelled,
             (count(*) FILTER (WHERE outcome = 'discarded'))::integer AS discarded
-        FROM workflow_nodes WHERE workflow_id = workflow AND map_id IS NULL
+        FROM baton.workflow_nodes WHERE workflow_id = workflow AND map_id IS NULL
     ) AS counts
     WHERE workflow_row.workflow_id = workflow;
 END

@@ -1,18 +1,18 @@
 -- Return the steps of producers that have been gone for `grace`. Called by the processes that run steps, every second,
 -- and whenever any Oban process starts a queue or gives its sign of life. Returns how many there were.
-CREATE OR REPLACE FUNCTION baton_rescue(grace interval DEFAULT '3 seconds')
+CREATE OR REPLACE FUNCTION baton.baton_rescue(grace interval DEFAULT '3 seconds')
 RETURNS integer
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 SET lock_timeout = '500ms'
-SET baton.rescuing = 'on'
 AS $function$
 DECLARE
     orphans integer;
     notified bigint;
+    marked text; -- tells our trigger that this is not Oban's lifeline
 BEGIN
     -- One at a time: the others have nothing to add.
-    IF NOT pg_try_advisory_xact_lock(baton_producer_key('rescue in ' || current_schema())) THEN
+    IF NOT pg_try_advisory_xact_lock(baton.baton_producer_key('rescue in baton.')) THEN
         RETURN 0;
     END IF;
 
@@ -20,32 +20,33 @@ BEGIN
         SELECT running.producer
         FROM (
             SELECT DISTINCT job.attempted_by[2] AS producer
-            FROM oban_jobs AS job
+            FROM baton.oban_jobs AS job
             WHERE job.state = 'executing' AND job.meta ? 'workflow_id' AND job.attempted_by[2] IS NOT NULL
         ) AS running
-        WHERE NOT baton_lives(running.producer)
+        WHERE NOT baton.baton_lives(running.producer)
     ),
     cleared AS (
-        DELETE FROM baton_suspects WHERE producer NOT IN (SELECT gone.producer FROM gone)
+        DELETE FROM baton.baton_suspects WHERE producer NOT IN (SELECT gone.producer FROM gone)
     ),
     suspected AS (
-        INSERT INTO baton_suspects (producer, suspected_at)
+        INSERT INTO baton.baton_suspects (producer, suspected_at)
         SELECT gone.producer, clock_timestamp() FROM gone
         ON CONFLICT DO NOTHING
     )
     -- A process whose lock is gone may live: a network between has dropped that one connection. It is asked by each look
     -- that finds it so, and its answer (`baton_alive`) gives it more time.
-    SELECT count(pg_notify(current_schema() || '.oban_alive', json_build_object('producer', gone.producer)::text))
+    SELECT count(pg_notify('baton.oban_alive', json_build_object('producer', gone.producer)::text))
     INTO notified
     FROM gone;
 
+    marked := set_config('baton_dsl.rescuing', 'on', true);
     WITH returned AS (
-        UPDATE oban_jobs AS job
-        SET state = CASE WHEN job.attempt < job.max_attempts THEN 'available' ELSE 'discarded' END::oban_job_state,
+        UPDATE baton.oban_jobs AS job
+        SET state = CASE WHEN job.attempt < job.max_attempts THEN 'available' ELSE 'discarded' END::baton.oban_job_state,
             discarded_at = CASE WHEN job.attempt < job.max_attempts THEN NULL ELSE timezone('UTC', now()) END,
             meta = job.meta || jsonb_build_object('rescued', coalesce((job.meta ->> 'rescued')::integer, 0) + 1),
-            errors = job.errors || baton_error(job.attempt, 'BTN508: the process that ran this attempt is gone')
-        FROM baton_suspects AS suspect
+            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN508: the process that ran this attempt is gone')
+        FROM baton.baton_suspects AS suspect
         WHERE job.state = 'executing'
             AND job.meta ? 'workflow_id'
             AND suspect.producer = job.attempted_by[2]
@@ -55,10 +56,11 @@ BEGIN
     SELECT
         (SELECT count(*) FROM returned),
         (
-            SELECT count(pg_notify(current_schema() || '.oban_insert', json_build_object('queue', queues.queue)::text))
+            SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
             FROM (SELECT DISTINCT queue FROM returned WHERE state = 'available') AS queues
         )
     INTO orphans, notified;
+    marked := set_config('baton_dsl.rescuing', 'off', true);
     RETURN orphans;
 END
 $function$;

@@ -4,11 +4,10 @@
 --
 -- One call does it for all jobs of the workflow. That is rare, and what may live depends on the whole graph: so it locks
 -- all nodes of the workflow.
-CREATE OR REPLACE FUNCTION baton_revive(id text)
+CREATE OR REPLACE FUNCTION baton.baton_revive(id text)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
-SET baton.settling = 'on'
+SET search_path TO pg_catalog, pg_temp
 SET enable_hashjoin = off -- the walk through the graph looks up a few nodes a step, by their keys
 SET enable_mergejoin = off
 AS $function$
@@ -20,10 +19,11 @@ DECLARE
     alive bigint[] := '{}';
     more bigint[];
     followed bigint[];
+    marked text; -- tells our triggers that we know of the change
 BEGIN
-    PERFORM 1 FROM workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM baton.workflow_nodes WHERE workflow_id = workflow ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-    was_settled := (SELECT outcome IS NOT NULL FROM baton_workflows WHERE workflow_id = workflow);
+    was_settled := (SELECT outcome IS NOT NULL FROM baton.baton_workflows WHERE workflow_id = workflow);
 
     -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
     -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
@@ -40,8 +40,8 @@ BEGIN
                         AND job.state IN ('completed', 'cancelled', 'discarded')
                     )
                 END AS is_origin
-            FROM workflow_nodes AS node
-            LEFT JOIN oban_jobs AS job ON job.id = node.oban_job_id
+            FROM baton.workflow_nodes AS node
+            LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
             WHERE node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded')
         ),
         reached(id) AS (
@@ -56,12 +56,12 @@ BEGIN
                 AND node.items IS NULL
                 AND CASE
                     WHEN node.is_map AND origin.oban_job_id = ANY(node.sources) THEN origin.items IS NULL
-                    ELSE NOT baton_permits(origin.outcome, node.ignore_cancelled, node.ignore_discarded, false)
+                    ELSE NOT baton.baton_permits(origin.outcome, node.ignore_cancelled, node.ignore_discarded, false)
                 END
             UNION
             SELECT node.oban_job_id
             FROM reached
-            JOIN workflow_nodes AS above ON above.oban_job_id = reached.id
+            JOIN baton.workflow_nodes AS above ON above.oban_job_id = reached.id
             CROSS JOIN unnest(above.downstreams) AS below(id)
             JOIN ended AS node ON node.oban_job_id = below.id
             WHERE NOT node.is_origin
@@ -81,7 +81,7 @@ BEGIN
             (
                 SELECT array_agg(map.oban_job_id)
                 FROM living
-                JOIN workflow_nodes AS map ON map.oban_job_id = living.map_id
+                JOIN baton.workflow_nodes AS map ON map.oban_job_id = living.map_id
                 WHERE map.outcome IN ('cancelled', 'discarded') AND map.oban_job_id <> ALL(alive)
             )
         INTO doomed, more;
@@ -89,17 +89,17 @@ BEGIN
         alive := alive || more;
     END LOOP;
 
-    UPDATE workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
-    PERFORM baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
+    UPDATE baton.workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
+    PERFORM baton.baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
 
-    UPDATE workflow_nodes AS node
+    UPDATE baton.workflow_nodes AS node
     SET outcome = NULL,
         by_upstream = false,
         reason = NULL,
         held = CASE WHEN node.held IS NOT NULL THEN true END,
         updated_at = now()
-    FROM workflow_nodes AS same
-    LEFT JOIN oban_jobs AS job ON job.id = same.oban_job_id
+    FROM baton.workflow_nodes AS same
+    LEFT JOIN baton.oban_jobs AS job ON job.id = same.oban_job_id
     WHERE same.workflow_id = workflow
         AND same.outcome IN ('cancelled', 'discarded')
         AND node.oban_job_id = same.oban_job_id
@@ -110,19 +110,20 @@ BEGIN
         END
         AND NOT EXISTS (SELECT FROM unnest(doomed) AS reached(id) WHERE reached.id = node.oban_job_id);
 
-    PERFORM baton_recount(workflow);
+    PERFORM baton.baton_recount(workflow);
 
-    IF NOT was_settled AND EXISTS (SELECT FROM baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
-        PERFORM baton_announce(ARRAY[workflow]);
+    IF NOT was_settled AND EXISTS (SELECT FROM baton.baton_workflows WHERE workflow_id = workflow AND outcome IS NOT NULL) THEN
+        PERFORM baton.baton_announce(ARRAY[workflow]);
     END IF;
 
-    UPDATE oban_jobs AS job
+    marked := set_config('baton_dsl.settling', 'on', true);
+    UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
         completed_at = NULL,
         cancelled_at = NULL,
         discarded_at = NULL
-    FROM workflow_nodes AS node
+    FROM baton.workflow_nodes AS node
     WHERE node.workflow_id = workflow
         AND node.outcome IS NULL
         AND job.id = node.oban_job_id
@@ -130,13 +131,14 @@ BEGIN
             job.state IN ('completed', 'cancelled', 'discarded')
             OR (node.pending > 0 AND job.state IN ('scheduled', 'available', 'retryable'))
         );
+    marked := set_config('baton_dsl.settling', 'off', true);
 
-    UPDATE baton_workflows SET stopped_at = NULL WHERE workflow_id = workflow;
+    UPDATE baton.baton_workflows SET stopped_at = NULL WHERE workflow_id = workflow;
 
     -- What lives again may need the result of a node that was skipped.
-    followed := baton_follow(ARRAY(
-        SELECT oban_job_id FROM workflow_nodes WHERE workflow_id = workflow AND outcome = 'skipped'
+    followed := baton.baton_follow(ARRAY(
+        SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = workflow AND outcome = 'skipped'
     ));
-    PERFORM baton_start(ARRAY[workflow], followed);
+    PERFORM baton.baton_start(ARRAY[workflow], followed);
 END
 $function$;

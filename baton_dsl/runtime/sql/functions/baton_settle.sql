@@ -7,7 +7,7 @@
 --
 -- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
 -- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
-CREATE OR REPLACE FUNCTION baton_settle(
+CREATE OR REPLACE FUNCTION baton.baton_settle(
     job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean
 )
 RETURNS TABLE (
@@ -16,9 +16,8 @@ RETURNS TABLE (
     attempted_at timestamp, scheduled_at timestamp
 )
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 SET lock_timeout = '500ms'
-SET baton.settling = 'on'
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET jit = off
@@ -31,10 +30,11 @@ DECLARE
     acked_ids bigint[];
     claimed_ids bigint[];
     is_locked boolean := false;
+    marked text; -- tells our triggers that we know of the change
 BEGIN
     LOOP -- once, unless one of them has settled before
         WITH own AS (
-            UPDATE workflow_nodes
+            UPDATE baton.workflow_nodes
             SET outcome = CASE
                     WHEN results[array_position(job_ids, oban_job_id)] IS NULL THEN 'skipped'
                     ELSE 'completed'
@@ -51,26 +51,29 @@ BEGIN
         EXIT WHEN is_locked OR cardinality(settled) = cardinality(job_ids);
 
         -- Somebody may just retry it: then it lives again once that is committed, which the update did not wait for.
-        PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+        PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
         is_locked := true;
     END LOOP;
 
     IF is_locked THEN
         -- The job of a node that was cancelled ends like it: whoever retries the node shall not find the job running.
         SELECT array_agg(oban_job_id) INTO ended
-        FROM workflow_nodes WHERE oban_job_id = ANY(job_ids) AND outcome IN ('cancelled', 'discarded');
+        FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) AND outcome IN ('cancelled', 'discarded');
 
-        UPDATE oban_jobs AS job
+        marked := set_config('baton_dsl.settling', 'on', true);
+        UPDATE baton.oban_jobs AS job
         SET state = 'cancelled',
             cancelled_at = timezone('UTC', now()),
-            errors = job.errors || baton_error(job.attempt, 'BTN507: cancelled, since its node was before it returned')
+            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN507: cancelled, since its node was before it returned')
         WHERE job.id = ANY(ended)
             AND job.state = 'executing'
             AND job.attempt = attempts[array_position(job_ids, job.id)];
+        marked := set_config('baton_dsl.settling', 'off', true);
     END IF;
 
+    marked := set_config('baton_dsl.settling', 'on', true);
     WITH acked AS (
-        UPDATE oban_jobs AS job
+        UPDATE baton.oban_jobs AS job
         SET state = 'completed', completed_at = timezone('UTC', now())
         WHERE job.id = ANY(settled)
             AND job.state = 'executing'
@@ -78,19 +81,20 @@ BEGIN
         RETURNING job.id
     )
     SELECT array_agg(acked.id) INTO acked_ids FROM acked;
+    marked := set_config('baton_dsl.settling', 'off', true);
 
     IF settled IS NOT NULL THEN
         IF skipped IS NOT NULL THEN
-            settled := settled || baton_follow(skipped);
+            settled := settled || baton.baton_follow(skipped);
         END IF;
-        claimed_ids := baton_spread(settled, slots);
+        claimed_ids := baton.baton_spread(settled, slots, NULL::bigint[], NULL::bigint[]);
     END IF;
     IF is_again THEN
         claimed_ids := ARRAY(
             SELECT DISTINCT job.id
-            FROM workflow_nodes AS node
+            FROM baton.workflow_nodes AS node
             CROSS JOIN unnest(node.downstreams) AS below(id)
-            CROSS JOIN LATERAL (SELECT * FROM oban_jobs WHERE oban_jobs.id = below.id OFFSET 0) AS job
+            CROSS JOIN LATERAL (SELECT * FROM baton.oban_jobs WHERE oban_jobs.id = below.id OFFSET 0) AS job
             JOIN json_to_recordset(slots) AS slot(by text[]) ON slot.by = job.attempted_by
             WHERE node.oban_job_id = ANY(job_ids) AND job.state = 'executing'
         );
@@ -103,7 +107,7 @@ BEGIN
         RETURN QUERY SELECT NULL::bigint[], job.id, job.state::text, job.queue, job.worker, job.attempt,
             job.max_attempts, job.priority, job.args, job.meta, job.errors, job.tags, job.attempted_by,
             job.inserted_at, job.attempted_at, job.scheduled_at
-        FROM oban_jobs AS job WHERE job.id = ANY(claimed_ids);
+        FROM baton.oban_jobs AS job WHERE job.id = ANY(claimed_ids);
     END IF;
 END
 $function$;

@@ -1,7 +1,7 @@
 -- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
 -- maps expand and conclude, and a workflow whose last node settled has ended. `maps` wait for nothing any more besides,
 -- and `windows` are roots of maps that may have room. Returns the jobs that were claimed for `slots`.
-CREATE OR REPLACE FUNCTION baton_spread(
+CREATE OR REPLACE FUNCTION baton.baton_spread(
     settled bigint[], slots json DEFAULT '[]', maps bigint[] DEFAULT NULL, windows bigint[] DEFAULT NULL
 )
 RETURNS bigint[]
@@ -35,7 +35,7 @@ BEGIN
                 count(*) FILTER (WHERE below.is_parent) AS children,
                 max(node.root_id) FILTER (WHERE below.is_parent) AS root_id,
                 count(*) FILTER (WHERE below.is_parent AND NOT node.held) AS places
-            FROM workflow_nodes AS node
+            FROM baton.workflow_nodes AS node
             CROSS JOIN LATERAL (
                 SELECT unnest(node.downstreams), false
                 UNION ALL
@@ -47,23 +47,23 @@ BEGIN
                     -- what maps over an expanded map has been told when that was expanded
                     WHEN node.outcome = 'completed' AND node.items IS NULL THEN true
                     ELSE (
-                        SELECT NOT (follower.is_map AND node.oban_job_id = ANY(follower.sources)) AND baton_permits(
+                        SELECT NOT (follower.is_map AND node.oban_job_id = ANY(follower.sources)) AND baton.baton_permits(
                             node.outcome,
                             follower.ignore_cancelled,
                             follower.ignore_discarded,
                             follower.optional && ARRAY[node.oban_job_id, 0]
                         )
-                        FROM workflow_nodes AS follower WHERE follower.oban_job_id = below.id
+                        FROM baton.workflow_nodes AS follower WHERE follower.oban_job_id = below.id
                     )
                 END
             GROUP BY below.id
         ) AS counts;
 
         IF below_ids IS NOT NULL THEN
-            PERFORM 1 FROM workflow_nodes WHERE oban_job_id = ANY(below_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+            PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(below_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
             WITH counted AS (
-                UPDATE workflow_nodes
+                UPDATE baton.workflow_nodes
                 SET pending = pending - (fewer -> oban_job_id::text ->> (items IS NOT NULL)::integer)::integer
                 WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
                 RETURNING oban_job_id, pending, is_map, held, root_id
@@ -79,37 +79,37 @@ BEGIN
             SELECT array_agg(oban_job_id) FILTER (WHERE items IS NULL),
                 array_agg(oban_job_id) FILTER (WHERE items IS NOT NULL)
             INTO waiting, done
-            FROM workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND outcome IS NULL;
+            FROM baton.workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND outcome IS NULL;
             ready_maps := NULL;
             -- In this order: what a new child waits for is counted when that concludes, not twice.
             IF waiting IS NOT NULL THEN
-                expansion := baton_expand(waiting);
-                concluded := expansion.ended || baton_follow(expansion.failing);
+                expansion := baton.baton_expand(waiting);
+                concluded := expansion.ended || baton.baton_follow(expansion.failing);
                 ready_maps := expansion.further;
                 windows := windows || expansion.windows;
             END IF;
             IF done IS NOT NULL THEN
-                PERFORM baton_conclude(done);
+                PERFORM baton.baton_conclude(done);
                 concluded := concluded || done;
             END IF;
         END IF;
 
         IF places IS NOT NULL THEN
-            UPDATE workflow_nodes SET in_flight = in_flight - (places ->> oban_job_id::text)::integer
+            UPDATE baton.workflow_nodes SET in_flight = in_flight - (places ->> oban_job_id::text)::integer
             WHERE oban_job_id = ANY(ARRAY(SELECT jsonb_object_keys(places)::bigint));
             windows := windows || ARRAY(SELECT jsonb_object_keys(places)::bigint);
         END IF;
-        frontier := CASE WHEN concluded IS NOT NULL THEN concluded || baton_follow(concluded) END;
+        frontier := CASE WHEN concluded IS NOT NULL THEN concluded || baton.baton_follow(concluded) END;
         settled := settled || frontier;
         EXIT WHEN frontier IS NULL AND ready_maps IS NULL;
     END LOOP;
 
     -- Only now: an item that a later round let go may come before those of an earlier one.
     IF windows IS NOT NULL THEN
-        ready := ready || baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
+        ready := ready || baton.baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
     END IF;
     IF ready IS NOT NULL THEN
-        claimed_ids := baton_promote(ready, slots);
+        claimed_ids := baton.baton_promote(ready, slots);
     END IF;
 
     SELECT array_agg(counts.workflow_id ORDER BY counts.workflow_id),
@@ -120,17 +120,17 @@ BEGIN
             count(*) AS nodes,
             count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
             count(*) FILTER (WHERE outcome = 'discarded') AS discarded
-        FROM workflow_nodes
+        FROM baton.workflow_nodes
         WHERE oban_job_id = ANY(settled) AND map_id IS NULL -- what becomes of items is their map's to tell
         GROUP BY workflow_id
     ) AS counts;
 
     IF cardinality(workflow_ids) > 1 THEN -- one row needs no order
-        PERFORM 1 FROM baton_workflows WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id FOR NO KEY UPDATE;
+        PERFORM 1 FROM baton.baton_workflows WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id FOR NO KEY UPDATE;
     END IF;
 
     WITH counted AS (
-        UPDATE baton_workflows
+        UPDATE baton.baton_workflows
         SET unsettled = unsettled - (ends -> workflow_id ->> 0)::integer,
             cancelled = cancelled + (ends -> workflow_id ->> 1)::integer,
             discarded = discarded + (ends -> workflow_id ->> 2)::integer,
@@ -146,7 +146,7 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO workflow_ids FROM counted WHERE outcome IS NOT NULL;
     IF workflow_ids IS NOT NULL THEN
-        PERFORM baton_announce(workflow_ids);
+        PERFORM baton.baton_announce(workflow_ids);
     END IF;
     RETURN claimed_ids;
 END

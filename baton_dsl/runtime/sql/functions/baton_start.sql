@@ -1,5 +1,5 @@
 -- Let all of some workflows go on that waits for nothing, and tell what follows from nodes that have settled.
-CREATE OR REPLACE FUNCTION baton_start(workflow_ids text[], settled bigint[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION baton.baton_start(workflow_ids text[], settled bigint[] DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
@@ -12,11 +12,11 @@ BEGIN
         array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
         array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
     INTO ready, maps, windows
-    FROM workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
+    FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
 
-    PERFORM baton_promote(ready);
+    PERFORM baton.baton_promote(ready, '[]'::json);
     IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN
-        PERFORM baton_spread(coalesce(settled, '{}'), '[]', maps, windows);
+        PERFORM baton.baton_spread(coalesce(settled, '{}'), '[]'::json, maps, windows);
     END IF;
 END
 $function$;

@@ -1,29 +1,29 @@
 -- The ends that telemetry has not told yet: of these workflows, and of all since a moment, for those whose notification
 -- nobody heard. Each is given to one caller. A workflow that was retried and ends again has another end.
-CREATE OR REPLACE FUNCTION baton_tell(workflow_ids text[], since timestamptz)
+CREATE OR REPLACE FUNCTION baton.baton_tell(workflow_ids text[], since timestamptz)
 RETURNS TABLE (
     workflow_id text, workflow_label text, flow_name text, outcome text, inserted_at timestamptz, settled_at timestamptz,
     counts json
 )
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path TO pg_catalog, pg_temp
 SET lock_timeout = '500ms'
 AS $function$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
     WITH named AS MATERIALIZED (
-        SELECT workflow_id FROM baton_workflows
+        SELECT workflow_id FROM baton.baton_workflows
         WHERE workflow_id = ANY(workflow_ids) AND settled_at IS NOT NULL AND told_at IS DISTINCT FROM settled_at
         FOR NO KEY UPDATE SKIP LOCKED
     ),
     missed AS MATERIALIZED (
-        SELECT workflow_id FROM baton_workflows
+        SELECT workflow_id FROM baton.baton_workflows
         WHERE settled_at >= since AND told_at IS DISTINCT FROM settled_at
         FOR NO KEY UPDATE SKIP LOCKED
     ),
     told AS (
-        UPDATE baton_workflows SET told_at = settled_at
+        UPDATE baton.baton_workflows SET told_at = settled_at
         WHERE workflow_id = ANY(ARRAY(SELECT workflow_id FROM named UNION SELECT workflow_id FROM missed))
         RETURNING *
     )
@@ -38,7 +38,7 @@ BEGIN
             SELECT json_object_agg(nodes.outcome, nodes.count)
             FROM (
                 SELECT outcome, count(*) AS count
-                FROM workflow_nodes WHERE workflow_id = told.workflow_id AND map_id IS NULL GROUP BY outcome
+                FROM baton.workflow_nodes WHERE workflow_id = told.workflow_id AND map_id IS NULL GROUP BY outcome
             ) AS nodes
         )
     FROM told

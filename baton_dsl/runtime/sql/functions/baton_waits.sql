@@ -1,6 +1,6 @@
 -- What the nodes of some workflows wait for that have not settled, counted anew: upstreams that may still let them go, or
 -- the children of a map; a place in a window; the end of a pause, which a map that has expanded does not wait for.
-CREATE OR REPLACE FUNCTION baton_waits(workflow_ids text[])
+CREATE OR REPLACE FUNCTION baton.baton_waits(workflow_ids text[])
 RETURNS TABLE (id bigint, pending integer)
 LANGUAGE sql
 STABLE
@@ -15,7 +15,7 @@ AS $function$
                                 upstream.items IS NOT NULL OR (upstream.outcome = 'completed' AND NOT upstream.is_map),
                                 false
                             )
-                        ELSE NOT baton_permits(
+                        ELSE NOT baton.baton_permits(
                             upstream.outcome,
                             node.ignore_cancelled,
                             node.ignore_discarded,
@@ -26,14 +26,14 @@ AS $function$
                 + coalesce(node.held, false)::integer
                 + (workflow.paused_at IS NOT NULL)::integer
             ELSE (
-                SELECT count(*) FROM workflow_nodes AS child
+                SELECT count(*) FROM baton.workflow_nodes AS child
                 WHERE child.map_id = node.oban_job_id AND child.outcome IS NULL
             )
         END::integer
-    FROM baton_workflows AS workflow
-    JOIN workflow_nodes AS node USING (workflow_id)
+    FROM baton.baton_workflows AS workflow
+    JOIN baton.workflow_nodes AS node USING (workflow_id)
     LEFT JOIN LATERAL unnest(node.upstreams) AS above(id) ON true
-    LEFT JOIN workflow_nodes AS upstream ON upstream.oban_job_id = above.id
+    LEFT JOIN baton.workflow_nodes AS upstream ON upstream.oban_job_id = above.id
     WHERE workflow.workflow_id = ANY(workflow_ids) AND node.outcome IS NULL
     GROUP BY node.oban_job_id, workflow.workflow_id
 $function$;

@@ -1,6 +1,6 @@
 -- The tables. Every statement may run again: what is there already stays.
 
-CREATE TABLE IF NOT EXISTS baton_migrations (
+CREATE TABLE IF NOT EXISTS baton.baton_migrations (
     version integer PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS baton_migrations (
 -- One row a workflow: how many of its nodes have not settled, and how it ended. `stopped_at` is when it was cancelled as
 -- a whole: what still runs then is not tried again. `hooks` are those that have not been started yet, `told_at` is the
 -- end that telemetry has told, and `fingerprint` names the code that inserted it.
-CREATE TABLE IF NOT EXISTS baton_workflows (
+CREATE TABLE IF NOT EXISTS baton.baton_workflows (
     workflow_id text COLLATE "C" PRIMARY KEY,
     workflow_label text NOT NULL,
     flow_name text NOT NULL,
@@ -28,26 +28,26 @@ CREATE TABLE IF NOT EXISTS baton_workflows (
     CONSTRAINT baton_workflows_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded'))
 ) WITH (fillfactor = 70);
 
-CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton_workflows (workflow_label, inserted_at);
+CREATE INDEX IF NOT EXISTS baton_workflows_label_index ON baton.baton_workflows (workflow_label, inserted_at);
 
-CREATE INDEX IF NOT EXISTS baton_workflows_settled_at_index ON baton_workflows (settled_at);
+CREATE INDEX IF NOT EXISTS baton_workflows_settled_at_index ON baton.baton_workflows (settled_at);
 
-CREATE INDEX IF NOT EXISTS baton_workflows_fingerprint_index ON baton_workflows (fingerprint);
+CREATE INDEX IF NOT EXISTS baton_workflows_fingerprint_index ON baton.baton_workflows (fingerprint);
 
 -- One row for all workflows that the same code has inserted: what its steps take and return. There may be a second one
 -- that says the same: a unique key would let everybody wait for the transaction that inserts the first, and two that
 -- insert two flows each wait for each other.
-CREATE TABLE IF NOT EXISTS baton_flows (
+CREATE TABLE IF NOT EXISTS baton.baton_flows (
     fingerprint text COLLATE "C" NOT NULL,
     signatures json NOT NULL,
     inserted_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE INDEX IF NOT EXISTS baton_flows_fingerprint_index ON baton_flows (fingerprint);
+CREATE INDEX IF NOT EXISTS baton_flows_fingerprint_index ON baton.baton_flows (fingerprint);
 
 -- One row a node. `oban_job_id` is no foreign key: Oban prunes its jobs, and a node outlives its job. Nor is
 -- `workflow_id` one: both rows are written by one function, and the check would cost as much as the insert.
-CREATE TABLE IF NOT EXISTS workflow_nodes (
+CREATE TABLE IF NOT EXISTS baton.workflow_nodes (
     oban_job_id bigint PRIMARY KEY,
     workflow_id text COLLATE "C" NOT NULL,
     workflow_label text NOT NULL,
@@ -97,18 +97,18 @@ CREATE TABLE IF NOT EXISTS workflow_nodes (
 );
 
 CREATE UNIQUE INDEX IF NOT EXISTS workflow_nodes_workflow_id_step_name_index
-    ON workflow_nodes (workflow_id, step_name);
+    ON baton.workflow_nodes (workflow_id, step_name);
 
 CREATE INDEX IF NOT EXISTS workflow_nodes_map_id_item_index_index
-    ON workflow_nodes (map_id, item_index) WHERE map_id IS NOT NULL;
+    ON baton.workflow_nodes (map_id, item_index) WHERE map_id IS NOT NULL;
 
 -- The items that wait for a place in the window of their map.
 CREATE INDEX IF NOT EXISTS workflow_nodes_root_id_held_index
-    ON workflow_nodes (root_id, oban_job_id) WHERE held;
+    ON baton.workflow_nodes (root_id, oban_job_id) WHERE held;
 
 -- Producers that seem to be gone, and since when. Unlogged, as Oban's own table of producers: after a crash of the
 -- server nobody is a suspect.
-CREATE UNLOGGED TABLE IF NOT EXISTS baton_suspects (
+CREATE UNLOGGED TABLE IF NOT EXISTS baton.baton_suspects (
     producer text COLLATE "C" PRIMARY KEY,
     suspected_at timestamptz NOT NULL
 );

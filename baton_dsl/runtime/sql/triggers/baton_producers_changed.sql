@@ -1,4 +1,4 @@
 CREATE OR REPLACE TRIGGER baton_producers_changed
-AFTER INSERT OR UPDATE OF updated_at ON oban_producers
+AFTER INSERT OR UPDATE OF updated_at ON baton.oban_producers
 FOR EACH STATEMENT
-EXECUTE FUNCTION baton_producers_changed();
+EXECUTE FUNCTION baton.baton_producers_changed();

@@ -1,0 +1,162 @@
+"""What our schema is made of: numbered files of tables, and a file for each function and trigger.
+
+The files write `baton.` for the schema, and that is all that is put into them: the `search_path` of our functions holds
+nothing but PostgreSQL's own catalog, so that nobody who may create in the schema can put a function or an operator in
+the place of one that they call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+_SQL: Final = files("baton_dsl.runtime.sql")
+_SCHEMA: Final = re.compile(r"\bbaton\.|'baton'")
+_BLANK: Final = re.compile(r"(?<!:):([a-z_]+)\b")
+_TABLE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS baton\.(\w+)", re.MULTILINE)
+_HOME: Final = re.compile(r"^.*? ON baton\.(\w+)$", re.MULTILINE)
+
+_MARKED: Final = "baton-dsl "
+"""How the comments on our functions and triggers begin."""
+_MADE: Final = "left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 16)"
+_MADE_FUNCTION: Final = _MADE.format("CASE WHEN own.prokind <> 'a' THEN pg_get_functiondef(own.oid) ELSE '' END")
+_MADE_TRIGGER: Final = _MADE.format("pg_get_triggerdef(own.oid)")
+"""What PostgreSQL says that it has, in short: it says something else as soon as somebody changes it by hand."""
+
+
+def _names(folder: str) -> list[str]:
+    """The names of the files of a folder of SQL, in order."""
+    found = (each.name for each in _SQL.joinpath(folder).iterdir())
+    return sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql"))
+
+
+@cache
+def _texts(folder: str) -> Mapping[str, str]:
+    """The files of a folder of SQL by their names, in order."""
+    return {name: _SQL.joinpath(folder, f"{name}.sql").read_text("utf-8") for name in _names(folder)}
+
+
+VERSION: Final = max(map(int, _names("tables")))
+"""The version of the schema that this library needs: the number of the last file in `sql/tables`."""
+
+
+OLDEST_POSTGRES: Final = 14
+"""The oldest PostgreSQL that serves: `CREATE OR REPLACE TRIGGER` came with it, and Oban asks for it too."""
+
+
+def versions() -> list[str]:
+    """The names of the files of tables, which are the versions of the schema."""
+    return _names("tables")
+
+
+def tables() -> list[str]:
+    """The names of our tables, in the order in which they are made."""
+    return _TABLE.findall("".join(_texts("tables").values()))
+
+
+def functions() -> list[str]:
+    """The names of our functions."""
+    return list(_texts("functions"))
+
+
+def text_of(folder: str, name: str) -> str:
+    """A file of SQL as it is written."""
+    return _texts(folder)[name]
+
+
+def triggers() -> Mapping[str, str]:
+    """The table of each of our triggers."""
+    return {name: _match(_HOME, text) for name, text in _texts("triggers").items()}
+
+
+def upgrading(prefix: str, until: int = VERSION, only: Container[tuple[str, str]] | None = None) -> Iterator[str]:
+    """The statements that make what is not there and replace what is not as it should be, in order.
+
+    Each looks for itself, so that they do the same printed as a script, and touch nothing that needs nothing.
+
+    Args:
+        prefix: The schema.
+        until: The last file of tables to run.
+        only: The pieces that may be made, by kind and name; None for all.
+    """
+
+    def texts(folder: str, kind: str) -> list[tuple[str, str]]:
+        return [(name, text) for name, text in _texts(folder).items() if only is None or (kind, name) in only]
+
+    files = [(name, text) for name, text in texts("tables", "tables") if int(name) <= until]
+    if files:
+        definitions = _rows((int(name), _quoted(text)) for name, text in files)
+        yield in_schema(_filled("tables", definitions=definitions, oldest=str(OLDEST_POSTGRES)), prefix)
+    definitions = _rows((_text(name), _mark(text), _quoted(text)) for name, text in texts("functions", "function"))
+    yield in_schema(
+        _filled(
+            "functions",
+            version=str(VERSION),
+            definitions=definitions or "(NULL, NULL, NULL)",
+            marks=_rows((_text(name), _mark(text)) for name, text in _texts("functions").items()),
+            marked=_text(_MARKED),
+            made=_MADE_FUNCTION,
+        ),
+        prefix,
+    )
+    changed = texts("triggers", "trigger")
+    if changed:
+        definitions = _rows((_text(name), _home(text), _mark(text), _quoted(text)) for name, text in changed)
+        filled = _filled("triggers", version=str(VERSION), definitions=definitions, made=_MADE_TRIGGER)
+        yield in_schema(filled, prefix)
+
+
+def differing(prefix: str) -> str:
+    """The query for what an install would do: a row for each table file, function and trigger."""
+    query = _filled(
+        "differences",
+        version=str(VERSION),
+        tables=_rows((int(name),) for name in _names("tables")),
+        functions=_rows((_text(name), _mark(text)) for name, text in _texts("functions").items()),
+        triggers=_rows((_text(name), _home(text), _mark(text)) for name, text in _texts("triggers").items()),
+        marked=_text(_MARKED),
+        made_function=_MADE_FUNCTION,
+        made_trigger=_MADE_TRIGGER,
+    )
+    return in_schema(query, prefix)
+
+
+def _filled(name: str, **blanks: str) -> str:
+    return _BLANK.sub(lambda blank: blanks[blank[1]], _texts("install")[name])
+
+
+def _rows(rows: Iterable[Iterable[object]]) -> str:
+    return ",\n            ".join(f"({', '.join(map(str, row))})" for row in rows)
+
+
+def _mark(text: str) -> str:
+    """The comment on what a text has made, before what PostgreSQL says of it."""
+    return _text(f"{_MARKED}{sha256(text.encode()).hexdigest()[:16]} ")
+
+
+def _home(text: str) -> str:
+    """The table of a trigger."""
+    return _text(f"baton.{_match(_HOME, text)}")
+
+
+def _text(value: str) -> str:
+    return f"'{value}'"
+
+
+def _quoted(text: str) -> str:
+    return f"$file$\n{text}$file$"
+
+
+def in_schema(text: str, prefix: str) -> str:
+    """SQL of ours with the name of the schema, which has been checked, in the place of `baton.`."""
+    return _SCHEMA.sub(lambda found: f"{prefix}." if found[0].endswith(".") else f"'{prefix}'", text)
+
+
+def _match(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    assert match is not None
+    return match[1]
