@@ -60,6 +60,17 @@ def test_the_same_in_a_thread(network: Proxy) -> None:
         assert conn.closed
 
 
+def test_what_a_silent_connection_had_locked_is_free_at_once(network: Proxy, conn: psycopg.Connection[Any]) -> None:
+    """The server believes in the connection, and would keep its transaction for hours."""
+    with WatchedConnection.connect(network.dsn) as watched:
+        watched.execute("SELECT pg_advisory_xact_lock(11)")
+        network.swallow()
+        with pytest.raises(SilenceError):
+            watched.execute("SELECT 2")
+    conn.execute("SET lock_timeout = '5s'")
+    conn.execute("SELECT pg_advisory_xact_lock(11)")
+
+
 @pytest.mark.parametrize("statement", ["SELECT pg_sleep(4)", "SELECT pg_advisory_lock(7)"], ids=["slow", "locked"])
 def test_a_slow_statement_is_left_alone(
     network: Proxy, conn: psycopg.Connection[Any], statement: str, monkeypatch: pytest.MonkeyPatch
