@@ -66,7 +66,7 @@ class Database:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
             ConnectionStringError: BTN421, if its connection string can't be read.
         """
-        conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
+        conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN") or None
         if conninfo is not None:
             conninfo = connection_string.read(conninfo)
         if conninfo is None and instances.find(oban) is None:
