@@ -128,13 +128,14 @@ class Classes:
             module = self._module_of(base)
             if module is None or module.is_stub or _is_standard(base) or base.fullname == _MODEL:
                 continue
-            absent = absent_in(self._reader.file(module))
-            definition = self._definition(base) if not absent.is_rebuilt else None
+            absent = self._reader.absent(module)
+            is_rebuilt = absent_in(module.path).is_rebuilt
+            definition = None if is_rebuilt else self._definition(base)
             for name, annotation in _annotated(definition):
                 if name in seen or (is_model and name.startswith("_")):
                     continue
                 seen.add(name)
-                missing = [item for item in names_in(annotation) if item in absent.names and item not in base.names]
+                missing = [item for item in names_in(annotation) if item in absent and item not in base.names]
                 if missing and not _is_no_field(annotation):
                     return f"name {missing[0]!r} is not defined"
         return None

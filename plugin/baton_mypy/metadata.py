@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mypy.nodes import Decorator, FuncDef, MypyFile, SymbolNode, TypeAlias, TypeInfo, Var
 from mypy.server.trigger import make_wildcard_trigger
 from mypy.types import CallableType, Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
+from mypy.util import correct_relative_import
 
 from baton_mypy import names, remembered
 from baton_mypy.literals import text_of
@@ -153,7 +154,7 @@ class Reader:
 
         Its names, or those in the value of an alias, are there for type checkers alone.
         """
-        absent = absent_in(self._module.path).names
+        absent = self.absent(self._module)
         written = annotations_in(self._module.path, function) if absent else {}
         here = function.info.names if function.info else {}
         types = zip((*type.arg_names, "return"), (*type.arg_types, type.ret_type), strict=True)
@@ -177,7 +178,7 @@ class Reader:
             is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
             if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
                 path = self.file(module)
-                if absent := absent_in(path).names:
+                if absent := self.absent(module):
                     own = alias.fullname.removeprefix(f"{module.fullname}.")
                     for value in aliases_in(path).get(own, ()):
                         yield from (name for name in names_in(value) if name in absent)
@@ -194,6 +195,19 @@ class Reader:
             ):
                 yield self._is_custom(TypeAliasType(alias, [*alias.alias_tvars]), ())
                 yield self._of_alias(alias).is_custom
+
+    def absent(self, module: MypyFile) -> frozenset[str]:
+        """The names that a module has for type checkers alone; none if it may have them by a star import."""
+        found = absent_in(self.file(module))
+        brought: set[str] = set()
+        for level, dotted in found.stars if found.names else ():
+            is_package = module.is_package_init_file()
+            name, _ = correct_relative_import(module.fullname, level, dotted, is_package)
+            imported = self._checker.modules.get(name)
+            if imported is None:
+                return frozenset()
+            brought |= {name for name, symbol in imported.names.items() if symbol.module_public}
+        return found.names - brought
 
     def file(self, module: MypyFile) -> str:
         """The path of a module whose text is about to be read, which mypy then has to know of."""

@@ -71,10 +71,12 @@ class Absent(NamedTuple):
 
     Attributes:
         names: The names.
+        stars: The modules of which it imports every name at run time, each with its dots.
         is_rebuilt: True if a model there gets its names at run time by another way.
     """
 
     names: frozenset[str] = frozenset()
+    stars: tuple[tuple[int, str], ...] = ()
     is_rebuilt: bool = False
 
 
@@ -93,21 +95,22 @@ def _read_absent(path: str, mtime: int, size: int) -> Absent:
     lines = _read(path, mtime, size)
     if not any(_FLAG in line for line in lines):
         return _NONE_ABSENT
-    bound = _Bound(set(), set(), set())
+    bound = _Bound(set(), set(), set(), [])
     with suppress(SyntaxError, ValueError):
         statements = ast.parse("\n".join(lines)).body
         bound.flags.update(_flags(statements))
         _bind(statements, bound, is_absent=False)
-    found = frozenset() if "*" in bound.present else frozenset(bound.absent - bound.present)
-    return Absent(found, any("rebuild" in line for line in lines))
+    found = frozenset(bound.absent - bound.present)
+    return Absent(found, tuple(bound.stars), any("rebuild" in line for line in lines))
 
 
 class _Bound(NamedTuple):
-    """Names that a file binds, apart by whether the statement runs, and its names for `TYPE_CHECKING`."""
+    """Names that a file binds, apart by whether the statement runs, its names for `TYPE_CHECKING`, and its stars."""
 
     present: set[str]
     absent: set[str]
     flags: set[str]
+    stars: list[tuple[int, str]]
 
 
 def _bind(statements: Sequence[ast.stmt], bound: _Bound, *, is_absent: bool) -> None:
@@ -115,6 +118,9 @@ def _bind(statements: Sequence[ast.stmt], bound: _Bound, *, is_absent: bool) -> 
     names = bound.absent if is_absent else bound.present
     for statement in statements:
         match statement:
+            case ast.ImportFrom(names=[ast.alias(name="*")], module=module, level=level):
+                if not is_absent:
+                    bound.stars.append((level, module or ""))
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
                 names |= {alias.asname or alias.name.partition(".")[0] for alias in aliases}
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):

@@ -20,7 +20,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
         return parts[id(type)]
 
     for step in context.flow.steps:
-        if part := unserializable(step.result):
+        # what can't be evaluated is told as that (BTN204): nobody knows what it would be
+        if step.unevaluable is None and (part := unserializable(step.result)):
             yield finding(
                 f'step "{step.name}" returns {_tell(types.show(step.result), part)} be stored as JSON',
                 help="return plain data: a pydantic model, a dataclass, a TypedDict, numbers, strings, lists, dicts",
@@ -35,7 +36,9 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 place=step.place,
             )
         for parameter in step.parameters:
-            if parameter.is_input and (part := unserializable(parameter.type)):
+            if not parameter.is_input or parameter.unevaluable is not None:
+                continue
+            if part := unserializable(parameter.type):
                 yield finding(
                     f'input "{parameter.name}" of step "{step.name}" is '
                     f"{_tell(types.show(parameter.type), part)} be stored as JSON",

@@ -1,0 +1,293 @@
+"""Hypothesis strategies: whole programs of random flows, random types and random layouts of modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from tests.doors.random_types import Annotation, Models, annotations, models, source, written
+
+PACKAGE = "the_package"
+"""What stands for the name of the package: every program of a run gets one of its own."""
+
+OURS = ("Each", "Flow", "From", "Input", "Outcome", "Skip", "StepContext", "step")
+IMPORTS = ("from", "renamed", "relative", "module", "module as", "of package", "of relative package", "star", "init")
+"""How a module may import names of another module of the package."""
+BATON = ("from", "renamed", "module", "module as", "dsl", "star")
+"""How a module may import our names."""
+NAMES = ("alpha", "beta", "gamma", "delta", "alpah", "epsilon")
+"""Names of steps; two of them are easily confused."""
+
+
+@dataclass
+class Writer:
+    """Writes one module: knows how it calls what it imports.
+
+    Attributes:
+        path: The module below the package, such as `sub.first`.
+        styles: How it imports from each other module; `baton_dsl` is one of them.
+        is_lazy: True if its annotations are not evaluated when it is imported.
+        checking: The modules of which it imports names for type checkers alone.
+    """
+
+    path: str
+    styles: dict[str, str]
+    is_lazy: bool
+    checking: frozenset[str]
+    exported: set[tuple[str, str]]
+    lines: dict[str, None] = field(default_factory=dict)
+    for_checkers: dict[str, None] = field(default_factory=dict)
+
+    def word(self, module: str, name: str) -> str:
+        """How this module writes a name of another, which it imports from there."""
+        if module == "baton_dsl":
+            return self._baton(name)
+        if module not in self.styles:
+            self._import(f"from {module} import {name}")
+            return name
+        style = self.styles[module]
+        add = self._import if module not in self.checking else self._import_for_checkers
+        package, _, last = f"{PACKAGE}.{module}".rpartition(".")
+        dots = "." * (self.path.count(".") + 1)
+        match style:
+            case "renamed":
+                add(f"from {package}.{last} import {name} as {name}_of_{last}")
+                return f"{name}_of_{last}"
+            case "relative":
+                add(f"from {dots}{module} import {name} as {name}_by_dots_{last}")
+                return f"{name}_by_dots_{last}"
+            case "module":
+                add(f"import {package}.{last}")
+                return f"{package}.{last}.{name}"
+            case "module as":
+                add(f"import {package}.{last} as {last}_")
+                return f"{last}_.{name}"
+            case "of package":
+                add(f"from {package} import {last}")
+                return f"{last}.{name}"
+            case "of relative package":
+                add(f"from {dots}{module.rpartition('.')[0]} import {last} as its_{last}")
+                return f"its_{last}.{name}"
+            case "init":
+                self.exported.add((module, name))
+                add(f"from {PACKAGE} import {name}_from_{last}")
+                return f"{name}_from_{last}"
+            case "star":
+                add(f"from {package}.{last} import *")
+                return name
+            case _:
+                add(f"from {package}.{last} import {name} as {name}_by_{last}")
+                return f"{name}_by_{last}"
+
+    def _baton(self, name: str) -> str:
+        match self.styles["baton_dsl"]:
+            case "renamed":
+                self._import(f"from baton_dsl import {name} as its_{name}")
+                return f"its_{name}"
+            case "module":
+                self._import("import baton_dsl")
+                return f"baton_dsl.{name}"
+            case "module as":
+                self._import("import baton_dsl as b")
+                return f"b.{name}"
+            case "dsl":
+                self._import(f"from {PACKAGE}.dsl import {name}")
+                return name
+            case "star":
+                self._import("from baton_dsl import *")
+                return name
+            case _:
+                self._import(f"from baton_dsl import {name}")
+                return name
+
+    def _import(self, line: str) -> None:
+        self.lines[line] = None
+
+    def _import_for_checkers(self, line: str) -> None:
+        self.for_checkers[line] = None
+        self.lines["from typing import TYPE_CHECKING"] = None
+
+    def text(self, body: list[str]) -> str:
+        """The whole module."""
+        head = ["from __future__ import annotations"] if self.is_lazy else []
+        guarded = ["if TYPE_CHECKING:", *(f"    {line}" for line in self.for_checkers)] if self.for_checkers else []
+        return "\n".join([*head, *self.lines, *guarded, "", *body, ""])
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a random step."""
+
+    name: str
+    form: str
+    type: Annotation
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class RandomStep:
+    """A random step and the module that it is in."""
+
+    name: str
+    module: str
+    result: Annotation
+    parameters: tuple[Parameter, ...]
+    options: str
+    is_async: bool
+    is_static: bool
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> dict[str, str]:
+    """The files of a program, whose package is called `PACKAGE`."""
+    known = [draw(models("models")), *([draw(models("deep.shapes"))] if draw(st.booleans()) else [])]
+    steps = draw(_steps(known))
+    exported: set[tuple[str, str]] = set()
+    modules = list(dict.fromkeys(["flow", *(step.module for step in steps)]))
+    writers = {module: draw(_writers(module, [each.module for each in known], modules, exported)) for module in modules}
+    bodies: dict[str, list[str]] = {module: [] for module in modules}
+    for step in steps:
+        bodies[step.module] += _step(step, writers[step.module])
+    bodies["flow"] += draw(_flow(steps, writers["flow"]))
+    files = {f"{each.module.replace('.', '/')}.py": source(each) for each in known}
+    files |= {f"{module.replace('.', '/')}.py": writers[module].text(body) for module, body in bodies.items()}
+    files["dsl.py"] = "".join(f"from baton_dsl import {name} as {name}\n" for name in OURS)
+    again = {f"{name}_from_{module.rpartition('.')[2]}": (module, name) for module, name in sorted(exported)}
+    files["__init__.py"] = "".join(
+        f"from {PACKAGE}.{module} import {name} as {shown}\n" for shown, (module, name) in again.items()
+    )
+    files["__init__.py"] += f"__all__ = {[*again]}\n" if again else ""
+    for path in list(files):
+        folder, _, _ = path.rpartition("/")
+        if folder:
+            files.setdefault(f"{folder}/__init__.py", "")
+    return {f"{PACKAGE}/{path}": text for path, text in files.items()}
+
+
+@st.composite
+def _writers(
+    draw: st.DrawFn, module: str, known: list[str], modules: list[str], exported: set[tuple[str, str]]
+) -> Writer:
+    styles = {"baton_dsl": draw(st.sampled_from(BATON))}
+    is_star_left = styles["baton_dsl"] != "star"
+    for other in (*known, *modules):
+        if other == module:
+            continue
+        style = draw(st.sampled_from(IMPORTS if other in known else IMPORTS[:-2]))
+        if style == "star" and not is_star_left:
+            style = "from"  # of two stars, which one gives a name can't be told
+        is_star_left = is_star_left and style != "star"
+        styles[other] = style
+    is_lazy = draw(st.booleans())
+    checking = {other for other in known if is_lazy and styles[other] != "star" and draw(st.integers(0, 5)) == 5}
+    return Writer(module, styles, is_lazy, frozenset(checking), exported)
+
+
+@st.composite
+def _steps(draw: st.DrawFn, known: list[Models]) -> list[RandomStep]:
+    names = NAMES[: draw(st.integers(2, 5))]
+    places = ("flow", "first", "sub.second")
+    found: list[RandomStep] = []
+    for position, name in enumerate(names):
+        parameters: dict[str, Parameter] = {}
+        for _ in range(draw(st.integers(0, 3))):
+            parameter = draw(_parameters(known, found if position else [], names))
+            parameters.setdefault(parameter.name, parameter)
+        result = draw(annotations(known))
+        options = draw(st.sampled_from(("", "", "", "queue='x'", "priority=3", "ignore_discarded=True", "max_items=3")))
+        if sum("each" in item.form for item in parameters.values()) > 1:
+            options = "combine='product'"
+        if draw(st.integers(0, 7)) == 7:
+            options += (", " if options else "") + f"after=['{draw(st.sampled_from(NAMES))}']"
+        module = draw(st.sampled_from(places))
+        found.append(
+            RandomStep(
+                name, module, result, tuple(parameters.values()), options, draw(st.booleans()), draw(st.booleans())
+            )
+        )
+    return found
+
+
+@st.composite
+def _parameters(draw: st.DrawFn, known: list[Models], before: list[RandomStep], names: tuple[str, ...]) -> Parameter:
+    form = draw(
+        st.sampled_from(
+            ("upstream", "upstream", "upstream", "each", "input", "each input", "from", "context", "any name")
+        )
+    )
+    taken = draw(annotations(known))
+    if form in ("upstream", "each", "from") and before:
+        upstream = draw(st.sampled_from(before))
+        if draw(st.integers(0, 2)):
+            taken = upstream.result
+            if form == "each":
+                taken = taken[1] if taken[0] in ("list", "set", "Sequence") else taken  # type: ignore[assignment]
+            if any("each" in item.form for item in upstream.parameters) and form != "each":
+                taken = ("list", taken)
+        if form == "from":
+            return Parameter(draw(st.sampled_from(("left", "right"))), "from", taken, upstream.name)
+        return Parameter(upstream.name, form, taken)
+    if form == "context":
+        return Parameter("context", "context", taken)
+    if form in ("input", "each input"):
+        return Parameter(draw(st.sampled_from(("one", "two"))), form, taken)
+    return Parameter(draw(st.sampled_from((*names, *NAMES))), "upstream", taken)
+
+
+def _step(step: RandomStep, writer: Writer) -> list[str]:
+    def baton(name: str) -> str:
+        return writer.word("baton_dsl", name)
+
+    shown: list[str] = []
+    for parameter in step.parameters:
+        annotation = written(parameter.type, writer.word)
+        match parameter.form:
+            case "each":
+                annotation = f"{baton('Each')}[{annotation}]"
+            case "input":
+                annotation = f"{baton('Input')}[{annotation}]"
+            case "each input":
+                annotation = f"{baton('Each')}[{baton('Input')}[{annotation}]]"
+            case "from":
+                annotation = (
+                    f"{writer.word('typing', 'Annotated')}[{annotation}, {baton('From')}('{parameter.source}')]"
+                )
+            case "context":
+                annotation = baton("StepContext")
+            case _:
+                pass
+        shown.append(f"{parameter.name}: {annotation}")
+    decorator = f"@{baton('step')}" + (f"({step.options})" if step.options else "")
+    result = written(step.result, writer.word)
+    head = f"{'async ' * step.is_async}def {step.name}({', '.join(shown)}) -> {result}:"
+    lines = [decorator, *(["@staticmethod"] if step.is_static else []), head, "    raise NotImplementedError"]
+    if step.is_static:
+        lines = [f"class Of_{step.name}:", *(f"    {line}" for line in lines)]
+    return [*lines, ""]
+
+
+@st.composite
+def _flow(draw: st.DrawFn, steps: list[RandomStep], writer: Writer) -> list[str]:
+    left_out = draw(st.integers(-6, len(steps) - 1))
+    given: list[str] = []
+    for number, step in enumerate(steps):
+        own = f"Of_{step.name}.{step.name}" if step.is_static else step.name
+        name = own if step.module == writer.path else _taken(writer, step.module, own)
+        if number != left_out:
+            given.append(name)
+    flow = writer.word("baton_dsl", "Flow")
+    match draw(st.sampled_from(("plain", "tuple", "chain"))):
+        case "tuple" if given:
+            return [f"STEPS = ({', '.join(given)},)", f'the_flow = {flow}("random", *STEPS)']
+        case "chain":
+            names = [step.name for number, step in enumerate(steps) if number != left_out]
+            added = "".join(f'.add("{name}", {step})' for name, step in zip(names, given, strict=True))
+            return [f'the_flow = {flow}("random"){added}']
+        case _:
+            return [f'the_flow = {flow}("random", {", ".join(given)})']
+
+
+def _taken(writer: Writer, module: str, name: str) -> str:
+    first, dot, rest = name.partition(".")
+    return f"{writer.word(module, first)}{dot}{rest}"

@@ -1,0 +1,202 @@
+"""Hypothesis strategies: random classes, aliases and annotations, as values that any module writes in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+type Word = Callable[[str, str], str]
+"""How a module writes a name of another module: `word("typing", "Any")`."""
+
+type Annotation = tuple[str, ...] | tuple[object, ...]
+"""A form, and what is in it: `("list", ("plain", "int"))`."""
+
+PLAIN = ("int", "str", "float", "bool", "bytes", "None", "object")
+STANDARD = (
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("decimal", "Decimal"),
+    ("uuid", "UUID"),
+    ("pathlib", "Path"),
+)
+LITERALS = ("1", "'a'", "True", "None", "b'x'")
+ONE = ("list", "set", "frozenset", "deque", "Sequence", "Iterable", "Collection", "Set", "tuple", "Each")
+TWO = ("dict", "Mapping", "MutableMapping", "defaultdict")
+"""pydantic makes no model with a `defaultdict` of anything: it has no default."""
+HOMES = {
+    **dict.fromkeys(("Sequence", "Iterable", "Collection", "Set", "Mapping", "MutableMapping"), "collections.abc"),
+    **dict.fromkeys(("deque", "defaultdict"), "collections"),
+}
+KINDS = ("model", "dataclass", "typed dict", "named tuple", "enum", "plain", "new type", "text")
+ALIASES = ("Ids", "OldIds", "Pair", "Json", "Metres", "OldMetres", "MaybeDate", "OldMaybeDate")
+"""Aliases that each module of models has."""
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class of a module of models.
+
+    Attributes:
+        name: Its name.
+        kind: One of `KINDS`.
+        base: The class of the same kind that it derives from, if any.
+        fields: The types of its fields.
+    """
+
+    name: str
+    kind: str
+    base: str | None
+    fields: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True)
+class Models:
+    """A module of models."""
+
+    module: str
+    classes: tuple[Class, ...]
+
+
+@st.composite
+def models(draw: st.DrawFn, module: str) -> Models:
+    """A module of some classes; two modules may have classes of the same names."""
+    classes: list[Class] = []
+    for name in "ABCD"[: draw(st.integers(1, 4))]:
+        kind = draw(st.sampled_from(KINDS))
+        same = [
+            each.name for each in classes if each.kind == kind and kind in ("model", "dataclass", "typed dict", "plain")
+        ]
+        base = draw(st.sampled_from([None, *same]))
+        fields = draw(st.lists(annotations([], depth=1), max_size=2)) if kind not in ("enum", "text", "plain") else []
+        classes.append(Class(name, kind, base, tuple(fields)))
+    return Models(module, tuple(classes))
+
+
+def annotations(known: list[Models], *, depth: int = 2) -> st.SearchStrategy[Annotation]:
+    """Annotations of what is known: simple ones first, so that examples shrink to them."""
+    simple: list[st.SearchStrategy[Annotation]] = [
+        st.sampled_from(PLAIN).map(lambda name: ("plain", name)),
+        st.sampled_from(STANDARD).map(lambda home: ("of", *home)),
+        st.lists(st.sampled_from(LITERALS), min_size=1, max_size=2, unique=True).map(lambda them: ("literal", *them)),
+        st.just(("any",)),
+    ]
+    classes = [(each.module, item.name) for each in known for item in each.classes]
+    if known:
+        simple.append(st.sampled_from(classes).map(lambda home: ("of", *home)))
+        names = [(each.module, alias) for each in known for alias in ALIASES if alias != "Pair"]
+        simple.append(st.sampled_from(names).map(lambda home: ("of", *home)))
+    atoms = st.one_of(simple)
+    if depth == 0:
+        return atoms
+    inner = annotations(known, depth=depth - 1)
+    nested: list[st.SearchStrategy[Annotation]] = [
+        st.tuples(st.sampled_from(ONE[:-1]), inner),
+        st.tuples(st.sampled_from(TWO if known else TWO[:-1]), st.just(("plain", "str")), inner),
+        st.tuples(st.just("pair"), inner, inner),
+        st.tuples(st.sampled_from(("optional", "Optional", "annotated", "quoted")), inner),
+        st.tuples(st.sampled_from(("union", "Union")), inner, inner),
+    ]
+    if known:
+        homes = [each.module for each in known]
+        nested.append(st.tuples(st.just("Pair"), st.sampled_from(homes), inner))
+        nested.append(st.tuples(st.just("Page"), st.sampled_from(homes), inner))
+    return st.one_of(atoms, *nested)
+
+
+def written(annotation: Annotation, word: Word, *, is_quoted: bool = False) -> str:
+    """An annotation in a module's words."""
+
+    def inner(item: object, *, quoted: bool = is_quoted) -> str:
+        return written(item, word, is_quoted=quoted)  # type: ignore[arg-type]
+
+    form, *rest = annotation
+    match form:
+        case "plain":
+            return str(rest[0])
+        case "of":
+            return word(str(rest[0]), str(rest[1]))
+        case "any":
+            return word("typing", "Any")
+        case "literal":
+            return f"{word('typing', 'Literal')}[{', '.join(map(str, rest))}]"
+        case "pair":
+            return f"tuple[{inner(rest[0])}, {inner(rest[1])}]"
+        case "tuple":
+            return f"tuple[{inner(rest[0])}, ...]"
+        case "optional":
+            return f"{word('typing', 'Union')}[{inner(rest[0])}, None]"
+        case "Optional":
+            return f"{word('typing', 'Optional')}[{inner(rest[0])}]"
+        case "union" | "Union":
+            return f"{word('typing', 'Union')}[{inner(rest[0])}, {inner(rest[1])}]"
+        case "annotated":
+            return f"{word('typing', 'Annotated')}[{inner(rest[0])}, 3]"
+        case "quoted":
+            text = inner(rest[0], quoted=True)
+            return text if is_quoted or "'" in text else f"{word('typing', 'Annotated')}['{text}', 4]"
+        case "Pair" | "Page":
+            return f"{word(str(rest[0]), str(form))}[{inner(rest[1])}]"
+        case _:
+            name = word(HOMES[str(form)], str(form)) if form in HOMES else str(form)
+            return f"{name}[{', '.join(map(inner, rest))}]"
+
+
+def source(models: Models) -> str:
+    """A module of models as text."""
+    lines = [
+        "import dataclasses",
+        "import enum",
+        "import typing",
+        "import collections",
+        "import collections.abc",
+        "import datetime",
+        "import decimal",
+        "import pathlib",
+        "import uuid",
+        "import pydantic",
+        "",
+        "type Ids = list[int]",
+        "OldIds = list[int]",
+        "type Pair[T] = tuple[T, T]",
+        "type Json = dict[str, Json] | list[Json] | str | None",
+        'OldJson = typing.Union[dict[str, "OldJson"], list["OldJson"], str, None]',
+        'type Metres = typing.Annotated[int, "metres"]',
+        'OldMetres = typing.Annotated[int, "metres"]',
+        "type MaybeDate = datetime.date | None",
+        "OldMaybeDate = typing.Optional[datetime.date]",
+        "",
+        "class Page[T](pydantic.BaseModel):",
+        "    items: list[T]",
+        "",
+    ]
+    for each in models.classes:
+        lines += [*_class(each), ""]
+    return "\n".join(lines)
+
+
+def _class(each: Class) -> list[str]:
+    fields = [f"    f{number}_{each.name}: {written(item, _dotted)}" for number, item in enumerate(each.fields)]
+    match each.kind:
+        case "model":
+            head = [f"class {each.name}({each.base or 'pydantic.BaseModel'}):"]
+        case "dataclass":
+            head = ["@dataclasses.dataclass", f"class {each.name}" + (f"({each.base}):" if each.base else ":")]
+        case "typed dict":
+            head = [f"class {each.name}({each.base or 'typing.TypedDict'}):"]
+        case "named tuple":
+            head = [f"class {each.name}(typing.NamedTuple):"]
+        case "enum":
+            return [f"class {each.name}(enum.Enum):", "    ONE = 1", "    TWO = 2"]
+        case "new type":
+            return [f'{each.name} = typing.NewType("{each.name}", int)']
+        case "text":
+            return [f"class {each.name}(str): ..."]
+        case _:
+            head = [f"class {each.name}" + (f"({each.base}):" if each.base else ":")]
+    return [*head, *(fields or ["    pass"])]
+
+
+def _dotted(module: str, name: str) -> str:
+    return f"{module}.{name}"
