@@ -30,7 +30,7 @@ _status: Final = TypeAdapter(WorkflowStatus)
 def worker_class(name: str) -> type:
     """The class that Oban instantiates for the job of a hook; see `absent` for one that is not here."""
     try:
-        hook = _load(name)
+        hook = load_hook(name)
     except StepNotFoundError as error:
         return absent.worker_class(error)
 
@@ -42,7 +42,12 @@ def worker_class(name: str) -> type:
     return cast("type", worker()(type(name, (), body)))
 
 
-def _load(name: str) -> Callable[[WorkflowStatus], Any]:
+def load_hook(name: str) -> Callable[[WorkflowStatus], Any]:
+    """The function that the job of a hook names.
+
+    Raises:
+        StepNotFoundError: BTN501, if it can't be imported here, or no flow that was imported here names it.
+    """
     found = importing.find(name, "hook")
     if not isinstance(found, FunctionType):
         raise StepNotFoundError(f'hook "{name}" is no function but {type(found).__name__}')
