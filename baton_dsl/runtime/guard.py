@@ -35,7 +35,8 @@ POOLED: Final = 60.0
 # A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
 _SETTINGS: Final = (
     "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
-    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false)"
+    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
 )
 
 
