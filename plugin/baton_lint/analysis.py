@@ -13,6 +13,7 @@ from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
 from baton_lint.classes import Classes
+from baton_lint.doubts import Doubting
 from baton_lint.flows import Build, Flows
 from baton_lint.imports import Imports
 from baton_lint.names import Names
@@ -54,8 +55,9 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     paths = list(paths)
     names = Names(project)
     annotations = Annotations(names)
-    types = Classes(annotations).types
-    steps = Steps(names, annotations)
+    doubting = Doubting(names)
+    types = Classes(annotations, doubting).types
+    steps = Steps(names, annotations, doubting)
     builds = Flows(names, steps).gather(paths)
     findings: dict[Diagnostic, None] = {}
     flows: list[FlowSpec] = []

@@ -5,7 +5,7 @@ from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, Form, StepSpec, Types
+from baton_dsl.core.spec import MISSING, Form, StepSpec, Types
 
 finding = Finder("BTN204", "baton-missing-annotation")
 
@@ -14,12 +14,11 @@ _REMEDY: Final = "import the name at run time, not only under TYPE_CHECKING: res
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each annotation of a step that is missing, or that can't be evaluated."""
-    incomplete: dict[int, tuple[str, str] | None] = {}
     for step in context.flow.steps:
         if step.is_job:
             continue
         yield from unevaluable(step)
-        yield from _incomplete(step, context.types, incomplete)
+        yield from _incomplete(step, context.types)
         for parameter in step.parameters:
             if parameter.type is MISSING and parameter.form in (Form.KEYWORD, Form.POSITIONAL_ONLY):
                 yield finding(
@@ -60,16 +59,10 @@ def unevaluable(step: StepSpec) -> Iterator[Diagnostic]:
         )
 
 
-def _incomplete(step: StepSpec, types: Types, known: dict[int, tuple[str, str] | None]) -> Iterator[Diagnostic]:
+def _incomplete(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
     """A finding for each type of a step with a class in it whose own annotations can't be evaluated."""
-
-    def look(type: object) -> tuple[str, str] | None:
-        if id(type) not in known:  # the steps made of one function share its types
-            known[id(type)] = None if type in (MISSING, UNKNOWN) else types.unevaluable(type)
-        return known[id(type)]
-
     for parameter in step.parameters:
-        if (parameter.is_upstream or parameter.is_input) and (found := look(parameter.type)):
+        if (parameter.is_upstream or parameter.is_input) and (found := types.unevaluable(parameter.type)):
             yield finding(
                 f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, but a field of '
                 f"{found[0]} can't be evaluated: {found[1]}",
@@ -78,7 +71,7 @@ def _incomplete(step: StepSpec, types: Types, known: dict[int, tuple[str, str] |
                 parameter=parameter.name,
                 place=parameter.place,
             )
-    if found := look(step.result):
+    if found := types.unevaluable(step.result):
         yield finding(
             f'step "{step.name}" returns {types.show(step.result)}, but a field of {found[0]} can\'t be evaluated: '
             f"{found[1]}",
