@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-types test-ecosystem fuzz test-oldest test-lowest test-packages check bench soak clean
+.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages check bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -46,8 +46,17 @@ test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supp
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+	$(LOWEST)/bin/python -m pytest -W "ignore:_pytest.python.CallSpec2" -n 2 --dist worksteal \
 		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
+
+SERVER_TESTS := $(patsubst %,tests/integration/test_%.py,schema upgrade privileges hostile_schema insert outcomes)
+
+test-dsn: $(READY) ## the integration tests on a server of yours: make test-dsn DSN=postgresql://superuser@...
+	BATON_TEST_DSN="$(or $(DSN),$(BATON_TEST_DSN))" $(PYTEST) -n 2 --dist worksteal \
+		-m "not bench and not slow and not packaging" tests/integration
+
+test-debian: $(READY) ## what depends on the server most, on Debian's PostgreSQL; installed if it is missing
+	.ci/postgres $(PYTEST) -n 2 --dist worksteal -m "not slow" $(SERVER_TESTS)
 
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging

@@ -191,6 +191,14 @@ class RetryError(BatonError):
 
     code = "BTN415"
 
+    @classmethod
+    def unexplained(cls, workflow_id: str, step: str) -> RetryError:
+        """The error if the database did not do it, and nothing is found that was in its way."""
+        return cls(
+            f'workflow "{workflow_id}" could not be retried from step "{step}": its steps change all the time',
+            remedy="try again, or cancel the workflow first",
+        )
+
 
 class FlowMismatchError(BatonError):
     """The workflow was inserted from another flow than the one that was given to run it again."""
@@ -234,6 +242,15 @@ class ConnectionStringError(BatonError, ValueError):
     code = "BTN421"
     default_remedy = (
         "write postgresql://user:password@host:5432/database, where a password has %40 for @, %2F for / and %25 for %"
+    )
+
+
+class SessionNeededError(BatonError):
+    """A worker's connection string leads to a pooler that shares sessions. It would hold no lock and hear nothing."""
+
+    code = "BTN422"
+    default_remedy = (
+        "name the server itself besides, by --direct-dsn or BATON_DIRECT_DSN, or have the pooler pool sessions"
     )
 
 
@@ -318,6 +335,3 @@ class ExplorationError(BatonError, AssertionError):
     """An exploration has found a schedule that breaks the flow."""
 
     code = "BTN603"
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")

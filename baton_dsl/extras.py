@@ -10,7 +10,6 @@ from baton_dsl.errors import ExtraMissingError
 
 _PACKAGES: Final = {
     "click": ("click", "cli"),
-    "libcst": ("libcst", "lint"),
     "mypy": ("mypy", "mypy"),
     "oban": ("oban", "worker"),
     "packaging": ("packaging", "demo"),

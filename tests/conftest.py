@@ -45,9 +45,10 @@ def server() -> Iterator[str]:
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute("SELECT pg_advisory_lock(1)")
             if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
-                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                    conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.SQL(setting)))
-                conn.execute("SELECT pg_reload_conf()")
+                if not given:  # the settings of somebody's server are his
+                    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                        conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.SQL(setting)))
+                    conn.execute("SELECT pg_reload_conf()")
                 conn.execute(f"CREATE DATABASE {TEMPLATE}_new")
                 schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
                 conn.execute(f"ALTER DATABASE {TEMPLATE}_new RENAME TO {TEMPLATE}")
@@ -121,6 +122,7 @@ def sqlalchemy_url(dsn: str) -> URL:
     return URL.create(
         "postgresql+psycopg",
         username=parts["user"],
+        password=parts.get("password"),
         database=parts["dbname"],
         query={"host": parts["host"], "port": str(parts.get("port", 5432))},
     )

@@ -8,9 +8,8 @@ from types import ModuleType
 from typing import Final
 
 import click
-from pydantic_core import to_json
 
-from baton_dsl.cli import database
+from baton_dsl.cli import database, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.core.diagnostics import quoted
@@ -43,9 +42,9 @@ def command(modules: list[ModuleType], stopped: bool, as_json: bool, dsn: str | 
     with database.opened(dsn, prefix) as target:
         judgement = judge(Database.configured(dsn=target.dsn, prefix=target.prefix), packages, stopped=stopped)
     if as_json:
-        click.echo(to_json(judgement, indent=2).decode())
+        terminal.echo_json(judgement)
     else:
-        click.echo("\n".join(_told(judgement, packages)))
+        terminal.echo("\n".join(_told(judgement, packages)))
     return Exit.NOT_COMPLETED if judgement.obstacles else Exit.DONE
 
 

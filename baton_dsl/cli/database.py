@@ -42,7 +42,7 @@ class Target:
 VARIABLES: Final = ("BATON_DSN", "OBAN_DSN")
 
 
-def _read(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def read(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The callback of an option that takes a connection string; an error quotes nothing of that."""
     if value is None:
         return None
@@ -52,7 +52,8 @@ def _read(context: click.Context, parameter: click.Parameter, value: str | None)
         message, remedy = error.message, error.remedy
     option = parameter.opts[0]
     if context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
-        option = next((name for name in VARIABLES if os.environ.get(name)), option)
+        names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or ()
+        option = next((name for name in names if os.environ.get(name)), option)
     raise click.BadParameter(f"{message}; {remedy}", param_hint=option)
 
 
@@ -61,7 +62,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     dsn = click.option(
         "--dsn",
         envvar=VARIABLES,
-        callback=_read,
+        callback=read,
         help="The PostgreSQL server, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then the embedded one.",
     )
     prefix = click.option(

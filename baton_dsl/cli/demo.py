@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from baton_dsl.cli import database, execution, nodes, queues
+from baton_dsl.cli import database, execution, nodes, queues, terminal
 from baton_dsl.cli.exits import Exit, FailedError
 from baton_dsl.cli.target import AnyFlow, find_flow
 
@@ -46,8 +46,8 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
         return Exit.NOT_COMPLETED
     page = page or database.folder() / "package-audit.html"
     page.write_text(report.html, encoding="utf-8")
-    click.echo(report.text)
-    click.echo(f"\nThe report as a page: {page}")
+    terminal.echo(report.text)
+    terminal.echo(f"\nThe report as a page: {page}")
     return Exit.DONE
 
 
@@ -57,10 +57,12 @@ async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
     served = queues.limited(queues.of_flow(flow))
     status = await execution.see_through(workflow, target, queues=served, patience=None)
     items = sum(sum(node.items.values()) for node in await workflow.nodes() if node.items)
-    click.echo(f"{len(flow.entries)} steps and {items} items, {status.outcome} in {nodes.lasted(status)}\n", err=True)
+    terminal.echo(
+        f"{len(flow.entries)} steps and {items} items, {status.outcome} in {nodes.lasted(status)}\n", err=True
+    )
     if status.outcome == "completed":
         return await workflow.result("report")
-    click.echo(f"see why: baton status {workflow.id}", err=True)
+    terminal.echo(f"see why: baton status {workflow.id}", err=True)
     return None
 
 

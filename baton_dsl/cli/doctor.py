@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import click
-from pydantic_core import to_json
 
-from baton_dsl.cli import database, selection
+from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.exits import Exit
-from baton_dsl.core.drawing import printable
+from baton_dsl.core.wording import printable
 from baton_dsl.runtime.doctor import RETAIN, Finding, Report, examine
 from baton_dsl.runtime.reading import read_sync
 
@@ -33,13 +32,16 @@ def command(retain: timedelta, as_json: bool, dsn: str | None, prefix: str) -> i
     """
     with database.opened(dsn, prefix) as target:
         report = read_sync(selection.database_of(target), examine(target.prefix, retain=retain))
-    click.echo(to_json(report, indent=2).decode() if as_json else told(report))
+    if as_json:
+        terminal.echo_json(report)
+    else:
+        terminal.echo_coloured(told(report))
     return Exit.DONE if report.is_well else Exit.WRONG
 
 
 def told(report: Report) -> str:
     """What was found, a finding in two lines."""
-    lines = [report.about, *map(_told, report.findings)]
+    lines = [printable(report.about), *map(_told, report.findings)]
     wrong = sum(finding.is_wrong for finding in report.findings)
     if not wrong:
         lines.append(click.style("Nothing is wrong.", fg="green"))

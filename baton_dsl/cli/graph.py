@@ -34,13 +34,13 @@ def command(flow: AnyFlow, form: str) -> int:
     spec = flow.spec()
     match form:
         case "mermaid":
-            click.echo(render.mermaid(spec))
+            terminal.echo(render.mermaid(spec))
         case "dot":
-            click.echo(render.dot(spec))
+            terminal.echo(render.dot(spec))
         case _:
             strokes = ASCII if form == "ascii" else terminal.strokes()
-            click.echo(terminal.coloured(Drawing.of(spec, width=terminal.width(), strokes=strokes)))
+            terminal.echo_coloured(terminal.coloured(Drawing.of(spec, width=terminal.width(), strokes=strokes)))
     findings = flow.diagnostics()
     for finding in findings:
-        click.echo(finding.explain(), err=True)
+        terminal.echo(finding.explain(), err=True)
     return Exit.USAGE if findings else Exit.DONE

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import psycopg
 
-from baton_dsl.cli import database
+from baton_dsl.cli import database, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.grants import Grants
@@ -55,20 +55,20 @@ def command(
                 conn.read_only = True
                 if dry_run:
                     for statement in schema.dry_run(conn, target.prefix, grants=grants):
-                        click.echo(f"{statement.strip()};")
+                        terminal.echo(f"{statement.strip()};")
                     return Exit.DONE
                 return _tell(schema.differences(conn, target.prefix), target.prefix)
         schema.install(target.dsn, target.prefix, grants=grants)
     where = "the embedded PostgreSQL in .baton/" if target.is_embedded else "the database"
-    click.echo(f"The schema {prefix!r} of {where} is up to date.")
+    terminal.echo(f"The schema {prefix!r} of {where} is up to date.")
     return Exit.DONE
 
 
 def _tell(differences: list[schema.Difference], prefix: str) -> int:
     if not differences:
-        click.echo(f"The schema {prefix!r} is up to date: there is nothing to do.")
+        terminal.echo(f"The schema {prefix!r} is up to date: there is nothing to do.")
         return Exit.DONE
-    click.echo(f"The schema {prefix!r} is not up to date: baton install would")
+    terminal.echo(f"The schema {prefix!r} is not up to date: baton install would")
     for difference in differences:
-        click.echo(f"  {difference}")
+        terminal.echo(f"  {difference}")
     return Exit.WRONG

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from pydantic_core import to_json
 
-from baton_dsl.cli import database, selection, table
+from baton_dsl.cli import database, selection, table, terminal
 from baton_dsl.runtime.listing import workflows
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import read_sync
@@ -29,10 +28,10 @@ def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | N
         found = read_sync(selection.database_of(target), workflows(which, most=most + 1))
     shown = found[:most]
     if as_json:
-        click.echo(to_json(shown, indent=2).decode())
+        terminal.echo_json(shown)
     elif shown:
-        click.echo(table.of_workflows(shown))
+        terminal.echo_coloured(table.of_workflows(shown))
     else:
-        click.echo("There is no such workflow." if common.given else "There is no workflow.", err=True)
+        terminal.echo("There is no such workflow." if common.given else "There is no workflow.", err=True)
     if len(found) > most:
-        click.echo(f"There are more than these {most:,}; see them with --most.", err=True)
+        terminal.echo(f"There are more than these {most:,}; see them with --most.", err=True)

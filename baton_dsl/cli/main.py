@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import logging
 import os
 import signal
 import sys
@@ -12,6 +14,7 @@ from typing import Final
 import click
 
 from baton_dsl import extras
+from baton_dsl.cli import terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.errors import BatonError, FlowError
@@ -93,6 +96,8 @@ def cli(context: click.Context) -> None:
 def main() -> None:
     """Run the command that the process was given, and end the process."""
     signal.signal(signal.SIGTERM, _leave)
+    if logging.lastResort is not None:  # what logs where nobody has set up logging
+        logging.lastResort.setFormatter(terminal.Formatter())
     sys.exit(run(sys.argv[1:]))
 
 
@@ -113,7 +118,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = cli.main(list(arguments), prog_name="baton", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        terminal.echo(shown.getvalue().removesuffix("\n"), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
@@ -122,9 +129,9 @@ def run(arguments: Sequence[str]) -> int:
         return Exit.FAILED
     except FlowError as error:
         for finding in error.diagnostics:
-            click.echo(finding.explain(), err=True)
+            terminal.echo(finding.explain(), err=True)
         for note in getattr(error, "__notes__", ()):
-            click.echo(note, err=True)
+            terminal.echo(note, err=True)
         return Exit.USAGE
     except BatonError as error:
         return _told(error)
@@ -137,7 +144,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _told(error: BatonError) -> int:
     """Tell an error and what to do about it; the exit code."""
-    click.echo(f"Error: {error.code}: {error.message}", err=True)
+    terminal.echo(f"Error: {error.code}: {error.message}", err=True)
     if error.remedy:
-        click.echo(f"  help: {error.remedy}", err=True)
+        terminal.echo(f"  help: {error.remedy}", err=True)
     return Exit.TIMEOUT if isinstance(error, TimeoutError) else Exit.FAILED

@@ -8,7 +8,7 @@ from typing import Final
 
 from baton_dsl.core.drawing import MOST_TELLING
 from baton_dsl.core.spec import FlowSpec, Reference, StepSpec
-from baton_dsl.core.wording import duration, last_exception
+from baton_dsl.core.wording import duration, last_exception, printable
 from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
 
 TOLD: Final = tuple(it for it in MOST_TELLING if it not in ("available", "scheduled", "suspended", "completed"))
@@ -29,7 +29,7 @@ def states_of(nodes: Sequence[NodeStatus]) -> dict[str, str]:
 def remarks_on(nodes: Sequence[NodeStatus]) -> dict[str, str]:
     """What is to say of each node beyond its state."""
     now = datetime.now(UTC)
-    return {node.step: remark for node in nodes if (remark := remark_on(node, now))}
+    return {node.step: printable(remark) for node in nodes if (remark := remark_on(node, now))}
 
 
 def remark_on(node: NodeStatus, now: datetime) -> str:

@@ -11,7 +11,8 @@ import click
 
 from baton_dsl.cli import nodes as picture
 from baton_dsl.cli import terminal
-from baton_dsl.core.drawing import Drawing, printable
+from baton_dsl.core.drawing import Drawing
+from baton_dsl.core.wording import printable
 from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus
 
 try:
@@ -57,12 +58,12 @@ class Lines:
             now = (node.state, node.attempt)
             if node.state in self.SHOWN and self._seen.get(node.step) != now:
                 remark = f"  {remarks[node.step]}" if node.state != "executing" and node.step in remarks else ""
-                click.echo(f"{node.state:<9}  {printable(node.step)}{remark}", err=True)
+                terminal.echo(f"{node.state:<9}  {node.step}{remark}", err=True)
             self._seen[node.step] = now
 
     def say(self, sentence: str) -> None:
         """Print it."""
-        click.echo(sentence, err=True)
+        terminal.echo(sentence, err=True)
 
     def close(self) -> None:
         """Nothing to do: lines stay."""
@@ -92,7 +93,7 @@ class Picture:
 
     def say(self, sentence: str) -> None:
         """Print it above the drawing."""
-        self._live.console.print(sentence, highlight=False, markup=False)
+        self._live.console.print(printable(sentence), highlight=False, markup=False)
 
     def close(self) -> None:
         """Leave the last picture."""

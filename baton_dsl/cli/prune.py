@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import click
 
-from baton_dsl.cli import database, selection
+from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.runtime.listing import count
 from baton_dsl.runtime.operating import Which, prune_sync
@@ -31,10 +31,10 @@ def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, pr
         where = selection.database_of(target)
         old = read_sync(where, count(Which(settled_before=older_than)))
         if dry_run:
-            click.echo(f"Without --dry-run, it would prune {selection.counted(old)}.", err=True)
+            terminal.echo(f"Without --dry-run, it would prune {selection.counted(old)}.", err=True)
             return
         if old and not yes:
             if not selection.is_asked():
                 raise click.UsageError(f"to prune {selection.counted(old)} without being asked, give --yes")
             click.confirm(f"Prune {selection.counted(old)}, with all their results?", abort=True, err=True)
-        click.echo(f"pruned {selection.counted(prune_sync(where, older_than))}")
+        terminal.echo(f"pruned {selection.counted(prune_sync(where, older_than))}")

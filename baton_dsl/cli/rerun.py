@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from baton_dsl.cli import database, selection
+from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.rerun import rerun_sync
@@ -39,4 +39,4 @@ def command(
         chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
         inserted = rerun_sync(where, Which(ids=chosen), flow)
     for old, new in inserted.items():
-        click.echo(f"workflow {new}, once more for {old}")
+        terminal.echo(f"workflow {new}, once more for {old}")

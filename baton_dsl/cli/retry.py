@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
-from baton_dsl.cli import database, selection
+from baton_dsl.cli import database, selection, terminal
 from baton_dsl.runtime.operating import Action, Which, operate_sync
 from baton_dsl.runtime.workflow import Workflow
 
 
 @click.command("retry")
 @selection.many
-@click.option("--from", "from_step", metavar="STEP", help="Let this step, and all behind it, run again instead.")
+@click.option(
+    "--from", "from_step", metavar="STEP", help="Let this step, or item[3] of one, and all behind it run again instead."
+)
 @database.options
 def command(
     selected: selection.Selection,
@@ -43,12 +45,12 @@ def command(
             workflow = Workflow(chosen[0], database=where)
             workflow.sync.retry(from_step)  # it says why, if it can't
             if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
-                click.echo(workflow.sync.why(from_step), err=True)
-                click.echo("  help: without --from, all that failed runs again, what it waits for too", err=True)
+                terminal.echo(workflow.sync.why(from_step), err=True)
+                terminal.echo("  help: without --from, all that failed runs again, what it waits for too", err=True)
             done = chosen
         else:
             done = operate_sync(where, Action.RETRY, Which(ids=chosen), from_step=from_step)
     selection.tell("retried", done)
     if len(done) < len(chosen):
         left = selection.counted(len(chosen) - len(done))
-        click.echo(f"left {left} alone, whose steps run, have no jobs any more, or are not there", err=True)
+        terminal.echo(f"left {left} alone, whose steps run, have no jobs any more, or are not there", err=True)

@@ -6,12 +6,10 @@ import asyncio
 from typing import Any
 
 import click
-from pydantic_core import to_json
 
-from baton_dsl.cli import database, execution, inputs, nodes, queues
+from baton_dsl.cli import database, execution, inputs, nodes, queues, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import AnyFlow, flow_argument
-from baton_dsl.core.drawing import printable
 from baton_dsl.errors import InputError
 from baton_dsl.runtime.workflow import Workflow
 
@@ -76,18 +74,20 @@ async def _run(
         workflow = await execution.insert(flow, given, target)
     except InputError as error:
         raise inputs.in_words_of_the_command_line(error) from None
-    click.echo(f"workflow {printable(workflow.id)}", err=True)
+    terminal.echo(f"workflow {workflow.id}", err=True)
     try:
         status = await execution.see_through(workflow, target, queues=served, patience=patience)
     except (click.Abort, asyncio.CancelledError, TimeoutError):
-        click.echo(f"The workflow stays in the database; see what it waits for with: baton why {workflow.id}", err=True)
+        terminal.echo(
+            f"The workflow stays in the database; see what it waits for with: baton why {workflow.id}", err=True
+        )
         raise
-    click.echo(await _results(flow, workflow, every=every))
-    click.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)
+    terminal.echo_json(await _results(flow, workflow, every=every))
+    terminal.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)
     return Exit.DONE if status.outcome == "completed" else Exit.NOT_COMPLETED
 
 
-async def _results(flow: AnyFlow, workflow: Workflow[str], *, every: bool) -> str:
+async def _results(flow: AnyFlow, workflow: Workflow[str], *, every: bool) -> dict[str, Any]:
     results = await workflow.results()
     followed = flow.checked().graph.downstreams()
-    return to_json({name: value for name, value in results.items() if every or not followed[name]}, indent=2).decode()
+    return {name: value for name, value in results.items() if every or not followed[name]}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from baton_dsl.cli import table
+from baton_dsl.cli import table, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.database import Target
 from baton_dsl.runtime.database import Database
@@ -147,16 +147,16 @@ def chosen(
     fitting = [workflow for workflow in found if applies(workflow)]
     for workflow in found:
         if selected.ids and workflow not in fitting:
-            click.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
+            terminal.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
             if instead and workflow.standing == "running":
-                click.echo(f"  help: {instead}", err=True)
+                terminal.echo(f"  help: {instead}", err=True)
     if not fitting:
         if not selected.ids or not found:
-            click.echo(f"There is no such workflow to {verb}.", err=True)
+            terminal.echo(f"There is no such workflow to {verb}.", err=True)
         return []
     if selected.dry_run:
-        click.echo(table.of_workflows(fitting))
-        click.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
+        terminal.echo_coloured(table.of_workflows(fitting))
+        terminal.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
         return []
     if selected.common.given and not selected.yes:
         if not is_asked():
@@ -186,6 +186,6 @@ def operate(
 def tell(done: str, ids: list[str]) -> None:
     """Say what was done, such as `cancelled`, and to which."""
     if len(ids) == 1:
-        click.echo(f"{done} workflow {ids[0]}")
+        terminal.echo(f"{done} workflow {ids[0]}")
     elif ids:
-        click.echo(f"{done} {counted(len(ids))}")
+        terminal.echo(f"{done} {counted(len(ids))}")

@@ -6,11 +6,11 @@ import asyncio
 from typing import Final
 
 import click
-from pydantic_core import to_json
 
 from baton_dsl.cli import database, nodes, progress, selection, terminal
 from baton_dsl.cli.exits import Exit
-from baton_dsl.core.drawing import MOST_TELLING, Drawing, printable
+from baton_dsl.core.drawing import MOST_TELLING, Drawing
+from baton_dsl.core.wording import printable
 from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus
 
 OUTCOMES: Final = {"completed": "green", "cancelled": "yellow", "discarded": "red"}
@@ -32,9 +32,9 @@ def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefi
             status = asyncio.run(progress.follow(workflow, progress.shown()))
         found = workflow.sync.nodes()
     if as_json:
-        click.echo(to_json({"workflow": status, "nodes": found}, indent=2).decode())
+        terminal.echo_json({"workflow": status, "nodes": found})
     else:
-        click.echo(told(status, found))
+        terminal.echo_coloured(told(status, found))
     return Exit.NOT_COMPLETED if watch and status.outcome != "completed" else Exit.DONE
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from baton_dsl.core.drawing import columns, printable
-from baton_dsl.core.wording import duration
+from baton_dsl.core.drawing import columns
+from baton_dsl.core.wording import duration, printable
 from baton_dsl.runtime.listing import Listed
 
 COLOURS: Final = {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import sys
 from collections.abc import Mapping
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import click
+from pydantic_core import to_json
 
 from baton_dsl.core.drawing import ASCII, UNICODE, Drawing, Strokes, columns
+from baton_dsl.core.wording import printable_lines
 
 COLOURS: Final = {
     "suspended": "bright_black",
@@ -24,6 +28,45 @@ COLOURS: Final = {
     "skipped": "bright_black",
 }
 """Of each state, out of the eight that every terminal has."""
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text, of which every sign that is not printable is escaped, but for the ends of its lines.
+
+    All that `baton` says goes through here, and what is coloured through `echo_coloured`.
+    """
+    click.echo(printable_lines(text), err=err)
+
+
+def echo_coloured(text: str, *, err: bool = False) -> None:
+    """Print a text that holds colours of ours; what others have written in it went through `printable` before."""
+    click.echo(text, err=err)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON, in which every sign that is not printable is escaped."""
+    echo("\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n"))))
+
+
+def _as_json(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(it if it.isprintable() else json.dumps(it)[1:-1] for it in line)
+
+
+class Formatter(logging.Formatter):
+    """Writes log records so that nothing in them moves a cursor: what a step raised, or a row of the database says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return printable_lines(super().format(record))
+
+
+def log_to_stderr(level: str) -> None:
+    """Log to standard error from now on, unless somebody has set up logging already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def width() -> int:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Final
 
-import click
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from baton_dsl.cli import terminal
 from baton_dsl.cli.exits import FailedError
 
 PAUSE: Final = 1.0
@@ -63,7 +63,7 @@ def until_reachable(dsn: str) -> bool:
                 case _:
                     return False
             if reason != told or time.monotonic() > moment + AGAIN:
-                click.echo(f"The database can't be reached yet; waiting for it: {reason}", err=True)
+                terminal.echo(f"The database can't be reached yet; waiting for it: {reason}", err=True)
                 told, moment = reason, time.monotonic()
             try:
                 events.get(timeout=PAUSE)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from baton_dsl.cli import database, selection
-from baton_dsl.core.drawing import printable
+from baton_dsl.cli import database, selection, terminal
 from baton_dsl.runtime.workflow import Workflow
 
 
@@ -23,4 +22,4 @@ def command(workflow_id: str, step: str | None, dsn: str | None, prefix: str) ->
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
         workflow = Workflow(selection.full_id(where, workflow_id), database=where)
-        click.echo(printable(workflow.sync.why(step)))
+        terminal.echo(workflow.sync.why(step))

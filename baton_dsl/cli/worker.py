@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -14,12 +13,13 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, queues, waiting
+from baton_dsl.cli import database, queues, terminal, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.runtime import failures, node
 from baton_dsl.runtime.leaving import MOMENT, Leaving
+from baton_dsl.runtime.pooling import DIRECT, require_session
 
 
 @click.command("worker")
@@ -50,6 +50,13 @@ from baton_dsl.runtime.leaving import MOMENT, Leaving
     show_default=True,
     help="What to tell on standard error.",
 )
+@click.option(
+    "--direct-dsn",
+    envvar=DIRECT,
+    callback=database.read,
+    help="The server itself, if --dsn names a pooler that shares sessions: for the locks that show that this worker "
+    "lives, and for LISTEN.",
+)
 @database.options
 def command(
     modules: list[ModuleType],
@@ -58,6 +65,7 @@ def command(
     grace: float,
     retain: timedelta | None,
     log_level: str,
+    direct_dsn: str | None,
     dsn: str | None,
     prefix: str,
 ) -> int:
@@ -75,11 +83,15 @@ def command(
     if dsn is not None and not waiting.until_reachable(dsn):
         return Exit.DONE  # it was told to stop before it could begin
     with database.opened(dsn, prefix, for_workers=True) as target:
+        if direct_dsn is not None:
+            os.environ[DIRECT] = direct_dsn  # for the nodes of this process, and for its children
+        if dsn is not None:
+            require_session(direct_dsn or dsn)
         if processes > 1:
             return asyncio.run(
                 _supervise(_arguments(modules, served, grace, retain, log_level), processes, grace, target)
             )
-        logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        terminal.log_to_stderr(log_level)
         failures.log_failures()
         leaving = Leaving(grace)
         leaving.watch()

@@ -23,6 +23,7 @@ from typing import Final
 
 from baton_dsl.core.graph import Graph
 from baton_dsl.core.spec import FlowSpec, StepSpec
+from baton_dsl.core.wording import printable
 
 MOST_LINES: Final = 40
 """What is still read as one picture."""
@@ -352,11 +353,6 @@ def _junction(lane: int, left: int, right: int, *, ends: bool, strokes: Strokes)
 
 
 # --- names on a terminal -----------------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    """Text that moves no cursor, hides nothing and turns no writing direction: the rest as escapes."""
-    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode("ascii") for it in text)
 
 
 def columns(text: str) -> int:

@@ -107,6 +107,39 @@ def storable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
+def unstorable(text: str) -> str | None:
+    r"""Why PostgreSQL can't have a text, so that nothing of that name is in any database; None if it can.
+
+    Example:
+        >>> unstorable("a\0b"), unstorable("\udcff"), unstorable("b")
+        ('it has a NUL character', 'it is no Unicode', None)
+    """
+    if "\0" in text:
+        return "it has a NUL character"
+    return None if text.isascii() or not any("\ud800" <= it <= "\udfff" for it in text) else "it is no Unicode"
+
+
+def printable(text: str) -> str:
+    r"""Text that moves no cursor, hides nothing and turns no writing direction: the rest as escapes.
+
+    Whatever others have written, into the database or into an error, is shown by way of this.
+
+    Example:
+        >>> print(printable("no \x1b[31m stock\u202e"))
+        no \x1b[31m stock\u202e
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines, which stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
 LONGEST_ERROR: Final = 64 * 1024
 """Bytes of the text of one error that are kept."""
 

@@ -71,6 +71,24 @@ def _abandoned(row: Row) -> Finding:
     )
 
 
+def _kept(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which gives no sign of life, but a session "
+        f"that does something else (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
+        help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
+        "with --direct-dsn",
+    )
+
+
+def _hung(row: Row) -> Finding:
+    return Finding(
+        message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
+        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
+        "it takes no further jobs",
+        is_wrong=False,
+    )
+
+
 def _unheard(row: Row) -> Finding:
     ids = ",".join(map(str, row["ids"]))
     return Finding(
@@ -162,6 +180,49 @@ AILMENTS: Final = (
         ORDER BY running.node
         """,
         _abandoned,
+    ),
+    Ailment(
+        # A guard says something every second, and Oban gives its sign of life every 15.
+        """
+        SELECT running.node, holder.pid, sum(running.jobs)::bigint AS jobs
+        FROM (
+            SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
+            FROM baton.oban_jobs
+            WHERE state = 'executing' AND meta ? 'workflow_id'
+            GROUP BY 1, 2
+        ) AS running
+        JOIN pg_locks AS lock
+            ON lock.locktype = 'advisory'
+            AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND lock.objsubid = 1
+            AND lock.granted
+            AND (lock.classid::bigint << 32) | lock.objid::bigint = baton.baton_producer_key(running.producer)
+        JOIN pg_stat_activity AS holder ON holder.pid = lock.pid
+        WHERE (
+                holder.query !~ 'baton_(guard|rescue|producer_key)'
+                OR holder.state_change < now() - interval '30 seconds'
+            )
+            AND NOT EXISTS (
+                SELECT
+                FROM baton.oban_producers AS producer
+                WHERE producer.uuid::text = running.producer
+                    AND producer.updated_at > timezone('UTC', now()) - interval '60 seconds'
+            )
+        GROUP BY running.node, holder.pid
+        ORDER BY running.node, holder.pid
+        """,
+        _kept,
+    ),
+    Ailment(
+        # All queues of a process say the same.
+        """
+        SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
+        FROM baton.oban_producers
+        WHERE (meta ->> 'baton_lost_threads')::integer > 0 AND baton.baton_lives(uuid::text)
+        GROUP BY node
+        ORDER BY node
+        """,
+        _hung,
     ),
     Ailment(
         """

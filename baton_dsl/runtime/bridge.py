@@ -10,6 +10,7 @@ acknowledged in `acks`; all else here:
 | fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
 | a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
+| where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler |
 | hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
 | who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
 | who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
@@ -30,6 +31,7 @@ import oban.oban
 import psycopg
 from oban import Job, Oban
 from oban._extensions import get_ext, put_ext
+from oban._notifier import build_notifier
 from oban._producer import Producer, _init
 from oban._query import Query
 from oban._refresher import build_refresher
@@ -41,6 +43,7 @@ from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.dispatching import context_of, isolate, isolate_running, remember
 from baton_dsl.runtime.fetches import FETCHES
 from baton_dsl.runtime.instances import Instance, Notifier
+from baton_dsl.runtime.pooling import DIRECT
 from baton_dsl.runtime.pools import Pool, kept_alive, rewatch
 from baton_dsl.runtime.silence import WatchedConnection
 from baton_dsl.runtime.threads import RUNS
@@ -232,8 +235,8 @@ class Running:
         notifier.stop = held
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of its own to the database of the pool."""
-        dsn = kept_alive(asyncio.run(self.query.dsn()))
+        """A connection of its own to the database of the pool, past a pooler if the server itself is named."""
+        dsn = kept_alive(os.environ.get(DIRECT) or asyncio.run(self.query.dsn()))
         return Impatient.connect(dsn, **_options(self.pool), autocommit=True)
 
 
@@ -325,6 +328,28 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
         return Accompanied(refresher, Running(query, producers), make)
 
     put_ext("refresher.build", accompanied)
+    build_listener = get_ext("notifier.build", build_notifier)
+    put_ext("notifier.build", lambda spec, query: build_listener(spec, _directly(query)))
+
+
+class _Direct:
+    """Oban's queries, of which the notifier listens at the server itself and notifies as everybody does."""
+
+    def __init__(self, query: Query, dsn: str) -> None:
+        self._query = query
+        self._dsn = dsn
+
+    async def dsn(self) -> str:
+        """Where to listen."""
+        return self._dsn
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._query, name)
+
+
+def _directly(query: Query) -> Any:
+    dsn = os.environ.get(DIRECT)
+    return _Direct(query, kept_alive(dsn)) if dsn else query
 
 
 def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Producer], dict[str, Any]]:

@@ -19,11 +19,14 @@ from baton_dsl.flow import Settings
 from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime import instances
 from baton_dsl.runtime.instances import CHANNEL, Notifier
+from baton_dsl.runtime.pooling import is_direct, is_direct_async
 from baton_dsl.runtime.prefix import checked_prefix
 
 _SNAPSHOT: Final = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
 )
+_OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
+"""How handles connect. Prepared statements are lost behind a pooler, and would not pay here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Database:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
             ConnectionStringError: BTN421, if its connection string can't be read.
         """
-        conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN")
+        conninfo = dsn or _conninfo_of(oban) or os.environ.get("BATON_DSN") or os.environ.get("OBAN_DSN") or None
         if conninfo is not None:
             conninfo = connection_string.read(conninfo)
         if conninfo is None and instances.find(oban) is None:
@@ -82,13 +85,13 @@ class Database:
             async with instance.pool.connection() as conn:
                 yield conn
             return
-        async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
+        async with await psycopg.AsyncConnection.connect(self._conninfo(), **_OPTIONS) as conn:
             yield conn
 
     @contextmanager
     def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection for reading, for sync code: always one of its own."""
-        with psycopg.connect(self._conninfo(), autocommit=True) as conn:
+        with psycopg.connect(self._conninfo(), **_OPTIONS) as conn:
             yield conn
 
     @asynccontextmanager
@@ -120,14 +123,24 @@ class Database:
                 if not waiting[workflow_id]:
                     del waiting[workflow_id]
             return
-        async with await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True) as conn:
-            await conn.execute(sql.SQL("LISTEN {}").format(self.channel))
-            listening = asyncio.create_task(_forward(conn, workflow_id, ended))
+        async with await psycopg.AsyncConnection.connect(self._conninfo(), **_OPTIONS) as conn:
+            if await is_direct_async(conn):
+                await conn.execute(sql.SQL("LISTEN {}").format(self.channel))
+                listening = asyncio.create_task(_forward(conn, workflow_id, ended))
+            else:
+                listening = asyncio.create_task(_look_often(ended))
             try:
                 yield ended
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
+
+    def listen(self, conn: psycopg.Connection[Any]) -> bool:
+        """Let a connection hear of ends; False if a pooler is between, through which nothing is heard."""
+        if not is_direct(conn):
+            return False
+        conn.execute(sql.SQL("LISTEN {}").format(self.channel))
+        return True
 
     @property
     def channel(self) -> sql.Identifier:
@@ -167,6 +180,20 @@ async def _waiting_on(notifier: Notifier) -> dict[str, list[asyncio.Event]]:
         found = _waiting[notifier] = _Waiting(by_workflow, listening)
     await asyncio.shield(found.listening)
     return found.by_workflow
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between two looks where nothing is heard: short ones at first."""
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(1.0, pause * 1.3)
+
+
+async def _look_often(ended: asyncio.Event) -> None:
+    for pause in pauses():
+        await asyncio.sleep(pause)
+        ended.set()
 
 
 async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: asyncio.Event) -> None:

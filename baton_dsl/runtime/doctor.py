@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.errors import install_remedy
 from baton_dsl.runtime import pieces
 from baton_dsl.runtime.ailments import AILMENTS
 from baton_dsl.runtime.ailments import Finding as Finding
@@ -85,8 +86,6 @@ _STATES: Final[LiteralString] = """
 
 _UNDER_WAY: Final[LiteralString] = "SELECT count(*) AS workflows FROM baton.baton_workflows WHERE settled_at IS NULL"
 
-_INSTALL: Final = "run: baton install --dsn ..."
-
 
 def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     """Look at everything.
@@ -111,12 +110,16 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     tables = [*_TABLES, *pieces.tables()]
     hiding = yield _HIDING, {"names": tables}
     looking = yield _LOOKING, {"names": tables}
-    wrong = [*_of_version(migrated["version"]), *_of_states(states), *_of_differences(differences)]
+    wrong = [
+        *_of_version(migrated["version"], prefix),
+        *_of_states(states, prefix),
+        *_of_differences(differences, prefix),
+    ]
     findings += _of_triggers(disabled, prefix)
     findings += _of_row_security(hiding, prefix)
     findings += _of_other_triggers(looking, prefix)
     findings += wrong
-    if any(finding.help == _INSTALL for finding in wrong):  # what could be asked now would not be understood
+    if wrong:  # what could be asked now would not be understood
         return Report(about=_about(server, prefix), findings=tuple(findings))
     for ailment in AILMENTS:
         rows = yield ailment.query, {"retain": retain}
@@ -139,7 +142,9 @@ def _of_server(server: Row, prefix: str) -> Iterator[Finding]:
             help="update the server",
         )
     if server["missing"]:
-        yield Finding(message=f'the schema "{prefix}" has no tables {quoted(server["missing"])}', help=_INSTALL)
+        yield Finding(
+            message=f'the schema "{prefix}" has no tables {quoted(server["missing"])}', help=install_remedy(prefix)
+        )
 
 
 def _oban() -> str:
@@ -150,9 +155,11 @@ def _oban() -> str:
         return "no oban on this machine"
 
 
-def _of_version(installed: int | None) -> Iterator[Finding]:
+def _of_version(installed: int | None, prefix: str) -> Iterator[Finding]:
     if (installed or 0) < VERSION:  # a newer one serves this library too
-        yield Finding(message=f"the schema is of version {installed}, this library needs {VERSION}", help=_INSTALL)
+        yield Finding(
+            message=f"the schema is of version {installed}, this library needs {VERSION}", help=install_remedy(prefix)
+        )
 
 
 _SAID: Final[Mapping[tuple[str, bool], str]] = {
@@ -164,11 +171,11 @@ _SAID: Final[Mapping[tuple[str, bool], str]] = {
 }
 
 
-def _of_differences(rows: list[Row]) -> Iterator[Finding]:
+def _of_differences(rows: list[Row], prefix: str) -> Iterator[Finding]:
     for (kind, is_there), said in _SAID.items():
         names = [row["name"] for row in rows if (row["kind"], row["is_there"]) == (kind, is_there)]
         if names:
-            yield Finding(message=said.format(quoted(names)), help=_INSTALL)
+            yield Finding(message=said.format(quoted(names)), help=install_remedy(prefix))
 
 
 def _of_triggers(disabled: list[Row], prefix: str) -> Iterator[Finding]:
@@ -199,6 +206,6 @@ def _of_other_triggers(looking: list[Row], prefix: str) -> Iterator[Finding]:
         )
 
 
-def _of_states(rows: list[Row]) -> Iterator[Finding]:
+def _of_states(rows: list[Row], prefix: str) -> Iterator[Finding]:
     if "suspended" not in {row["state"] for row in rows}:
-        yield Finding(message='the tables of Oban are older than its state "suspended"', help=_INSTALL)
+        yield Finding(message='the tables of Oban are older than its state "suspended"', help=install_remedy(prefix))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from oban import telemetry
 
-from baton_dsl.core.wording import last_exception
+from baton_dsl.core.wording import last_exception, printable
 from baton_dsl.runtime.jobs import name_of
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,8 @@ def log_failures() -> None:
 
 def _log(_event: str, told: dict[str, Any]) -> None:
     job, traceback = told["job"], told["traceback"] or told["error_message"]
-    line = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {last_exception(traceback)}"
+    told_of = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {last_exception(traceback)}"
+    line = printable(told_of)
     if told["state"] == "discarded":
         logger.error("%s\n%s", line, traceback.rstrip())
     else:

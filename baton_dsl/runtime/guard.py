@@ -15,7 +15,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from baton_dsl.errors import SessionNeededError
 from baton_dsl.runtime.bridge import RunningProducer
+from baton_dsl.runtime.pooling import is_session
+from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +29,14 @@ RECONNECT: Final = 0.25
 NOT_INSTALLED: Final = 30.0
 """Seconds before it looks again for a schema that is not there."""
 
+POOLED: Final = 60.0
+"""Seconds before it looks again for a session behind a pooler."""
+
 # A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
 _SETTINGS: Final = (
     "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
-    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false)"
+    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
 )
 
 
@@ -54,7 +61,13 @@ class Guard:
         self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s::text))").format(
             sql.Identifier(prefix, "baton_producer_key")
         )
+        self._unguard = sql.SQL("UPDATE {} SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)").format(
+            sql.Identifier(prefix, "oban_producers")
+        )
         self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
+        self._lose = sql.SQL(
+            "UPDATE {} SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4) WHERE uuid::text = ANY(%s)"
+        ).format(sql.Identifier(prefix, "oban_producers"))
         self._known: dict[str, RunningProducer] = {}
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)
@@ -73,7 +86,11 @@ class Guard:
             try:
                 with self._connect() as conn:
                     conn.execute(_SETTINGS)
-                    self._watch(conn)
+                    if is_session(conn, self._connect):
+                        self._watch(conn)
+                    else:
+                        self._go_without(conn)
+                        pause = POOLED
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 pause = RECONNECT  # the server restarts, or the database is gone
             except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
@@ -84,8 +101,20 @@ class Guard:
                 pause = RECONNECT
             self._retired.wait(pause)
 
+    def _go_without(self, conn: psycopg.Connection[Any]) -> None:
+        """Leave it to Oban's sign of life to show that the producers live: no lock would be held here."""
+        logger.error(
+            "%s",
+            SessionNeededError(
+                "steps of a process that dies are found only after a minute: its connections are no sessions, since a "
+                "pooler is between"
+            ),
+        )
+        conn.execute(self._unguard, [[producer.uuid for producer in self._producers()]])
+
     def _watch(self, conn: psycopg.Connection[Any]) -> None:
         held: list[str] = []
+        lost = 0
         pause = 0.02
         while not self._is_done():
             pause = min(INTERVAL, pause * 1.5)
@@ -100,6 +129,9 @@ class Guard:
             row = conn.execute(self._guard, [list(self._known), held]).fetchone()
             held = row[0] if row is not None else []
             conn.execute(self._rescue)
+            if lost != RUNS.lost:  # for the doctor
+                lost = RUNS.lost
+                conn.execute(self._lose, [lost, held])
             if self._retired.wait(pause):
                 time.sleep(RECONNECT)  # jobs end one after another now
 

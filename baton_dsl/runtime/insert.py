@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg import sql
@@ -23,8 +24,12 @@ SELECT {insert}(
     args => %(args)s::json, template => %(template)s::int4[], edge_from => %(edge_from)s::int4[],
     edge_to => %(edge_to)s::int4[], templates => %(templates)s::json, maps => %(maps)s::json,
     hooks_to_be => %(hooks_to_be)s::json, code => %(code)s::text, signatures => %(signatures)s::text
-) IS NOT NULL
+) IS NOT NULL, pg_backend_pid()
 """)
+
+_pooled: WeakSet[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]] = WeakSet()
+"""Connections of which an insert has found that a pooler is between: psycopg must prepare nothing there. It would from
+the sixth insert on, and the pooler would send the seventh to another backend, which does not know it."""
 
 
 def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
@@ -45,12 +50,12 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], inputs: Ma
     try:
         # A cursor of its own: `conn.cursor()` may give one of another kind, such as a RawCursor.
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
-        row = cursor.execute(*_statement(lowered, database.prefix)).fetchone()
+        row = cursor.execute(*_statement(lowered, database.prefix), prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
         if explained := schema.explain_missing(error, database.prefix):
             raise explained from error
         raise
-    return _workflow(row, lowered, database)
+    return _workflow(conn, row, lowered, database)
 
 
 async def _insert_async(flow: Flow[..., Any], found: connections.Found, inputs: Mapping[str, Any]) -> Workflow[Any]:
@@ -67,29 +72,41 @@ async def _insert_facaded(
 
 
 async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
-    pool = instances.get(flow.settings.oban).pool
+    instance = instances.get(flow.settings.oban)
     database = Database.of_flow(flow.settings, None)
     lowered = lower(flow, inputs)
-    async with pool.connection() as conn:
+    async with instance.autocommit() as conn:
         return await _write(conn, lowered, database)
 
 
 async def _write(conn: psycopg.AsyncConnection[Any], lowered: Lowered, database: Database) -> Workflow[Any]:
     cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
     try:
-        row = await (await cursor.execute(*_statement(lowered, database.prefix))).fetchone()
+        statement = _statement(lowered, database.prefix)
+        row = await (await cursor.execute(*statement, prepare=_is_prepared(conn))).fetchone()
     except psycopg.Error as error:
         if explained := schema.explain_missing(error, database.prefix):
             raise explained from error
         raise
-    return _workflow(row, lowered, database)
+    return _workflow(conn, row, lowered, database)
+
+
+def _is_prepared(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
+    return False if conn in _pooled else None
 
 
 def _statement(lowered: Lowered, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
     return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert")), lowered.parameters(schema.VERSION)
 
 
-def _workflow(row: tuple[Any, ...] | None, lowered: Lowered, database: Database) -> Workflow[Any]:
+def _workflow(
+    conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any],
+    row: tuple[Any, ...] | None,
+    lowered: Lowered,
+    database: Database,
+) -> Workflow[Any]:
+    if row is not None and row[1] != conn.info.backend_pid:
+        _pooled.add(conn)
     if row is None or not row[0]:
         raise WorkflowExistsError(f'a workflow "{lowered.workflow_id}" is in the database already')
     return Workflow(lowered.workflow_id, database=database)

@@ -10,6 +10,7 @@ from typing import Final
 from psycopg import sql
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.operating import Which
 from baton_dsl.runtime.reading import Reading, Row
@@ -113,6 +114,8 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
     for start in given:
         if not start:  # such as a variable of a script that is not set: nobody means the only workflow that there is
             raise WorkflowNotFoundError("the id of a workflow is blank")
+        if reason := unstorable(start):
+            raise WorkflowNotFoundError(f'no workflow has the id "{printable(start)}": {reason}')
         rows = yield _STARTING, {"start": start, "end": start + chr(0x10FFFF)}
         ids = [row["workflow_id"] for row in rows]
         if not ids:

@@ -176,7 +176,8 @@ class _Lowering:
         }
 
     def _job(self, name: str, job: Job) -> dict[str, Any]:
-        self._json(name, "meta", job.meta)
+        for part in ("meta", "tags", "worker", "queue"):
+            self._json(name, part, getattr(job, part))
         return {
             "worker": job.worker,
             "queue": job.queue,
@@ -214,6 +215,7 @@ class _Lowering:
         """The args or the meta of a plain job; Oban gives them as they were given to it."""
         try:
             text = json.dumps(value, allow_nan=False)
+            json.dumps(value, ensure_ascii=False).encode()  # halves of characters, which `jsonb` refuses
         except (TypeError, ValueError, RecursionError) as error:
             reason = str(error)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from baton_dsl.runtime.companions import accompany_instances
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.dsn import read
 from baton_dsl.runtime.leaving import Leaving
+from baton_dsl.runtime.pooling import DIRECT
 from baton_dsl.runtime.pools import open_pool
 from baton_dsl.runtime.prefix import checked_prefix
 from baton_dsl.runtime.retention import retention
@@ -66,7 +68,9 @@ async def serve(
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
-    pool = await open_pool(dsn, min_size=2, max_size=8)
+    # Where there is a server to go to directly, the DSN names a pooler, which loses prepared statements.
+    options = {"prepare_threshold": None} if os.environ.get(DIRECT) else {}
+    pool = await open_pool(dsn, min_size=2, max_size=8, **options)
     oban = Oban(pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
     if leaving is not None:
         leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))

@@ -14,6 +14,7 @@ from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.reading import Reading
@@ -30,6 +31,11 @@ class Action(StrEnum):
     RETRY = "baton_retry"
     PAUSE = "baton_pause"
     RESUME = "baton_resume"
+
+
+def _check_storable(name: str, text: str | None) -> None:
+    if text is not None and (reason := unstorable(text)):
+        raise WorkflowNotFoundError(f'no workflow has the {name} "{printable(text)}": {reason}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,8 @@ class Which:
     def __post_init__(self) -> None:
         if all(getattr(self, name) is None for name in _CONDITIONS):
             raise ValueError("name the workflows: at least one condition of Which must be given")
+        for name in ("flow", "label", "outcome"):
+            _check_storable(name, getattr(self, name))
 
     @property
     def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
@@ -70,6 +78,8 @@ class Which:
         given: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
         if "ids" in given:
             given["ids"] = list(given["ids"])
+            for workflow_id in given["ids"]:
+                _check_storable("id", workflow_id)
         return sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given), given
 
     def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
@@ -157,25 +167,19 @@ def _statement(
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
+    if reason := unstorable(from_step):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(from_step)}": {reason}')
     statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
 
 
 _HELD: Final[LiteralString] = """
-    WITH RECURSIVE reached(id) AS (
-        SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
-        UNION
-        SELECT below.id
-        FROM reached
-        JOIN baton.workflow_nodes AS node ON node.oban_job_id = reached.id
-        CROSS JOIN unnest(node.downstreams) AS below(id)
-    )
     SELECT node.step_name, job.id IS NOT NULL AS runs
-    FROM baton.workflow_nodes AS node
+    FROM baton.baton_behind(ARRAY[%(workflow_id)s::text], %(step)s::text) AS behind
+    JOIN baton.workflow_nodes AS node ON node.oban_job_id = behind.id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE node.workflow_id = %(workflow_id)s
-        AND (node.oban_job_id IN (SELECT id FROM reached) OR node.root_id IN (SELECT id FROM reached))
-        AND ((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
+    WHERE (behind.is_whole OR behind.is_made_anew)
+        AND ((job.id IS NULL AND NOT node.is_map AND behind.is_whole) OR job.state = 'executing')
     ORDER BY node.oban_job_id
 """
 

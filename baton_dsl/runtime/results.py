@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from baton_dsl.core.items import index_of, item_of, step_of
+from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
@@ -19,8 +20,14 @@ type Index = int | tuple[int, ...] | None
 
 
 def node_name(step: AnyStep | str, index: Index) -> str:
-    """The name of a node: `orders`, `orders[3]`, `orders[3,1]`."""
+    """The name of a node: `orders`, `orders[3]`, `orders[3,1]`.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if no step can have such a name.
+    """
     name = step if isinstance(step, str) else step.name
+    if reason := unstorable(name):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(name)}": {reason}')
     if index is None:
         return name
     return item_of(name, index if isinstance(index, tuple) else (index,))

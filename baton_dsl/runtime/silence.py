@@ -137,19 +137,25 @@ class Watch:
                 if not wait.is_over and wait.is_silent(time.monotonic()):
                     by_server.setdefault(_conninfo(wait.conn), {})[wait.conn.info.backend_pid] = wait
         for conninfo, waits in by_server.items():
-            for pid, borne in _borne(conninfo, list(waits)).items():
-                if time.monotonic() - waits[pid].heard >= borne:
-                    self._cut(waits[pid])
+            cut = [
+                pid
+                for pid, borne in _borne(conninfo, list(waits)).items()
+                if time.monotonic() - waits[pid].heard >= borne and self._cut(waits[pid])
+            ]
+            if cut:
+                _end(conninfo, cut)
 
-    def _cut(self, wait: _Wait) -> None:
+    def _cut(self, wait: _Wait) -> bool:
         with self._lock, suppress(psycopg.Error, OSError, ValueError):
             # The answer may have come while the server was asked.
             if wait.is_over or not wait.is_silent(time.monotonic()):
-                return
+                return False
             logger.warning("a connection to the database is silent; it is replaced")
             wait.is_cut = True
             with socket.socket(fileno=os.dup(wait.conn.pgconn.socket)) as double:
                 double.shutdown(socket.SHUT_RDWR)
+            return True
+        return False
 
 
 WATCH: Final = Watch()
@@ -191,6 +197,24 @@ def _borne(conninfo: str, asked: list[int]) -> dict[int, float]:
     if is_pooled or row is None:
         return dict.fromkeys(asked, POOLED)
     return {pid: 0.0 for pid in asked if pid not in row[1]}
+
+
+_END: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = ANY(%s) AND usename = current_user AND state LIKE 'idle%%' AND backend_start < now() - interval '1 second'
+"""
+# The last condition: should a backend have ended by itself, its number may be that of a new one.
+
+
+def _end(conninfo: str, pids: list[int]) -> None:
+    """End backends whose connection was shut down here. Else they keep their locks until the server finds out."""
+    with (
+        suppress(psycopg.Error),
+        psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as conn,
+        _within(conn, ASKING),
+    ):
+        if conn.execute("SELECT pg_backend_pid()").fetchone() == (conn.info.backend_pid,):  # else a pooler is between
+            conn.execute(_END, [pids])
 
 
 @contextmanager

@@ -9,21 +9,19 @@ from contextlib import suppress
 from typing import Any, Final, Generic, LiteralString, cast, final, overload
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import TypeVar
 
-from baton_dsl.errors import (
-    WorkflowNotFoundError,
-    WorkflowTimeoutError,
-)
+from baton_dsl.core.wording import printable, unstorable
+from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.runtime import facts, reads
-from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.database import Database, pauses
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
 from baton_dsl.runtime.reading import read, read_sync
 from baton_dsl.runtime.rerun import rerun, rerun_sync
 from baton_dsl.runtime.results import every, known, missing, node_name, one
+from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.status import items_of, nodes_of, status_of, workflow_row
@@ -76,7 +74,10 @@ class Workflow(Generic[S]):
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if no database is named anywhere.
+            WorkflowNotFoundError: BTN407, if no workflow can have such an id.
         """
+        if reason := unstorable(workflow_id):
+            raise WorkflowNotFoundError(f'no workflow has the id "{printable(workflow_id)}": {reason}')
         return Workflow(workflow_id, database=Database.configured(dsn=dsn, prefix=prefix, oban=oban))
 
     async def status(self) -> WorkflowStatus:
@@ -95,7 +96,8 @@ class Workflow(Generic[S]):
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
 
-        A notification wakes it; should one be lost with its connection, it looks by itself every `POLL` seconds.
+        A notification wakes it; should one be lost with its connection, it looks by itself every `POLL` seconds. Behind
+        a pooler nothing is heard: there it looks more often.
 
         Args:
             timeout: Seconds to wait at the most; None waits for ever.
@@ -109,6 +111,7 @@ class Workflow(Generic[S]):
                 while (await self._outcome()) is None:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(ended.wait(), POLL)
+                    ended.clear()
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -178,7 +181,8 @@ class Workflow(Generic[S]):
 
         Args:
             from_step: Lets this step run again instead, and all behind it, completed or not: their results are
-                forgotten, all others stay. What keeps a step from running elsewhere keeps it still.
+                forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
+                an item of a mapped step: of the others, none runs again.
 
         Returns:
             True; False if there is nothing to retry.
@@ -189,12 +193,15 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
         name = _name(from_step)
-        while not await self._operate(Action.RETRY, name):
+        for number in range(TRIES):
+            if await self._operate(Action.RETRY, name):
+                return True
             if name is None:
                 return False
             if error := await read(self._database, refusal(self.id, name)):
                 raise error
-        return True
+            await asyncio.sleep(pause_after(number))  # what was in the way has ended since
+        raise RetryError.unexplained(self.id, name or "")
 
     async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """Insert a new workflow with the inputs and the label of this one. This one stays as it is.
@@ -285,11 +292,14 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.wait`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
-            conn.execute(sql.SQL("LISTEN {}").format(self._database.channel))
+            hears, looks = self._database.listen(conn), pauses()
             while workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
+                if not hears:
+                    time.sleep(min(left, next(looks)))
+                    continue
                 for notification in conn.notifies(timeout=left):
                     if self.id in notification.payload:
                         break
@@ -330,12 +340,15 @@ class SyncWorkflow(Generic[S]):
     def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """See `Workflow.retry`."""
         name = _name(from_step)
-        while not self._operate(Action.RETRY, name):
+        for number in range(TRIES):
+            if self._operate(Action.RETRY, name):
+                return True
             if name is None:
                 return False
             if error := read_sync(self._database, refusal(self.id, name)):
                 raise error
-        return True
+            time.sleep(pause_after(number))
+        raise RetryError.unexplained(self.id, name or "")
 
     def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """See `Workflow.rerun`."""
@@ -367,7 +380,7 @@ class SyncWorkflow(Generic[S]):
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:
-    return step.name if isinstance(step, Step) else step
+    return None if step is None else node_name(step, None)
 
 
 def _new_id(workflow_id: str, inserted: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
-from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where
+from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where, push_yield
 from baton_lint.comments import ignore_comments
 from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
@@ -440,6 +440,7 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.MatchAs: Walker.visit_match_name,
     ast.MatchStar: Walker.visit_match_name,
     ast.NamedExpr: Walker.visit_walrus,
+    **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
     ast.Yield: Walker.visit_yield,
     ast.YieldFrom: Walker.visit_yield,

@@ -211,6 +211,15 @@ def test_a_worker_on_older_tables_asks_for_install(empty_dsn: str) -> None:
     )
 
 
+def test_the_doctor_names_the_prefix_where_it_asks_for_install(empty_dsn: str) -> None:
+    schema.install(empty_dsn, "jobs")
+    with psycopg.connect(empty_dsn) as conn:
+        conn.execute("DROP FUNCTION jobs.baton_tell")
+    done = baton("doctor", "--prefix", "jobs", BATON_DSN=empty_dsn)
+    assert done.returncode == 1
+    assert "  help: run: baton install --dsn ... --prefix jobs\n" in done.stdout
+
+
 @contextlib.contextmanager
 def waiting(dsn: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A worker that waits for its database."""

@@ -50,7 +50,7 @@ async def test_nothing_is_wrong_while_a_node_does_its_work(start_oban: StartOban
 def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
     finding = the_one(examined(empty_dsn, "tenant_1"))
     assert finding.message.startswith('the schema "tenant_1" has no tables "oban_jobs", "oban_producers"')
-    assert finding.help == "run: baton install --dsn ..."
+    assert finding.help == "run: baton install --dsn ... --prefix tenant_1"
     schema.install(empty_dsn, "tenant_1")
     assert examined(empty_dsn, "tenant_1").findings == ()
 

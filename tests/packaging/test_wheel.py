@@ -92,6 +92,8 @@ def test_a_core_install_lints(core: Environment) -> None:
     done = core.run("baton-lint", "shop.py")
     assert 'BTN102: step "report" has no upstream or input called "order"; did you mean "orders"?' in done.stdout
     assert done.returncode == 1
+    wrong = FLOW.replace("def report(orders:", "def report(order:").replace("sum(orders)", "sum(order)")
+    (core.work / "shop.py").write_text(wrong)
     done = core.run("baton-lint", "--fix", "shop.py")  # no library is needed for that
     assert (done.returncode, done.stdout) == (0, "")
     assert "def report(orders:" in (core.work / "shop.py").read_text()
@@ -118,6 +120,16 @@ def test_operators_need_no_oban(operators: Environment, dsn: str) -> None:
     for arguments in (["list"], ["doctor"], ["prune", "--older-than", "1d", "--yes"], ["check-deploy", "shop"]):
         done = operators.run("baton", *arguments, BATON_DSN=dsn)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_pytest_plugin_loads_where_no_worker_is_installed(operators: Environment) -> None:
+    operators.install("pytest")
+    (operators.work / "test_shop.py").write_text(
+        "from shop import regions\n\n\ndef test(): assert regions('at') == ['at']\n"
+    )
+    (operators.work / "shop.py").write_text(FLOW)
+    done = operators.run("pytest", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", [["worker", "shop"], ["run", "shop", "-i", "country=at"], ["install"]])
@@ -155,7 +167,7 @@ def test_the_demo_runs_where_a_wheel_is_installed(whole: Environment, served_fol
 def test_a_workflow_runs_where_a_wheel_is_installed(whole: Environment, dsn: str) -> None:
     (whole.work / "shop.py").write_text(FLOW)
     done = whole.run("baton", "run", "shop", "-i", "country=at", "--worker", "--timeout", "60", BATON_DSN=dsn)
-    assert (done.returncode, done.stdout.split()) == (0, ["{", '"report":', "1", "}"]), done.stderr
+    assert (done.returncode, done.stdout.split()) == (0, ["{", '"report":', "2", "}"]), done.stderr
 
 
 def test_mypy_checks_flows_where_a_wheel_is_installed(whole: Environment) -> None:

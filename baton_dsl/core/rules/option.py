@@ -1,15 +1,16 @@
 """BTN305: an option of a step or a flow that is unknown or out of range."""
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import map_option
 from baton_dsl.core.rules.map_option import WAYS
 from baton_dsl.core.rules.rule import Context, Door, Example, Rule
 from baton_dsl.core.spec import UNKNOWN, Option
+from baton_dsl.core.wording import unstorable
 
 finding = map_option.finding
 
@@ -170,7 +171,12 @@ def _moment(value: object) -> str | None:
 
 def _names(value: object) -> str | None:
     ok = isinstance(value, tuple | list) and all(isinstance(item, str) and item.strip() for item in value)
-    return None if ok else "a tuple or list of names"
+    return _storable(value) if ok else "a tuple or list of names"
+
+
+def _storable(texts: object) -> str | None:
+    reasons = (unstorable(str(text)) for text in cast("Iterable[str]", texts))
+    return next((f"names that PostgreSQL can store ({reason})" for reason in reasons if reason), None)
 
 
 CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
@@ -200,8 +206,10 @@ def _label(value: object) -> str | None:
 
 
 def _models(value: object) -> str | None:
-    ok = isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
-    return None if ok else "a mapping of step names to model names"
+    texts = [part for pair in value.items() for part in pair] if isinstance(value, Mapping) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        return "a mapping of step names to model names"
+    return _storable(texts)
 
 
 A_HOOK: Final = "a function of one argument that a worker can import by name"

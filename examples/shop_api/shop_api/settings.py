@@ -1,0 +1,12 @@
+"""Where the database is: for the API a pgbouncer before it, for everything else itself."""
+
+import os
+from typing import Final
+
+API_DSN: Final = os.environ.get("SHOP_API_DSN", "postgresql://shop_api:api@localhost:6432/shop")
+OWNER_DSN: Final = os.environ.get("SHOP_OWNER_DSN", "postgresql://shop_owner:owner@localhost:5432/shop")
+
+
+def url(dsn: str) -> str:
+    """The same for SQLAlchemy, with the driver that baton-dsl needs."""
+    return dsn.replace("postgresql://", "postgresql+psycopg://", 1)
