@@ -8,7 +8,7 @@ from typing import Final
 
 from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules import duplicate_flow, open_flow, unparsable_file, unreachable_step
+from baton_dsl.core.rules import duplicate_flow, unparsable_file, unreachable_step
 from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
@@ -80,11 +80,10 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
         *_same_functions(project, paths, names),
         *_same_flows(Imports(project, paths), builds),
         *_unparsable(project, paths),
-        *(open_flow.unresolved(*doubt) for doubt in steps.unresolved()),
     ):
         findings[finding] = None
     in_order = tuple(sorted(_once(findings), key=_position))
-    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely))
+    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely), dict(steps.unresolved()))
     return Analysis(tuple(flows), in_order, tuple(findings), complaints, told)
 
 

@@ -45,7 +45,7 @@ class _Definition:
     may_skip: bool
     unimportable: str | None
     unevaluable: str | None
-    unresolved: tuple[tuple[str, str, str, Place], ...]
+    unresolved: tuple[tuple[Place, str], ...]
     place: Place
     return_place: Place | None
     blocking_calls: tuple[Reference, ...]
@@ -171,18 +171,17 @@ class Steps:
             unimportable = METHOD
             written = written[1:]
         scope = evaluated_in(self.names.project, path, function["annotated"])
-        unresolved: list[tuple[str, str, str, Place]] = []
+        unresolved: list[tuple[Place, str]] = []
         parameters: list[ParameterSpec] = []
         for item in written:
             doubts = self._doubts(path, scope, item["annotation"])
             parameters.append(self._parameter(path, scope, function, item, doubts.unevaluable))
             if doubts.unresolved:
-                what = f'parameter "{item["name"]}"'
-                unresolved.append((function["name"], what, doubts.unresolved, place(path, item["span"])))
+                unresolved.append((place(path, item["span"]), doubts.unresolved))
         result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
         doubted = self._doubts(path, scope, returns)
         if returns and doubted.unresolved:
-            unresolved.append((function["name"], "the result", doubted.unresolved, place(path, returns[1])))
+            unresolved.append((place(path, returns[1]), doubted.unresolved))
         return _Definition(
             parameters=tuple(parameters),
             result=result,
@@ -200,8 +199,8 @@ class Steps:
     def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
         return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
 
-    def unresolved(self) -> Iterator[tuple[str, str, str, Place]]:
-        """Each annotation of a step that text can't resolve: the step, what it is the annotation of, why, and where."""
+    def unresolved(self) -> Iterator[tuple[Place, str]]:
+        """Where an annotation stands that text can't resolve, and why it can't."""
         for definition in self._definitions.values():
             yield from definition.unresolved
 

@@ -101,8 +101,7 @@ class Walker:
         if where.view:
             names = self.views.names(where.view, where.scope, names)
         if name not in names:
-            is_sure = where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)
-            if not is_sure:
+            if not (where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)):
                 binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
