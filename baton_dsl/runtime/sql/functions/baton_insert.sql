@@ -23,6 +23,9 @@ CREATE OR REPLACE FUNCTION baton.baton_insert(
 ) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $function$
 #variable_conflict use_column
 DECLARE

@@ -14,7 +14,7 @@ BEGIN
     WITH steps AS MATERIALIZED (
         SELECT step.*,
             CASE
-                WHEN step.position = ANY(edge_to) THEN 'suspended'
+                WHEN step.position IN (SELECT unnest(edge_to)) THEN 'suspended'
                 WHEN step.scheduled_at > moment THEN 'scheduled'
                 ELSE 'available'
             END AS state
