@@ -191,6 +191,14 @@ class RetryError(BatonError):
 
     code = "BTN415"
 
+    @classmethod
+    def unexplained(cls, workflow_id: str, step: str) -> RetryError:
+        """The error if the database did not do it, and nothing is found that was in its way."""
+        return cls(
+            f'workflow "{workflow_id}" could not be retried from step "{step}": its steps change all the time',
+            remedy="try again, or cancel the workflow first",
+        )
+
 
 class FlowMismatchError(BatonError):
     """The workflow was inserted from another flow than the one that was given to run it again."""
@@ -327,6 +335,3 @@ class ExplorationError(BatonError, AssertionError):
     """An exploration has found a schedule that breaks the flow."""
 
     code = "BTN603"
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f"\n{self.remedy}" if self.remedy else "")

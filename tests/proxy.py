@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -43,11 +44,14 @@ class Proxy:
     Attributes:
         dsn: How to connect through it.
         latency: Seconds that every message takes.
+        share: The part of the connections, chosen at random, that a fault meets.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, random: Random | None = None) -> None:
         given: dict[str, Any] = conninfo_to_dict(dsn)
         self.latency = 0.0
+        self.share = 1.0
+        self._random = random or Random()
         self._server = Path(given["host"]) / f".s.PGSQL.{given.get('port', 5432)}"
         self._links: set[Link] = set()
         self._network = Fault.NONE
@@ -90,11 +94,12 @@ class Proxy:
     def black_hole(self) -> int:
         """All connections, and those that are made from now on, are taken and never answered, until `heal`."""
         self._network = Fault.BLACK_HOLE
+        self.share = 1.0
         return self.swallow()
 
     def heal(self) -> None:
         """New connections work, and frozen ones go on. What was swallowed is lost."""
-        self._network = Fault.NONE
+        self._network, self.latency, self.share = Fault.NONE, 0.0, 1.0
 
         def recover(link: Link) -> None:
             if link.fault is Fault.FROZEN:
@@ -127,7 +132,11 @@ class Proxy:
 
     def _each(self, having: tuple[bytes, ...], act: Callable[[Link], object]) -> int:
         async def meet() -> int:
-            met = [link for link in self._links if not having or any(each in link.sent for each in having)]
+            met = [
+                link
+                for link in self._links
+                if (not having or any(each in link.sent for each in having)) and self._random.random() < self.share
+            ]
             for link in met:
                 act(link)
             return len(met)
@@ -184,9 +193,9 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def proxy(dsn: str) -> Iterator[Proxy]:
+def proxy(dsn: str, random: Random | None = None) -> Iterator[Proxy]:
     """A proxy for a server that listens on a Unix socket."""
-    made = Proxy(dsn)
+    made = Proxy(dsn, random)
     try:
         yield made
     finally:

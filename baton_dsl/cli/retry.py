@@ -11,7 +11,9 @@ from baton_dsl.runtime.workflow import Workflow
 
 @click.command("retry")
 @selection.many
-@click.option("--from", "from_step", metavar="STEP", help="Let this step, and all behind it, run again instead.")
+@click.option(
+    "--from", "from_step", metavar="STEP", help="Let this step, or item[3] of one, and all behind it run again instead."
+)
 @database.options
 def command(
     selected: selection.Selection,

@@ -38,9 +38,9 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(printable_lines(text), err=err)
 
 
-def echo_coloured(text: str) -> None:
+def echo_coloured(text: str, *, err: bool = False) -> None:
     """Print a text that holds colours of ours; what others have written in it went through `printable` before."""
-    click.echo(text)
+    click.echo(text, err=err)
 
 
 def echo_json(value: Any) -> None:

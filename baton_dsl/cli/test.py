@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from pydantic_core import to_json
 
 from baton_dsl.cli import inputs, nodes, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.core.drawing import Drawing
-from baton_dsl.core.wording import duration
+from baton_dsl.core.wording import duration, printable
 from baton_dsl.errors import InputError
 from baton_dsl.testing.baton import Baton
 from baton_dsl.testing.run import Run
@@ -38,20 +37,19 @@ def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
             run = baton.sync.run(flow, **given)
         except InputError as error:
             raise inputs.in_words_of_the_command_line(error) from None
-        click.echo(_drawn(flow, run), err=True)
-        click.echo(_results(flow, run, every=every))
-        click.echo(f"{run.outcome} in {duration(run.elapsed.total_seconds())} of virtual time", err=True)
+        terminal.echo_coloured(_drawn(flow, run), err=True)
+        terminal.echo_json(_results(flow, run, every=every))
+        terminal.echo(f"{run.outcome} in {duration(run.elapsed.total_seconds())} of virtual time", err=True)
         return Exit.DONE if run.outcome == "completed" else Exit.NOT_COMPLETED
 
 
 def _drawn(flow: AnyFlow, run: Run) -> str:
     drawing = Drawing.of(flow.spec(), width=terminal.width(), strokes=terminal.strokes())
     now = run.clock.now()
-    remarks = {node.step: remark for node in run.nodes if (remark := nodes.remark_on(node, now))}
+    remarks = {node.step: remark for node in run.nodes if (remark := printable(nodes.remark_on(node, now)))}
     return terminal.coloured(drawing, nodes.states_of(run.nodes), remarks)
 
 
-def _results(flow: AnyFlow, run: Run, *, every: bool) -> str:
+def _results(flow: AnyFlow, run: Run, *, every: bool) -> dict[str, Any]:
     followed = flow.checked().graph.downstreams()
-    results: dict[str, Any] = {name: value for name, value in run.results.items() if every or not followed[name]}
-    return to_json(results, indent=2).decode()
+    return {name: value for name, value in run.results.items() if every or not followed[name]}

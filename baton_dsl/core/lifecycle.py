@@ -60,22 +60,45 @@ class Workflow:
         """The children of a map, in order."""
         return {other: node for other, node in self.nodes.items() if node.parent == name}
 
-    def below(self, name: str) -> set[str]:
-        """A step and all that wait for it, however far below; without the items of maps, which go with these."""
-        reached = {name}
-        for other, node in self.nodes.items():
-            if node.parent is None and not reached.isdisjoint(node.upstreams):
-                reached.add(other)
-        return reached
+    def below(self, name: str) -> dict[str, bool]:
+        """What runs again if a node does: it, and all that waits for it, however far below.
+
+        True stands for what runs, or expands, anew; the children of such maps are left out. False stands for maps that
+        only conclude once more, since a child of theirs runs again.
+        """
+        reached: dict[str, bool] = {}
+        left = [(name, True)]
+        while left:
+            current, is_whole = left.pop()
+            if reached.get(current) in (True, is_whole):
+                continue
+            reached[current] = is_whole
+            parent = self.nodes[current].parent
+            if parent is not None:
+                left.append((parent, False))
+            for other, node in self.nodes.items():
+                follows_by_item = node.items is not None and node.maps_over(current) and self.nodes[current].is_map
+                if current in node.upstreams and (is_whole or not follows_by_item):
+                    left.append((other, True))
+        made_anew = self.made_anew(reached)
+        return {other: is_whole for other, is_whole in reached.items() if other not in made_anew}
+
+    def made_anew(self, below: Mapping[str, bool]) -> set[str]:
+        """The children, at every level, of the maps that expand anew."""
+        made = {other for other, node in self.nodes.items() if node.parent and below.get(node.parent)}
+        while more := {other for other, node in self.nodes.items() if node.parent in made} - made:
+            made |= more
+        return made
 
     def held(self, name: str) -> set[str]:
-        """What keeps a step, and all behind it, from being run again: what runs, and steps without a job."""
+        """What keeps a node, and all behind it, from being run again: what runs, and steps without a job."""
         below = self.below(name)
+        made_anew = self.made_anew(below)
         return {
             other
             for other, node in self.nodes.items()
-            if (other in below and not node.is_map and node.state is State.GONE)
-            or ((other in below or node.root in below) and node.state is State.EXECUTING)
+            if (below.get(other) and not node.is_map and node.state is State.GONE)
+            or ((below.get(other) or other in made_anew) and node.state is State.EXECUTING)
         }
 
     @property
@@ -212,12 +235,14 @@ class Workflow:
         if self.held(name):
             return
         below = self.below(name)
-        for other in [other for other, node in self.nodes.items() if node.parent and node.root in below]:
+        for other in self.made_anew(below):
             del self.nodes[other]
-        for node in map(self.nodes.__getitem__, below):
-            node.outcome, node.by_upstream, node.items, node.result = Outcome.CANCELLED, True, None, None
-            if not node.is_map:
-                node.state = State.SUSPENDED
+        for other, is_whole in below.items():
+            node = self.nodes[other]
+            node.outcome, node.by_upstream = Outcome.CANCELLED, True
+            if is_whole:
+                node.items, node.result = None, None
+                node.state = node.state if node.is_map else State.SUSPENDED
         self._revive()
 
     # --- what follows ------------------------------------------------------------------------------------------------

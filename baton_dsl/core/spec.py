@@ -198,6 +198,16 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
         return max([parameter.each for parameter in self.parameters], default=0)
 
 
+class Replaced(NamedTuple):
+    """What a test puts in place of one step."""
+
+    step: Reference
+    answers: tuple[Argument, ...]
+    """Values that may stand in for what it returns; what is raised or called is left out."""
+    is_list: bool = False
+    """True if the answers are the items of a list, which may itself be one value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertCall:
     """One call of `flow.insert(...)` or `flow.bind(...)`: which inputs it gives."""
@@ -208,6 +218,8 @@ class InsertCall:
     """True if more may be given than can be seen (`**inputs`)."""
     is_dropped: bool = False
     """True if the call gives an awaitable that nothing takes."""
+    replaced: tuple[Replaced, ...] = ()
+    """What stands in for steps, if a test runs the flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,15 @@ def _kept(row: Row) -> Finding:
     )
 
 
+def _hung(row: Row) -> Finding:
+    return Finding(
+        message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
+        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
+        "it takes no further jobs",
+        is_wrong=False,
+    )
+
+
 def _unheard(row: Row) -> Finding:
     ids = ",".join(map(str, row["ids"]))
     return Finding(
@@ -203,6 +212,17 @@ AILMENTS: Final = (
         ORDER BY running.node, holder.pid
         """,
         _kept,
+    ),
+    Ailment(
+        # All queues of a process say the same.
+        """
+        SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
+        FROM baton.oban_producers
+        WHERE (meta ->> 'baton_lost_threads')::integer > 0 AND baton.baton_lives(uuid::text)
+        GROUP BY node
+        ORDER BY node
+        """,
+        _hung,
     ),
     Ailment(
         """

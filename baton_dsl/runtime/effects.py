@@ -49,14 +49,21 @@ SETTLES: Final = 6
 
 _LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
-# The setting lasts as long as the transaction does: one that the step has ended with SQL of its own is found out by it.
+# The settings last as long as the transaction does: one that the step has ended with SQL of its own is found out by the
+# first. The others are limits of the database or the role that would end the transaction while the step computes; what
+# limits a single statement of the step stays as it is, but not for the settle.
 _ENTER: Final = """
-SELECT set_config('baton.attempt', %s, true), node.outcome, job.state::text, job.attempt
+SELECT set_config('baton.attempt', %s, true), node.outcome, job.state::text, job.attempt,
+    set_config('idle_in_transaction_session_timeout', '0', true),
+    CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN
+        set_config('transaction_timeout', '0', true)
+    END
 FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
 WHERE node.oban_job_id = %s
 """
 _LOOK: Final = """
-SELECT current_setting('baton.attempt', true), outcome FROM {nodes} WHERE oban_job_id = %s FOR NO KEY UPDATE
+SELECT current_setting('baton.attempt', true), outcome, set_config('statement_timeout', '0', true)
+FROM {nodes} WHERE oban_job_id = %s FOR NO KEY UPDATE
 """
 
 type Ending = Cancel | Snooze | None
@@ -172,12 +179,12 @@ class Effects:
         raise AssertionError("unreachable")
 
     def _check_entered(self, work: Work, row: tuple[Any, ...] | None) -> None:
-        _, outcome, state, attempt = row or (None, None, None, None)
+        _, outcome, state, attempt, *_ = row or (None, None, None, None)
         if outcome is not None or state != "executing" or attempt != work.job.attempt:
             raise _Overtaken(outcome)
 
     def _check_look(self, work: Work, row: tuple[Any, ...] | None) -> None:
-        token, outcome = row or (None, None)
+        token, outcome, *_ = row or (None, None)
         if token != _token(work):
             raise _ended()
         if outcome is not None:

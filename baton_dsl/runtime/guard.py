@@ -18,6 +18,7 @@ from psycopg import sql
 from baton_dsl.errors import SessionNeededError
 from baton_dsl.runtime.bridge import RunningProducer
 from baton_dsl.runtime.pooling import is_session
+from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ POOLED: Final = 60.0
 # A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
 _SETTINGS: Final = (
     "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
-    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false)"
+    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
 )
 
 
@@ -63,6 +65,9 @@ class Guard:
             sql.Identifier(prefix, "oban_producers")
         )
         self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
+        self._lose = sql.SQL(
+            "UPDATE {} SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4) WHERE uuid::text = ANY(%s)"
+        ).format(sql.Identifier(prefix, "oban_producers"))
         self._known: dict[str, RunningProducer] = {}
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)
@@ -109,6 +114,7 @@ class Guard:
 
     def _watch(self, conn: psycopg.Connection[Any]) -> None:
         held: list[str] = []
+        lost = 0
         pause = 0.02
         while not self._is_done():
             pause = min(INTERVAL, pause * 1.5)
@@ -123,6 +129,9 @@ class Guard:
             row = conn.execute(self._guard, [list(self._known), held]).fetchone()
             held = row[0] if row is not None else []
             conn.execute(self._rescue)
+            if lost != RUNS.lost:  # for the doctor
+                lost = RUNS.lost
+                conn.execute(self._lose, [lost, held])
             if self._retired.wait(pause):
                 time.sleep(RECONNECT)  # jobs end one after another now
 

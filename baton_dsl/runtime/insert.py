@@ -72,10 +72,10 @@ async def _insert_facaded(
 
 
 async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
-    pool = instances.get(flow.settings.oban).pool
+    instance = instances.get(flow.settings.oban)
     database = Database.of_flow(flow.settings, None)
     lowered = lower(flow, inputs)
-    async with pool.connection() as conn:
+    async with instance.autocommit() as conn:
         return await _write(conn, lowered, database)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from baton_dsl.errors import ObanNotFoundError
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
     from baton_dsl.runtime.pools import Pool
 
 CHANNEL: Final = "workflow"
@@ -43,6 +46,12 @@ class Instance:
     prefix: str
     notifier: Notifier
     is_started: bool
+
+    def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
+        """A connection of the pool for one statement, which is a transaction."""
+        opened: AbstractAsyncContextManager[AsyncConnection[Any]]
+        opened = importlib.import_module("baton_dsl.runtime.pools").autocommit(self.pool)  # it loads psycopg_pool
+        return opened
 
 
 def find(name: str) -> Instance | None:

@@ -174,20 +174,12 @@ def _statement(
 
 
 _HELD: Final[LiteralString] = """
-    WITH RECURSIVE reached(id) AS (
-        SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
-        UNION
-        SELECT below.id
-        FROM reached
-        JOIN baton.workflow_nodes AS node ON node.oban_job_id = reached.id
-        CROSS JOIN unnest(node.downstreams) AS below(id)
-    )
     SELECT node.step_name, job.id IS NOT NULL AS runs
-    FROM baton.workflow_nodes AS node
+    FROM baton.baton_behind(ARRAY[%(workflow_id)s::text], %(step)s::text) AS behind
+    JOIN baton.workflow_nodes AS node ON node.oban_job_id = behind.id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE node.workflow_id = %(workflow_id)s
-        AND (node.oban_job_id IN (SELECT id FROM reached) OR node.root_id IN (SELECT id FROM reached))
-        AND ((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
+    WHERE (behind.is_whole OR behind.is_made_anew)
+        AND ((job.id IS NULL AND NOT node.is_map AND behind.is_whole) OR job.state = 'executing')
     ORDER BY node.oban_job_id
 """
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, cast
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.runtime.silence import PATIENCE, WATCH, SilenceError, WatchedAsyncConnection
@@ -34,6 +35,17 @@ def kept_alive(dsn: str) -> str:
     return make_conninfo(dsn, **{name: value for name, value in KEPT_ALIVE.items() if name not in said})
 
 
+async def _configure(conn: AsyncConnection[Any]) -> None:
+    """Let each BEGIN say the level that Oban's statements and ours are written for, which costs no round trip.
+
+    And let the server keep a connection that is idle in the pool: the next fetch would find it dead.
+    """
+    await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+    await conn.set_autocommit(True)
+    await conn.execute("SET idle_session_timeout = 0")
+    await conn.set_autocommit(False)
+
+
 async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -> Pool:
     """Open a pool whose connections are watched.
 
@@ -43,7 +55,9 @@ async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -
         max_size: Connections at once.
         options: How psycopg connects, beyond the DSN.
     """
-    pool: Pool = AsyncConnectionPool(kept_alive(dsn), kwargs=options, min_size=min_size, max_size=max_size, open=False)
+    pool: Pool = AsyncConnectionPool(
+        kept_alive(dsn), kwargs=options, min_size=min_size, max_size=max_size, configure=_configure, open=False
+    )
     watch(pool)
     await pool.open()
     await pool.wait()
@@ -92,13 +106,58 @@ def rewatch(pool: Pool) -> None:
 
 @asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection on which each statement is a transaction: BEGIN and COMMIT would be two more round trips."""
+    """A connection for one statement, which is a transaction: BEGIN and COMMIT would be two more round trips.
+
+    Where the defaults of the database or the role don't suit it, BEGIN and COMMIT are said, with what does for this
+    transaction alone: a serializable one may fail each time that others work beside it, and one with too little time
+    each time.
+    """
     async with pool.connection() as conn:
         before = conn.autocommit
         await conn.set_autocommit(True)
         try:
             with nullcontext() if isinstance(conn, WatchedAsyncConnection) else WATCH.over(conn):
-                yield conn
+                if await _suits(conn):
+                    yield conn
+                else:
+                    async with _suited(conn):
+                        yield conn
         finally:
             if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
                 await conn.set_autocommit(before)
+
+
+_suiting: Final[WeakKeyDictionary[AsyncConnection[Any], bool]] = WeakKeyDictionary()
+
+SHORTEST: Final = 10_000
+"""Milliseconds that a statement of ours may need, with thousands of steps in it on a busy server."""
+
+
+async def _suits(conn: AsyncConnection[Any]) -> bool:
+    """Whether a statement by itself is as it should be; asked once for each connection."""
+    known = _suiting.get(conn)
+    if known is None:
+        cursor = AsyncCursor(conn, row_factory=tuple_row)
+        row = await (await cursor.execute(_DEFAULTS)).fetchone()
+        isolation, timeout = row or ("read committed", 0)
+        known = _suiting[conn] = isolation == "read committed" and (timeout == 0 or timeout >= SHORTEST)
+    return known
+
+
+_DEFAULTS: Final = """
+SELECT pg_catalog.current_setting('default_transaction_isolation'), setting::pg_catalog.int4
+FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'
+"""
+
+
+@asynccontextmanager
+async def _suited(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    level = conn.isolation_level
+    await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+    try:
+        async with conn.transaction():
+            await conn.execute("SET LOCAL statement_timeout = 0")
+            yield
+    finally:
+        if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
+            await conn.set_isolation_level(level)

@@ -152,6 +152,10 @@ async def async_called(
 # --- where connections come from -------------------------------------------------------------------------------------
 
 _URL: Final = "postgresql+psycopg://"
+STAYS: Final = "SET idle_session_timeout = 0"
+"""Keeps the server from ending a connection that no step has at the moment: the next one would find it dead."""
+LEVEL: Final = psycopg.IsolationLevel.READ_COMMITTED
+"""The level of a step's transaction, whatever is the default: a serializable one might run the step again and again."""
 _POOL: Final = {"pool_size": IDLE, "max_overflow": -1}
 
 
@@ -162,7 +166,11 @@ def sync_engine(oban: Oban) -> Engine:
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
         # In the step's thread. Oban is asked each time: a password may change between two connects.
-        return WatchedConnection.connect(**options, **asyncio.run(connecting_of(oban)))
+        conn = WatchedConnection.connect(**options, **asyncio.run(connecting_of(oban)))
+        conn.isolation_level = LEVEL
+        with conn.transaction():
+            conn.execute(STAYS)
+        return conn
 
     return engine
 
@@ -171,6 +179,10 @@ def async_engine(oban: Oban) -> AsyncEngine:
     """Async connections to the database of an Oban instance."""
 
     async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
-        return await WatchedAsyncConnection.connect(**options, **await connecting_of(oban))
+        conn = await WatchedAsyncConnection.connect(**options, **await connecting_of(oban))
+        await conn.set_isolation_level(LEVEL)
+        async with conn.transaction():
+            await conn.execute(STAYS)
+        return conn
 
     return create_async_engine(_URL, connect_args={"async_creator_fn": connect}, **_POOL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,10 +33,10 @@ class Finished:
     reason: str | None = None
 
 
-HOPS: Final = "baton_hops"
-"""The key of a job's `extra` (which is not stored) that counts the claims in a row which led to it."""
-MOST_HOPS: Final = 16
-"""Claims in a row; then a job is fetched, so that a long chain does not keep a place from the rest of the queue."""
+SINCE: Final = "baton_since"
+"""The key of a job's `extra` (which is not stored) that says since when claims keep a place of its queue."""
+LONGEST_STREAK: Final = 0.1
+"""Seconds for which claims in a row may keep a place from jobs of the same priority that wait for longer."""
 
 _COLUMNS: Final = (
     *("id", "state", "queue", "worker", "attempt", "max_attempts", "priority", "args", "meta", "errors", "tags"),
@@ -106,10 +107,14 @@ class Settler:
         """
         (acknowledged, *_), *claimed = rows
         jobs = [each.job for each in finished]
-        hops = max((job.extra.get(HOPS, 0) for job in jobs), default=0) + 1
+        since: dict[tuple[str, int], float] = {}
+        for job in jobs:
+            key = (job.queue, job.priority)
+            since[key] = min(since.get(key, float("inf")), _since(job))
         for row in claimed:
             fields = dict(zip(_COLUMNS, row[1:], strict=True))
-            dispatch(self._oban, Job(**fields, extra={HOPS: hops}, _validate=False))
+            began = since.get((fields["queue"], fields["priority"]), time.monotonic())
+            dispatch(self._oban, Job(**fields, extra={SINCE: began}, _validate=False))
         done = set(acknowledged or ())
         for job in jobs:
             if job.id in done:
@@ -117,21 +122,24 @@ class Settler:
         return [job.id in done for job in jobs]
 
     def _slots(self, jobs: Sequence[Job]) -> str:
-        """The places that finishing jobs leave, by queue and priority."""
-        places: dict[tuple[str, int, str], int] = {}
+        """The places that finishing jobs leave, by queue and priority; they yield if claims have kept one for long."""
+        slots: dict[tuple[str, int], dict[str, Any]] = {}
+        now = time.monotonic()
         for job in jobs:
-            if job.extra.get(HOPS, 0) < MOST_HOPS and has_place(self._oban, job):
-                key = (job.queue, job.priority, json.dumps(job.attempted_by))
-                places[key] = places.get(key, 0) + 1
-        return json.dumps(
-            [
-                {"queue": queue, "priority": priority, "places": count, "by": json.loads(by)}
-                for (queue, priority, by), count in places.items()
-            ]
-        )
+            if has_place(self._oban, job):
+                new = {"queue": job.queue, "priority": job.priority, "places": 0, "by": job.attempted_by}
+                slot = slots.setdefault((job.queue, job.priority), {**new, "yields": False})
+                slot["places"] += 1
+                slot["yields"] |= now - _since(job) > LONGEST_STREAK
+        return json.dumps(list(slots.values()))
 
     async def park(self, jobs: Sequence[Job], _is_again: bool) -> list[None]:
         """Put jobs back that were started before their upstreams had settled."""
         async with autocommit(self._pool) as conn:
             await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
         return [None] * len(jobs)
+
+
+def _since(job: Job) -> float:
+    began: float = job.extra.get(SINCE, float("-inf"))
+    return began

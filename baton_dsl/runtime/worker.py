@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -36,7 +37,7 @@ from baton_dsl.runtime.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.runtime.pauses import backoff_of, seconds_of
-from baton_dsl.runtime.settle import Finished, Settler
+from baton_dsl.runtime.settle import SINCE, Finished, Settler
 from baton_dsl.step import Step
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     """
     runtime = runtime_of(job)
     assert job.id is not None
+    job.extra.setdefault(SINCE, time.monotonic())
     passage = await runtime.gate.submit(job.id)
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")

@@ -13,10 +13,7 @@ from psycopg.rows import dict_row
 from typing_extensions import TypeVar
 
 from baton_dsl.core.wording import printable, unstorable
-from baton_dsl.errors import (
-    WorkflowNotFoundError,
-    WorkflowTimeoutError,
-)
+from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.runtime import facts, reads
 from baton_dsl.runtime.database import Database, pauses
@@ -24,6 +21,7 @@ from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, re
 from baton_dsl.runtime.reading import read, read_sync
 from baton_dsl.runtime.rerun import rerun, rerun_sync
 from baton_dsl.runtime.results import every, known, missing, node_name, one
+from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.status import items_of, nodes_of, status_of, workflow_row
@@ -183,7 +181,8 @@ class Workflow(Generic[S]):
 
         Args:
             from_step: Lets this step run again instead, and all behind it, completed or not: their results are
-                forgotten, all others stay. What keeps a step from running elsewhere keeps it still.
+                forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
+                an item of a mapped step: of the others, none runs again.
 
         Returns:
             True; False if there is nothing to retry.
@@ -194,12 +193,15 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
         name = _name(from_step)
-        while not await self._operate(Action.RETRY, name):
+        for number in range(TRIES):
+            if await self._operate(Action.RETRY, name):
+                return True
             if name is None:
                 return False
             if error := await read(self._database, refusal(self.id, name)):
                 raise error
-        return True
+            await asyncio.sleep(pause_after(number))  # what was in the way has ended since
+        raise RetryError.unexplained(self.id, name or "")
 
     async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """Insert a new workflow with the inputs and the label of this one. This one stays as it is.
@@ -338,12 +340,15 @@ class SyncWorkflow(Generic[S]):
     def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
         """See `Workflow.retry`."""
         name = _name(from_step)
-        while not self._operate(Action.RETRY, name):
+        for number in range(TRIES):
+            if self._operate(Action.RETRY, name):
+                return True
             if name is None:
                 return False
             if error := read_sync(self._database, refusal(self.id, name)):
                 raise error
-        return True
+            time.sleep(pause_after(number))
+        raise RetryError.unexplained(self.id, name or "")
 
     def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """See `Workflow.rerun`."""

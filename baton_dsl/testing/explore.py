@@ -241,8 +241,14 @@ def _try(attempt: Callable[[Schedule], str | None], schedule: Schedule, number: 
     twice = Counter(call.node for call in schedule._engine.calls) if schedule._engine else Counter[str]()  # noqa: SLF001
     ran = [f'  "{node}" ran {count} times' for node, count in twice.items() if count > 1]
     raise ExplorationError(
-        "\n".join([f"{wrong}, in schedule {number:,} of those tried:", *lines, *ran]),
-        remedy=f'run it again alone with replay="{replay}"',
+        "\n".join(
+            [
+                f"{wrong}, in schedule {number:,} of those tried:",
+                *lines,
+                *ran,
+                f'run it again alone with replay="{replay}"',
+            ]
+        )
     )
 
 

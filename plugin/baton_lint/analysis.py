@@ -18,6 +18,7 @@ from baton_lint.imports import Imports
 from baton_lint.names import Names
 from baton_lint.project import Project
 from baton_lint.steps import Steps
+from baton_lint.unresolved import Unresolved, unresolved
 from baton_lint.values import StepValue
 
 ALONE: Final = frozenset({"BTN203", "BTN204", "BTN301", "BTN305", "BTN307", "BTN308"})
@@ -33,12 +34,14 @@ class Analysis:
         findings: Everything that is wrong, each once, in the order of the source.
         every: The same, but a step of two flows may be told of twice.
         complaints: For each place of a `BTN102`, the flows that say so, by their position in `flows`.
+        unresolved: Annotations of steps that can't be told.
     """
 
     flows: tuple[FlowSpec, ...]
     findings: tuple[Diagnostic, ...]
     every: tuple[Diagnostic, ...]
     complaints: dict[Place, set[int]]
+    unresolved: list[Unresolved]
 
 
 def analyse(project: Project, paths: Iterable[str]) -> Analysis:
@@ -69,7 +72,8 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
                 findings[finding] = None
                 if finding.code == "BTN102" and finding.place is not None:
                     complaints.setdefault(finding.place, set()).add(len(flows) - 1)
-    findings |= dict.fromkeys(_alone(project, paths, names, steps, builds, types=types))
+    lonely = _lonely(project, paths, names, steps, builds)
+    findings |= dict.fromkeys(_alone(lonely, builds, types=types))
     for finding in (
         *_same_functions(project, paths, names),
         *_same_flows(Imports(project, paths), builds),
@@ -78,18 +82,22 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     ):
         findings[finding] = None
     in_order = tuple(sorted(_once(findings), key=_position))
-    return Analysis(tuple(flows), in_order, tuple(findings), complaints)
+    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely))
+    return Analysis(tuple(flows), in_order, tuple(findings), complaints, told)
 
 
-def _alone(
-    project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build], *, types: TermTypes
-) -> Iterator[Diagnostic]:
-    """Steps that no flow takes: what is wrong with them by themselves, and that they are in none."""
+def _lonely(project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build]) -> list[StepSpec]:
+    """Steps that no flow takes."""
     used = {key for build in builds for key in build.used}
-    lonely: list[StepSpec] = []
-    for path, index, value in _steps_of(project, paths, names):
-        if (path, index) not in used:
-            lonely.append(steps.spec(value, value.name or "?"))
+    return [
+        steps.spec(value, value.name or "?")
+        for path, index, value in _steps_of(project, paths, names)
+        if (path, index) not in used
+    ]
+
+
+def _alone(lonely: list[StepSpec], builds: list[Build], *, types: TermTypes) -> Iterator[Diagnostic]:
+    """What is wrong with steps that no flow takes by themselves, and that they are in none."""
     nowhere = (Reference("the flow is not known"),)
     for step in lonely:
         spec = FlowSpec(name="", steps=(step,), open_because=nowhere)

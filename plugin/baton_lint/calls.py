@@ -18,6 +18,9 @@ _MAKERS: Final = frozenset(
 )
 """Modules of functions that make classes."""
 
+RUNS: Final = frozenset({"run", "start", "explore"})
+"""Methods of the testing kit that run a flow."""
+
 _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
 """What the first argument of `Flow(...)` may be."""
 
@@ -56,6 +59,8 @@ class Chain:
             if node.func.attr == "add" and (len(node.args) >= 2 or "add" in self.attributes[1:] or len(self.calls) > 1):
                 return True
             if node.func.attr in ("options", "bind") and node.keywords and not node.args:
+                return True
+            if node.func.attr in RUNS and node.args and any(word.arg == "replace" for word in node.keywords):
                 return True
         if binding is None or binding[0] in ("def", "class", "parameter"):
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from baton_lint.facts import FunctionFacts
+from baton_lint.nodes import push_children
 
 CHECKING = "checking"
 """Under `if TYPE_CHECKING`: for type checkers alone."""
@@ -74,3 +75,10 @@ class Where:
             expects_error=self.expects_error,
             view=view,
         )
+
+
+def push_yield(stack: list[tuple[ast.AST, Where]], node: ast.AST, where: Where) -> None:
+    """Take note of what makes a function a generator, unless a lambda around it is one, and go on inside."""
+    if where.body is not None and not where.in_lambda:
+        where.body.facts["is_generator"] = True
+    push_children(stack, node, where)

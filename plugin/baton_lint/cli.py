@@ -129,7 +129,18 @@ def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
         for path, reason in sorted(report.left):
             if target.holds(path):
                 tell(f"{shown(path)}: left alone: {reason}")
+        _tell_unresolved(target, report)
     return WRONG if problems else CLEAN
+
+
+def _tell_unresolved(target: Target, report: Report) -> None:
+    told = [item for item in report.unresolved if target.holds(item[0])]
+    if told:
+        from baton_lint.placing import spot_of
+
+        for path, line, column, sentence in told:
+            spot = spot_of(path, (line, column, line, column), report.cells, target.shown)
+            tell(f"{spot}: left alone: {visible(sentence)}")
 
 
 def _run(arguments: Arguments, target: Target, session: Session) -> Report:
@@ -217,7 +228,7 @@ def _show_all(arguments: Arguments, target: Target, findings: list[Finding], rep
     from baton_lint.formats import renderer
     from baton_lint.placing import Sources, placed
 
-    told = placed(findings, report.cells, lambda path: target.shown(path) or shown(path))
+    told = placed(findings, report.cells, target.shown)
     text = renderer(form)(told, Sources(target.buffers))
     if text:
         write(text)

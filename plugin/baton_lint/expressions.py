@@ -8,6 +8,7 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
     ("string", place)                           a string whose content can't be told, such as an f-string
     ("sub", place, value, index)
     ("tuple", place, items)   ("list", place, items)
+    ("dict", place, ((key, value), ...))        without what is unpacked into it
     ("star", place, value)
     ("or", place, left, right)                  `left | right`
     ("call", place, function, arguments, ((keyword or None, place, value), ...))
@@ -99,6 +100,13 @@ def _items(node: ast.Tuple | ast.List, span: Span, columns: Columns, depth: int)
     return (kind, span, tuple([encode(item, columns, depth) for item in node.elts]))
 
 
+def _dict(node: ast.Dict, span: Span, columns: Columns, depth: int) -> Expression:
+    if len(node.keys) > MOST_ITEMS:
+        return ("?", span)
+    pairs = [(key, value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
+    return ("dict", span, tuple([(encode(key, columns, depth), encode(value, columns, depth)) for key, value in pairs]))
+
+
 def _starred(node: ast.Starred, span: Span, columns: Columns, depth: int) -> Expression:
     return ("star", span, encode(node.value, columns, depth))
 
@@ -116,6 +124,7 @@ _ENCODERS: Final[dict[type[ast.expr], Callable[[Any, Span, Columns, int], Expres
     ast.Subscript: _subscript,
     ast.Tuple: _items,
     ast.List: _items,
+    ast.Dict: _dict,
     ast.Starred: _starred,
     ast.BinOp: _either,
     ast.Lambda: lambda node, span, columns, depth: ("lambda", span),
@@ -169,6 +178,8 @@ def _moved(expression: Expression, span: Span) -> Expression:
             return (kind, span, tuple(_moved(item, span) for item in expression[2]))
         case "star":
             return (kind, span, _moved(expression[2], span))
+        case "dict":
+            return (kind, span, tuple((_moved(key, span), _moved(value, span)) for key, value in expression[2]))
         case "call":
             function, arguments, keywords = expression[2:]
             return (

@@ -13,6 +13,7 @@ from baton_lint.expressions import Expression, Span, chain
 from baton_lint.facts import CallFacts
 from baton_lint.known import ours
 from baton_lint.names import Names
+from baton_lint.replaced import OPTIONS, flow_of_run, replaced
 from baton_lint.steps import Steps
 from baton_lint.values import (
     External,
@@ -159,11 +160,31 @@ class Flows:
         if build is not None:
             return None
         last = links[-1]
+        if (run := flow_of_run(last)) is not None:
+            self._run(path, scope, run, last)
+            return None
         if last[0] == "call" and last[2][0] == "attr" and last[2][3] == "add" and _may_name_a_step(last[3]):
             root = self.names.evaluate(path, scope, links[0])
             if isinstance(root, Unknown | ParameterValue | FunctionValue):
                 return Reference("steps may be added in a way that can't be followed", self._place(path, last[1]))
         return None
+
+    def _run(self, path: str, scope: int, run: Expression, call: Expression) -> None:
+        """Take in a run of a flow by a test: what it gives and replaces."""
+        flow = self._existing(path, scope, run)
+        if flow is None:
+            return
+        given = tuple(
+            Keyword(name, place, value, path, scope) for name, place, value in call[4] if name and name not in OPTIONS
+        )
+        self._build(flow, -1).inserts.append(
+            InsertCall(
+                arguments=self._arguments(rebound(flow.bound, given)),
+                place=self._place(path, call[1]),
+                is_open=flow.hides_bound or any(name is None for name, *_ in call[4]),
+                replaced=replaced(self.steps, path, scope, call),
+            )
+        )
 
     def _existing(self, path: str, scope: int, link: Expression) -> FlowValue | None:
         if link[0] == "call":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from baton_lint.fixes.apply import plan_all, write_all
 from baton_lint.fixes.difference import difference
-from baton_lint.printing import shown, tell
+from baton_lint.printing import tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def mend(arguments: Arguments, target: Target, findings: Sequence[Finding], repo
     changes, left = plan_all([fix for fix in fixes if fix[2] not in notebooks], target.buffers)
     result = Mended()
     if arguments.has("--diff"):
-        result = Mended(difference=difference(changes, lambda path: target.shown(path) or shown(path)))
+        result = Mended(difference=difference(changes, target.shown))
     else:
         saved = [change for change in changes if change.path not in target.buffers]
         written, unwritten = write_all(saved, target.is_inside)
@@ -56,14 +56,14 @@ def mend(arguments: Arguments, target: Target, findings: Sequence[Finding], repo
                 f"{_count(len(written), 'file')}"
             )
     for path in sorted(notebooks):
-        tell(f"{shown(path)}: left alone: notebooks are not mended")
+        tell(f"{target.shown(path)}: left alone: notebooks are not mended")
     for item in left:
         tell(_sentence(item, target))
     return result
 
 
 def _sentence(left: Left, target: Target) -> str:
-    place = target.shown(left.path) or shown(left.path)
+    place = target.shown(left.path)
     if left.place is not None:
         place = f"{place}:{left.place[0]}:{left.place[1]}"
     return f"{place}: left alone: {left.reason}"

@@ -71,14 +71,15 @@ def _told(finding: Finding, cells: Cells, shown: Callable[[str], str]) -> Told:
         step=None if finding.step is None else visible(finding.step),
     )
     remarks = tuple([(visible(remark.message), _remark(remark, cells, shown)) for remark in finding.remarks])
-    return Told(plain, _spot(finding.path, finding[1:5], cells, shown), remarks)
+    return Told(plain, spot_of(finding.path, finding[1:5], cells, shown), remarks)
 
 
 def _remark(remark: Remark, cells: Cells, shown: Callable[[str], str]) -> Spot | None:
-    return None if remark.path is None else _spot(remark.path, remark[2:6], cells, shown)
+    return None if remark.path is None else spot_of(remark.path, remark[2:6], cells, shown)
 
 
-def _spot(path: str, span: tuple[int, int, int, int], cells: Cells, shown: Callable[[str], str]) -> Spot:
+def spot_of(path: str, span: tuple[int, int, int, int], cells: Cells, shown: Callable[[str], str]) -> Spot:
+    """A place as it is told."""
     line, column, end_line, end_column = span
     first, cell = max((item for item in cells.get(path, ()) if item[0] <= line), default=(1, 0))
     begin = first - 1

@@ -14,7 +14,7 @@ from baton_lint.workers import digest, parse, scan_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from baton_dsl.core.spec import FlowSpec
     from baton_lint.analysis import Analysis
@@ -41,6 +41,7 @@ class Report:
         flows: How many flows were seen.
         steps: How many steps they have.
         cells: Of each notebook that matters, the first line of each cell in the text of all, and the cell's number.
+        unresolved: Annotations of steps that can't be told.
         left: What was passed over though it may hold source code: a path and the reason.
     """
 
@@ -53,6 +54,7 @@ class Report:
         flows: int,
         steps: int,
         cells: dict[str, list[tuple[int, int]]],
+        unresolved: Sequence[tuple[str, int, int, str]] = (),
     ) -> None:
         self.findings = findings
         self.comments = comments
@@ -61,22 +63,24 @@ class Report:
         self.flows = flows
         self.steps = steps
         self.cells = cells
+        self.unresolved = unresolved
         self.left: list[tuple[str, str]] = []
 
     def packed(self) -> bytes:
         """For the cache."""
         rows = [finding.plain() for finding in self.findings]
-        return marshal.dumps((rows, self.comments, self.catalogue, self.flows, self.steps, self.cells))
+        unresolved = [tuple(item) for item in self.unresolved]
+        return marshal.dumps((rows, self.comments, self.catalogue, self.flows, self.steps, self.cells, unresolved))
 
     @staticmethod
     def unpacked(data: bytes) -> Report:
         """Back from `packed`."""
-        rows, comments, catalogue, flows, steps, cells = marshal.loads(data)  # noqa: S302 - our own cache
+        rows, comments, catalogue, *rest = marshal.loads(data)  # noqa: S302 - our own cache
         if not rows:
-            return Report([], comments, catalogue, [], flows, steps, cells)
+            return Report([], comments, catalogue, [], *rest)
         from baton_lint.findings import Finding  # brings typing
 
-        return Report([Finding.of(row) for row in rows], comments, catalogue, [], flows, steps, cells)
+        return Report([Finding.of(row) for row in rows], comments, catalogue, [], *rest)
 
 
 class Session:
@@ -252,7 +256,8 @@ class Session:
         analysis = self._analysis(cache, stamps, facts)
         steps = sum(len(flow.steps) for flow in analysis.flows)
         findings = findings_of(analysis)
-        return Report(findings, _comments(facts), catalogue(), [], len(analysis.flows), steps, _cells(facts))
+        counted = (len(analysis.flows), steps)
+        return Report(findings, _comments(facts), catalogue(), [], *counted, _cells(facts), analysis.unresolved)
 
     def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
         from baton_lint.analysis import analyse  # brings the rules

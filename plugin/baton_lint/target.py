@@ -7,7 +7,7 @@ import sys
 
 from baton_lint.arguments import UsageError
 from baton_lint.config import Configs, root_of
-from baton_lint.printing import visible
+from baton_lint.printing import shown, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class Target:
         """Whether a file, with all links resolved, lies in what may be changed."""
         return path.startswith(tuple(os.path.join(os.path.realpath(folder), "") for folder in self.folders))
 
-    def shown(self, path: str) -> str | None:
-        """How a path that has no name on the disk is told; None for any other."""
-        return STDIN if path == self.stdin and self.arguments.stdin_filename is None else None
+    def shown(self, path: str) -> str:
+        """A path as users read it."""
+        return STDIN if path == self.stdin and self.arguments.stdin_filename is None else shown(path)
 
     def session(self) -> Session:
         """The checks of what was asked for."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from baton_dsl.core.blocking import BLOCKING
 from baton_lint.calls import Chain
-from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where
+from baton_lint.circumstances import CHECKING, FALLBACK, TRYING, Body, Where, push_yield
 from baton_lint.comments import ignore_comments
-from baton_lint.definitions import class_facts, is_generator, is_stub, last_names, parameters_of, type_variables
+from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
 from baton_lint.mutation import is_dynamic, may_change, rebuilds
@@ -180,7 +180,6 @@ class Walker:
             facts["parameters"] = []
             return
         facts["returns"] = encode(node.returns, self.columns) if node.returns else None
-        facts["is_generator"] = is_generator(node)
         if not is_stub(node.body) and not body.reads & _READS_ANY_NAME:
             facts["unread"] = tuple(item["name"] for item in facts["parameters"] if item["name"] not in body.reads)
 
@@ -443,6 +442,7 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.MatchAs: Walker.visit_match_name,
     ast.MatchStar: Walker.visit_match_name,
     ast.NamedExpr: Walker.visit_walrus,
+    **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
     ast.ListComp: Walker.visit_comprehension,
     ast.SetComp: Walker.visit_comprehension,

@@ -12,12 +12,6 @@ BATON: Final = ErrorCode("baton", "Check that flows can run", _CATEGORY)
 STEP_NOT_IN_WORKFLOW: Final = ErrorCode(
     "baton-step-not-in-workflow", "Check that a workflow has the step that is asked for", _CATEGORY, sub_code_of=BATON
 )
-REPLACEMENT: Final = ErrorCode(
-    "baton-replacement",
-    "Check what a test puts in place of steps",
-    _CATEGORY,
-    sub_code_of=BATON,
-)
 OF_RULE: Final = {
     rule.slug: ErrorCode(rule.slug, f"Check for {rule.summary}", _CATEGORY, sub_code_of=BATON)
     for rule in CATALOGUE.values()

@@ -20,15 +20,15 @@ from mypy.types import (
     get_proper_type,
 )
 
-from baton_dsl.core.diagnostics import did_you_mean, quoted
 from baton_dsl.core.rules import inputs as rule
+from baton_dsl.core.rules import replacement as rule_of_replacements
+from baton_dsl.core.spec import UNKNOWN, Argument, FlowSpec, Reference, Replaced, StepSpec
 from baton_mypy import names
 from baton_mypy.calls import given, step_names
-from baton_mypy.codes import REPLACEMENT
 from baton_mypy.flow_facts import FlowFacts, flow_facts_of
 from baton_mypy.literals import text_of
 from baton_mypy.relations import MypyTypes, known
-from baton_mypy.report import report
+from baton_mypy.report import here, report
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -51,43 +51,44 @@ def run(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     own = {name for name in signature.arg_names if name is not None}
     if isinstance(inputs, Parameters) and rule.finding.code in codes:
         report(given(call, inputs, facts.takers, checker, rule.inserted, besides=own), {}, call, checker)
-    for name, expression in zip(call.arg_names, call.args, strict=True):
-        if name == "replace" and isinstance(expression, DictExpr):
-            _check(expression, facts, step_names(get_proper_type(flow.args[1])), checker)
+    if rule_of_replacements.finding.code in codes:
+        given_by = dict(zip(call.arg_names, call.args, strict=True))
+        if isinstance(replace := given_by.get("replace"), DictExpr):
+            _check(replace, facts, step_names(get_proper_type(flow.args[1])), call, checker)
     return signature
 
 
-def _check(replace: DictExpr, facts: FlowFacts, steps: list[str], checker: TypeChecker) -> None:
+def _check(replace: DictExpr, facts: FlowFacts, steps: list[str], call: CallExpr, checker: TypeChecker) -> None:
     types = MypyTypes(checker)
+    results = {name: known(facts.results[name].type) if name in facts.results else UNKNOWN for name in steps}
+    spec = FlowSpec(name="", steps=tuple(StepSpec(name=name, result=result) for name, result in results.items()))
     for key, value in replace.items:
-        if key is None:
+        if key is None or not steps:
             continue
         keyed = get_proper_type(checker.get_expression_type(key))
         is_step = isinstance(keyed, Instance) and keyed.type.fullname == names.STEP
         name = text_of(keyed.args[2] if is_step and isinstance(keyed, Instance) else keyed)
         if name is None:
             continue
-        if steps and name not in steps:
-            nearest = did_you_mean(name, steps)
-            told = f'; did you mean "{nearest}"?' if nearest else f"; it has {quoted(steps)}"
-            checker.fail(f'the flow has no step "{name}" to replace{told}', key, code=REPLACEMENT)
-        elif name in facts.results and isinstance(result := known(facts.results[name].type), Type):
-            _compare(name, value, result, types, checker)
+        answers = tuple(_answers(value, results.get(name, UNKNOWN), types, checker))
+        replaced = Replaced(Reference(name, here(checker.path, key)), answers)
+        report(rule_of_replacements.wrong(spec, replaced, types), {}, call, checker)
 
 
-def _compare(name: str, value: Expression, result: Type, types: MypyTypes, checker: TypeChecker) -> None:
-    whole = checker.get_expression_type(value, type_context=result)
-    if isinstance(value, ListExpr) and types.assignable(whole, result) is False:
-        answers: Iterator[Expression] = iter(value.items)
+def _answers(value: Expression, result: object, types: MypyTypes, checker: TypeChecker) -> Iterator[Argument]:
+    """The values that stand in for what a step returns."""
+    expected = result if isinstance(result, Type) else None
+    whole = checker.get_expression_type(value, type_context=expected)
+    if isinstance(value, ListExpr) and expected is not None and types.assignable(whole, expected) is False:
+        answers = value.items
     elif isinstance(value, CallExpr) and _is_attempts(get_proper_type(whole)):
-        answers = iter(value.args)
+        answers = value.args
     else:
-        answers = iter([value])
+        answers = [value]
     for answer in answers:
-        given_type = checker.get_expression_type(answer, type_context=result)
-        if _is_value(answer, get_proper_type(given_type)) and types.assignable(given_type, result) is False:
-            told = f'step "{name}" returns {types.show(result)}, but is replaced by {types.show(given_type)}'
-            checker.fail(told, answer, code=REPLACEMENT)
+        given_type = checker.get_expression_type(answer, type_context=expected)
+        if _is_value(answer, get_proper_type(given_type)):
+            yield Argument(type=given_type, place=here(checker.path, answer))
 
 
 def _is_value(expression: Expression, type: ProperType) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 DSN = "BATON_CRASH_DSN"
 """The environment variable that names the database to write to."""
@@ -24,12 +25,13 @@ CREATE TABLE crash_runs (
     pid integer NOT NULL,
     seen text,
     began timestamptz NOT NULL DEFAULT clock_timestamp(),
-    ended timestamptz
+    ended timestamptz,
+    returned jsonb
 );
 CREATE INDEX ON crash_runs (job_id);
 """
-"""A row for each time that a function ran. `seen` is the outcome of its node that everybody could see by then: it must
-have none."""
+"""A row for each time that a function ran, with what it returned. `seen` is the outcome of its node that everybody
+could see by then: it must have none."""
 
 _BEGIN = """
 INSERT INTO crash_runs (id, job_id, attempt, pid, seen)
@@ -51,9 +53,11 @@ class Notebook:
         self._write(lambda conn: conn.execute(_BEGIN, [run, job_id, attempt, os.getpid(), job_id]))
         return run
 
-    def end(self, run: UUID) -> None:
-        """It returns or raises."""
-        self._write(lambda conn: conn.execute("UPDATE crash_runs SET ended = clock_timestamp() WHERE id = %s", [run]))
+    def end(self, run: UUID, returned: Any = None) -> None:
+        """It returns or raises. What it returns is noted before anybody else hears of it."""
+        end = "UPDATE crash_runs SET ended = clock_timestamp(), returned = %s WHERE id = %s"
+        value = None if returned is None else Jsonb(returned)
+        self._write(lambda conn: conn.execute(end, [value, run]))
 
     def _write(self, write: Callable[[psycopg.Connection[Any]], object]) -> None:
         deadline = time.monotonic() + PATIENCE

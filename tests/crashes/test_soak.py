@@ -1,9 +1,10 @@
-"""`make soak`: for minutes, processes die, connections are cut and the server restarts under random workflows."""
+"""`make soak`: for minutes, processes die or stand still, networks fail, the server restarts, and workflows go on."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,12 +25,16 @@ from tests.crashes.notebook import TABLE
 from tests.crashes.points import Point
 from tests.crashes.server import Server, own_server
 from tests.crashes.shapes import SHAPES, Case
+from tests.crashes.verdict import Excuse
 from tests.crashes.workers import Nursery, nursery
+from tests.proxy import Proxy, proxy
 
 SECONDS = float(os.environ.get("BATON_SOAK_SECONDS", "600"))
 WORKERS = 4
 AT_ONCE = 15
 """Workflows that run at the same time."""
+LATER = 15.0
+"""Seconds after a process, or the network, works again within which others may not know it yet."""
 END = 120.0
 """Seconds for what is left, once nobody dies any more."""
 
@@ -47,7 +52,9 @@ def durable(served_folder: Path) -> Iterator[Server]:
 class Soak:
     """Who inserts, who cancels and who kills, on one server."""
 
-    def __init__(self, server: Server, workers: Nursery, random: Random) -> None:
+    def __init__(self, server: Server, workers: Nursery, network: Proxy, random: Random) -> None:
+        self.network = network
+        self.excuses: list[Excuse] = []
         self.server = server
         self.workers = workers
         self.random = random
@@ -114,8 +121,11 @@ class Soak:
             await asyncio.sleep(0.05)
 
     async def harm(self) -> None:
-        """Kill at random, cut connections, restart the server."""
-        deeds = {self.kill_one: 60, self.kill_all: 3, self.cut_some: 30, self.cut_all: 4, self.restart: 3}
+        """Kill at random, stop processes for a while, cut connections, let the network fail, restart the server."""
+        deeds = {self.kill_one: 50, self.kill_all: 3, self.stand_still: 12, self.restart: 3}
+        deeds |= {self.cut_some: 25, self.cut_all: 4, self.reset_some: 10}
+        deeds |= {self.half_open_some: 15, self.half_open_all: 5, self.swallow_some: 8}
+        deeds |= {self.black_hole: 3, self.freeze: 3, self.slow: 5}
         while True:
             await asyncio.sleep(self.random.uniform(0.2, 2.0))
             await self.random.choices(list(deeds), list(deeds.values()))[0]()
@@ -143,8 +153,60 @@ class Soak:
         self.done["connections cut"] += row[0] if row else 0
 
     async def restart(self) -> None:
+        began = time.time()
         await asyncio.to_thread(self.server.restart)
+        self.excuses.append(Excuse(began, time.time() + LATER))
         self.done["restarts of the server"] += 1
+
+    async def stand_still(self) -> None:
+        """One process does nothing for a while, and lives."""
+        pid = self.random.choice(self.alive) if self.alive else None
+        if pid is None:
+            return
+        began = time.time()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            self.done["processes that stood still"] += 1
+            await asyncio.sleep(self.random.uniform(0.5, 6.0))
+            os.kill(pid, signal.SIGCONT)
+        self.excuses.append(Excuse(began, time.time() + LATER, pid))
+
+    async def reset_some(self) -> None:
+        await self._suffer("connections reset", self.network.cut, 0.3)
+
+    async def half_open_some(self) -> None:
+        await self._suffer("connections half-open", self.network.half_open, 0.3)
+
+    async def half_open_all(self) -> None:
+        await self._suffer("connections half-open", self.network.half_open, 1.0)
+
+    async def swallow_some(self) -> None:
+        await self._suffer("connections whose bytes are swallowed", self.network.swallow, 0.3)
+
+    async def _suffer(self, what: str, fault: Callable[[], int], share: float) -> None:
+        self.network.share = share
+        self.done[what] += await asyncio.to_thread(fault)
+
+    async def black_hole(self) -> None:
+        await self._for_a_while("black holes", self.network.black_hole)
+
+    async def freeze(self) -> None:
+        self.network.share = 1.0
+        await self._for_a_while("frozen networks", self.network.freeze)
+
+    async def _for_a_while(self, what: str, fault: Callable[[], int]) -> None:
+        began = time.time()
+        await asyncio.to_thread(fault)
+        await asyncio.sleep(self.random.uniform(1.0, 6.0))
+        await asyncio.to_thread(self.network.heal)
+        self.excuses.append(Excuse(began, time.time() + LATER))
+        self.done[what] += 1
+
+    async def slow(self) -> None:
+        self.network.latency = self.random.uniform(0.01, 0.2)
+        await asyncio.sleep(self.random.uniform(1.0, 4.0))
+        self.network.latency = 0.0
+        self.done["slow networks"] += 1
 
 
 class Operated:
@@ -181,10 +243,16 @@ async def _run(work: Callable[[], Awaitable[None]]) -> None:
 async def test_whatever_dies_for_minutes_nothing_is_lost_and_nothing_runs_twice(durable: Server) -> None:
     seed = int(os.environ.get("BATON_SOAK_SEED", str(time.time_ns() % 1_000_000)))
     print(f"\nsoak of {SECONDS:g} s, BATON_SOAK_SEED={seed}")
-    async with nursery(durable.dsn) as workers:
-        soak = Soak(durable, workers, Random(seed))
+    with proxy(durable.dsn, Random(seed)) as network:
+        await soaked(durable, network, Random(seed))
+
+
+async def soaked(durable: Server, network: Proxy, random: Random) -> None:
+    async with nursery(durable.dsn, network.dsn) as workers:
+        soak = Soak(durable, workers, network, random)
         await _for(SECONDS, soak.insert, soak.cancel, soak.replace_the_dead, soak.harm)
 
+        network.heal()
         for pid in soak.alive:
             workers.kill(pid)
         for _ in range(WORKERS):
@@ -207,6 +275,8 @@ async def test_whatever_dies_for_minutes_nothing_is_lost_and_nothing_runs_twice(
         "steps lost": lost,
         "functions run again after a stored result": soak.ask(verdict.run_again),
         "functions run beside a run of their own": soak.ask(verdict.run_beside),
+        "healthy steps run twice": len(twice := soak.ask(lambda conn: verdict.healthy_run_twice(conn, soak.excuses))),
+        "results that no run had returned": soak.ask(verdict.made_up),
         "from kill -9 to the restart of a step": soak.ask(
             lambda conn: verdict.delays(conn, workers.deaths, soak.cancelled)
         ),
@@ -214,3 +284,5 @@ async def test_whatever_dies_for_minutes_nothing_is_lost_and_nothing_runs_twice(
     print("\n".join(f"{name}: {value}" for name, value in facts.items()))
     assert differences[:10] == []
     assert (lost, facts["functions run again after a stored result"]) == (0, 0)
+    assert twice[:10] == []
+    assert facts["results that no run had returned"] == 0

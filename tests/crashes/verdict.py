@@ -68,6 +68,46 @@ def run_beside(conn: psycopg.Connection[Any]) -> int:
     )
 
 
+def made_up(conn: psycopg.Connection[Any]) -> int:
+    """Steps that have completed with a result that no run of them had returned, as the steps wrote it down."""
+    return _number(
+        conn,
+        "SELECT count(*) FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id "
+        "WHERE outcome = 'completed' AND oban_jobs.worker LIKE 'baton_dsl.steps.%' AND NOT EXISTS ("
+        "SELECT FROM crash_runs WHERE job_id = oban_job_id AND returned = result::jsonb)",
+    )
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """A time in which a process, or every one, could tell nobody that it lives.
+
+    Attributes:
+        since: When it began, in seconds since the epoch.
+        until: When all that could follow from it was over.
+        pid: Whom it met; None means everybody.
+    """
+
+    since: float
+    until: float
+    pid: int | None = None
+
+
+def healthy_run_twice(conn: psycopg.Connection[Any], excuses: Iterable[Excuse]) -> list[str]:
+    """A sentence for each function that was started again while it ran in a process that could be heard."""
+    rows = conn.execute(
+        "SELECT one.job_id, one.pid, extract(epoch FROM one.began)::float, extract(epoch FROM other.began)::float, "
+        "other.pid FROM crash_runs AS one JOIN crash_runs AS other USING (job_id) "
+        "WHERE one.began < other.began AND one.ended > other.began"
+    ).fetchall()
+    known = list(excuses)
+    return [
+        f"job {job_id} ran in process {pid} since {began:.1f}, and in {other} since {again:.1f}"
+        for job_id, pid, began, again, other in rows
+        if not any(each.pid in (None, pid) and each.since <= again and each.until >= began for each in known)
+    ]
+
+
 def recovered(conn: psycopg.Connection[Any]) -> int:
     """Workflows of which a step was given back because its process was gone."""
     return _number(

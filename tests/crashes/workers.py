@@ -27,6 +27,8 @@ from tests.crashes.notebook import DSN
 from tests.crashes.points import TRAP, Point
 
 ROOT = Path(__file__).parent.parent.parent
+THROUGH = "BATON_CRASH_THROUGH"
+"""The environment variable that names how workers connect, if not as the notebook does."""
 LOG = "BATON_CRASH_LOG"
 """The environment variable that names a file for what workers log; default: nowhere."""
 
@@ -80,14 +82,19 @@ class Nursery:
 
 
 @asynccontextmanager
-async def nursery(dsn: str) -> AsyncIterator[Nursery]:
-    """A nursery for workers on one database; all of them are gone afterwards."""
+async def nursery(dsn: str, through: str | None = None) -> AsyncIterator[Nursery]:
+    """A nursery for workers on one database; all of them are gone afterwards.
+
+    Args:
+        dsn: The database.
+        through: How the workers connect to it: through a proxy. Their steps write down what they do without.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.crashes.workers"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, DSN: dsn, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, DSN: dsn, THROUGH: through or dsn, "PYTHONPATH": str(ROOT)},
     )
     made = Nursery(process)
     listening = asyncio.create_task(made.listen())
@@ -145,7 +152,7 @@ def _start(order: Mapping[str, Any]) -> int:
             os.dup2(file, number)
         if order["point"]:
             TRAP.arm(Point(order["point"]), order["passes"])
-        asyncio.run(node.serve(os.environ[DSN], queues=order["queues"]))
+        asyncio.run(node.serve(os.environ[THROUGH], queues=order["queues"]))
     finally:
         os._exit(0)
 

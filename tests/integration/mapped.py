@@ -323,3 +323,8 @@ async def one_of_many(numbers: Each[int]) -> None:
 
 
 crowded = Flow("crowded", numbers, one_of_many)
+
+
+@step(max_concurrency=1)
+def one_at_a_time(numbers: Each[int]) -> int:
+    return numbers

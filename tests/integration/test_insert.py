@@ -211,6 +211,7 @@ def test_what_only_leads_to_a_connection_is_refused_with_the_way(conn: psycopg.C
 async def test_the_sync_side_of_an_async_engine_is_refused_outside_of_run_sync(dsn: str) -> None:
     engine = create_async_engine(sqlalchemy_url(dsn))
     async with engine.begin() as conn, AsyncSession(engine) as session:
+        await session.connection()
         for thing in (conn.sync_connection, session.sync_session):
             with pytest.raises(ConnectionTypeError, match=r"call insert\(\) within its run_sync"):
                 steps.billing.insert(thing, api_key="k")  # type: ignore[call-overload]

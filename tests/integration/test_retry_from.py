@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import RetryError, StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.runtime import workflow as runtime_workflow
 from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
 from tests.conftest import StartOban
@@ -156,3 +158,131 @@ async def test_a_map_is_expanded_anew(start_oban: StartOban) -> None:
         assert await workflow.retry("numbers") is True
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
         assert await workflow.result("total") == 14
+
+
+# --- items of maps ---------------------------------------------------------------------------------------------------
+
+
+def ran(conn: psycopg.Connection[Any]) -> dict[str, int]:
+    """How often each node with a job was tried."""
+    return dict(
+        conn.execute("SELECT step_name, attempt FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id").fetchall()
+    )
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+async def test_an_item_and_what_is_behind_it_run_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any], is_sync: bool
+) -> None:
+    async with start_oban():
+        workflow = await mapped.summing.insert(count=3)
+        await workflow.wait(TIMEOUT)
+        once = {"numbers": 1, "squares[0]": 1, "squares[1]": 1, "squares[2]": 1, "total": 1}
+        assert ran(conn) == once
+        if is_sync:
+            assert await asyncio.to_thread(workflow.sync.retry, "squares[1]") is True
+        else:
+            assert await workflow.retry("squares[1]") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert ran(conn) == {**once, "squares[1]": 2, "total": 2}
+        assert await workflow.result("total") == 5
+
+
+async def test_of_a_map_over_a_map_only_the_item_behind_it_runs_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await mapped.chained.insert(count=3)
+        await workflow.wait(TIMEOUT)
+        once = ran(conn)
+        assert await workflow.retry("squares[2]") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert ran(conn) == {**once, "squares[2]": 2, "halves[2]": 2, "both": 2}
+        assert await workflow.result("both") == [(0, 0.0), (1, 0.5), (4, 2.0)]
+
+
+async def test_an_item_of_a_deep_map_and_a_whole_row_of_one_run_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await mapped.shelving.insert(sizes=[[1, 2], [3], []])
+        await workflow.wait(TIMEOUT)
+        once, report = ran(conn), await workflow.result("nested_report")
+        assert await workflow.retry("doubled[0,1]") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert ran(conn) == {**once, "doubled[0,1]": 2, "rows[0]": 2, "nested_report": 2}
+        assert await workflow.retry("doubled[1]") is True  # a list of one item, which is made anew
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert ran(conn) == {**once, "doubled[0,1]": 2, "rows[0]": 2, "rows[1]": 2, "nested_report": 3}
+        assert await workflow.result("nested_report") == report
+
+
+async def test_an_item_runs_again_while_others_of_its_map_run(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban(queues={}) as oban:
+        workflow = await mapped.greeting.insert(names=["a", "b", "c"], greeting="hello")
+        await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid="u")
+        with pytest.raises(RetryError, match='from step "greet\\[0\\]" while "greet\\[0\\]" runs'):
+            await workflow.retry("greet[0]")
+        conn.execute("UPDATE oban_jobs SET state = 'discarded' WHERE meta ->> 'workflow_name' = 'greet[1]'")
+        assert await workflow.retry("greet[1]") is True
+        assert {node.step: node.state for node in await workflow.items("greet")} == {
+            "greet[0]": "executing",
+            "greet[1]": "available",
+            "greet[2]": "available",
+        }
+
+
+async def test_an_item_that_failed_runs_again_and_another_one_keeps_its_map_from_completing(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await mapped.failing.insert(count=4, bad=[1, 2])
+        assert (await workflow.wait(TIMEOUT)).outcome == "discarded"
+        conn.execute("UPDATE workflow_nodes SET mapping = jsonb_set(mapping, '{args,bad}', '[2]') WHERE is_map")
+        assert await workflow.retry("fragile[1]") is True
+        assert (await workflow.wait(TIMEOUT)).outcome == "discarded"
+        states = {node.step: node.state for node in await workflow.nodes()}
+        assert states["fragile"] == "discarded"
+        assert states["strict"] == "cancelled"
+        assert await workflow.result("lenient") == [0, 1, None, 3]
+
+
+async def test_items_of_a_window_go_through_it_again(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
+    flow = Flow("window", mapped.numbers, mapped.one_at_a_time)
+    async with start_oban():
+        workflow = await flow.insert(count=3)
+        await workflow.wait(TIMEOUT)
+        for _ in range(2):
+            assert await workflow.retry("one_at_a_time[1]") is True
+            assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert ran(conn) == {"numbers": 1, "one_at_a_time[0]": 1, "one_at_a_time[1]": 3, "one_at_a_time[2]": 1}
+        assert conn.execute("SELECT in_flight FROM workflow_nodes WHERE is_map").fetchone() == (0,)
+
+
+async def test_an_item_without_a_job_and_one_that_is_not_there_are_told(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await mapped.summing.insert(count=3)
+        await workflow.wait(TIMEOUT)
+        conn.execute("DELETE FROM oban_jobs WHERE meta ->> 'workflow_name' = 'squares[1]'")
+        with pytest.raises(RetryError, match='the jobs of "squares\\[1\\]" are gone'):
+            await workflow.retry("squares[1]")
+        with pytest.raises(StepNotInWorkflowError, match='has no step "squares\\[7\\]"'):
+            await workflow.retry("squares[7]")
+
+
+async def test_a_retry_that_the_database_never_does_ends_with_a_sentence(
+    start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_args: object, **_options: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(runtime_workflow, "operate", nothing)
+    monkeypatch.setattr(runtime_workflow, "pause_after", lambda _: 0.001)
+    async with start_oban(queues={}):
+        workflow = await diamond().insert()
+        with pytest.raises(RetryError, match='could not be retried from step "first": its steps change all the time'):
+            await workflow.retry("first")

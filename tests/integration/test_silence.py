@@ -19,6 +19,7 @@ from baton_dsl.runtime.pools import kept_alive, open_pool
 from baton_dsl.runtime.silence import SilenceError, WatchedAsyncConnection, WatchedConnection
 from tests.conftest import StartOban, until
 from tests.integration import steps
+from tests.integration.pooled_steps import pooled
 from tests.integration.stopping_steps import GO_ON, RUNS, waits
 from tests.proxy import Proxy, proxy
 
@@ -226,3 +227,25 @@ async def test_a_listener_that_hears_nothing_is_replaced(
             conn.execute("SELECT pg_notify('public.oban_test', '{}')")
             await asyncio.sleep(0.05)
             assert time.monotonic() - began < SOON
+
+
+async def test_steps_that_take_a_connection_go_on_too(
+    network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    """Those that were kept for them are half-open as well."""
+    conn.execute("CREATE TABLE notes (note text)")
+    query = "SELECT count(*) FROM baton_workflows WHERE outcome = 'completed'"
+    async with (
+        AsyncConnectionPool[Any](network.dsn, min_size=1, max_size=4, open=False) as pool,
+        start_oban(pool=pool),
+    ):
+        pooled.insert(conn, count=2)
+        await until(lambda: conn.execute(query).fetchone() == (1,), TIMEOUT)
+        assert network.half_open() >= 5
+        began = time.monotonic()
+        pooled.insert(conn, count=2)
+        await until(lambda: conn.execute(query).fetchone() == (2,), TIMEOUT)
+        seconds = time.monotonic() - began
+    assert conn.execute("SELECT count(*) FROM notes").fetchone() == (4,)
+    assert conn.execute("SELECT max(attempt) FROM oban_jobs").fetchone() == (1,)
+    print(f"from the silence to the end of a workflow whose steps take connections: {seconds:.1f} s")

@@ -13,6 +13,9 @@ import pytest
 
 from baton_dsl import Flow
 from baton_dsl.runtime import threads
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.doctor import examine
+from baton_dsl.runtime.reading import read
 from baton_dsl.runtime.threads import RUNS as THREADS
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -126,10 +129,15 @@ async def test_threads_that_are_lost_are_counted_and_too_many_end_the_fetching(
         await until(lambda: THREADS.lost == 2, TIMEOUT)
         assert "1 thread of this process is lost" in caplog.text
         assert "2 threads are lost: this process takes no further jobs" in caplog.text
+        told = "SELECT meta ->> 'baton_lost_threads' FROM oban_producers"
+        await until(lambda: conn.execute(told).fetchone() == ("2",), TIMEOUT)
+        report = await read(Database.configured(dsn=conn.info.dsn), examine("public"))
+        assert any("has lost 2 threads to steps" in finding.message for finding in report.findings)
         workflow = await Flow("waiting", steps.noop).insert()
         await until(lambda: states(conn)[1] == ("available", 0), TIMEOUT)
         GO_ON.set()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        await until(lambda: conn.execute(told).fetchone() == ("0",), TIMEOUT)
     assert THREADS.lost == 0
 
 

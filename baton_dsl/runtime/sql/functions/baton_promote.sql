@@ -1,4 +1,7 @@
 -- Let jobs run that wait for nothing any more. Returns those that were claimed for `slots`.
+--
+-- A claim never passes over a job of a higher priority that waits in its queue; where the slot `yields`, since claims have
+-- kept it for a while, nor over one of the same priority, which waits for longer.
 CREATE OR REPLACE FUNCTION baton.baton_promote(ready_ids bigint[], slots json DEFAULT '[]')
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -18,10 +21,25 @@ BEGIN
             AND job.state = 'suspended'
             AND job.scheduled_at <= moment
             AND job.attempt < job.max_attempts
+    ),
+    slot AS MATERIALIZED (
+        SELECT given.*
+        FROM json_to_recordset(slots)
+            AS given(queue text, priority smallint, places integer, by text[], yields boolean)
+        WHERE CASE
+            WHEN given.priority = 0 AND given.yields IS NOT TRUE THEN true -- nothing comes before it
+            ELSE NOT EXISTS (
+                SELECT
+                FROM baton.oban_jobs AS waiting
+                WHERE waiting.state = 'available'
+                    AND waiting.queue = given.queue
+                    AND waiting.priority < given.priority + (given.yields IS TRUE)::integer
+            )
+        END
     )
     SELECT coalesce(array_agg(ready.id), '{}'), coalesce(jsonb_object_agg(slot.queue, to_jsonb(slot.by)), '{}')
     INTO claimed_ids, claimants
-    FROM json_to_recordset(slots) AS slot(queue text, priority smallint, places integer, by text[])
+    FROM slot
     JOIN ready ON ready.queue = slot.queue AND ready.priority = slot.priority AND ready.place <= slot.places;
 
     marked := set_config('baton_dsl.settling', 'on', true);

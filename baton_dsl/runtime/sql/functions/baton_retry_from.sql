@@ -1,6 +1,6 @@
--- Let a step of that name run again, and all behind it, completed or not: their results are forgotten, all others stay,
--- and what keeps a node from running outside of them keeps it still. A workflow of which one of these runs, or has lost
--- its job, is left alone: a running step would hand on what it made of forgotten results.
+-- Let a step of that name, or an item of one, run again, and all behind it, completed or not: their results are
+-- forgotten, all others stay, and what keeps a node from running outside of them keeps it still. A workflow of which one
+-- of these runs, or has lost its job, is left alone: a running step would hand on what it made of forgotten results.
 CREATE OR REPLACE FUNCTION baton.baton_retry_from(workflow_ids text[], step text)
 RETURNS text[]
 LANGUAGE plpgsql
@@ -12,27 +12,17 @@ AS $function$
 DECLARE
     again bigint[];
     children bigint[];
+    maps bigint[];
     retried text[];
     marked text; -- tells our triggers that we know of the change
 BEGIN
     PERFORM 1 FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
-    WITH RECURSIVE reached(id) AS (
-        SELECT oban_job_id
-        FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND step_name = step AND map_id IS NULL
-        UNION
-        SELECT below.id
-        FROM reached
-        CROSS JOIN LATERAL (SELECT downstreams FROM baton.workflow_nodes WHERE oban_job_id = reached.id OFFSET 0) AS node
-        CROSS JOIN unnest(node.downstreams) AS below(id)
-    )
-    SELECT array_agg(node.oban_job_id ORDER BY node.oban_job_id) INTO again
-    FROM reached
-    JOIN baton.workflow_nodes AS node ON node.oban_job_id = reached.id
-    WHERE node.map_id IS NULL; -- of a map, all children go with it
-
-    SELECT coalesce(array_agg(oban_job_id), '{}') INTO children
-    FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND root_id = ANY(again) AND map_id IS NOT NULL;
+    SELECT array_agg(behind.id ORDER BY behind.id) FILTER (WHERE behind.is_whole),
+        coalesce(array_agg(behind.id) FILTER (WHERE behind.is_made_anew), '{}'),
+        coalesce(array_agg(behind.id) FILTER (WHERE NOT behind.is_whole AND NOT behind.is_made_anew), '{}')
+    INTO again, children, maps
+    FROM baton.baton_behind(workflow_ids, step) AS behind;
 
     -- Nothing of it is fetched any more; what was, is seen by the next statement.
     PERFORM 1 FROM baton.oban_jobs WHERE id = ANY(again || children) ORDER BY id FOR NO KEY UPDATE;
@@ -43,7 +33,9 @@ BEGIN
         LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
         WHERE node.oban_job_id = ANY(again || children)
         GROUP BY node.workflow_id
-        HAVING bool_or((job.id IS NULL AND NOT node.is_map AND node.map_id IS NULL) OR job.state = 'executing')
+        HAVING bool_or(
+            (job.id IS NULL AND NOT node.is_map AND node.oban_job_id = ANY(again)) OR job.state = 'executing'
+        )
     )
     SELECT array_agg(DISTINCT node.workflow_id ORDER BY node.workflow_id) INTO retried
     FROM baton.workflow_nodes AS node
@@ -65,6 +57,10 @@ BEGIN
     SET outcome = 'cancelled', by_upstream = true, result = NULL, reason = NULL, items = NULL, in_flight = NULL,
         updated_at = now()
     WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried);
+    -- A map with a child among them lives again with it.
+    UPDATE baton.workflow_nodes
+    SET outcome = 'cancelled', by_upstream = true, reason = NULL, updated_at = now()
+    WHERE oban_job_id = ANY(maps) AND workflow_id = ANY(retried);
 
     PERFORM baton.baton_rearm(ARRAY(
         SELECT oban_job_id FROM baton.workflow_nodes WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried)

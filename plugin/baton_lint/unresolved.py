@@ -1,0 +1,48 @@
+"""What of the annotations of steps can't be told from text, for whoever asks what was left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from baton_dsl.core.spec import MISSING, UNKNOWN, Place, Role, StepSpec
+from baton_dsl.core.terms import Instance, TupleOf, UnionOf
+
+
+class Unresolved(NamedTuple):
+    """An annotation, or a part of one, that stands for a type that is not known."""
+
+    path: str
+    line: int
+    column: int
+    sentence: str
+
+
+def unresolved(steps: Iterable[StepSpec]) -> list[Unresolved]:
+    """Each annotation that rules about types pass over, once and in the order of the source."""
+    found: dict[Unresolved, None] = {}
+    known: dict[object, bool] = {}
+    for step in steps:
+        for place, term, what in _annotations(step):
+            if term not in known:
+                known[term] = not _holds_unknown(term)
+            if not known[term]:
+                sentence = f"{what} can't be resolved, so nothing that depends on its type is checked"
+                found[Unresolved(place.path, place.line, place.column, sentence)] = None
+    return sorted(found)
+
+
+def _annotations(step: StepSpec) -> Iterator[tuple[Place, object, str]]:
+    for parameter in step.parameters:
+        if parameter.role is not Role.INJECTED and parameter.type is not MISSING and parameter.place is not None:
+            yield parameter.place, parameter.type, f'the annotation of "{parameter.name}" in step "{step.name}"'
+    if step.return_place is not None:
+        yield step.return_place, step.result, f'the return annotation of step "{step.name}"'
+
+
+def _holds_unknown(type: object) -> bool:
+    match type:
+        case Instance(_, items) | UnionOf(items) | TupleOf(items):
+            return any(map(_holds_unknown, items))
+        case _:
+            return type is UNKNOWN
