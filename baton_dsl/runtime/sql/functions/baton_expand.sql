@@ -23,6 +23,21 @@ BEGIN
     INTO refused, reasons, map_ids, sizes
     FROM baton.baton_measure(map_ids);
 
+    -- The children of other maps that the new ones wait for: none of them may settle unseen from here on.
+    SELECT array_agg(DISTINCT source_id) INTO origins FROM baton.baton_collections(map_ids) WHERE of_map;
+    IF origins IS NOT NULL THEN
+        PERFORM 1 FROM baton.workflow_nodes WHERE map_id = ANY(origins) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    END IF;
+
+    IF map_ids IS NOT NULL THEN
+        PERFORM baton.baton_make_items(map_ids);
+        PERFORM baton.baton_make_item_jobs(map_ids);
+    END IF;
+    IF origins IS NOT NULL THEN
+        failing := baton.baton_link_items(map_ids);
+    END IF;
+
+    -- Only now: an item above that waits for one of these is told of its end by what follows from that, and once.
     IF refused IS NOT NULL THEN
         UPDATE baton.workflow_nodes
         SET outcome = 'discarded', reason = reasons[array_position(refused, oban_job_id)], updated_at = now()
@@ -31,18 +46,6 @@ BEGIN
     END IF;
     IF map_ids IS NULL THEN
         RETURN;
-    END IF;
-
-    -- The children of other maps that the new ones wait for: none of them may settle unseen from here on.
-    SELECT array_agg(DISTINCT source_id) INTO origins FROM baton.baton_collections(map_ids) WHERE of_map;
-    IF origins IS NOT NULL THEN
-        PERFORM 1 FROM baton.workflow_nodes WHERE map_id = ANY(origins) ORDER BY oban_job_id FOR NO KEY UPDATE;
-    END IF;
-
-    PERFORM baton.baton_make_items(map_ids);
-    PERFORM baton.baton_make_item_jobs(map_ids);
-    IF origins IS NOT NULL THEN
-        failing := baton.baton_link_items(map_ids);
     END IF;
 
     SELECT array_agg(oban_job_id) FILTER (WHERE is_map AND pending = 0), array_agg(DISTINCT root_id) FILTER (WHERE held)
