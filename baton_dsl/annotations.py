@@ -253,7 +253,8 @@ def _facts_about(name: str) -> ClassFacts | None:
 def _inspect(cls: Any) -> ClassFacts:
     if isinstance(cls, NewType):
         serializable, _ = _round_trips(cls)
-        return ClassFacts(bases=(term_of(cls.__supertype__),), serializable=serializable)
+        base = term_of(cls.__supertype__)
+        return ClassFacts(bases=(base,), serializable=serializable, parts=(base,))
     serializable, is_complete = _round_trips(cls)
     if _is_opaque(cls):
         return ClassFacts(bases=None, is_protocol=True, serializable=serializable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
 
@@ -376,9 +376,11 @@ class Flow(Generic[I, S]):
     @overload
     def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload
-    def insert(self, conn: psycopg.AsyncConnection[Any] | None = None, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(
+        self, conn: psycopg.AsyncConnection[Any] | None = None, /, **inputs: Any
+    ) -> Coroutine[Any, Any, Workflow[S]]: ...
     @overload
-    def insert(self, conn: AsyncSessionLike, /, **inputs: Any) -> Awaitable[Workflow[S]]: ...
+    def insert(self, conn: AsyncSessionLike, /, **inputs: Any) -> Coroutine[Any, Any, Workflow[S]]: ...
     @overload
     def insert(self, conn: SyncSessionLike, /, **inputs: Any) -> Workflow[S]: ...
     def insert(self, conn: object = None, /, *args: object, **inputs: Any) -> object:
@@ -395,7 +397,7 @@ class Flow(Generic[I, S]):
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 
         Returns:
-            The `Workflow`; with an async connection, or with none, an awaitable of it.
+            The `Workflow`; with an async connection, or with none, a coroutine that gives it.
 
         Raises:
             FlowError: If the flow is wrong; with all diagnostics.

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import click
+from baton_lint.arguments import USAGE
 
 from baton_dsl import errors
 from baton_dsl.cli.main import COMMANDS, cli
@@ -87,7 +88,23 @@ def _help(command: click.Command, context: click.Context) -> str:
     return f"```text\n{command.get_help(context).rstrip()}\n```"
 
 
-PAGES = {"rules.md": rules, "errors.md": exceptions, "command-line.md": command_line}
+LINT = """\
+How to use it, in pre-commit, CI and editors: [check flows before they run](../how-to/lint.md). What it finds:
+[rules](rules.md).
+
+Findings go to the standard output, everything else to the error stream. With `--format json` each finding is an
+object with `path`, `line`, `column`, `end_line`, `end_column`, `code`, `slug`, `message`, `help`, `url`, `flow` and
+`step`; one in a notebook has `cell` too. Lines and columns count from 1, columns in characters; the end is exclusive.
+Characters of a file name that don't print, or are no UTF-8, are told as escapes (`caf\\xe9.py`); SARIF has them in its
+URIs as they are."""
+
+
+def lint() -> str:
+    """The help of baton-lint."""
+    return "\n\n".join(("# baton-lint", WRITTEN, LINT, f"```text\n{USAGE.rstrip()}\n```")) + "\n"
+
+
+PAGES = {"rules.md": rules, "errors.md": exceptions, "command-line.md": command_line, "baton-lint.md": lint}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

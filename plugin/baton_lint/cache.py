@@ -46,6 +46,8 @@ class Cache:
         self.report: bytes | None = None
         self._stored_facts: bytes = b""
         self._facts: dict[bytes, FileFacts] | None = None
+        self._stored: sealed.Sealed | None = None
+        self._print = b""
 
     @property
     def facts(self) -> dict[bytes, FileFacts]:
@@ -57,6 +59,10 @@ class Cache:
     def keep_facts(self, facts: dict[bytes, FileFacts]) -> None:
         """Replace the facts."""
         self._facts = facts
+
+    def knows(self, stamps: dict[str, Stamp]) -> bool:
+        """Whether all files are as they were. The many numbers of a large project are compared as one."""
+        return _print_of(stamps) == self._print if self._stored is not None else self.stamps == stamps
 
     def holds_outside(self) -> bool:
         """Whether all that was seen outside the walked folders is as it was."""
@@ -74,38 +80,37 @@ class Cache:
     def load(path: str, key: str) -> Cache:
         """The cache in a file; an empty one if there is none, or it was made by or for something else."""
         cache = Cache()
-        data = sealed.read(path)
-        if data is None:
+        stored = sealed.read(path)
+        if stored is None:
             return cache
-        try:
-            stored = marshal.loads(data)  # noqa: S302 - under our own seal
-            if stored["key"] != key:
-                return cache
-        except (EOFError, ValueError, TypeError, KeyError):
-            return cache
-        for name in ("stamps", "digests", "needles", "outside", "probes", "places", "report"):
-            setattr(cache, name, stored[name])
-        cache._stored_facts = stored["facts"]
+        head = marshal.loads(stored.head)  # noqa: S302 - under our own seal
+        if head[0] == key:
+            _, cache.outside, cache.probes, cache.places, cache.report, cache._print = head
+            cache._stored = stored
         return cache
+
+    def unpack(self) -> None:
+        """Take up what the file holds of single files, which a run without any change does not need."""
+        if self._stored is not None:
+            body = self._stored.body()
+            if body is not None:
+                self.stamps, self.digests, self.needles, self._stored_facts = marshal.loads(body)  # noqa: S302 - the same
+            self._stored = None
 
     def save(self, path: str, key: str) -> None:
         """Write the cache; a failure is no concern of the user's."""
-        stored = {
-            "key": key,
-            "stamps": self.stamps,
-            "digests": self.digests,
-            "needles": self.needles,
-            "outside": self.outside,
-            "probes": self.probes,
-            "places": self.places,
-            "report": self.report,
-        }
         try:
-            stored["facts"] = marshal.dumps(self._facts) if self._facts is not None else self._stored_facts
-            data = marshal.dumps(stored)
+            facts = marshal.dumps(self._facts) if self._facts is not None else self._stored_facts
+            body = marshal.dumps((self.stamps, self.digests, self.needles, facts))
+            head = (key, self.outside, self.probes, self.places, self.report, _print_of(self.stamps))
+            sealed.write(path, marshal.dumps(head), body)
         except ValueError:  # nested too deeply
             return
-        sealed.write(path, data)
+
+
+def _print_of(stamps: dict[str, Stamp] | dict[str, Stamp | None]) -> bytes:
+    """What is the same for the same stamps in the same order: without references, which depend on who holds what."""
+    return sealed.digest(marshal.dumps(stamps, 2))
 
 
 def key_of(version: str, settings: tuple[object, ...]) -> str:

@@ -20,6 +20,7 @@ LARGEST = 1 << 28
 """Bytes of one file. The cache of a project with a million files is smaller."""
 
 _SEAL = 32
+_LENGTH = 8
 _KEY = 32
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _READ = os.O_RDONLY | _SAFE | getattr(os, "O_NONBLOCK", 0)  # what waits for a writer is no cache
@@ -27,27 +28,49 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
 _MARK = b"a folder that baton-lint made"
 
 
-def read(path: str) -> bytes | None:
+class Sealed:
+    """What a file holds: a head, and a body whose seal is only looked at when the body is asked for.
+
+    Attributes:
+        head: The first part, which we wrote.
+    """
+
+    def __init__(self, key: bytes, data: bytes) -> None:
+        whole = memoryview(data)
+        end = _SEAL + _LENGTH + int.from_bytes(whole[_SEAL : _SEAL + _LENGTH])
+        if len(data) < end + _SEAL or _seal(key, whole[_SEAL:end]) != data[:_SEAL]:
+            raise ValueError("somebody else wrote it")
+        self.head = whole[_SEAL + _LENGTH : end]
+        self._key = key
+        self._head_seal = data[:_SEAL]
+        self._body_seal = data[end : end + _SEAL]
+        self._body = whole[end + _SEAL :]
+
+    def body(self) -> memoryview | None:
+        """The second part; None if it isn't the one that we wrote with this head."""
+        return self._body if _seal(self._key, self._body, self._head_seal) == self._body_seal else None
+
+
+def read(path: str) -> Sealed | None:
     """What was last written there; None if nothing was, or by somebody else."""
     try:
         if not _is_folder(os.path.dirname(path)):
             return None
         data = _content(path)
-        if len(data) < _SEAL:
-            return None
-        body = memoryview(data)[_SEAL:]
         key = _key()
-        return bytes(body) if key is not None and _seal(key, body) == data[:_SEAL] else None
+        return None if key is None else Sealed(key, data)
     except (OSError, ValueError):
         return None
 
 
-def write(path: str, data: bytes) -> bool:
+def write(path: str, head: bytes, body: bytes = b"") -> bool:
     """Write a file as a whole; its folder is made, and kept out of version control. False if that can't be done."""
     folder = os.path.dirname(path)
     key = _key() or _new_key()
-    if key is None or len(data) > LARGEST - _SEAL:
+    if key is None or len(head) + len(body) > LARGEST - 2 * _SEAL - _LENGTH:
         return False
+    measured = len(head).to_bytes(_LENGTH) + head
+    seal = _seal(key, measured)
     try:
         os.makedirs(folder, exist_ok=True)
         if not _is_folder(folder):
@@ -58,7 +81,7 @@ def write(path: str, data: bytes) -> bool:
         temporary = f"{path}.{os.getpid()}"
         if os.path.lexists(temporary):  # left by a process that was killed, or put there to be written through
             os.unlink(temporary)
-        _create(temporary, (_seal(key, data), data))
+        _create(temporary, (seal, measured, _seal(key, body, seal), body))
         os.replace(temporary, path)
     except (OSError, ValueError):
         return False
@@ -70,7 +93,8 @@ def is_own_folder(folder: str) -> bool:
     if os.path.islink(os.path.dirname(folder)):
         return False
     if os.path.lexists(folder):
-        return read(os.path.join(folder, ".baton")) == _MARK
+        mark = read(os.path.join(folder, ".baton"))
+        return mark is not None and mark.head == _MARK
     return write(os.path.join(folder, ".baton"), _MARK)
 
 
@@ -91,8 +115,10 @@ def _content(path: str) -> bytes:
         is_ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
         if not stat.S_ISREG(status.st_mode) or not is_ours or status.st_size > LARGEST:
             raise PermissionError(f"{path} is no file of ours")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(LARGEST)
+        parts: list[bytes] = []
+        while part := os.read(descriptor, LARGEST):
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)[:LARGEST]
     finally:
         os.close(descriptor)
 
@@ -103,8 +129,15 @@ def _create(path: str, parts: tuple[bytes, ...]) -> None:
             file.write(part)
 
 
-def _seal(key: bytes, data: bytes | memoryview) -> bytes:
-    return blake2b(data, key=key, digest_size=_SEAL).digest()
+def digest(data: bytes) -> bytes:
+    """What tells one content from another."""
+    return blake2b(data, digest_size=_SEAL).digest()
+
+
+def _seal(key: bytes, data: bytes | memoryview, before: bytes = b"") -> bytes:
+    made = blake2b(before, key=key, digest_size=_SEAL)
+    made.update(data)
+    return made.digest()
 
 
 def _key_path() -> str:

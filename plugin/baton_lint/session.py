@@ -145,11 +145,11 @@ class Session:
         walked = self._walk()
         stamps, problems = walked.stamps, walked.problems
         cache = Cache.load(cache_path, cache_key) if cache_path else self._known
-        is_as_before = cache.stamps == stamps and cache.places == self._places and cache.holds_outside()
-        if cache.report is not None and is_as_before:
+        if cache.report is not None and self._is_as_before(cache, stamps):
             report = Report.unpacked(cache.report)
             report.problems, report.left = problems, walked.left
             return report
+        cache.unpack()
         facts, unreadable = self._look(cache, stamps)
         problems += [f"{visible(path)}: can't be read: {reason}" for path, reason in unreadable]
         failed = {path for path, _ in unreadable}
@@ -182,6 +182,9 @@ class Session:
         report.catalogue = catalogue()
         report.flows, report.steps = len(found.flows), sum(len(flow.steps) for flow, _ in found.flows)
         return found, report
+
+    def _is_as_before(self, cache: Cache, stamps: dict[str, Stamp]) -> bool:
+        return cache.knows(stamps) and cache.places == self._places and cache.holds_outside()
 
     def _read(self) -> tuple[dict[str, FileFacts], Cache, dict[str, Stamp], Report]:
         walked = self._walk()

@@ -15,6 +15,7 @@ from mypy.nodes import (
     CallExpr,
     Expression,
     MypyFile,
+    NameExpr,
 )
 from mypy.types import Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
@@ -36,12 +37,13 @@ from baton_dsl.core.spec import (
     Argument as Given,
 )
 from baton_mypy import names
+from baton_mypy.branches import varying
 from baton_mypy.facts import Facts, OptionValue, facts_of
 from baton_mypy.literals import arguments_of, called, is_true, option, receiver, strings, text_of
 from baton_mypy.markers import marked
 from baton_mypy.options import GivenOptions
 from baton_mypy.places import Places, definition_in
-from baton_mypy.relations import known
+from baton_mypy.relations import customized, known
 from baton_mypy.report import elsewhere, here
 
 if TYPE_CHECKING:
@@ -196,7 +198,12 @@ class Collector:
         if name is None or facts is None:
             self._open.append(Reference(_OPENING, place))
             return
-        if not _shows_parameters(proper, facts):
+        root = receiver(expression)
+        if isinstance(root, NameExpr) and root.name in varying(self._module, self._checker.modules):
+            facts = facts._replace(varies=True)
+        if facts.varies:
+            self._open.append(Reference("the step is defined in more than one branch", place))
+        elif not _shows_parameters(proper, facts):
             self._open.append(Reference("the parameters of the step can't be told", place))
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
@@ -224,8 +231,8 @@ class Collector:
         wanted = after.value if after and after.is_known and isinstance(after.value, list) else ()
         return StepSpec(
             name=name,
-            parameters=() if facts.is_open else tuple(_parameters(step, facts, places)),
-            result=known(step.args[1]),
+            parameters=() if facts.is_open or facts.varies else tuple(_parameters(step, facts, places)),
+            result=UNKNOWN if facts.varies else _result(step, facts),
             may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
             ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
@@ -238,8 +245,9 @@ class Collector:
             },
             bound={key: Given() for key in facts.bound},
             is_bound_checked=True,
-            is_async=None if facts.is_open else _is_coroutine(step.args[3]),
+            is_async=None if facts.is_open or facts.varies else _is_coroutine(step.args[3]),
             unimportable=facts.unimportable,
+            unevaluable=facts.unevaluable.get("return"),
             is_generator=facts.is_generator,
             place=places.name,
             return_place=places.result,
@@ -276,10 +284,15 @@ def _first_set(*flags: bool | None) -> bool | None:
     return next((flag for flag in flags if flag is not None), None)
 
 
+def _result(step: Instance, facts: Facts) -> object:
+    """What a step gives."""
+    return known(customized(step.args[1]) if "return" in facts.custom else step.args[1])
+
+
 def _shows_parameters(step: Instance, facts: Facts) -> bool:
     """Whether the type of a step tells each of its parameters."""
     signature = get_proper_type(step.args[0])
-    return not facts.is_open and isinstance(signature, Parameters) and not signature.is_ellipsis_args
+    return not (facts.is_open or facts.varies) and isinstance(signature, Parameters) and not signature.is_ellipsis_args
 
 
 def _parameters(step: Instance, facts: Facts, places: Places) -> Iterator[ParameterSpec]:
@@ -298,6 +311,8 @@ def _parameters(step: Instance, facts: Facts, places: Places) -> Iterator[Parame
 
 def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, places: Places) -> ParameterSpec:
     found = marked(type)
+    if name in facts.custom:
+        found = found._replace(type=customized(found.type))
     annotation = get_proper_type(found.type)
     source: str | None = None
     access: Access | None = None
@@ -321,6 +336,7 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
         access=access,
         has_default=kind in _OPTIONAL and name not in facts.defaulted,
         form=form,
+        unevaluable=facts.unevaluable.get(name),
         place=places.parameters.get(name, places.name),
     )
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import (
     CallExpr,
@@ -15,22 +13,20 @@ from mypy.nodes import (
     FuncDef,
     LambdaExpr,
     MemberExpr,
-    MypyFile,
     RefExpr,
     StrExpr,
     SymbolNode,
-    Var,
 )
-from mypy.types import CallableType, Instance, UnboundType, get_proper_type
+from mypy.types import CallableType
 
 from baton_mypy import names
+from baton_mypy.branches import varying
 from baton_mypy.facts import Facts
-from baton_mypy.literals import is_call_of, text_of
+from baton_mypy.literals import is_call_of
+from baton_mypy.metadata import NOTHING, UNREADABLE, Metadata, Reader, has_annotated, is_nested, name_of_step
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
-
-_UNKNOWN: Final = None
 
 
 def definition_facts(function: CallableType, given: Expression, context: Context, checker: TypeChecker) -> Facts:
@@ -43,6 +39,8 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         checker: The checker of the module.
     """
     module = checker.tree.fullname
+    if isinstance(context, Decorator) and context.name in varying(context.func.info or checker.tree, checker.modules):
+        return Facts(function=context.func.fullname, module=module, varies=True)
     definition: FuncDef | None = function.definition if isinstance(function.definition, FuncDef) else None
     if isinstance(context, Decorator) and definition is not context.func:
         return Facts(function=context.func.fullname, module=module, is_open=True)
@@ -51,10 +49,13 @@ def definition_facts(function: CallableType, given: Expression, context: Context
     if definition is None:
         return Facts(module=module, is_open=True)
     arguments = getattr(definition, "arguments", ())  # mypy's cache drops them
+    said = _metadata(definition, function, checker)
     return Facts(
         function=definition.fullname,
         module=module,
-        sources=dict(_sources(definition, checker)) if arguments else {},
+        sources=dict(_sources(definition, said)) if arguments else {},
+        custom=tuple(name for name, metadata in said.items() if metadata.is_custom),
+        unevaluable=dict(Reader(checker).unevaluable(definition, function)),
         defaulted=tuple(
             item.variable.name
             for item in arguments
@@ -68,7 +69,7 @@ def definition_facts(function: CallableType, given: Expression, context: Context
 
 
 def _unimportable(function: FuncDef) -> str | None:
-    if "." not in function.fullname or "@" in function.fullname:
+    if is_nested(function):
         return "a function inside a function"
     return "a method" if _is_method(function) else None
 
@@ -77,28 +78,34 @@ def _is_method(function: FuncDef) -> bool:
     return bool(function.info) and not function.is_static and function.arg_names[:1] in (["self"], ["cls"])
 
 
-# --- From(...) ---------------------------------------------------------------------------------------------------
+# --- From(...) and other metadata --------------------------------------------------------------------------------
 
 
-def _sources(function: FuncDef, checker: TypeChecker) -> Iterator[tuple[str, str | None]]:
+def _sources(function: FuncDef, said: Mapping[str, Metadata]) -> Iterator[tuple[str, str | None]]:
     """Each parameter that `From` marks with the name of its upstream, None where that can't be told."""
-    annotations = function.unanalyzed_type
-    written = annotations.arg_types if isinstance(annotations, CallableType) else [None] * len(function.arguments)
-    for argument, annotation in zip(function.arguments, written, strict=True):
+    for argument in function.arguments:
         name = argument.variable.name
         if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
             yield name, _source(cast("CallExpr", argument.initializer).args[0])
-        elif isinstance(annotation, UnboundType) and _has_metadata(annotation):
-            yield from ((name, source) for source in _annotated(function, name, checker))
+        elif name in said and said[name].sources:
+            yield name, said[name].sources[-1]
 
 
-def _has_metadata(annotation: UnboundType) -> bool:
-    """True if `Annotated` is written in an annotation, perhaps within `Each`."""
-    if annotation.name.rpartition(".")[2] == "Annotated":
-        return True
-    return bool(annotation.args) and any(
-        isinstance(item, UnboundType) and _has_metadata(item) for item in annotation.args
-    )
+def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> dict[str, Metadata]:
+    """What is said of the types of a function's parameters, and of its result by "return"."""
+    reader = Reader(checker)
+    names = [*type.arg_names, "return"]
+    found = {name: reader.of_type(each) for name, each in zip(names, [*type.arg_types, type.ret_type], strict=True)}
+    annotations = function.unanalyzed_type
+    if isinstance(annotations, CallableType):
+        own: Mapping[str, Metadata] | None = None
+        for name, written in zip(names, [*annotations.arg_types, annotations.ret_type], strict=True):
+            if has_annotated(written):
+                own = reader.of_function(function) if own is None else own
+                found[name] = own.get(name or "", UNREADABLE) | found[name]
+            else:
+                found[name] = reader.of_names(written, function) | found[name]
+    return {name: said for name, said in found.items() if name is not None and said != NOTHING}
 
 
 def _source(expression: Expression) -> str | None:
@@ -111,74 +118,6 @@ def _source(expression: Expression) -> str | None:
         case CallExpr(callee=MemberExpr(name="bind", expr=step)):
             return _source(step)
         case RefExpr(node=SymbolNode() as node):
-            return _name_of_step(node)
-        case _:
-            return _UNKNOWN
-
-
-def _name_of_step(node: SymbolNode | None) -> str | None:
-    variable = node.var if isinstance(node, Decorator) else node
-    step = get_proper_type(variable.type) if isinstance(variable, Var) else None
-    if isinstance(step, Instance) and step.type.fullname == names.STEP:
-        return text_of(step.args[2])
-    return _UNKNOWN
-
-
-def _annotated(function: FuncDef, parameter: str, checker: TypeChecker) -> Iterator[str | None]:
-    """What `Annotated[int, From("charge")]` names. mypy forgets metadata, so the function's text is read again."""
-    arguments = _read(checker.path, function)
-    if arguments is None:
-        yield _UNKNOWN
-        return
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    annotation = next((item.annotation for item in every if item.arg == parameter), None)
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        annotation = _expression(annotation.value)
-    while isinstance(annotation, ast.Subscript):
-        inner = annotation.slice
-        for item in inner.elts[1:] if isinstance(inner, ast.Tuple) else ():
-            if isinstance(item, ast.Call) and item.args and _is_from(item, checker.tree):
-                match item.args[0]:
-                    case ast.Constant(value=str() as name):
-                        yield name
-                    case step:
-                        yield _name_of_step(_resolved(step, checker.tree))
-        annotation = inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
-
-
-def _is_from(call: ast.Call, module: MypyFile) -> bool:
-    function = _resolved(call.func, module)
-    return function is not None and function.fullname == names.FROM
-
-
-def _read(path: str, function: FuncDef) -> ast.arguments | None:
-    """The parameters of a function as they are written, or None if they can't be read."""
-    try:
-        lines = Path(path).read_bytes().splitlines()[function.line - 1 : function.end_line]
-        head = [b"if True:"] if function.column else []
-        for node in ast.walk(ast.parse(b"\n".join([*head, *lines]))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function.name:
-                return node.args
-    except (OSError, SyntaxError, ValueError):
-        pass
-    return None
-
-
-def _expression(text: str) -> ast.expr | None:
-    try:
-        return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _resolved(expression: ast.expr, module: MypyFile) -> SymbolNode | None:
-    """What a dotted name stands for in a module."""
-    match expression:
-        case ast.Name(id=name):
-            found = module.names.get(name)
-        case ast.Attribute(value=value, attr=name):
-            owner = _resolved(value, module)
-            found = owner.names.get(name) if isinstance(owner, MypyFile) else None
+            return name_of_step(node)
         case _:
             return None
-    return found.node if found else None

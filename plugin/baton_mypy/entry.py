@@ -11,10 +11,11 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from mypy.nodes import MypyFile
 from mypy.options import Options
 from mypy.plugin import Plugin, ReportConfigContext
 
-from baton_mypy import names
+from baton_mypy import names, remembered
 from baton_mypy.configuration import configured
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class BatonPlugin(Plugin):
         """The hook of an attribute by its full name."""
         return self._hooks.attributes[fullname] if fullname in names.ATTRIBUTES else None
 
+    def get_additional_deps(self, file: MypyFile) -> list[tuple[int, str, int]]:
+        """None; but in the daemon, a module gets a symbol that changes with the metadata of its aliases."""
+        if self.options.fine_grained_incremental and (digest := remembered.metadata(file.path)):
+            remembered.mark(file, digest)
+        return []
+
     def report_config_data(self, ctx: ReportConfigContext) -> list[str]:
-        """What a module's cache depends on besides its source: the rules that were chosen."""
-        return sorted(self._settings.codes) if self._table else []
+        """What a module's cache depends on besides its source: the rules that were chosen, and other files' text."""
+        codes = sorted(self._settings.codes) if self._table else []
+        return remembered.Expected(codes) if ctx.is_check else remembered.written(ctx.id, codes)

@@ -41,6 +41,9 @@ class Facts(NamedTuple):
         module: The module that defines it.
         sources: For each parameter that `From` marks, the name of its upstream, or None if that can't be told.
         defaulted: The parameters whose `From` is their default, which is then none.
+        custom: The parameters, and "return" for the result, whose annotation has metadata that may store the type in
+            another way than pydantic stores it.
+        unevaluable: Why the annotation of a parameter, or of "return" for the result, can't be evaluated at run time.
         positional: The names of positional-only parameters, which mypy forgets.
         options: The decorator's options.
         bound: The names of the inputs that `bind` has set.
@@ -48,6 +51,7 @@ class Facts(NamedTuple):
         may_skip: True if the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function, or None.
         is_method: True if it is a method, whose first parameter is the object.
+        varies: True if another function may be there instead: it is defined in more than one branch.
         is_generator: True if it has a `yield`.
         is_open: True if the function is not what the decorator got: another decorator stands between.
     """
@@ -56,6 +60,8 @@ class Facts(NamedTuple):
     module: str = ""
     sources: Mapping[str, str | None] = _NONE
     defaulted: tuple[str, ...] = ()
+    custom: tuple[str, ...] = ()
+    unevaluable: Mapping[str, str] = _NONE
     positional: tuple[str, ...] = ()
     options: Mapping[str, OptionValue] = _NONE
     bound: tuple[str, ...] = ()
@@ -63,6 +69,7 @@ class Facts(NamedTuple):
     may_skip: bool = False
     unimportable: str | None = None
     is_method: bool = False
+    varies: bool = False
     is_generator: bool = False
     is_open: bool = False
 
@@ -79,7 +86,7 @@ class Facts(NamedTuple):
     def decode(text: str) -> Facts:
         """Back from text."""
         written = json.loads(text)
-        for name in ("defaulted", "positional", "bound"):
+        for name in ("defaulted", "custom", "positional", "bound"):
             if name in written:
                 written[name] = tuple(written[name])
         if "options" in written:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mypy.checkexpr import has_uninhabited_component
 from mypy.maptype import map_instance_to_supertype
-from mypy.nodes import TypeInfo
+from mypy.nodes import TypeAlias, TypeInfo
 from mypy.server.trigger import make_wildcard_trigger
 from mypy.subtypes import is_subtype
 from mypy.typeops import make_simplified_union
@@ -36,6 +35,7 @@ from baton_dsl.core import types as core_terms
 from baton_dsl.core.spec import MISSING, UNKNOWN
 from baton_dsl.core.types import ANY, NEVER, NONE, STANDARD, ClassFacts, LiteralOf, Term, TermTypes, TupleOf, union
 from baton_mypy import names
+from baton_mypy.classes import Classes
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -44,9 +44,6 @@ _DEEPEST: Final = 16
 """Recursive aliases within recursive aliases that are unrolled: one that grows with each turn has no end."""
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
 _MODEL: Final = "pydantic.main.BaseModel"
-_DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
-"""Where mypy's own plugin leaves its mark."""
-_SCHEMAS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_serializer__")
 _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", _MODEL)
 """Iterable, but nobody means to run a step once for each of their characters or fields."""
 
@@ -59,6 +56,18 @@ def known(type: Type) -> object:
     return UNKNOWN if has_type_vars(type) or has_uninhabited_component(type) else type
 
 
+_CUSTOM: Final = "baton custom"
+
+
+def customized(type: Type) -> Type:
+    """The same type, to mypy, of which nobody knows how it is stored: an alias with a name that nobody can write."""
+    return TypeAliasType(TypeAlias(type, _CUSTOM, "", -1, -1), [])
+
+
+def _is_customized(type: Type) -> bool:
+    return isinstance(type, TypeAliasType) and type.alias is not None and type.alias.fullname == _CUSTOM
+
+
 class MypyTypes:
     """What mypy knows of the types in one flow.
 
@@ -68,8 +77,8 @@ class MypyTypes:
 
     def __init__(self, api: TypeChecker) -> None:
         self._api = api
-        self._classes: dict[str, TypeInfo] = {}
-        self._terms = TermTypes(self._facts)
+        self._terms = TermTypes(self._about)
+        self._classes = Classes(api, self._term, self._terms)
         self._unserializable: dict[Type, str | None] = {}
 
     def depend(self, checker: TypeChecker) -> None:
@@ -77,7 +86,7 @@ class MypyTypes:
 
         A class that loses its `@dataclass` keeps its name and bases, so mypy sees no reason of its own.
         """
-        for name in {base.fullname for info in self._classes.values() for base in info.mro}:
+        for name in {base.fullname for info in self._classes.infos.values() for base in info.mro}:
             targets = checker.tree.plugin_deps.setdefault(make_wildcard_trigger(name), set())
             targets.add(checker.tscope.current_target())
 
@@ -145,7 +154,7 @@ class MypyTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        if not isinstance(type, Type):
+        if not isinstance(type, Type) or _is_customized(type):
             return None
         if type not in self._unserializable:
             self._unserializable[type] = self._terms.unserializable(self._term(type))
@@ -158,6 +167,9 @@ class MypyTypes:
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
         return self._terms.unevaluable(self._term(type)) if isinstance(type, Type) else None
+
+    def _about(self, name: str) -> ClassFacts | None:
+        return self._classes.facts(name)
 
     # -- mypy's types as terms --------------------------------------------------------------------------------
 
@@ -212,27 +224,5 @@ class MypyTypes:
             name = _RENAMED.get(name, "collections.abc" + name.removeprefix("typing"))
             name = name if name in STANDARD else info.fullname
         if name not in STANDARD:
-            self._classes[name] = info
+            self._classes.infos[name] = info
         return name
-
-    def _facts(self, name: str) -> ClassFacts | None:
-        info = self._classes.get(name)
-        return None if info is None else ClassFacts(bases=None, serializable=_round_trips(info))
-
-
-def _round_trips(info: TypeInfo) -> bool | None:
-    """False for a plain class, which pydantic can't describe; None where its insides would have to be judged."""
-    if info.is_enum or info.is_named_tuple or info.is_newtype or info.is_protocol or info.typeddict_type:
-        return None
-    if info.fallback_to_any or info.metaclass_type is not None or info.alt_promote is not None:
-        return None
-    for base in info.mro:
-        if base.fullname == "builtins.object":
-            continue
-        if base.fullname == _MODEL or base.dataclass_transform_spec or not _DATACLASS.isdisjoint(base.metadata):
-            return None
-        if base.module_name.partition(".")[0] in sys.stdlib_module_names:
-            return None
-        if any(name in base.names for name in _SCHEMAS):
-            return None
-    return False

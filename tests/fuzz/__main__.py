@@ -47,11 +47,13 @@ def fuzz(numbers: range, seed: int, jobs: int) -> dict[str, str]:
             chunk = waiting.pop()
             child = os.fork()
             if not child:
-                _work(chunk, seed, folder / str(os.getpid()))
+                _work(chunk, seed, folder / str(chunk.start))
             running[child] = chunk
         child, status = os.wait()
         chunk = running.pop(child)
-        found |= _collect(folder / str(child), status, chunk, found)
+        place = folder / str(chunk.start)
+        found |= _collect(place, status, chunk, found)
+        shutil.rmtree(place, ignore_errors=True)
         done = len(numbers) - sum(len(item) for item in (*waiting, *running.values()))
         if done % (40 * CHUNK) < CHUNK:
             print(f"{done:,} of {len(numbers):,}, {len(found)} faults", file=sys.stderr, flush=True)

@@ -13,10 +13,14 @@ from mypy_projects import Prepared, Project
 
 MODELS = """\
 from dataclasses import dataclass
+from typing import Annotated
 
-from baton_dsl import Input
+from baton_dsl import From, Input
+from pydantic import PlainSerializer
 
 type Key = Input[str]
+type Counted = Annotated[int, From("count")]
+OldCounted = Annotated[int, From("count")]
 
 @dataclass
 class Base: ...
@@ -24,10 +28,15 @@ class Base: ...
 class Token(Base):
     def __init__(self, value: str) -> None:
         self.value = value
+
+class Plain: ...
+
+type Stored = Annotated[Plain, PlainSerializer(str)]
+OldStored = Annotated[Plain, PlainSerializer(str)]
 """
 STEPS = """\
 from baton_dsl import Each, From, Input, Skip, step
-from models import Base, Key, Token
+from models import Base, Counted, Key, OldCounted, OldStored, Stored, Token
 
 @step
 def token(key: Key, size: Input[int] = 1) -> Token:
@@ -46,11 +55,15 @@ def count() -> int:
 
 @step
 def note(count: int | None) -> None: ...
+
+@step
+def counted(number: Counted, again: OldCounted, price: Input[OldStored]) -> Stored:
+    return price
 """
 FLOW = """\
 from baton_dsl import Flow, step
 from models import Base, Token
-from steps import base, cleanup, count, note, token
+from steps import base, cleanup, count, counted, note, token
 
 @step
 def report(token: Token, base: Base | None) -> list[str]:
@@ -61,6 +74,7 @@ def audit(token: Base) -> None: ...
 
 billing = Flow("billing", token, base, cleanup, report, audit)
 notes = Flow("notes", count, note)
+aliases = Flow("aliases", count, counted)
 """
 USE = """\
 from flow import billing, notes, report
@@ -103,6 +117,12 @@ edit("a parameter stops accepting None", "steps.py", "count: int | None", "count
 edit("a flow gets other options", "flow.py", '"notes", count, note', '"notes", count, note, prefix=""')
 edit("a step leaves the flow", "flow.py", "base, cleanup, report", "base, report")
 edit(ALIAS, "models.py", "type Key = Input[str]", "type Key = str")
+for kind, counted, stored in (("", "type Counted", "type Stored"), ("old ", "OldCounted", "OldStored")):
+    written = f'{counted} = Annotated[int, From("count")]'
+    edit(f"an {kind}alias names another step", "models.py", written, written.replace("count", "cuont"))
+    edit(f"an {kind}alias stops naming a step", "models.py", written, f"{counted} = int")
+    written = f"{stored} = Annotated[Plain, PlainSerializer(str)]"
+    edit(f"an {kind}alias stops storing its type", "models.py", written, f"{stored} = Plain")
 edit("a class stops being a dataclass", "models.py", "@dataclass\nclass Base", "class Base")
 edit("a class changes its base", "models.py", "class Token(Base)", "class Token")
 edit("a cycle closes", "steps.py", "def token(key: Key,", "def token(base: None, key: Key,")
@@ -163,7 +183,8 @@ def test_a_daemon_says_what_a_cold_run_says(project: Project, cold: dict[str, st
     ids=["json cache", "a file a module", "old parser", "two workers"],
 )
 def test_other_ways_to_run_say_the_same(flags: list[str], project: Project, cold: dict[str, str]) -> None:
-    some = ["an after is misspelt", "an input is renamed", "a From names another step"]
+    some = ["an after is misspelt", "an input is renamed", "a From names another step", "an alias names another step"]
+    some += ["an old alias stops storing its type"]
     project.write(BASE)
     assert project.check(*flags) == cold[""]
     for name in some:

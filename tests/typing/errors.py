@@ -1,5 +1,9 @@
 """What every type checker finds wrong without any help: one error on each marked line, and none elsewhere."""
 
+from typing import Any
+
+from psycopg import AsyncConnection
+
 from baton_dsl import Flow, From, Input, Workflow, step
 
 
@@ -42,3 +46,8 @@ def calls() -> None:
 async def results(workflow: Workflow) -> None:
     text: str = await workflow.result(total)  # error
     print(text)
+
+
+async def inserts(connection: AsyncConnection[Any]) -> None:
+    Flow("x", total).insert(connection)  # error, which ty does not see
+    Flow("x", total).insert()  # error, which ty does not see

@@ -1,6 +1,7 @@
 """What every type checker infers of the DSL without any help. Checked by mypy, pyright (strict), ty and pyrefly."""
 
-from collections.abc import Awaitable, Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from typing import Annotated, Any, assert_type
 
 from psycopg import AsyncConnection, Connection
@@ -91,10 +92,17 @@ async def inserts(
 ) -> None:
     assert_type(billing.insert(pg, api_key="x"), Workflow[str])
     assert_type(billing.insert(session, api_key="x"), Workflow[str])
-    assert_type(billing.insert(async_pg, api_key="x"), Awaitable[Workflow[str]])
-    assert_type(billing.insert(async_session, api_key="x"), Awaitable[Workflow[str]])
-    assert_type(billing.insert(api_key="x"), Awaitable[Workflow[str]])
+    _ = assert_type(billing.insert(async_pg, api_key="x"), Coroutine[Any, Any, Workflow[str]])
+    _ = assert_type(billing.insert(async_session, api_key="x"), Coroutine[Any, Any, Workflow[str]])
+    _ = assert_type(billing.insert(api_key="x"), Coroutine[Any, Any, Workflow[str]])
     assert_type(await billing.insert(), Workflow[str])
+    async with asyncio.TaskGroup() as group:
+        assert_type(group.create_task(billing.insert(async_pg)), asyncio.Task[Workflow[str]])
+    assert_type(await asyncio.wait_for(billing.insert(), 1), Workflow[str])
+
+
+def main() -> None:
+    assert_type(asyncio.run(billing.insert(api_key="x")), Workflow[str])
 
 
 async def results(workflow: Workflow, step: Step[..., Report]) -> None:

@@ -1,0 +1,94 @@
+"""Names that a module binds in several branches or star imports: mypy knows the first, run time any of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from mypy.nodes import (
+    AssignmentStmt,
+    Block,
+    ClassDef,
+    Decorator,
+    ForStmt,
+    FuncDef,
+    IfStmt,
+    ImportAll,
+    ImportFrom,
+    MatchStmt,
+    MypyFile,
+    NameExpr,
+    OverloadedFuncDef,
+    Statement,
+    TryStmt,
+    TypeInfo,
+    WhileStmt,
+    WithStmt,
+)
+from mypy.util import correct_relative_import
+
+_last: tuple[object, frozenset[str]] | None = None
+"""The module or class that was looked at last: nearly always the next one too."""
+
+
+def varying(scope: MypyFile | TypeInfo, modules: Mapping[str, MypyFile]) -> frozenset[str]:
+    """The names that a module or a class binds more than once, one of these times in a branch or by a star import."""
+    global _last
+    if _last is None or _last[0] is not scope:
+        statements = scope.defs if isinstance(scope, MypyFile) else scope.defn.defs.body
+        stars = [*_from_stars(scope, modules)] if isinstance(scope, MypyFile) else []
+        bound = Counter((*_bound(statements), *stars))
+        branched = {name for statement in statements for block in blocks(statement) for name in _bound(block.body)}
+        branched.update(stars)
+        _last = (scope, frozenset(name for name in branched if bound[name] > 1))
+    return _last[1]
+
+
+def _from_stars(module: MypyFile, modules: Mapping[str, MypyFile]) -> Iterator[str]:
+    """Each name that a star import of a module brings."""
+    for statement in module.imports:
+        if isinstance(statement, ImportAll):
+            is_package = module.is_package_init_file()
+            name, _ = correct_relative_import(module.fullname, statement.relative, statement.id, is_package)
+            imported = modules.get(name)
+            for each, symbol in imported.names.items() if imported is not None else ():
+                if symbol.module_public and not each.startswith("_"):
+                    yield each
+
+
+def blocks(statement: Statement) -> Iterator[Block]:
+    """The blocks of a statement that may be skipped, without those that mypy knows are never run."""
+    match statement:
+        case IfStmt():
+            inner = [*statement.body, statement.else_body]
+        case ForStmt() | WhileStmt():
+            inner = [statement.body, statement.else_body]
+        case TryStmt():
+            inner = [statement.body, *statement.handlers, statement.else_body, statement.finally_body]
+        case MatchStmt():
+            inner = [*statement.bodies]
+        case WithStmt():
+            inner = [statement.body]
+        case _:
+            return
+    for block in inner:
+        if block is not None and not block.is_unreachable:
+            yield block
+
+
+def _bound(statements: Iterable[Statement]) -> Iterator[str]:
+    """Each time that statements bind a name to a function or class, by an import or by an assignment."""
+    for statement in statements:
+        match statement:
+            case FuncDef() | OverloadedFuncDef() | Decorator() | ClassDef():
+                yield statement.name
+            case ImportFrom():
+                for name, alias in statement.names:
+                    yield alias or name
+            case AssignmentStmt():
+                for target in statement.lvalues:
+                    if isinstance(target, NameExpr):
+                        yield target.name
+            case _:
+                for block in blocks(statement):
+                    yield from _bound(block.body)

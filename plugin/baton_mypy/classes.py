@@ -1,0 +1,234 @@
+"""What mypy knows of classes: what they derive from, and whether pydantic can store them."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from mypy.nodes import MypyFile, TypeInfo, Var
+from mypy.types import Type
+
+from baton_dsl.core.types import ClassFacts, Term, TermTypes
+from baton_mypy.metadata import Reader, Scope
+from baton_mypy.source_text import absent_in, classes_in, names_in
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+_MODEL: Final = "pydantic.main.BaseModel"
+_SECRETS: Final = frozenset({"pydantic.types.Secret", "pydantic.types.SecretStr", "pydantic.types.SecretBytes"})
+_DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
+"""Where mypy's own plugin leaves its mark."""
+_HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
+_VALIDATORS: Final = frozenset({"field_validator", "model_validator"})
+_SERIALIZERS: Final = frozenset({"field_serializer", "model_serializer", "validator", "root_validator", "serializer"})
+_ENCODERS: Final = "json_encoders"
+
+
+class Classes:
+    """Answers what `TermTypes` asks about the classes of one flow.
+
+    Args:
+        checker: The checker of the module that the flow is in.
+        term: Makes a term of a type.
+        types: Judges terms.
+    """
+
+    def __init__(self, checker: TypeChecker, term: Callable[[Type], Term], types: TermTypes) -> None:
+        self.infos: dict[str, TypeInfo] = {}
+        """The classes by the names that their terms have."""
+        self._checker = checker
+        self._reader = Reader(checker)
+        self._term = term
+        self._types = types
+        self._facts: dict[str, ClassFacts | None] = {}
+
+    def facts(self, name: str) -> ClassFacts | None:
+        """What is known of a class; None for one that was not seen."""
+        if name not in self._facts:
+            self._facts[name] = None  # while we look: a class that contains itself
+            info = self.infos.get(name)
+            self._facts[name] = None if info is None else self._inspect(info)
+        return self._facts[name]
+
+    def _inspect(self, info: TypeInfo) -> ClassFacts:
+        bases = tuple(self._term(base) for base in info.bases)
+        if _is_hooked(info):
+            return ClassFacts(bases=bases, serializable=False if _is_secret(info) else None)
+        if info.is_newtype:
+            parts = tuple(term for term in bases if self._types.unserializable(term))
+            return ClassFacts(bases=bases, serializable=False if parts else None)
+        if not _has_fields(info):
+            return ClassFacts(bases=bases, is_protocol=info.is_protocol, serializable=self._round_trips(info))
+        return ClassFacts(
+            bases=bases, serializable=True, parts=tuple(self._parts(info)), incomplete=self._incomplete(info)
+        )
+
+    def _round_trips(self, info: TypeInfo) -> bool | None:
+        """Whether pydantic stores a class without fields: no class of its own making; None if that can't be told."""
+        if info.is_enum:
+            return True
+        if info.fallback_to_any or info.alt_promote is not None or _is_standard(info):
+            return None
+        if info.metaclass_type is not None and info.metaclass_type.type.fullname != "abc.ABCMeta":
+            return None
+        return False if all(map(self._shows_itself, info.mro)) else None
+
+    def _shows_itself(self, base: TypeInfo) -> bool:
+        """Whether all of a class can be seen: stubs leave out what pydantic calls."""
+        if base.dataclass_transform_spec is not None:
+            return False
+        if _is_standard(base):
+            return True
+        module = self._module_of(base)
+        return module is not None and not module.is_stub
+
+    # -- fields -----------------------------------------------------------------------------------------------
+
+    def _parts(self, info: TypeInfo) -> Iterator[Term]:
+        """The types of the fields with something wrong, where pydantic stores each as it stores that type anywhere."""
+        found = [(owner, name, self._term(annotation)) for owner, name, annotation in _fields(info)]
+        yield from (term for _, _, term in found if self._types.unevaluable(term))
+        wrong = [(owner, name, term) for owner, name, term in found if self._types.unserializable(term)]
+        if wrong and not any(self._stores_by_itself(base) for base in info.mro[:-1] if base.fullname != _MODEL):
+            for owner, name, term in wrong:
+                if self._is_stored_as_it_is(owner, name):
+                    yield term
+
+    def _stores_by_itself(self, info: TypeInfo) -> bool:
+        """Whether a class has serializers or early validators, with which its fields' types say nothing."""
+        if _is_standard(info):
+            return False
+        definition = self._definition(info)
+        return definition is None or any(map(_has_a_say, definition.body))
+
+    def _is_stored_as_it_is(self, owner: TypeInfo, name: str) -> bool:
+        definition, module = self._definition(owner), self._module_of(owner)
+        for statement in definition.body if definition is not None else ():
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=target), annotation=annotation, value=value) if target == name:
+                    is_excluded = isinstance(value, ast.Call) and any(
+                        word.arg in ("exclude", None) for word in value.keywords
+                    )
+                    scope = Scope(owner, module) if module is not None else None
+                    return not is_excluded and scope is not None and not self._reader.is_custom(annotation, scope)
+                case _:
+                    pass
+        return False
+
+    def _incomplete(self, info: TypeInfo) -> str | None:
+        """Why the annotation of a field can't be evaluated at run time."""
+        if absent_in(self._checker.tree.path).is_rebuilt:
+            return None
+        is_model = any(base.fullname == _MODEL for base in info.mro)
+        seen: set[str] = set()
+        for base in info.mro:
+            module = self._module_of(base)
+            if module is None or module.is_stub or _is_standard(base) or base.fullname == _MODEL:
+                continue
+            absent = absent_in(self._reader.file(module))
+            definition = self._definition(base) if not absent.is_rebuilt else None
+            for name, annotation in _annotated(definition):
+                if name in seen or (is_model and name.startswith("_")):
+                    continue
+                seen.add(name)
+                missing = [item for item in names_in(annotation) if item in absent.names and item not in base.names]
+                if missing and not _is_no_field(annotation):
+                    return f"name {missing[0]!r} is not defined"
+        return None
+
+    # -- text -------------------------------------------------------------------------------------------------
+
+    def _module_of(self, info: TypeInfo) -> MypyFile | None:
+        return self._checker.modules.get(info.module_name)
+
+    def _definition(self, info: TypeInfo) -> ast.ClassDef | None:
+        module = self._module_of(info)
+        if module is None:
+            return None
+        return classes_in(self._reader.file(module)).get(info.fullname.removeprefix(f"{module.fullname}."))
+
+
+def _annotated(definition: ast.ClassDef | None) -> Iterator[tuple[str, ast.expr]]:
+    """The annotated names of a class."""
+    for statement in definition.body if definition is not None else ():
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield statement.target.id, statement.annotation
+
+
+def _is_no_field(annotation: ast.expr) -> bool:
+    form = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    name = form.attr if isinstance(form, ast.Attribute) else form.id if isinstance(form, ast.Name) else ""
+    return name in ("ClassVar", "InitVar")
+
+
+def _is_standard(info: TypeInfo) -> bool:
+    """Whether a class is of the standard library."""
+    return info.module_name.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_hooked(info: TypeInfo) -> bool:
+    """Whether a class brings a schema of its own."""
+    bases = (base for base in info.mro if base.fullname not in (_MODEL, "pydantic.root_model.RootModel"))
+    return any(hook in base.names for base in bases for hook in _HOOKS)
+
+
+def _is_secret(info: TypeInfo) -> bool:
+    """Whether a class is written as asterisks."""
+    return not _SECRETS.isdisjoint(base.fullname for base in info.mro) and _HOOKS[0] not in info.names
+
+
+def _has_fields(info: TypeInfo) -> bool:
+    """Whether pydantic stores a class by its fields."""
+    if info.is_named_tuple or info.typeddict_type is not None:
+        return True
+    return any(base.fullname == _MODEL or not _DATACLASS.isdisjoint(base.metadata) for base in info.mro)
+
+
+def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
+    """The fields of a class and of its bases, each with the class that annotates it."""
+    if info.typeddict_type is not None:
+        for name, annotation in info.typeddict_type.items.items():
+            yield next((base for base in info.mro if name in base.names), info), name, annotation
+        return
+    seen: set[str] = set()
+    for base in info.mro:
+        for name, symbol in base.names.items():
+            node = symbol.node
+            is_field = isinstance(node, Var) and not node.is_classvar and not node.is_inferred
+            if isinstance(node, Var) and node.is_property:  # as mypy has the items of a named tuple
+                is_field = base.is_named_tuple
+            if name in seen or not is_field or name.startswith("_") or name == "model_config":
+                continue
+            seen.add(name)
+            if isinstance(node, Var) and node.type is not None and base.fullname != _MODEL:
+                yield base, name, node.type
+
+
+def _has_a_say(statement: ast.stmt) -> bool:
+    """Whether a statement of a class has a say in how pydantic stores its fields."""
+    match statement:
+        case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
+            return any(map(_is_early, decorators))
+        case ast.Assign(value=ast.Call(func=ast.Call() as maker)):
+            return _is_early(maker)
+        case ast.Assign(value=ast.Call(keywords=keywords)):
+            return any(word.arg in (_ENCODERS, None) for word in keywords)
+        case ast.Assign(value=ast.Dict(keys=keys)):
+            return any(not isinstance(key, ast.Constant) or key.value == _ENCODERS for key in keys)
+        case ast.ClassDef(name="Config"):
+            return True
+        case _:
+            return False
+
+
+def _is_early(decorator: ast.expr) -> bool:
+    """Whether a decorator makes a serializer, or a validator that may come before pydantic's own."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    if name not in _VALIDATORS:
+        return name in _SERIALIZERS
+    modes = [word.value for word in decorator.keywords if word.arg == "mode"] if isinstance(decorator, ast.Call) else []
+    return any(not isinstance(mode, ast.Constant) or mode.value != "after" for mode in modes)

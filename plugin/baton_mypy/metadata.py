@@ -1,0 +1,326 @@
+"""What `Annotated[...]` says besides the type: mypy forgets it, so the text of the annotation or of its alias is read.
+
+mypy keeps which alias an annotation was written with, also in its cache, and where that alias is defined. So the
+statement there is read again, in whichever module it stands.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mypy.nodes import Decorator, FuncDef, MypyFile, SymbolNode, TypeAlias, TypeInfo, Var
+from mypy.server.trigger import make_wildcard_trigger
+from mypy.types import CallableType, Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
+
+from baton_mypy import names, remembered
+from baton_mypy.literals import text_of
+from baton_mypy.source_text import absent_in, aliases_in, annotations_in, items_of, names_in, unquoted
+
+if TYPE_CHECKING:
+    from mypy.checker import TypeChecker
+
+_UNKNOWN: Final = None
+_DEEPEST: Final = 16
+"""Aliases of aliases that are followed."""
+_KNOWN: Final = frozenset({"pydantic", "annotated_types", "typing", "typing_extensions"})
+"""Packages whose aliases have no marker of ours, and whose metadata does not matter."""
+_MARKERS: Final = (f"{names.INPUT}Marker", f"{names.EACH}Marker")
+_AROUND: Final = (names.INPUT, names.EACH)
+_HARMLESS: Final = ("pydantic.fields.Field", "typing.Doc", "typing_extensions.Doc")
+"""What says nothing of how a type is stored."""
+
+
+class Metadata(NamedTuple):
+    """What the metadata of an annotation says.
+
+    Attributes:
+        sources: What each `From` around the type names, from the outside in; None where that can't be told.
+        is_custom: Whether something else is there, which may store the type in another way than pydantic stores it.
+    """
+
+    sources: tuple[str | None, ...] = ()
+    is_custom: bool = False
+
+    def __or__(self, inner: Metadata) -> Metadata:
+        return Metadata((*self.sources, *inner.sources), self.is_custom or inner.is_custom)
+
+
+NOTHING: Final = Metadata()
+UNREADABLE: Final = Metadata(sources=(_UNKNOWN,), is_custom=True)
+
+
+def has_annotated(written: Type | None) -> bool:
+    """True if `Annotated` is written somewhere in an annotation."""
+    if not isinstance(written, UnboundType):
+        return isinstance(written, UnionType) and any(map(has_annotated, written.items))
+    return written.name.rpartition(".")[2] == "Annotated" or any(map(has_annotated, written.args))
+
+
+def is_nested(function: FuncDef) -> bool:
+    """True for a function inside a function."""
+    return "." not in function.fullname or "@" in function.fullname
+
+
+class Scope(NamedTuple):
+    """Where names are looked up."""
+
+    owner: TypeInfo | None
+    module: MypyFile
+
+
+class Reader:
+    """Reads the metadata of annotations of one module.
+
+    Args:
+        checker: The checker of the module.
+    """
+
+    def __init__(self, checker: TypeChecker) -> None:
+        self._checker = checker
+        self._module = checker.tree
+        self._builtins = checker.modules["builtins"]
+
+    def of_function(self, function: FuncDef) -> Mapping[str, Metadata]:
+        """The metadata in a function's own annotations, by parameter; that of its result by "return"."""
+        scope = Scope(function.info or None, self._module)
+        written = annotations_in(self._module.path, function)
+        return {name: self._written(annotation, scope) for name, annotation in written.items()}
+
+    def of_names(self, written: Type | None, function: FuncDef) -> Metadata:
+        """The metadata of the aliases of plain classes in an annotation as it is written: its type has lost those.
+
+        Args:
+            written: The annotation, not analyzed.
+            function: The function that has it.
+        """
+        if isinstance(written, UnionType):
+            return Metadata(is_custom=any(self.of_names(item, function).is_custom for item in written.items))
+        if not isinstance(written, UnboundType):
+            return NOTHING
+        node = self._looked_up(written.name, Scope(function.info or None, self._module))
+        if isinstance(node, TypeAlias) and node.no_args:
+            return self._of_alias(node)
+        if isinstance(node, TypeAlias) and node.fullname in _AROUND and written.args:
+            return self.of_names(written.args[0], function)
+        if node is None and is_nested(function):
+            return UNREADABLE  # perhaps an alias of the function around it
+        return Metadata(is_custom=any(self.of_names(item, function).is_custom for item in written.args))
+
+    def of_type(self, annotation: Type) -> Metadata:
+        """The metadata of the other aliases that a type is written with."""
+        found = NOTHING
+        for _ in range(_DEEPEST):  # around the type
+            alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+            if alias is None or not isinstance(annotation, TypeAliasType):
+                break
+            if alias.fullname not in _AROUND:
+                found |= self._of_alias(alias)
+                annotation = annotation._expand_once()  # noqa: SLF001 - get_proper_type() would unroll our markers too
+            elif annotation.args:
+                annotation = annotation.args[0]
+            else:
+                break
+        return found._replace(is_custom=found.is_custom or self._is_custom(annotation, ()))
+
+    def _is_custom(self, annotation: Type, within: tuple[TypeAlias, ...]) -> bool:
+        """Whether an alias anywhere in a type may store it in another way."""
+        alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+        if alias is not None and isinstance(annotation, TypeAliasType):
+            if alias in within or len(within) == _DEEPEST:
+                return False
+            if alias.fullname not in _AROUND and self._of_alias(alias).is_custom:
+                return True
+            return self._is_custom(annotation._expand_once(), (*within, alias))  # noqa: SLF001 - one at a time
+        return any(self._is_custom(item, within) for item in _inside(annotation))
+
+    def _of_alias(self, alias: TypeAlias) -> Metadata:
+        """What is written in an alias itself, not in further aliases that it names."""
+        module = self._checker.modules.get(alias.module)
+        if module is None:
+            return NOTHING
+        if module.fullname.partition(".")[0] in _KNOWN:
+            return Metadata(is_custom=True)
+        path = self.file(module)
+        scope = Scope(_owner(alias, module), module)
+        name = alias.fullname.removeprefix(f"{module.fullname}.")
+        said = {self._written(value, scope) for value in aliases_in(path).get(name, ())}
+        return UNREADABLE if len(said) > 1 else next(iter(said), NOTHING)
+
+    def unevaluable(self, function: FuncDef, type: CallableType) -> Iterator[tuple[str, str]]:
+        """Each parameter, or "return", whose annotation can't be evaluated at run time, with the reason.
+
+        Its names, or those in the value of an alias, are there for type checkers alone.
+        """
+        absent = absent_in(self._module.path).names
+        written = annotations_in(self._module.path, function) if absent else {}
+        here = function.info.names if function.info else {}
+        types = zip((*type.arg_names, "return"), (*type.arg_types, type.ret_type), strict=True)
+        for name, annotation in types:
+            if name is None:
+                continue
+            names_here = names_in(written[name]) if name in written else iter(())
+            missing = next((each for each in names_here if each in absent and each not in here), None)
+            missing = missing or next(self._missing_in_aliases(annotation, ()), None)
+            if missing is not None:
+                yield name, f"name {missing!r} is not defined"
+
+    def _missing_in_aliases(self, annotation: Type, within: tuple[TypeAlias, ...]) -> Iterator[str]:
+        """The names that the values of aliases in a type lack at run time."""
+        alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+        if alias is None or not isinstance(annotation, TypeAliasType):
+            for item in _inside(annotation):
+                yield from self._missing_in_aliases(item, within)
+        elif alias not in within and len(within) < _DEEPEST:
+            module = self._checker.modules.get(alias.module)
+            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
+            if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
+                path = self.file(module)
+                if absent := absent_in(path).names:
+                    own = alias.fullname.removeprefix(f"{module.fullname}.")
+                    for value in aliases_in(path).get(own, ()):
+                        yield from (name for name in names_in(value) if name in absent)
+            yield from self._missing_in_aliases(annotation._expand_once(), (*within, alias))  # noqa: SLF001
+
+    def is_custom(self, annotation: ast.expr, scope: Scope) -> bool:
+        """Whether metadata in an annotation, or in an alias of it, may store the type in another way."""
+        return self._written(annotation, scope).is_custom or any(self._customs_of_names(annotation, scope))
+
+    def _customs_of_names(self, annotation: ast.expr, scope: Scope) -> Iterator[bool]:
+        for node in ast.walk(unquoted(annotation)):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(
+                alias := self._resolved(node, scope), TypeAlias
+            ):
+                yield self._is_custom(TypeAliasType(alias, [*alias.alias_tvars]), ())
+                yield self._of_alias(alias).is_custom
+
+    def file(self, module: MypyFile) -> str:
+        """The path of a module whose text is about to be read, which mypy then has to know of."""
+        if module is not self._module:
+            remembered.reads(self._module.fullname, module.path)
+            trigger = make_wildcard_trigger(module.fullname)
+            self._module.plugin_deps.setdefault(trigger, set()).add(self._checker.tscope.current_target())
+        return module.path
+
+    # -- expressions ------------------------------------------------------------------------------------------
+
+    def _written(self, annotation: ast.expr, scope: Scope) -> Metadata:
+        sources: list[str | None] = []
+        around = unquoted(annotation)
+        while isinstance(around, ast.Subscript):
+            for item in self._metadata(around, scope):
+                sources += self._source(item, scope)
+            around = unquoted(items_of(around)[0])
+        if (alias := self._plain_alias(around, scope)) is not None:
+            sources += self._of_alias(alias).sources
+        return Metadata(tuple(sources), any(self._customs(annotation, scope)))
+
+    def _plain_alias(self, name: ast.expr, scope: Scope) -> TypeAlias | None:
+        """The alias of a plain class that a name stands for."""
+        node = self._resolved(name, scope)
+        return node if isinstance(node, TypeAlias) and node.no_args else None
+
+    def _customs(self, annotation: ast.expr, scope: Scope) -> Iterator[bool]:
+        """Of each part of an annotation, however deep, whether metadata there may store it in another way."""
+        annotation = unquoted(annotation)
+        match annotation:
+            case ast.Subscript():
+                metadata = self._metadata(annotation, scope)
+                for item in items_of(annotation):
+                    if item in metadata:
+                        yield self._may_be_custom(item, scope)
+                    else:
+                        yield from self._customs(item, scope)
+            case ast.BinOp():
+                yield from self._customs(annotation.left, scope)
+                yield from self._customs(annotation.right, scope)
+            case _:
+                alias = self._plain_alias(annotation, scope)
+                yield alias is not None and self._of_alias(alias).is_custom
+
+    def _metadata(self, annotation: ast.Subscript, scope: Scope) -> list[ast.expr]:
+        """What stands behind the type in `Annotated[...]`; of `Literal[...]`, all that is no type."""
+        form = self._resolved(annotation.value, scope)
+        name = form.fullname if form is not None else ast.unparse(annotation.value)
+        match name.rpartition(".")[2]:
+            case "Annotated":
+                return items_of(annotation)[1:]
+            case "Literal":
+                return [item for item in items_of(annotation) if isinstance(item, ast.Constant)]
+            case _:
+                return []
+
+    def _source(self, item: ast.expr, scope: Scope) -> Iterator[str | None]:
+        """What `From(...)` names."""
+        if not isinstance(item, ast.Call):
+            return
+        function = self._resolved(item.func, scope)
+        if function is None or function.fullname in _MARKERS:
+            yield _UNKNOWN  # perhaps ours, under a name that can't be followed; or a marker without its alias
+        elif function.fullname == names.FROM and item.args:
+            yield self._name_in_flow(item.args[0], scope)
+
+    def _name_in_flow(self, step: ast.expr, scope: Scope) -> str | None:
+        """The name in a flow of what is given to `From`: a string, a step, or `step.named("...")`."""
+        match step:
+            case ast.Constant(value=str() as name):
+                return name
+            case ast.Call(func=ast.Attribute(attr="named"), args=[ast.Constant(value=str() as name)]):
+                return name
+            case ast.Call(func=ast.Attribute(attr="bind", value=bound)):
+                return self._name_in_flow(bound, scope)
+            case _:
+                return name_of_step(self._resolved(step, scope))
+
+    def _may_be_custom(self, item: ast.expr, scope: Scope) -> bool:
+        """Whether metadata may change how pydantic stores a type: a serializer, a validator, a schema of its own."""
+        if isinstance(item, ast.Constant):
+            return False
+        named = self._resolved(item.func if isinstance(item, ast.Call) else item, scope)
+        name = named.fullname if named is not None else ""
+        return name not in (names.FROM, *_MARKERS, *_HARMLESS) and not name.startswith("annotated_types.")
+
+    def _resolved(self, expression: ast.expr, scope: Scope) -> SymbolNode | None:
+        """What a dotted name stands for in a scope; None for any other expression."""
+        is_dotted = isinstance(expression, ast.Name | ast.Attribute)
+        return self._looked_up(ast.unparse(expression), scope) if is_dotted else None
+
+    def _looked_up(self, dotted: str, scope: Scope) -> SymbolNode | None:
+        first, *rest = dotted.split(".")
+        tables = (scope.owner.names if scope.owner else {}, scope.module.names, self._builtins.names)
+        found = next((table[first] for table in tables if first in table), None)
+        for name in rest:
+            owner = found.node if found else None
+            found = owner.names.get(name) if isinstance(owner, MypyFile | TypeInfo) else None
+        return found.node if found else None
+
+
+def _inside(annotation: Type) -> Sequence[Type]:
+    """The types in a type."""
+    proper = get_proper_type(annotation)
+    match proper:
+        case Instance():
+            return proper.args
+        case UnionType() | TupleType():
+            return proper.items
+        case _:
+            return ()
+
+
+def _owner(alias: TypeAlias, module: MypyFile) -> TypeInfo | None:
+    """The class that an alias is defined in."""
+    node: SymbolNode | None = module
+    for name in alias.fullname.removeprefix(f"{module.fullname}.").split(".")[:-1]:
+        found = node.names.get(name) if isinstance(node, MypyFile | TypeInfo) else None
+        node = found.node if found else None
+    return node if isinstance(node, TypeInfo) else None
+
+
+def name_of_step(node: SymbolNode | None) -> str | None:
+    """The name that a step has by itself, from what its name in a module stands for."""
+    variable = node.var if isinstance(node, Decorator) else node
+    step = get_proper_type(variable.type) if isinstance(variable, Var) else None
+    if isinstance(step, Instance) and step.type.fullname == names.STEP:
+        return text_of(step.args[2])
+    return _UNKNOWN
