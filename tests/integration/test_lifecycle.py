@@ -449,7 +449,7 @@ def test_a_window_lets_items_go_in_order_also_when_one_settle_takes_several_roun
 
 
 def test_a_map_over_one_that_is_refused_in_the_same_round_counts_it_once(dsn: str) -> None:
-    """A life that once went wrong: a map expands in the round in which a child of the map that it maps over is refused."""
+    """A life that once went wrong: a map expands as a child of the map that it maps over is refused."""
     machine = _machine(Lifecycle, dsn)()
     try:
         step = ([], False, False, "step", False)
