@@ -259,7 +259,11 @@ class StepError(BatonError):
 
 
 class StepNotFoundError(StepError):
-    """The job names a step or a hook that can't be imported: its code was not deployed here. It is tried again."""
+    """The job names a step or a hook that can't be imported: its code was not deployed to this node.
+
+    The job is given back without an attempt, and fetched again after a pause that grows up to a minute, by whichever
+    node comes first: while code is deployed, nothing is lost. `baton why` and `baton doctor` tell of such jobs.
+    """
 
     code = "BTN501"
     default_remedy = "deploy the code that inserted the workflow to this node"

@@ -23,12 +23,13 @@ from baton_dsl.errors import (
     NodeMissingError,
     ResultNotSerializableError,
     ResultTooLargeError,
+    StepNotFoundError,
     StoredValueError,
     TransactionEndedError,
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime import absent, bridge, payload
 from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
@@ -53,8 +54,11 @@ FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueErro
 
 
 def worker_class(path: str) -> type:
-    """The class that Oban instantiates for each job of a step; see `load_step`."""
-    return worker_of(load_step(path), path)
+    """The class that Oban instantiates for each job of a step; see `absent` for one that is not here."""
+    try:
+        return worker_of(load_step(path), path)
+    except StepNotFoundError as error:
+        return absent.worker_class(error)
 
 
 def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
