@@ -448,6 +448,21 @@ def test_a_window_lets_items_go_in_order_also_when_one_settle_takes_several_roun
         machine.teardown()
 
 
+def test_a_map_over_one_that_is_refused_in_the_same_round_counts_it_once(dsn: str) -> None:
+    """A life that once went wrong: a map expands as a child of the map that it maps over is refused."""
+    machine = _machine(Lifecycle, dsn)()
+    try:
+        step = ([], False, False, "step", False)
+        machine.insert(
+            [step, ([0], False, False, "deep map", False), step, ([0, 58], False, True, "product", False), *[step] * 12]
+        )
+        machine.functions_return(places=0, positions=[0, 1], result="7", skips=False)
+        machine.an_answer_comes_of_an_attempt_that_was_given_up([0], "[1]")
+        machine.the_database_is_as_the_model_says()
+    finally:
+        machine.teardown()
+
+
 def test_whatever_happens_the_database_is_as_the_model_says(dsn: str) -> None:
     _drive(Lifecycle, dsn, max_examples=100, stateful_step_count=30)
 
