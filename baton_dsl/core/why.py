@@ -47,6 +47,7 @@ class NodeFacts:
         has_expanded: It is a map, and waits for its items.
         is_held: It is an item that waits for others to end, since only so many of its map run at once.
         ahead: How many jobs its queue starts before it, if that was counted.
+        is_last_crash: The next death of its process discards it.
         absent: Why the node that fetched it last gave it back: its code is not there.
     """
 
@@ -70,6 +71,7 @@ class NodeFacts:
     has_expanded: bool = False
     is_held: bool = False
     ahead: int | None = None
+    is_last_crash: bool = False
     absent: str | None = None
 
     def ignores(self, outcome: str) -> bool:
@@ -311,8 +313,8 @@ def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
 def _running(facts: WorkflowFacts, node: NodeFacts) -> str:
     where = f" on node {node.runs_on}" if node.runs_on else ""
     if not node.is_alive:
-        if node.attempt >= node.max_attempts:
-            return f"ran in its last attempt{where}, whose process is gone: it will be discarded"
+        if node.is_last_crash:
+            return f"ran{where}, whose process is gone, as often as it may be: it will be discarded"
         soon = "within seconds" if facts.queues else "once a node runs"
         return f"ran{where}, whose process is gone: it will start again {soon}"
     since = f" since {moment(node.attempted_at, facts.now)}" if node.attempted_at else ""

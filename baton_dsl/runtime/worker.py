@@ -36,7 +36,9 @@ from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
+from baton_dsl.runtime.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.jobs import name_of
 from baton_dsl.runtime.limits import fan_in_limit
 from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
@@ -108,6 +110,7 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self._of = (oban, settler)
+        self.apart = Apart()
         accompany(oban)
 
     @cached_property
@@ -165,6 +168,19 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
     if passage.outcome is not None or passage.is_stopped or passage.pending > 0:
         await runtime.park.submit(job)  # a cancelled one was fetched at that moment, so nobody could ask it to stop
         return None
+    if not may_bear_no_more(job):
+        return await _call(runtime, step, job, passage)
+    if not runtime.apart.enter():
+        logger.info("%s has seen its process die before; it runs when another such step has ended", name_of(job))
+        return Snooze(pause())
+    try:
+        return await _call(runtime, step, job, passage)
+    finally:
+        runtime.apart.leave()
+
+
+async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
+    """Call the function, and settle the node."""
     arguments = arguments_of(step, job, passage)
     taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
     if taken is not None:

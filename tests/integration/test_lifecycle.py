@@ -257,11 +257,14 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def the_process_dies(self) -> None:
         attempts = self.attempts()
+        counted = "SELECT meta ->> 'workflow_name', coalesce((meta ->> 'rescued')::int, 0) FROM oban_jobs"
+        crashes = dict(self.conn.execute(counted).fetchall())
+        most = {name: attempts[name][1] - crashes[name] for name in crashes}
         for _ in range(2):  # suspected, then sure
             self.conn.execute("SELECT baton_rescue('0 s')")
         self.change(
             {
-                name: State.AVAILABLE if attempts[name][0] < attempts[name][1] else State.DISCARDED
+                name: State.AVAILABLE if crashes[name] + 1 < most[name] else State.DISCARDED
                 for name in self.chosen(range(60), lambda state: state is State.EXECUTING)
             }
         )

@@ -45,6 +45,7 @@ BEGIN
                 'tags', coalesce(steps.tags, '{}'),
                 'scheduled_at', steps.scheduled_at,
                 'meta', CASE WHEN is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
+                    || coalesce(steps.meta, '{}'::jsonb)
             ) AS mapping
         FROM json_to_recordset(maps) AS map(
             position integer, levels smallint, parameters text[], sources integer[], item json, beside integer[],
