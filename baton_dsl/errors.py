@@ -283,6 +283,16 @@ class ResultTooLargeError(StepError):
     default_remedy = "store it elsewhere and return a reference, or raise BATON_RESULT_LIMIT"
 
 
+class FanInTooLargeError(StepError):
+    """The results of a map have more JSON together than a step may take. Not tried again."""
+
+    code = "BTN515"
+    default_remedy = (
+        "let the items return less, such as references to what they have stored; or raise BATON_FAN_IN_LIMIT, which "
+        "PostgreSQL bounds below 1 GiB"
+    )
+
+
 class StoredValueError(StepError):
     """A stored result or input does not validate against the annotation of the step that takes it. Not tried again."""
 
