@@ -36,16 +36,6 @@ BEGIN
     UPDATE baton.workflow_nodes SET outcome = 'cancelled', by_upstream = true WHERE oban_job_id = ANY(doomed);
     PERFORM baton.baton_cancel_jobs(doomed, 'BTN507: cancelled again, since an upstream is cancelled or discarded still');
 
-    -- Of jobs that somebody has retried, crashes count from the start again.
-    UPDATE baton.oban_jobs AS job
-    SET meta = job.meta - 'rescued'
-    FROM baton.workflow_nodes AS node
-    WHERE node.workflow_id = workflow
-        AND node.outcome IN ('cancelled', 'discarded')
-        AND job.id = node.oban_job_id
-        AND job.meta ? 'rescued'
-        AND job.state NOT IN ('completed', 'cancelled', 'discarded');
-
     UPDATE baton.workflow_nodes AS node
     SET outcome = NULL,
         by_upstream = false,
@@ -74,10 +64,7 @@ BEGIN
     UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
-        meta = CASE
-            WHEN job.state IN ('completed', 'cancelled', 'discarded') THEN job.meta - 'rescued'
-            ELSE job.meta
-        END,
+        meta = job.meta - 'rescued',
         completed_at = NULL,
         cancelled_at = NULL,
         discarded_at = NULL
