@@ -1,9 +1,9 @@
-"""Names that a module or a class binds in more than one branch: mypy knows the first, and the run time any of them."""
+"""Names that a module binds in several branches or star imports: mypy knows the first, run time any of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from mypy.nodes import (
     AssignmentStmt,
@@ -13,6 +13,7 @@ from mypy.nodes import (
     ForStmt,
     FuncDef,
     IfStmt,
+    ImportAll,
     ImportFrom,
     MatchStmt,
     MypyFile,
@@ -24,20 +25,35 @@ from mypy.nodes import (
     WhileStmt,
     WithStmt,
 )
+from mypy.util import correct_relative_import
 
 _last: tuple[object, frozenset[str]] | None = None
 """The module or class that was looked at last: nearly always the next one too."""
 
 
-def varying(scope: MypyFile | TypeInfo) -> frozenset[str]:
-    """The names that a module or a class binds more than once, one of these times in a branch that may not be taken."""
+def varying(scope: MypyFile | TypeInfo, modules: Mapping[str, MypyFile]) -> frozenset[str]:
+    """The names that a module or a class binds more than once, one of these times in a branch or by a star import."""
     global _last
     if _last is None or _last[0] is not scope:
         statements = scope.defs if isinstance(scope, MypyFile) else scope.defn.defs.body
-        bound = Counter(_bound(statements))
+        stars = [*_from_stars(scope, modules)] if isinstance(scope, MypyFile) else []
+        bound = Counter((*_bound(statements), *stars))
         branched = {name for statement in statements for block in blocks(statement) for name in _bound(block.body)}
+        branched.update(stars)
         _last = (scope, frozenset(name for name in branched if bound[name] > 1))
     return _last[1]
+
+
+def _from_stars(module: MypyFile, modules: Mapping[str, MypyFile]) -> Iterator[str]:
+    """Each name that a star import of a module brings."""
+    for statement in module.imports:
+        if isinstance(statement, ImportAll):
+            is_package = module.is_package_init_file()
+            name, _ = correct_relative_import(module.fullname, statement.relative, statement.id, is_package)
+            imported = modules.get(name)
+            for each, symbol in imported.names.items() if imported is not None else ():
+                if symbol.module_public and not each.startswith("_"):
+                    yield each
 
 
 def blocks(statement: Statement) -> Iterator[Block]:

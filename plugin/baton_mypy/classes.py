@@ -122,17 +122,21 @@ class Classes:
         """Why the annotation of a field can't be evaluated at run time."""
         if absent_in(self._checker.tree.path).is_rebuilt:
             return None
+        is_model = any(base.fullname == _MODEL for base in info.mro)
+        seen: set[str] = set()
         for base in info.mro:
             module = self._module_of(base)
-            if module is None or module.is_stub or _is_standard(base):
+            if module is None or module.is_stub or _is_standard(base) or base.fullname == _MODEL:
                 continue
             absent = absent_in(self._reader.file(module))
-            definition = self._definition(base) if absent.names and not absent.is_rebuilt else None
-            for statement in definition.body if definition is not None else ():
-                if isinstance(statement, ast.AnnAssign):
-                    for name in names_in(statement.annotation):
-                        if name in absent.names and name not in base.names:
-                            return f"name {name!r} is not defined"
+            definition = self._definition(base) if not absent.is_rebuilt else None
+            for name, annotation in _annotated(definition):
+                if name in seen or (is_model and name.startswith("_")):
+                    continue
+                seen.add(name)
+                missing = [item for item in names_in(annotation) if item in absent.names and item not in base.names]
+                if missing and not _is_no_field(annotation):
+                    return f"name {missing[0]!r} is not defined"
         return None
 
     # -- text -------------------------------------------------------------------------------------------------
@@ -145,6 +149,19 @@ class Classes:
         if module is None:
             return None
         return classes_in(self._reader.file(module)).get(info.fullname.removeprefix(f"{module.fullname}."))
+
+
+def _annotated(definition: ast.ClassDef | None) -> Iterator[tuple[str, ast.expr]]:
+    """The annotated names of a class."""
+    for statement in definition.body if definition is not None else ():
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield statement.target.id, statement.annotation
+
+
+def _is_no_field(annotation: ast.expr) -> bool:
+    form = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    name = form.attr if isinstance(form, ast.Attribute) else form.id if isinstance(form, ast.Name) else ""
+    return name in ("ClassVar", "InitVar")
 
 
 def _is_standard(info: TypeInfo) -> bool:

@@ -199,7 +199,7 @@ class Collector:
             self._open.append(Reference(_OPENING, place))
             return
         root = receiver(expression)
-        if isinstance(root, NameExpr) and root.name in varying(self._module):
+        if isinstance(root, NameExpr) and root.name in varying(self._module, self._checker.modules):
             facts = facts._replace(varies=True)
         if facts.varies:
             self._open.append(Reference("the step is defined in more than one branch", place))

@@ -39,7 +39,7 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         checker: The checker of the module.
     """
     module = checker.tree.fullname
-    if isinstance(context, Decorator) and context.name in varying(context.func.info or checker.tree):
+    if isinstance(context, Decorator) and context.name in varying(context.func.info or checker.tree, checker.modules):
         return Facts(function=context.func.fullname, module=module, varies=True)
     definition: FuncDef | None = function.definition if isinstance(function.definition, FuncDef) else None
     if isinstance(context, Decorator) and definition is not context.func:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +78,7 @@ class Absent(NamedTuple):
     is_rebuilt: bool = False
 
 
+_FLAG: Final = "TYPE_CHECKING"
 _NONE_ABSENT: Final = Absent()
 
 
@@ -90,18 +91,28 @@ def absent_in(path: str) -> Absent:
 @lru_cache(maxsize=64)
 def _read_absent(path: str, mtime: int, size: int) -> Absent:
     lines = _read(path, mtime, size)
-    if not any("TYPE_CHECKING" in line for line in lines):
+    if not any(_FLAG in line for line in lines):
         return _NONE_ABSENT
-    bound: dict[bool, set[str]] = {True: set(), False: set()}
+    bound = _Bound(set(), set(), set())
     with suppress(SyntaxError, ValueError):
-        _bind(ast.parse("\n".join(lines)).body, bound, is_absent=False)
-    found = frozenset() if "*" in bound[False] else frozenset(bound[True] - bound[False])
+        statements = ast.parse("\n".join(lines)).body
+        bound.flags.update(_flags(statements))
+        _bind(statements, bound, is_absent=False)
+    found = frozenset() if "*" in bound.present else frozenset(bound.absent - bound.present)
     return Absent(found, any("rebuild" in line for line in lines))
 
 
-def _bind(statements: Sequence[ast.stmt], bound: dict[bool, set[str]], *, is_absent: bool) -> None:
-    """Take in the names that statements bind, apart by whether they run."""
-    names = bound[is_absent]
+class _Bound(NamedTuple):
+    """Names that a file binds, apart by whether the statement runs, and its names for `TYPE_CHECKING`."""
+
+    present: set[str]
+    absent: set[str]
+    flags: set[str]
+
+
+def _bind(statements: Sequence[ast.stmt], bound: _Bound, *, is_absent: bool) -> None:
+    """Take in the names that statements bind."""
+    names = bound.absent if is_absent else bound.present
     for statement in statements:
         match statement:
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
@@ -110,10 +121,10 @@ def _bind(statements: Sequence[ast.stmt], bound: dict[bool, set[str]], *, is_abs
                 names.add(name)
             case ast.TypeAlias(name=ast.Name(id=name)):
                 names.add(name)
-            case ast.If(test=test) if _is_type_checking(test):
+            case ast.If(test=test) if _is_type_checking(test, bound.flags):
                 _bind(statement.body, bound, is_absent=True)
                 _bind(statement.orelse, bound, is_absent=is_absent)
-            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test)) if _is_type_checking(test):
+            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=test)) if _is_type_checking(test, bound.flags):
                 _bind(statement.body, bound, is_absent=is_absent)
                 _bind(statement.orelse, bound, is_absent=True)
             case _:
@@ -126,10 +137,23 @@ def _bind(statements: Sequence[ast.stmt], bound: dict[bool, set[str]], *, is_abs
                         _bind([item for item in blocks if isinstance(item, ast.stmt)], bound, is_absent=is_absent)
 
 
-def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
+def _is_type_checking(test: ast.expr, flags: Collection[str]) -> bool:
+    """Whether a condition holds for type checkers alone."""
+    match test:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in flags
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return any(_is_type_checking(part, flags) for part in parts)
+        case _:
+            return False
+
+
+def _flags(statements: Sequence[ast.stmt]) -> Iterator[str]:
+    """The names by which a file knows `TYPE_CHECKING`."""
+    yield _FLAG
+    for statement in statements:
+        if isinstance(statement, ast.ImportFrom):
+            yield from (alias.asname for alias in statement.names if alias.name == _FLAG and alias.asname)
 
 
 def names_in(annotation: ast.expr) -> Iterator[str]:
