@@ -259,7 +259,11 @@ class StepError(BatonError):
 
 
 class StepNotFoundError(StepError):
-    """The job names a step or a hook that can't be imported: its code was not deployed here. It is tried again."""
+    """The job names a step or a hook that can't be imported: its code was not deployed to this node.
+
+    The job is given back without an attempt, and fetched again after a pause that grows up to a minute, by whichever
+    node comes first: while code is deployed, nothing is lost. `baton why` and `baton doctor` tell of such jobs.
+    """
 
     code = "BTN501"
     default_remedy = "deploy the code that inserted the workflow to this node"
@@ -277,6 +281,16 @@ class ResultTooLargeError(StepError):
 
     code = "BTN503"
     default_remedy = "store it elsewhere and return a reference, or raise BATON_RESULT_LIMIT"
+
+
+class FanInTooLargeError(StepError):
+    """The results of a map have more JSON together than a step may take. Not tried again."""
+
+    code = "BTN515"
+    default_remedy = (
+        "let the items return less, such as references to what they have stored; or raise BATON_FAN_IN_LIMIT, which "
+        "PostgreSQL bounds below 1 GiB"
+    )
 
 
 class StoredValueError(StepError):

@@ -6,11 +6,13 @@ import ast
 import inspect
 import typing
 from collections.abc import Mapping
-from types import FunctionType, GenericAlias, SimpleNamespace
+from types import FunctionType, GenericAlias, MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union
 
 _LONGEST_REASON: Final = 200
 """Characters of an error that are told."""
+
+_NO_FAILURES: Final[Mapping[str, Exception]] = MappingProxyType({})
 
 _UNKNOWN: Final = TypeVar("_UNKNOWN")  # type: ignore[misc]
 """Stands for each part of an annotation that can't be evaluated: like a type variable, it may be anything."""
@@ -34,19 +36,27 @@ def evaluated(function: FunctionType) -> tuple[Mapping[str, Any], Mapping[str, E
         >>> hints["count"], typing.get_origin(hints["order"]), str(failed["order"])
         (<class 'int'>, <class 'list'>, "name 'Order' is not defined")
     """
-    hints: dict[str, Any] = dict(function.__annotations__)
+    written = function.__annotations__
+    if not any(map(is_written_as_text, written.values())):
+        return _without_none(written), _NO_FAILURES
+    hints: dict[str, Any] = dict(written)
     failed: dict[str, Exception] = {}
-    if any(map(is_written_as_text, hints.values())):
-        inside = _class_namespace(function)
-        scopes: _Scopes = [None] if inside is None else [inside, None]
-        for name, hint in hints.items():
-            if is_written_as_text(hint):
-                try:
-                    hints[name] = _evaluate(function, hint, scopes)
-                except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
-                    failed[name] = error
-                    hints[name] = _Parts(function, scopes).of(hint)
-    return {name: type(None) if hint is None else hint for name, hint in hints.items()}, failed
+    inside = _class_namespace(function)
+    scopes: _Scopes = [None] if inside is None else [inside, None]
+    for name, hint in hints.items():
+        if is_written_as_text(hint):
+            try:
+                hints[name] = _evaluate(function, hint, scopes)
+            except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
+                failed[name] = error
+                hints[name] = _Parts(function, scopes).of(hint)
+    return _without_none(hints), failed
+
+
+def _without_none(hints: Mapping[str, Any]) -> Mapping[str, Any]:
+    if None not in hints.values():
+        return hints
+    return {name: type(None) if hint is None else hint for name, hint in hints.items()}
 
 
 def reason_of(error: Exception) -> str:

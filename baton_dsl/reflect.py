@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from inspect import isasyncgenfunction, isgeneratorfunction
-from itertools import islice
 from types import FunctionType
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from pydantic import PydanticSchemaGenerationError
@@ -68,6 +66,7 @@ class Signature:
         may_skip: Whether the return annotation has `Skip` among its types.
         unimportable: Why a worker can't import the function by name, or None when it can.
         unevaluable: Why the return annotation can't be evaluated, or None when it can.
+        is_whole: True if every annotation could be evaluated.
     """
 
     parameters: tuple[ParameterSpec, ...]
@@ -78,11 +77,7 @@ class Signature:
     may_skip: bool
     unimportable: str | None
     unevaluable: str | None
-
-    @property
-    def is_whole(self) -> bool:
-        """True if every annotation could be evaluated."""
-        return self.unevaluable is None and all(parameter.unevaluable is None for parameter in self.parameters)
+    is_whole: bool
 
     @property
     def levels(self) -> int:
@@ -101,7 +96,9 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     """
     found = _signature(cast("FunctionType", step.function))
     if not found.is_whole:
-        raise FlowError(list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True))))
+        findings = list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True)))
+        if findings:  # else what can't be stored is told as that
+            raise FlowError(findings)
     return found
 
 
@@ -114,8 +111,7 @@ def _signature(function: FunctionType) -> Signature:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Annotation:
+class _Annotation(NamedTuple):
     """One annotation, read.
 
     Attributes:
@@ -131,8 +127,7 @@ class _Annotation:
     unevaluable: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Returned:
+class _Returned(NamedTuple):
     """A return annotation, read: without `Skip`, and whether that was there."""
 
     annotation: Any = inspect.Signature.empty
@@ -147,10 +142,14 @@ def _read(function: FunctionType) -> Signature:
     annotations: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     reason = unimportable(function)
-    skipped = 1 if reason == METHOD else 0
-    for name, form, default in islice(_bare_parameters(function), skipped, None):
+    bare = _bare_parameters(function)
+    if reason == METHOD:
+        next(bare)  # nothing gives it its `self`
+    is_whole = not failed
+    for name, form, default in bare:
         read = _annotation(hints[name], failed.get(name)) if name in hints else _NOT_ANNOTATED
-        peeled, term, access = read.peeled, read.term, read.access
+        peeled, term, access, unevaluable = read
+        is_whole = is_whole and unevaluable is None
         marker = default if isinstance(default, FromMarker) else peeled.marker
         has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
         source: str | None = None
@@ -178,7 +177,7 @@ def _read(function: FunctionType) -> Signature:
                 access=access if role is Role.INJECTED else None,
                 form=form,
                 has_default=has_default,
-                unevaluable=read.unevaluable,
+                unevaluable=unevaluable,
             )
         )
     returned = _Returned() if "return" not in hints else _returned(hints["return"], failed.get("return"))
@@ -191,6 +190,7 @@ def _read(function: FunctionType) -> Signature:
         may_skip=returned.may_skip,
         unimportable=reason,
         unevaluable=returned.unevaluable,
+        is_whole=is_whole and returned.unevaluable is None,
     )
 
 
@@ -234,7 +234,7 @@ def _access(annotation: Any) -> Access | None:
 _NO_DEFAULT: Final = object()
 
 
-def _bare_parameters(function: FunctionType) -> Iterable[tuple[str, Form, object]]:
+def _bare_parameters(function: FunctionType) -> Iterator[tuple[str, Form, object]]:
     """Name, form and default of each parameter; `inspect.signature` only for what the code object doesn't show."""
     code = function.__code__
     if code.co_posonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
@@ -296,6 +296,9 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
     return _locate(_locate_entry(spec, entry), step) if places else spec
 
 
+_YIELDS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+
+
 def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: Entry) -> StepSpec:
     options = step.options
     cancelled, discarded = entry.ignore_cancelled, entry.ignore_discarded
@@ -312,7 +315,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
         unimportable=read.unimportable,
-        is_generator=isgeneratorfunction(step.function) or isasyncgenfunction(step.function),
+        is_generator=bool(cast("FunctionType", step.function).__code__.co_flags & _YIELDS),
         unevaluable=read.unevaluable,
     )
 

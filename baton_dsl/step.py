@@ -88,6 +88,8 @@ class StepOptions(TypedDict, total=False):
         name: The step's name in a flow; default: the function's.
         queue: Oban's queue; default: `default`.
         max_attempts: Tries before the step is discarded; default: 20, as Oban's.
+        max_crashes: How often the process that runs the step may die before the step is discarded. A crash uses no
+            attempt. Default: as often as the step has attempts.
         priority: 0 (first) to 9; default: 0.
         tags: Oban's tags.
         timeout: Seconds, or a timedelta, that one attempt may take. A thread can't be stopped: a sync step that
@@ -112,6 +114,7 @@ class StepOptions(TypedDict, total=False):
     name: str
     queue: str
     max_attempts: int
+    max_crashes: int
     priority: int
     tags: Sequence[str]
     timeout: float | timedelta

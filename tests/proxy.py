@@ -119,6 +119,8 @@ class Proxy:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._listener.wait_closed(), 5)
 
         self._do(end())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -72,6 +72,10 @@ class TermTypes:
 
     facts: Callable[[str], ClassFacts | None]
     dotted: Callable[[str], str] = str
+    _stored: set[str] = field(default_factory=set)
+    """Classes that JSON can carry, or that nobody can tell of, with all that they hold."""
+    _complete: set[str] = field(default_factory=set)
+    """Classes whose annotations could be evaluated, with all that they hold: they stay so."""
     _ancestors: dict[str, dict[str, tuple[Term, ...]] | None] = field(default_factory=dict)
 
     def about(self, name: str) -> ClassFacts | None:
@@ -130,46 +134,59 @@ class TermTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        return self._unserializable(_term(type), set())
+        seen: set[str] = set()
+        part = self._unserializable(_term(type), seen)
+        if part is None:
+            self._stored |= seen
+        return part
 
     def _unserializable(self, term: Term, seen: set[str]) -> str | None:
         inner: Iterable[Term]
         match term:
-            case UnionOf(items) | TupleOf(items):
-                inner = items
-            case Instance(is_custom=True):
-                return None
             case Instance(name, arguments):
+                if term.is_custom:
+                    return None
                 inner = arguments
-                facts = self.about(name)
-                if facts is not None and name not in seen:
-                    seen.add(name)  # a class may hold itself, and many may hold the same
-                    if part := self._first_unserializable(facts.parts, seen):
-                        return part
-                    if facts.serializable is False:
-                        return self.show(term)
+                if name not in self._stored and name not in seen:  # a class may hold itself, and many hold the same
+                    facts = self.about(name)
+                    seen.add(name)
+                    if facts is not None:
+                        if facts.parts and (part := self._first_unserializable(facts.parts, seen)):
+                            return part
+                        if facts.serializable is False:
+                            return self.show(term)
+                if not arguments and name in STANDARD:
+                    return None
                 if self._has_bad_keys(term):
                     return self.show(term)
+            case UnionOf(items) | TupleOf(items):
+                inner = items
             case _:
                 return None
         return self._first_unserializable(inner, seen)
 
     def _first_unserializable(self, terms: Iterable[Term], seen: set[str]) -> str | None:
-        return next((part for term in terms if (part := self._unserializable(term, seen))), None)
+        for term in terms:
+            if part := self._unserializable(term, seen):
+                return part
+        return None
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        if isinstance(type, Instance) and not type.arguments and type.name in STANDARD:
+            return None  # nearly every type
         seen: set[str] = set()
         waiting = [_term(type)]
         while waiting:
             for found in classes_in(waiting.pop()):
-                if found.name in seen or found.name in STANDARD:
+                if found.name in seen or found.name in self._complete or found.name in STANDARD:
                     continue
                 seen.add(found.name)
                 facts = self.about(found.name)
                 if facts is not None and facts.incomplete is not None:
                     return _single(found.name), facts.incomplete
                 waiting += facts.parts if facts is not None else ()
+        self._complete |= seen
         return None
 
     def _has_bad_keys(self, mapping: Instance) -> bool:

@@ -47,6 +47,8 @@ class NodeFacts:
         has_expanded: It is a map, and waits for its items.
         is_held: It is an item that waits for others to end, since only so many of its map run at once.
         ahead: How many jobs its queue starts before it, if that was counted.
+        is_last_crash: The next death of its process discards it.
+        absent: Why the node that fetched it last gave it back: its code is not there.
     """
 
     step: str
@@ -69,6 +71,8 @@ class NodeFacts:
     has_expanded: bool = False
     is_held: bool = False
     ahead: int | None = None
+    is_last_crash: bool = False
+    absent: str | None = None
 
     def ignores(self, outcome: str) -> bool:
         """True if an upstream that ended so does not keep this node from running."""
@@ -258,7 +262,7 @@ def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
         return 4 if node.is_alive else 1
     if node.state is State.GONE or node.state.is_final:
         return 0
-    if node.state.is_queued and _obstacle(facts, node):
+    if node.state.is_queued and (node.absent or _obstacle(facts, node)):
         return 1
     return 2 if node.state is State.RETRYABLE else 3
 
@@ -309,8 +313,8 @@ def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
 def _running(facts: WorkflowFacts, node: NodeFacts) -> str:
     where = f" on node {node.runs_on}" if node.runs_on else ""
     if not node.is_alive:
-        if node.attempt >= node.max_attempts:
-            return f"ran in its last attempt{where}, whose process is gone: it will be discarded"
+        if node.is_last_crash:
+            return f"ran{where}, whose process is gone, as often as it may be: it will be discarded"
         soon = "within seconds" if facts.queues else "once a node runs"
         return f"ran{where}, whose process is gone: it will start again {soon}"
     since = f" since {moment(node.attempted_at, facts.now)}" if node.attempted_at else ""
@@ -327,11 +331,21 @@ def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
         said = f"{failed}; attempt {node.attempt + 1} starts {due}"
     else:
         said = f"was put off and starts {due}" if node.attempted_at else f"starts {due}"
+        if node.absent:
+            said = f"{_absence(node)}; it is fetched again {due}"
     return f"{said}, but {obstacle}" if (obstacle := _obstacle(facts, node)) else said
 
 
+def _absence(node: NodeFacts) -> str:
+    where = f"node {node.runs_on}" if node.runs_on else "a node"
+    return f"was given back by {where}, which does not have its code ({node.absent})"
+
+
 def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
-    if obstacle := _obstacle(facts, node):
+    obstacle = _obstacle(facts, node)
+    if node.absent:
+        return f"{_absence(node)}; it is fetched again" + (f", but {obstacle}" if obstacle else "")
+    if obstacle:
         return f"could start, but {obstacle}"
     queue = facts.queues[node.queue]
     slots = f"{queue.slots} slots are" if queue.slots > 1 else "only slot is"

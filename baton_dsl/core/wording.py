@@ -149,10 +149,10 @@ def shortened(text: str, most: int = LONGEST_ERROR) -> str:
 
     Example:
         >>> shortened("no stock"), len(shortened("x" * 10**6))
-        ('no stock', 65521)
+        ('no stock', 65523)
         >>> print(shortened("a" * 500 + "b" * 500, 120))
         aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
-        ... 936 characters are left out ...
+          ... 936 characters are left out ...
         bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     """
     if len(text) <= most:
@@ -165,8 +165,11 @@ def shortened(text: str, most: int = LONGEST_ERROR) -> str:
         head = head[: half // _WIDEST]
     if len(storable(tail).encode()) > half:
         tail = tail[-(half // _WIDEST) :]
+    frame_end = tail.find("\n") + 1
+    if frame_end < len(tail) // 2:  # a traceback goes on with a whole line
+        tail = tail[frame_end:]
     left = len(text) - len(head) - len(tail)
-    return f"{storable(head)}\n... {left:,} characters are left out ...\n{storable(tail)}"
+    return f"{storable(head)}\n  ... {left:,} characters are left out ...\n{storable(tail)}"
 
 
 _ROOM: Final = 56

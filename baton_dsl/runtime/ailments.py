@@ -89,6 +89,14 @@ def _hung(row: Row) -> Finding:
     )
 
 
+def _absent(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which does not have the code: "
+        f"{row['reason']}",
+        help="deploy that code to every node that runs the queue; the jobs wait for it, and lose no attempt",
+    )
+
+
 def _unheard(row: Row) -> Finding:
     ids = ",".join(map(str, row["ids"]))
     return Finding(
@@ -136,6 +144,22 @@ AILMENTS: Final = (
         ORDER BY due.queue
         """,
         _unserved,
+    ),
+    Ailment(
+        """
+        SELECT absent.reason, count(*) AS jobs, array_agg(DISTINCT absent.node ORDER BY absent.node) AS nodes
+        FROM (
+            SELECT attempted_by[1] AS node, meta #>> '{baton_absent,reason}' AS reason
+            FROM baton.oban_jobs
+            WHERE state IN ('scheduled', 'available')
+                AND meta ? 'baton_absent'
+                AND (meta #>> '{baton_absent,of}')::timestamptz = attempted_at AT TIME ZONE 'UTC'
+        ) AS absent
+        GROUP BY absent.reason
+        ORDER BY absent.reason
+        LIMIT 20
+        """,
+        _absent,
     ),
     Ailment(
         """

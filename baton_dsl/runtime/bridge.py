@@ -79,6 +79,11 @@ def instance_of(job: Job) -> Oban:
     raise ObanNotFoundError(f"job {job.id} was fetched by no Oban instance of this process")
 
 
+def runs_jobs() -> bool:
+    """True if an Oban instance of this process has queues."""
+    return any(instance.check_all_queues() for instance in list(oban.oban._instances.values()))
+
+
 def pool_of(instance: Oban) -> Pool:
     """The connection pool that the instance was given."""
     return cast("Pool", instance._query._pool)

@@ -23,7 +23,16 @@ _NODES: Final[LiteralString] = """
         CASE WHEN node.is_map THEN 'suspended' ELSE coalesce(job.state::text, 'gone') END AS state,
         job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at, job.attempted_by[1] AS runs_on,
         CASE WHEN job.state = 'executing' THEN baton.baton_lives(job.attempted_by[2]) END AS is_alive,
-        coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
+        coalesce((job.meta ->> 'rescued')::integer, 0) + 1 >= coalesce(
+            (job.meta ->> 'baton_max_crashes')::integer,
+            job.max_attempts - coalesce((job.meta ->> 'rescued')::integer, 0)
+        ) AS is_last_crash,
+        coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
+        CASE
+            WHEN job.state IN ('scheduled', 'available')
+                AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'
+            THEN job.meta #>> '{baton_absent,reason}'
+        END AS absent
     FROM baton.workflow_nodes AS node
     LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
@@ -129,6 +138,8 @@ def _node(row: Row) -> NodeFacts:
         part_of=row["part_of"],
         has_expanded=row["has_expanded"],
         is_held=row["is_held"],
+        is_last_crash=bool(row["is_last_crash"]),
+        absent=row["absent"],
     )
 
 

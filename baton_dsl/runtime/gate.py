@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from baton_dsl.core.items import step_of
+from baton_dsl.runtime.limits import fan_in_limit
 from baton_dsl.runtime.pools import Pool, autocommit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
@@ -32,6 +33,7 @@ class Upstream:
         result: What it returned; for a map, the list of what its items returned.
         is_map: Whether it is a map.
         absent: The items of a map that returned nothing, as JSON; None if there are none.
+        size: The bytes of a map's list; if they are more than `most`, there is no list.
     """
 
     step: str
@@ -40,6 +42,7 @@ class Upstream:
     result: str | None
     is_map: bool = False
     absent: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,8 @@ SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name A
         WHERE workflow.workflow_id = node.workflow_id
     ) AS is_stopped, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
     node.sources AS sources, CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END
-    AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent
+    AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent,
+    NULL::bigint AS size
 FROM {nodes} AS node
 WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 UNION ALL
@@ -90,16 +94,16 @@ SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, 
         WHEN upstream.is_map THEN list.result
         ELSE upstream.result::text
     END,
-    upstream.updated_at, upstream.is_map, list.absent::text
+    upstream.updated_at, upstream.is_map, list.absent::text, list.size
 FROM (
     SELECT DISTINCT unnest(node.upstreams || coalesce(node.beside, '{{}}')) AS id
     FROM {nodes} AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 ) AS wanted
 CROSS JOIN LATERAL (SELECT * FROM {nodes} AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0) AS upstream
-LEFT JOIN LATERAL (
-    SELECT collected.*
-    FROM (SELECT WHERE upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0) AS asked
-    CROSS JOIN LATERAL {collect}(upstream.oban_job_id) AS collected
+LEFT JOIN LATERAL {collect}(
+    -- a condition of the join would be looked at after the call; of nothing, it does nothing
+    CASE WHEN upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0 THEN upstream.oban_job_id END,
+    %(most)s::int8
 ) AS list ON true
 WHERE (wanted.id, upstream.updated_at) NOT IN (SELECT * FROM unnest(%(known)s::int8[], %(stamps)s::timestamptz[]))
 """
@@ -123,6 +127,7 @@ class _Row(NamedTuple):
     stamp: datetime
     is_map: bool
     absent: str | None
+    size: int | None
 
 
 class Gate:
@@ -138,7 +143,7 @@ class Gate:
         self._select = sql.SQL(_SELECT).format(
             nodes=sql.Identifier(prefix, "workflow_nodes"),
             workflows=sql.Identifier(prefix, "baton_workflows"),
-            collect=sql.Identifier(prefix, "baton_collect"),
+            collect=sql.Identifier(prefix, "baton_collect_within"),
         )
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
@@ -149,6 +154,7 @@ class Gate:
         asked = {
             "jobs": list(job_ids),
             "known": list(known),
+            "most": fan_in_limit(),
             "stamps": [stamp for stamp, _ in known.values()],
         }
         async with autocommit(self._pool) as conn:
@@ -162,7 +168,7 @@ class Gate:
                 nodes[row.id] = row
             else:
                 upstreams[row.id] = upstream = Upstream(
-                    step_of(row.name), row.worker, row.outcome, row.result, row.is_map, row.absent
+                    step_of(row.name), row.worker, row.outcome, row.result, row.is_map, row.absent, row.size
                 )
                 self._remember(row.id, row.stamp, upstream)
         return [_passage(nodes.get(job_id), upstreams) for job_id in job_ids]

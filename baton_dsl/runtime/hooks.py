@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from baton_dsl.errors import StepNotFoundError
 from baton_dsl.hooking import is_declared
-from baton_dsl.runtime import bridge, importing
+from baton_dsl.runtime import absent, bridge, importing
 from baton_dsl.runtime.calling import contained, in_thread
 from baton_dsl.runtime.names import HOOKS
 from baton_dsl.runtime.pools import autocommit
@@ -28,10 +28,25 @@ _status: Final = TypeAdapter(WorkflowStatus)
 
 
 def worker_class(name: str) -> type:
-    """The class that Oban instantiates for the job of a hook.
+    """The class that Oban instantiates for the job of a hook; see `absent` for one that is not here."""
+    try:
+        hook = load_hook(name)
+    except StepNotFoundError as error:
+        return absent.worker_class(error)
+
+    async def process(_self: object, job: Job) -> Cancel | None:
+        with contained(f'hook "{name}"'):
+            return await run(hook, job)
+
+    body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
+    return cast("type", worker()(type(name, (), body)))
+
+
+def load_hook(name: str) -> Callable[[WorkflowStatus], Any]:
+    """The function that the job of a hook names.
 
     Raises:
-        StepNotFoundError: BTN501, if the function can't be imported here. Oban tries again: another node may have it.
+        StepNotFoundError: BTN501, if it can't be imported here, or no flow that was imported here names it.
     """
     found = importing.find(name, "hook")
     if not isinstance(found, FunctionType):
@@ -41,14 +56,7 @@ def worker_class(name: str) -> type:
             f'no flow that was imported here has "{name}" for a hook',
             remedy="let the worker import the module of the flow that names it: baton worker MODULE",
         )
-    hook: Callable[[WorkflowStatus], Any] = found
-
-    async def process(_self: object, job: Job) -> Cancel | None:
-        with contained(f'hook "{name}"'):
-            return await run(hook, job)
-
-    body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
-    return cast("type", worker()(type(name, (), body)))
+    return found
 
 
 async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:

@@ -10,12 +10,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from baton_dsl.errors import WorkflowExistsError
+from baton_dsl.core.rules.unimportable_step import hook_of_a_script, steps_of_a_script
+from baton_dsl.errors import FlowError, WorkflowExistsError
 from baton_dsl.flow import Flow
 from baton_dsl.runtime import connections, instances, schema
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.importing import is_of_a_script
 from baton_dsl.runtime.lowering import Lowered, lower
 from baton_dsl.runtime.workflow import Workflow
+from baton_dsl.step import Step
 
 _INSERT = sql.SQL("""
 SELECT {insert}(
@@ -34,6 +37,7 @@ the sixth insert on, and the pooler would send the seventh to another backend, w
 
 def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
     """Insert a workflow; see `Flow.insert`."""
+    _check_names(flow)
     if conn is None:
         return _insert_on_pool(flow, inputs)
     found = connections.find(conn)
@@ -42,6 +46,22 @@ def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> obj
     if found.facaded is not None:
         return connections.await_here(_insert_facaded(flow, found.facaded, inputs), conn)
     return _insert_async(flow, found, inputs)
+
+
+def _check_names(flow: Flow[..., Any]) -> None:
+    """See that a worker can import what a flow names. Where Oban runs in this process, that is a worker which can.
+
+    Raises:
+        FlowError: BTN306, if it is of a script.
+    """
+    named = ((entry.name, entry.step) for entry in flow.entries)
+    steps = {name for name, step in named if isinstance(step, Step) and is_of_a_script(step.function)}
+    hooks = [name for name, hook in flow.settings.hooks().items() if is_of_a_script(hook)]
+    if (not steps and not hooks) or instances.run_jobs():
+        return
+    found = steps_of_a_script(spec for spec in flow.checked().flow.steps if spec.name in steps)
+    findings = [*found, *map(hook_of_a_script, hooks)]
+    raise FlowError([finding.in_flow(flow.name) for finding in findings])
 
 
 def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], inputs: Mapping[str, Any]) -> Workflow[Any]:

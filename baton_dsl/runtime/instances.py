@@ -69,6 +69,15 @@ def find(name: str) -> Instance | None:
     return found
 
 
+def run_jobs() -> bool:
+    """True if an Oban instance of this process has queues."""
+    if "oban.oban" not in sys.modules:
+        return False
+    bridge = importlib.import_module("baton_dsl.runtime.bridge")
+    found: bool = bridge.runs_jobs()
+    return found
+
+
 def get(name: str) -> Instance:
     """The Oban instance of that name in this process.
 

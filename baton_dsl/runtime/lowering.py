@@ -27,6 +27,7 @@ from baton_dsl.flow import Flow, Settings
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
 from baton_dsl.runtime import importing, payload
 from baton_dsl.runtime.collected import list_of
+from baton_dsl.runtime.crashes import MAX_CRASHES
 from baton_dsl.runtime.fingerprint import Fingerprint, fingerprint
 from baton_dsl.runtime.names import HOOKS, worker_name
 from baton_dsl.step import Entry, Step
@@ -173,6 +174,7 @@ class _Lowering:
             "priority": options.get("priority", 0),
             "tags": _tags(options.get("tags", ())),
             "scheduled_at": _utc(scheduled_at),
+            **({"meta": {MAX_CRASHES: options["max_crashes"]}} if "max_crashes" in options else {}),
         }
 
     def _job(self, name: str, job: Job) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pydantic_core import PydanticSerializationError
 from baton_dsl.core.wording import shortened
 from baton_dsl.errors import ResultNotSerializableError, ResultTooLargeError, StoredValueError
 from baton_dsl.runtime.comparing import difference
+from baton_dsl.runtime.limits import result_limit
 from baton_dsl.runtime.positions import Positions
 from baton_dsl.runtime.raised import described
 
@@ -27,20 +27,6 @@ _LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64
 
 _UNREADABLE: Final = (Exception, SystemExit, GeneratorExit)
 """What says that a stored value can't be read: a validator is a function of the user's, and may raise anything."""
-
-
-def result_limit() -> int:
-    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB.
-
-    Raises:
-        ValueError: If `BATON_RESULT_LIMIT` is no number of bytes.
-    """
-    given = os.environ.get("BATON_RESULT_LIMIT", "")
-    if not given:
-        return 16 * 1024 * 1024
-    if not given.isdecimal():
-        raise ValueError(f"BATON_RESULT_LIMIT must be a whole number of bytes, got {given!r}")
-    return int(given)
 
 
 class Changed(ValueError):  # noqa: N818 - it is told as an error of the step or the input

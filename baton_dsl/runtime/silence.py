@@ -32,6 +32,8 @@ GIVE_UP: Final = 10.0
 """Seconds without a byte after which a connection is shut down if the server can't even be asked."""
 POOLED: Final = 30.0
 """The same behind a pooler, which does not tell who works on what."""
+REFUSED: Final = 300.0
+"""The same if the server answers, but lets nobody in: it has too many connections, or a password has expired."""
 ASKING: Final = 3
 """Seconds in which the server must say what it works on."""
 
@@ -190,10 +192,10 @@ def _borne(conninfo: str, asked: list[int]) -> dict[int, float]:
         with psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as conn, _within(conn, ASKING):
             row = conn.execute(_WORKS_ON, [asked]).fetchone()
             is_pooled = row is not None and row[0] != conn.info.backend_pid
-    except psycopg.OperationalError as error:
-        if error.sqlstate == "53300" or "too many" in str(error):  # it answers, and does not let us in
-            return {}
-        return dict.fromkeys(asked, GIVE_UP)
+    except psycopg.Error as error:
+        said = str(error)
+        answers = "FATAL" in said and not any(words in said for words in ("starting up", "shutting down"))
+        return dict.fromkeys(asked, REFUSED if answers else GIVE_UP)
     if is_pooled or row is None:
         return dict.fromkeys(asked, POOLED)
     return {pid: 0.0 for pid in asked if pid not in row[1]}

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
+import psycopg
 from oban import Cancel, Job, Oban, Snooze, worker
 
 from baton_dsl.context import Skip, StepContext
@@ -20,23 +21,29 @@ from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.core.wording import shortened
 from baton_dsl.errors import (
+    FanInTooLargeError,
     NodeMissingError,
     ResultNotSerializableError,
     ResultTooLargeError,
+    StepNotFoundError,
     StoredValueError,
     TransactionEndedError,
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, payload
+from baton_dsl.runtime import absent, bridge, payload
 from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
 from baton_dsl.runtime.collected import collected, list_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
+from baton_dsl.runtime.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
+from baton_dsl.runtime.jobs import name_of
+from baton_dsl.runtime.limits import fan_in_limit
 from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.runtime.pauses import backoff_of, seconds_of
+from baton_dsl.runtime.raised import described
 from baton_dsl.runtime.settle import SINCE, Finished, Settler
 from baton_dsl.step import Step
 
@@ -45,7 +52,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("baton_dsl.step")
 
-FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueError, TransactionEndedError)
+FINAL: Final = (
+    FanInTooLargeError,
+    ResultNotSerializableError,
+    ResultTooLargeError,
+    StoredValueError,
+    TransactionEndedError,
+)
 """Errors that another attempt would only repeat."""
 
 
@@ -53,8 +66,11 @@ FINAL: Final = (ResultNotSerializableError, ResultTooLargeError, StoredValueErro
 
 
 def worker_class(path: str) -> type:
-    """The class that Oban instantiates for each job of a step; see `load_step`."""
-    return worker_of(load_step(path), path)
+    """The class that Oban instantiates for each job of a step; see `absent` for one that is not here."""
+    try:
+        return worker_of(load_step(path), path)
+    except StepNotFoundError as error:
+        return absent.worker_class(error)
 
 
 def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
@@ -94,6 +110,7 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self._of = (oban, settler)
+        self.apart = Apart()
         accompany(oban)
 
     @cached_property
@@ -130,10 +147,20 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     Raises:
         Exception: What the function raised: Oban tries again, or discards the job, and the trigger the node with it.
     """
-    runtime = runtime_of(job)
-    assert job.id is not None
     job.extra.setdefault(SINCE, time.monotonic())
-    passage = await runtime.gate.submit(job.id)
+    try:
+        return await _run(runtime_of(job), step, job)
+    except FINAL:
+        job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
+        raise
+
+
+async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | None:
+    assert job.id is not None
+    try:
+        passage = await runtime.gate.submit(job.id)
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise FanInTooLargeError(f"PostgreSQL can't hand on what job {job.id} takes: {described(error)}") from error
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
     if passage.outcome in ("completed", "skipped"):
@@ -141,19 +168,39 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
     if passage.outcome is not None or passage.is_stopped or passage.pending > 0:
         await runtime.park.submit(job)  # a cancelled one was fetched at that moment, so nobody could ask it to stop
         return None
+    if not may_bear_no_more(job):
+        return await _call(runtime, step, job, passage)
+    if not runtime.apart.enter():
+        logger.info("%s has seen its process die before; it runs when another such step has ended", name_of(job))
+        return Snooze(pause())
     try:
-        arguments = arguments_of(step, job, passage)
-        taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
-        if taken is not None:
-            return await _run_with_connection(runtime, step, job, passage, arguments, taken)
-        finished = finished_of(step, job, passage, await call(step, job, arguments))
-    except FINAL:
-        job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
-        raise
+        return await _call(runtime, step, job, passage)
+    finally:
+        runtime.apart.leave()
+
+
+async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
+    """Call the function, and settle the node."""
+    arguments = arguments_of(step, job, passage)
+    taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
+    if taken is not None:
+        return await _run_with_connection(runtime, step, job, passage, arguments, taken)
+    finished = finished_of(step, job, passage, await call(step, job, arguments))
     if not isinstance(finished, Finished):
         return finished
-    await runtime.settle.submit(finished)
+    try:
+        await runtime.settle.submit(finished)
+    except psycopg.Error as error:
+        if (error.sqlstate or "")[:2] not in _REFUSED:
+            raise
+        raise ResultNotSerializableError(
+            f'PostgreSQL does not store what step "{passage.node}" returned: {described(error)}'
+        ) from error
     return None
+
+
+_REFUSED: Final = ("22", "54")
+"""The classes of SQLSTATE that say that a value is to blame: it is no JSON to PostgreSQL, or nested too deeply."""
 
 
 def finished_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
@@ -241,6 +288,11 @@ def _item(passage: Passage, parameter: ParameterSpec, annotation: Any) -> Any:
 def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: Any) -> Any:
     """The result of an upstream as an annotation has it; None where an absent one has none."""
     text = upstream.result
+    if upstream.size is not None and upstream.size > (limit := fan_in_limit()):
+        raise FanInTooLargeError(
+            f'step "{passage.node}" takes all results of "{upstream.step}", which are {upstream.size:,} bytes of JSON '
+            f"together, the limit is {limit:,}"
+        )
     if upstream.is_map:
         text = collected(annotation, text, upstream.absent)
     elif upstream.outcome == "completed" and text is None:

@@ -15,6 +15,7 @@ from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
 from baton_dsl.flow import Flow
+from baton_dsl.runtime.crashes import MAX_CRASHES
 from baton_dsl.runtime.gate import Passage
 from baton_dsl.runtime.lowering import Lowered, lower, needed_upstreams, read_beside
 from baton_dsl.testing.clock import Clock
@@ -34,6 +35,7 @@ class MemoryJob:
         attempt: How often it was started.
         max_attempts: After how many attempts it is discarded.
         snoozed: How often it was snoozed.
+        crashes: How often its process died since it was inserted or retried.
         errors: What went wrong, an entry an attempt.
         attempted_at: When it was started last, in seconds of the clock.
     """
@@ -45,6 +47,7 @@ class MemoryJob:
     max_attempts: int
     attempt: int = 0
     snoozed: int = 0
+    crashes: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     attempted_at: float | None = None
 
@@ -203,8 +206,13 @@ class Memory:
     def crash(self, name: str) -> None:
         """The process that runs a job dies; others find that out, and return the job to its queue."""
         row = self.jobs[name]
-        self._note(name, "BTN508: the process that ran this attempt is gone")
-        state = State.AVAILABLE if row.attempt < row.max_attempts else State.DISCARDED
+        row.crashes += 1
+        most = row.template.get("meta", {}).get(MAX_CRASHES, row.max_attempts - row.crashes + 1)
+        is_last = row.crashes >= most
+        said = f", which is crash {row.crashes} of at most {most}" if is_last else ""
+        self._note(name, f"BTN508: the process that ran this attempt is gone{said}")
+        row.max_attempts += not is_last
+        state = State.DISCARDED if is_last else State.AVAILABLE
         self._change(lambda: self.model.change({name: state}))
 
     def _later(self, name: str, pause: float) -> None:
@@ -276,6 +284,7 @@ class Memory:
         for name in names:
             row = self.jobs[name]
             row.max_attempts = max(row.max_attempts, row.attempt + 1)
+            row.crashes = 0
             if row.attempt:
                 row.due = min(row.due, self.clock.seconds)
                 self.model.nodes[name].is_later = False

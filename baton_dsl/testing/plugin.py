@@ -68,7 +68,8 @@ def baton_db(baton_server: BatonServer) -> Iterator[BatonDatabase]:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Forget the runs of the test before, and remember who may run flows in this one."""
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
-    item.stash[_RUNNERS] = [funcargs[name] for name in ("baton", "baton_db") if name in funcargs]
+    given = (funcargs.get(name) for name in ("baton", "baton_db"))
+    item.stash[_RUNNERS] = [it for it in given if hasattr(it, "runs")]  # a fixture of that name may be of somebody else
     before = {id(run) for runner in item.stash[_RUNNERS] for run in runner.runs}
     try:
         return (yield)

@@ -8,11 +8,12 @@ from typing import Final
 
 from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules import duplicate_flow, open_flow, unparsable_file, unreachable_step
+from baton_dsl.core.rules import duplicate_flow, unparsable_file, unreachable_step
 from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.annotations import Annotations
 from baton_lint.classes import Classes
+from baton_lint.doubts import Doubting
 from baton_lint.flows import Build, Flows
 from baton_lint.imports import Imports
 from baton_lint.names import Names
@@ -57,8 +58,9 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     paths = list(paths)
     names = Names(project)
     annotations = Annotations(names)
-    types = Classes(annotations).types
-    steps = Steps(names, annotations)
+    doubting = Doubting(names)
+    types = Classes(annotations, doubting).types
+    steps = Steps(names, annotations, doubting)
     builds = Flows(names, steps).gather(paths)
     findings: dict[Diagnostic, None] = {}
     flows: list[FlowSpec] = []
@@ -78,11 +80,10 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
         *_same_functions(project, paths, names),
         *_same_flows(Imports(project, paths), builds),
         *_unparsable(project, paths),
-        *(open_flow.unresolved(*doubt) for doubt in steps.unresolved()),
     ):
         findings[finding] = None
     in_order = tuple(sorted(_once(findings), key=_position))
-    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely))
+    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely), dict(steps.unresolved()))
     return Analysis(tuple(flows), in_order, tuple(findings), complaints, told)
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import UNKNOWN, Access
 from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, customized, union
-from baton_lint.expressions import Expression, parse
+from baton_lint.expressions import Expression
 from baton_lint.known import SKIP, canonical, ours
 from baton_lint.names import Names
-from baton_lint.scopes import deferred
 from baton_lint.values import (
     AliasValue,
     ClassValue,
@@ -25,6 +24,7 @@ from baton_lint.values import (
     Unknown,
     Value,
 )
+from baton_lint.written import arguments_of, unquoted
 
 DEEPEST: Final = 16
 """Aliases of aliases that are followed."""
@@ -71,18 +71,6 @@ class Peeled:
     is_known: bool
 
 
-class Doubts(NamedTuple):
-    """What is wrong with the names in an annotation."""
-
-    unevaluable: str | None
-    """Why it can't be evaluated at run time, in Python's words; None if it can, or might."""
-    unresolved: str | None
-    """Why text can't tell what it means; None if it can."""
-
-
-NO_DOUBTS: Final = Doubts(None, None)
-
-
 @dataclass(frozen=True, slots=True)
 class _Given:
     """What an alias was given for one of its type parameters, and what the names in that mean."""
@@ -114,12 +102,24 @@ class Annotations:
         """The project's classes by the names that their terms have."""
         self._within: list[tuple[AliasValue, tuple[Term, ...]]] = []
         """The aliases that are being looked into."""
+        self._peeled: dict[tuple[str, int, str], Peeled] = {}
+        self._terms: dict[tuple[str, int, str], Term] = {}
+        """What single names mean, by file and scope: hundreds of annotations say the same few."""
         self._registered: dict[ClassValue | NewTypeValue | MadeClass, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
 
     def peel(self, path: str, scope: int, expression: Expression) -> Peeled:
         """A parameter's annotation, split into markers and type."""
+        if expression[0] != "name":
+            return self._peel(path, scope, expression)
+        key = (path, scope, expression[2])
+        peeled = self._peeled.get(key)
+        if peeled is None:
+            peeled = self._peeled[key] = self._peel(path, scope, expression)
+        return peeled
+
+    def _peel(self, path: str, scope: int, expression: Expression) -> Peeled:
         is_input, each = False, 0
         source: tuple[str, int, Expression] | None = None
         variables: Mapping[str, Term] = {}
@@ -127,7 +127,7 @@ class Annotations:
         is_custom = False
         within: list[tuple[AliasValue, tuple[Term, ...]]] = []
         for _ in range(DEEPEST):
-            scope, expression = self.unquoted(path, scope, expression)
+            scope, expression = unquoted(self.names.project, path, scope, expression)
             if expression[0] == "name" and expression[2] in given:
                 argument = given[expression[2]]
                 path, scope, expression = argument.path, argument.scope, argument.expression
@@ -135,7 +135,7 @@ class Annotations:
                 continue
             base = expression[2] if expression[0] == "sub" else expression
             value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
-            arguments = _arguments(expression)
+            arguments = arguments_of(expression)
             name = ours(value) if value is not None else None
             if name in ("Input", "Each"):
                 is_input, each = is_input or name == "Input", each + (name == "Each")
@@ -223,76 +223,6 @@ class Annotations:
                 return True
         return False
 
-    # -- scopes -----------------------------------------------------------------------------------------------
-
-    def scope(self, path: str, scope: int) -> int:
-        """The scope that annotations which stand in a scope are evaluated in."""
-        facts = self.names.project.files.facts(path)
-        return deferred(facts["scopes"], scope) if facts is not None and facts["is_deferred"] else scope
-
-    def unquoted(self, path: str, scope: int, expression: Expression) -> tuple[int, Expression]:
-        """An annotation that may be written as text, and the scope that it is evaluated in."""
-        while expression[0] == "const" and isinstance(expression[2], str):
-            facts = self.names.project.files.facts(path)
-            scope = deferred(facts["scopes"], scope) if facts is not None else scope
-            expression = parse(expression[2], expression[1])
-        return scope, expression
-
-    def doubts(
-        self, path: str, scope: int, expression: Expression, given: tuple[str, ...] = (), depth: int = 0
-    ) -> Doubts:
-        """What is wrong with the names in an annotation.
-
-        Args:
-            path: Its file.
-            scope: The scope that it is evaluated in.
-            expression: The annotation.
-            given: Type parameters of the alias that it is the value of.
-            depth: Aliases and levels that led here.
-        """
-        if depth > DEEPEST:
-            return NO_DOUBTS
-        scope, expression = self.unquoted(path, scope, expression)
-        parts: tuple[Expression, ...] = ()
-        found = NO_DOUBTS
-        match expression[0]:
-            case "name" | "attr":
-                return self._doubted(path, scope, expression, given, depth + 1)
-            case "sub":
-                found = self._doubted(path, scope, expression[2], given, depth + 1)
-                value = self.names.evaluate(path, scope, expression[2])
-                name = canonical(value.name) if isinstance(value, External) else None
-                parts = _arguments(expression) or ()
-                parts = () if name == "typing.Literal" else parts[:1] if name == "typing.Annotated" else parts
-            case "or":
-                parts = expression[2:]
-            case "tuple" | "list":
-                parts = expression[2]
-            case "star":
-                parts = expression[2:]
-            case _:
-                pass
-        for part in parts:
-            more = self.doubts(path, scope, part, given, depth + 1)
-            found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
-        return found
-
-    def _doubted(self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int) -> Doubts:
-        """The same for a name, perhaps with dots, and for the alias that it may stand for."""
-        root = expression
-        while root[0] == "attr":
-            root = root[2]
-        if root[0] != "name" or root[2] in given:
-            return NO_DOUBTS
-        if reason := self.names.absence(path, scope, root[2]):
-            return Doubts(reason, None)
-        value = self.names.evaluate(path, scope, expression)
-        if isinstance(value, Unknown):
-            return Doubts(None, value.reason)
-        if not isinstance(value, AliasValue) or value.expression is expression:
-            return NO_DOUBTS
-        return self.doubts(value.path, value.scope, value.expression, value.parameters, depth)
-
     # -- terms ------------------------------------------------------------------------------------------------
 
     def term(
@@ -304,27 +234,34 @@ class Annotations:
         depth: int = 0,
     ) -> Term:
         """An annotation as a term; `UNKNOWN` for what can't be told."""
+        if expression[0] == "name" and not variables and not self._within:
+            key = (path, scope, expression[2])
+            known = self._terms.get(key)
+            if known is None:
+                known = self._terms[key] = self._term(path, scope, expression, {}, depth)
+            return known
+        return self._term(path, scope, expression, variables or {}, depth)
+
+    def _term(self, path: str, scope: int, expression: Expression, variables: Mapping[str, Term], depth: int) -> Term:
         if depth > DEEPEST:
             return UNKNOWN
         depth += 1
-        variables = variables or {}
-        scope, expression = self.unquoted(path, scope, expression)
-        match expression[0]:
-            case "const":
-                return NONE if expression[2] is None else UNKNOWN
-            case "or":
-                left = self.term(path, scope, expression[2], variables, depth)
-                return union([left, self.term(path, scope, expression[3], variables, depth)])
-            case "name" if expression[2] in variables:
-                return variables[expression[2]]
-            case "name" | "attr":
-                value = self.names.evaluate(path, scope, expression)
-                return self._named(value, None, path, scope, variables, depth)
-            case "sub":
-                value = self.names.evaluate(path, scope, expression[2])
-                return self._named(value, _arguments(expression), path, scope, variables, depth)
-            case _:
-                return UNKNOWN
+        kind = expression[0]
+        if kind == "const":
+            scope, expression = unquoted(self.names.project, path, scope, expression)
+            kind = expression[0]
+        if kind == "name" and expression[2] in variables:
+            return variables[expression[2]]
+        if kind == "name" or kind == "attr":
+            value = self.names.evaluate(path, scope, expression)
+            return self._named(value, None, path, scope, variables, depth)
+        if kind == "sub":
+            value = self.names.evaluate(path, scope, expression[2])
+            return self._named(value, arguments_of(expression), path, scope, variables, depth)
+        if kind == "or":
+            left = self.term(path, scope, expression[2], variables, depth)
+            return union([left, self.term(path, scope, expression[3], variables, depth)])
+        return NONE if kind == "const" and expression[2] is None else UNKNOWN
 
     def _named(
         self,
@@ -428,14 +365,3 @@ class Annotations:
         assert facts is not None
         name: str = facts["scopes"][facts["classes"][value.index]["inner"]]["name"].rstrip(".")
         return name
-
-
-def _arguments(expression: Expression) -> tuple[Expression, ...] | None:
-    """What stands between the brackets; None without any."""
-    if expression[0] != "sub":
-        return None
-    index: Expression = expression[3]
-    if index[0] == "tuple":
-        items: tuple[Expression, ...] = index[2]
-        return items
-    return (index,)

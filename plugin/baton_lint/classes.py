@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -9,16 +10,19 @@ from typing import Final
 from baton_dsl.core.spec import UNKNOWN
 from baton_dsl.core.types import STANDARD, ClassFacts, Instance, Key, Term, TermTypes, TupleOf, union
 from baton_lint.annotations import Annotations
+from baton_lint.doubts import Doubting
 from baton_lint.expressions import Expression
 from baton_lint.facts import ClassFieldFacts, ClassSourceFacts
 from baton_lint.known import canonical
 from baton_lint.module_names import Modules
 from baton_lint.values import ClassValue, External, MadeClass, NewTypeValue
+from baton_lint.written import evaluated_in, unquoted
 
 _DATACLASS: Final = frozenset({"dataclasses.dataclass", "pydantic.dataclasses.dataclass"})
 _PYDANTIC_HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
 _MODEL: Final = "pydantic.main.BaseModel"
 _ENUM: Final = "enum.Enum"
+_BUILTINS: Final = frozenset(dir(builtins))
 _QUALIFIERS: Final = frozenset({"typing.Required", "typing.NotRequired", "typing.ReadOnly", "typing.Annotated"})
 _NO_FIELDS: Final = frozenset({"typing.ClassVar", "dataclasses.InitVar"})
 
@@ -28,10 +32,12 @@ class Classes:
 
     Args:
         annotations: Translates what stands in the classes.
+        doubting: Says which names in it are not there at run time.
     """
 
-    def __init__(self, annotations: Annotations) -> None:
+    def __init__(self, annotations: Annotations, doubting: Doubting | None = None) -> None:
         self.annotations = annotations
+        self.doubting = doubting or Doubting(annotations.names)
         self.types = TermTypes(self.facts, self._dotted)
         self._facts: dict[str, ClassFacts | None] = {}
         self._fields: dict[str, dict[str, tuple[ClassValue, ClassFieldFacts]]] = {}
@@ -111,7 +117,8 @@ class Classes:
         return self.types.about(base.name) if isinstance(base, Instance) else None
 
     def _term(self, value: ClassValue, source: ClassSourceFacts, annotation: Expression) -> Term:
-        return self.annotations.term(value.path, self.annotations.scope(value.path, source["inner"]), annotation)
+        scope = evaluated_in(self.annotations.names.project, value.path, source["inner"])
+        return self.annotations.term(value.path, scope, annotation)
 
     def _variables(self, base: tuple[object, ...]) -> dict[str, Term]:
         """The type parameters that `Generic[T]` or `Protocol[T]` lists."""
@@ -137,7 +144,9 @@ class Classes:
     def _forms(self, path: str, scope: int, annotation: Expression) -> Iterator[str]:
         """The forms around an annotation that say something of the field: `Required[ReadOnly[int]]` gives two."""
         for _ in range(len(_QUALIFIERS)):
-            scope, annotation = self.annotations.unquoted(path, scope, annotation)
+            scope, annotation = unquoted(self.annotations.names.project, path, scope, annotation)
+            if annotation[0] == "name" and annotation[2] in _BUILTINS:
+                return
             if annotation[0] != "sub":
                 annotation = ("sub", annotation[1], annotation, ("?", annotation[1]))
             form = self.annotations.names.evaluate(path, scope, annotation[2])
@@ -197,16 +206,16 @@ class Classes:
     def _incomplete(self, name: str) -> str | None:
         """Why the annotation of a field can't be evaluated at run time."""
         files = self.annotations.names.project.files
-        if files.any_rebuilds():
+        if files.rebuilds:
             return None
         for owner, field in self._fields[name].values():
             source = self._source(owner)
             facts = files.facts(owner.path)
             if facts is None or facts["scopes"][source["inner"]]["name"].count(".") > 1:
                 continue  # pydantic looks into the scopes around it, too
-            scope = self.annotations.scope(owner.path, source["inner"])
+            scope = evaluated_in(self.annotations.names.project, owner.path, source["inner"])
             known = (source["name"], *source["parameters"])
-            if reason := self.annotations.doubts(owner.path, scope, field["annotation"], known).unevaluable:
+            if reason := self.doubting.of(owner.path, scope, field["annotation"], known).unevaluable:
                 return reason
         return None
 

@@ -6,11 +6,24 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from baton_lint.facts import ScopeFacts
+
 _BEFORE: Final = re.compile(r"(?:\*|\bin\s+|\bimport\s+(?:\(?[\w\s,]*,\s*)?|\b(?:len|tuple|sorted|print)\(|[\"'])$")
 _AFTER: Final = re.compile(r"\s*(?:=(?!=)|:\s*[^=\n]*=(?!=))")
 _DYNAMIC: Final = re.compile(r"\bglobals\(\)|(?<![\w.])exec\(|\bsys\.modules\[")
+_MAYBE_DYNAMIC: Final = ("globals()", "exec(", "sys.modules[")
 _REBUILDS: Final = ("model_rebuild", "rebuild_dataclass", "update_forward_refs")
 _LINE_START: Final = re.compile(r"(?:^|\n)[ \t]*$")
+
+
+def lists_of(scopes: list[ScopeFacts]) -> set[str]:
+    """The names that are set to a list which is written out."""
+    return {
+        name
+        for scope in scopes
+        for name, binding in scope["names"].items()
+        if binding[0] == "value" and isinstance(binding[1], tuple) and binding[1][0] == "list"
+    }
 
 
 def may_change(text: str, names: Iterable[str]) -> list[str]:
@@ -34,7 +47,7 @@ def _only_read(text: str, name: str) -> bool:
 
 def is_dynamic(text: str) -> bool:
     """Whether a module may get names in a way that no statement shows."""
-    return _DYNAMIC.search(text) is not None
+    return any(part in text for part in _MAYBE_DYNAMIC) and _DYNAMIC.search(text) is not None
 
 
 def rebuilds(text: str) -> bool:

@@ -61,7 +61,10 @@ class Names:
 
     def evaluate(self, path: str, scope: int, expression: Expression) -> Value:
         """What an expression stands for."""
-        if expression[0] not in ("attr", "call"):
+        kind = expression[0]
+        if kind == "name":
+            return self.lookup(path, scope, expression[2], expression[1])
+        if kind != "attr" and kind != "call":
             return self._start(path, scope, expression)
         links = list(chain(expression))
         value = self._start(path, scope, links.pop())
@@ -201,7 +204,7 @@ class Names:
         if facts is None:
             return None
         scopes = facts["scopes"]
-        found = visible(scopes, scope, name)
+        found = scope if name in scopes[scope]["names"] else visible(scopes, scope, name)
         own = None if found is None else self._bound(path, found, name, scopes[found]["names"][name])
         if not scopes[0]["stars"] or (found is not None and found > 0):
             return own

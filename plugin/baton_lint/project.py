@@ -43,18 +43,17 @@ class Files:
         self._inside: set[str] | None = None
         self._load = load
         self._facts: dict[str, FileFacts | None] = {}
+        self.rebuilds = False
+        """Whether any file that was read completes classes by hand."""
         self.probes: dict[str, bool] = {}
         """Paths outside the walked folders that were asked for, and whether they are there."""
 
     def facts(self, path: str) -> FileFacts | None:
         """The facts of a file, read at most once; None if it can't be read."""
         if path not in self._facts:
-            self._facts[path] = self._load(path)
+            found = self._facts[path] = self._load(path)
+            self.rebuilds = self.rebuilds or (found is not None and found["rebuilds"])
         return self._facts[path]
-
-    def any_rebuilds(self) -> bool:
-        """Whether any file that was read completes classes by hand."""
-        return any(facts is not None and facts["rebuilds"] for facts in self._facts.values())
 
     def is_file(self, path: str) -> bool:
         """Whether a Python file is there."""

@@ -21,12 +21,14 @@ from baton_dsl.core.spec import (
     StepSpec,
 )
 from baton_dsl.core.types import Instance, Term
-from baton_lint.annotations import NO_DOUBTS, Annotations, Doubts
+from baton_lint.annotations import Annotations
+from baton_lint.doubts import NO_DOUBTS, Doubting, Doubts
 from baton_lint.expressions import Expression, dotted
 from baton_lint.facts import FunctionFacts, ParameterFacts
 from baton_lint.known import ours
 from baton_lint.names import Names
 from baton_lint.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
+from baton_lint.written import evaluated_in
 
 _FORMS: Final = {form.value: form for form in Form}
 _SCALARS: Final = (str, int, float, bool, bytes, type(None))
@@ -43,7 +45,7 @@ class _Definition:
     may_skip: bool
     unimportable: str | None
     unevaluable: str | None
-    unresolved: tuple[tuple[str, str, str, Place], ...]
+    unresolved: tuple[tuple[Place, str], ...]
     place: Place
     return_place: Place | None
     blocking_calls: tuple[Reference, ...]
@@ -55,11 +57,13 @@ class Steps:
     Args:
         names: What names stand for.
         annotations: What annotations mean.
+        doubting: Says what is wrong with the names in them.
     """
 
-    def __init__(self, names: Names, annotations: Annotations) -> None:
+    def __init__(self, names: Names, annotations: Annotations, doubting: Doubting | None = None) -> None:
         self.names = names
         self.annotations = annotations
+        self.doubting = doubting or Doubting(names)
         self._definitions: dict[tuple[str, int], _Definition] = {}
 
     def spec(
@@ -166,22 +170,20 @@ class Steps:
         elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
             unimportable = METHOD
             written = written[1:]
-        scope = self.annotations.scope(path, function["annotated"])
-        doubts = [self._doubts(path, scope, item["annotation"]) for item in written]
+        scope = evaluated_in(self.names.project, path, function["annotated"])
+        unresolved: list[tuple[Place, str]] = []
+        parameters: list[ParameterSpec] = []
+        for item in written:
+            doubts = self._doubts(path, scope, item["annotation"])
+            parameters.append(self._parameter(path, scope, function, item, doubts.unevaluable))
+            if doubts.unresolved:
+                unresolved.append((place(path, item["span"]), doubts.unresolved))
         result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
         doubted = self._doubts(path, scope, returns)
-        unresolved = [
-            (function["name"], f'parameter "{item["name"]}"', doubt.unresolved, place(path, item["span"]))
-            for item, doubt in zip(written, doubts, strict=True)
-            if doubt.unresolved
-        ]
         if returns and doubted.unresolved:
-            unresolved.append((function["name"], "the result", doubted.unresolved, place(path, returns[1])))
+            unresolved.append((place(path, returns[1]), doubted.unresolved))
         return _Definition(
-            parameters=tuple(
-                self._parameter(path, scope, function, item, doubt.unevaluable)
-                for item, doubt in zip(written, doubts, strict=True)
-            ),
+            parameters=tuple(parameters),
             result=result,
             may_skip=may_skip,
             is_async=function["is_async"],
@@ -195,10 +197,10 @@ class Steps:
         )
 
     def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
-        return NO_DOUBTS if annotation is None else self.annotations.doubts(path, scope, annotation)
+        return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
 
-    def unresolved(self) -> Iterator[tuple[str, str, str, Place]]:
-        """Each annotation of a step that text can't resolve: the step, what it is the annotation of, why, and where."""
+    def unresolved(self) -> Iterator[tuple[Place, str]]:
+        """Where an annotation stands that text can't resolve, and why it can't."""
         for definition in self._definitions.values():
             yield from definition.unresolved
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from baton_dsl.core.spec import MISSING, UNKNOWN, Place, Role, StepSpec
@@ -18,8 +18,13 @@ class Unresolved(NamedTuple):
     sentence: str
 
 
-def unresolved(steps: Iterable[StepSpec]) -> list[Unresolved]:
-    """Each annotation that rules about types pass over, once and in the order of the source."""
+def unresolved(steps: Iterable[StepSpec], reasons: Mapping[Place, str]) -> list[Unresolved]:
+    """Each annotation that rules about types pass over, once and in the order of the source.
+
+    Args:
+        steps: The steps of all flows, and of none.
+        reasons: Why, as far as that is known, by the place of the annotation.
+    """
     found: dict[Unresolved, None] = {}
     known: dict[object, bool] = {}
     for step in steps:
@@ -27,7 +32,8 @@ def unresolved(steps: Iterable[StepSpec]) -> list[Unresolved]:
             if term not in known:
                 known[term] = not _holds_unknown(term)
             if not known[term]:
-                sentence = f"{what} can't be resolved, so nothing that depends on its type is checked"
+                reason = f" ({reasons[place]})" if place in reasons else ""
+                sentence = f"{what} can't be resolved{reason}, so nothing that depends on its type is checked"
                 found[Unresolved(place.path, place.line, place.column, sentence)] = None
     return sorted(found)
 

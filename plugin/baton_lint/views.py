@@ -57,10 +57,15 @@ class Views:
     def __init__(self) -> None:
         fallback: dict[int, dict[str, Binding]] = {}
         self._names = {CHECKING: {}, FALLBACK: fallback, DEEPER: fallback}
+        self.hold_names = False
+        """True once any name is bound in a view alone: hardly a file has one."""
 
     def names(self, view: str, scope: int, names: dict[str, Binding]) -> dict[str, Binding]:
         """Where to put what a scope binds in a view: by itself, or among its other names."""
-        return self._names[view].setdefault(scope, {}) if view in self._names else names
+        if view not in self._names:
+            return names
+        self.hold_names = True
+        return self._names[view].setdefault(scope, {})
 
     def binding(self, scope: int, name: str) -> Binding | None:
         """What a name is bound to in any view of a scope, so far."""

@@ -13,7 +13,7 @@ from baton_lint.comments import ignore_comments
 from baton_lint.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.expressions import Columns, encode
 from baton_lint.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
-from baton_lint.mutation import is_dynamic, may_change, rebuilds
+from baton_lint.mutation import is_dynamic, lists_of, may_change, rebuilds
 from baton_lint.nodes import push_children
 from baton_lint.views import Views, expects_no_module, is_for_checkers
 
@@ -62,7 +62,7 @@ class Walker:
             classes=self.classes,
             calls=self.calls,
             passed=sorted(self.passed),
-            written=may_change(self.text, self._lists() | self.starred),
+            written=may_change(self.text, lists_of(self.scopes) | self.starred),
             comments=ignore_comments(self.text),
             is_deferred=self.scopes[0]["names"].get("annotations") == _DEFERRED,
             is_dynamic=is_dynamic(self.text),
@@ -101,8 +101,7 @@ class Walker:
         if where.view:
             names = self.views.names(where.view, where.scope, names)
         if name not in names:
-            is_sure = where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)
-            if not is_sure:
+            if not (where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)):
                 binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
@@ -349,6 +348,12 @@ class Walker:
         """Enter a lambda: what it calls runs later, if at all."""
         push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
+    def visit_yield(self, node: ast.Yield | ast.YieldFrom, where: Where) -> None:
+        """What makes a function a generator, unless it stands in a lambda."""
+        if where.body is not None and not where.in_lambda:
+            where.body.facts["is_generator"] = True
+        push_children(self.stack, node, where)
+
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
         """Enter a comprehension: what it calls runs as often as it likes."""
         push_children(self.stack, node, where.maybe)
@@ -400,20 +405,12 @@ class Walker:
         while scope >= 0:
             facts = self.scopes[scope]
             found = facts["names"].get(name)
-            if found is None:
+            if found is None and self.views.hold_names:
                 found = self.views.binding(scope, name)
             if found is not None and (scope == start or facts["kind"] != "class"):
                 return found
             scope = facts["parent"]
         return ("from", 1, "", name) if self.scopes[0]["stars"] else None
-
-    def _lists(self) -> set[str]:
-        return {
-            name
-            for scope in self.scopes
-            for name, binding in scope["names"].items()
-            if binding[0] == "value" and isinstance(binding[1], tuple) and binding[1][0] == "list"
-        }
 
 
 _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
@@ -444,6 +441,8 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.NamedExpr: Walker.visit_walrus,
     **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
+    ast.Yield: Walker.visit_yield,
+    ast.YieldFrom: Walker.visit_yield,
     ast.ListComp: Walker.visit_comprehension,
     ast.SetComp: Walker.visit_comprehension,
     ast.DictComp: Walker.visit_comprehension,

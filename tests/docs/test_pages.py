@@ -9,6 +9,7 @@ import pytest
 
 from baton_dsl import errors
 from baton_dsl.core.rules import CATALOGUE
+from baton_dsl.runtime import pieces
 from tests.docs.test_code_blocks import PAGES, ROOT
 
 
@@ -46,3 +47,9 @@ def test_every_extra_is_told() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     told = (ROOT / "docs" / "reference" / "options.md").read_text().partition("\n## Extras\n")[2]
     assert sorted(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)) == sorted(extras)
+
+
+def test_the_oldest_postgresql_is_the_one_that_an_install_accepts() -> None:
+    oldest = pieces.OLDEST_POSTGRES
+    assert f"PostgreSQL {oldest} to " in (ROOT / "README.md").read_text()
+    assert f"needs PostgreSQL {oldest} or newer" in (ROOT / "docs/how-to/migrate.md").read_text()

@@ -122,10 +122,8 @@ BY_ITSELF = {
         "BTN504",
         f"""UPDATE oban_jobs SET args = '{{"number": "one"}}' WHERE {FIRST}""",
     ),
-    "a step that is not here, with attempts left": Row(given.returns, None, "retryable", "BTN501", UNKNOWN),
-    "a step that is not here, in the last attempt": Row(
-        given.returns, "discarded", "discarded", "BTN501", f"{UNKNOWN}; {LAST}"
-    ),
+    "a step that is not here, with attempts left": Row(given.returns, None, "scheduled", "", UNKNOWN),
+    "a step that is not here, in the last attempt": Row(given.returns, None, "scheduled", "", f"{UNKNOWN}; {LAST}"),
     "a worker that nobody knows, in the last attempt": Row(
         given.returns, "discarded", "discarded", "nowhere", f"{NO_WORKER}; {LAST}"
     ),

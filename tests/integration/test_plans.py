@@ -114,7 +114,7 @@ def settle(conn: psycopg.Connection[Any], ids: dict[str, int]) -> object:
 
 def gate(conn: psycopg.Connection[Any], ids: dict[str, int]) -> object:
     statement = Gate(None, "public")._select  # type: ignore[arg-type]
-    return conn.execute(statement, {"jobs": [ids["last"]], "known": [], "stamps": []}).fetchall()
+    return conn.execute(statement, {"jobs": [ids["last"]], "known": [], "stamps": [], "most": 10**9}).fetchall()
 
 
 def fetch(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from baton_dsl.errors import PrefixError
-from baton_dsl.runtime import schema, tables
+from baton_dsl.runtime import pieces, schema, tables
 from tests.conftest import sqlalchemy_url
 from tests.integration import steps
 
@@ -158,3 +158,10 @@ def test_a_prefix_that_oban_can_not_use_is_refused_before_anything_is_made(empty
         schema.install(empty_dsn, prefix)
     with psycopg.connect(empty_dsn) as conn:
         assert conn.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [prefix]).fetchone() == (0,)
+
+
+@pytest.mark.parametrize("name", pieces.functions())
+def test_a_function_is_a_page(name: str) -> None:
+    text = pieces.text_of("functions", name)
+    assert text.startswith("-- ")
+    assert text.count("\n") <= 95

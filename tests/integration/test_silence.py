@@ -10,10 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
+from baton_dsl.runtime import silence
 from baton_dsl.runtime.bridge import Running
 from baton_dsl.runtime.pools import kept_alive, open_pool
 from baton_dsl.runtime.silence import SilenceError, WatchedAsyncConnection, WatchedConnection
@@ -21,6 +23,7 @@ from tests.conftest import StartOban, until
 from tests.integration import steps
 from tests.integration.pooled_steps import pooled
 from tests.integration.stopping_steps import GO_ON, RUNS, waits
+from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy, proxy
 
 TIMEOUT = 30
@@ -84,6 +87,18 @@ def test_a_slow_statement_is_left_alone(
         watched.execute(statement.encode())
         assert watched.execute("SELECT 1").fetchone() == (1,)
     releasing.join()
+
+
+def test_a_server_that_lets_nobody_in_is_not_taken_for_a_silent_one(dsn: str) -> None:
+    """Only a server that does not answer at all is given up soon: a statement may run there for long."""
+    assert set(silence._borne(make_conninfo(dsn, user="nobody-here"), [1, 2]).values()) == {silence.REFUSED}
+    assert set(silence._borne("host=127.0.0.1 port=1 connect_timeout=1", [1]).values()) == {silence.GIVE_UP}
+    assert silence._borne(dsn, [1]) == {1: 0.0}  # there is no such backend
+
+
+def test_behind_a_pooler_silence_is_borne_for_longer(dsn: str) -> None:
+    with pgbouncer(dsn) as through:
+        assert silence._borne(through, [1]) == {1: silence.POOLED}
 
 
 async def test_an_answer_that_lies_unread_is_no_silence(network: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, BeforeValidator, SecretStr, field_serializer
+from pydantic import BaseModel, BeforeValidator, field_serializer
 
 from baton_dsl import Flow, Input, step
 from baton_dsl.errors import InputError
@@ -17,9 +18,9 @@ from baton_dsl.runtime import payload
 from tests.conftest import StartOban
 
 
-class Token(BaseModel):
-    owner: str
-    value: SecretStr
+class Price(BaseModel):
+    name: str
+    value: float | None = None
 
 
 class Split(BaseModel):
@@ -31,13 +32,13 @@ class Split(BaseModel):
 
 
 @step(max_attempts=5, backoff=0)
-def token() -> dict[str, Token]:
-    return {"eu": Token(owner="me", value=SecretStr("hunter2"))}
+def price() -> dict[str, Price]:
+    return {"eu": Price(name="tea", value=math.nan)}
 
 
 @step
-def spend(token: dict[str, Token]) -> int:
-    return len(token)
+def spend(price: dict[str, Price]) -> int:
+    return len(price)
 
 
 @step
@@ -60,17 +61,14 @@ def measured(value: Input[int | float]) -> str:
     return type(value).__name__
 
 
-async def test_a_result_that_would_not_come_back_ends_its_step_in_its_first_attempt(
-    start_oban: StartOban, conn: psycopg.Connection[Any]
-) -> None:
+async def test_a_result_that_would_not_come_back_ends_its_step_in_its_first_attempt(start_oban: StartOban) -> None:
     async with start_oban():
-        workflow = await Flow("f", token, spend).insert()
+        workflow = await Flow("f", price, spend).insert()
         await workflow.wait(20)
         nodes = {node.step: node for node in await workflow.nodes()}
-    assert (nodes["token"].state, nodes["token"].attempt, nodes["spend"].state) == ("discarded", 1, "cancelled")
-    assert "returned dict, which can't be read back as dict[str, " in str(nodes["token"].error)
-    assert ": eu.value: a secret is written as asterisks" in str(nodes["token"].error)
-    assert "hunter2" not in str(conn.execute("SELECT errors::text FROM oban_jobs").fetchall())
+    assert (nodes["price"].state, nodes["price"].attempt, nodes["spend"].state) == ("discarded", 1, "cancelled")
+    assert "returned dict, which can't be read back as dict[str, " in str(nodes["price"].error)
+    assert ": eu.value: NaN comes back as None" in str(nodes["price"].error)
 
 
 async def test_whatever_a_validator_raises_on_a_stored_value_ends_the_step_at_once(

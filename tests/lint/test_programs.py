@@ -412,23 +412,3 @@ def test_strict_says_what_was_left_alone_and_why(source: str, reason: str, tmp_p
     write(tmp_path, {"flows.py": f"{HEAD}\n{source}\n"})
     found = lint(tmp_path, "--strict")
     assert [line.partition("BTN903: ")[2] for line in found] == [f'flow "a" is open: {reason}']
-
-
-def test_strict_tells_of_annotations_that_cannot_be_resolved(tmp_path: Path) -> None:
-    source = """
-from __future__ import annotations
-
-from .nowhere import Key
-from elsewhere import Order
-
-@step
-def first(key: Key, again: list[Key], order: Input[Order]) -> dict[str, Key]: ...
-"""
-    write(tmp_path, {"flows.py": f"{HEAD}\n{source}\n"})
-    found = lint(tmp_path, "--strict", "--select", "BTN903")
-    reason = 'of step "first" can\'t be resolved: module ".nowhere" is not there'
-    assert [line.partition("BTN903: the annotation of ")[2] for line in found] == [
-        f'parameter "key" {reason}',
-        f'parameter "again" {reason}',
-        f"the result {reason}",
-    ]

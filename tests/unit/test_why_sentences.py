@@ -60,8 +60,8 @@ DISCARDED = replace(
             '"x" ran on node web-1, whose process is gone: it will start again within seconds.',
         ),
         (
-            node("x", State.EXECUTING, attempt=3, max_attempts=3, runs_on="web-1", is_alive=False),
-            '"x" ran in its last attempt on node web-1, whose process is gone: it will be discarded.',
+            node("x", State.EXECUTING, attempt=3, max_attempts=3, runs_on="web-1", is_alive=False, is_last_crash=True),
+            '"x" ran on node web-1, whose process is gone, as often as it may be: it will be discarded.',
         ),
         (
             FAILED,

@@ -5,7 +5,7 @@ from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, Form, StepSpec, Types
+from baton_dsl.core.spec import MISSING, Form, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN204", "baton-missing-annotation")
 
@@ -14,22 +14,19 @@ _REMEDY: Final = "import the name at run time, not only under TYPE_CHECKING: res
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each annotation of a step that is missing, or that can't be evaluated."""
-    incomplete: dict[int, tuple[str, str] | None] = {}
+    types = context.types
     for step in context.flow.steps:
         if step.is_job:
             continue
-        yield from unevaluable(step)
-        yield from _incomplete(step, context.types, incomplete)
+        is_whole = step.unevaluable is None
         for parameter in step.parameters:
-            if parameter.type is MISSING and parameter.form in (Form.KEYWORD, Form.POSITIONAL_ONLY):
-                yield finding(
-                    f'parameter "{parameter.name}" of step "{step.name}" has no annotation, '
-                    "so what it gets can't be checked",
-                    help="write the type that it expects",
-                    step=step.name,
-                    parameter=parameter.name,
-                    place=parameter.place,
-                )
+            if parameter.unevaluable is not None:
+                is_whole = False
+            if parameter.type is MISSING:
+                if parameter.form in (Form.KEYWORD, Form.POSITIONAL_ONLY):
+                    yield _no_annotation(step, parameter)
+            elif found := types.unevaluable(parameter.type):
+                yield _incomplete(step, types, parameter, *found)
         if step.result is MISSING:
             yield finding(
                 f'step "{step.name}" has no return annotation, so what it gives can\'t be checked',
@@ -37,6 +34,20 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 step=step.name,
                 place=step.place,
             )
+        elif found := types.unevaluable(step.result):
+            yield _incomplete(step, types, None, *found)
+        if not is_whole:
+            yield from unevaluable(step)
+
+
+def _no_annotation(step: StepSpec, parameter: ParameterSpec) -> Diagnostic:
+    return finding(
+        f'parameter "{parameter.name}" of step "{step.name}" has no annotation, so what it gets can\'t be checked',
+        help="write the type that it expects",
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )
 
 
 def unevaluable(step: StepSpec) -> Iterator[Diagnostic]:
@@ -60,32 +71,23 @@ def unevaluable(step: StepSpec) -> Iterator[Diagnostic]:
         )
 
 
-def _incomplete(step: StepSpec, types: Types, known: dict[int, tuple[str, str] | None]) -> Iterator[Diagnostic]:
-    """A finding for each type of a step with a class in it whose own annotations can't be evaluated."""
-
-    def look(type: object) -> tuple[str, str] | None:
-        if id(type) not in known:  # the steps made of one function share its types
-            known[id(type)] = None if type in (MISSING, UNKNOWN) else types.unevaluable(type)
-        return known[id(type)]
-
-    for parameter in step.parameters:
-        if (parameter.is_upstream or parameter.is_input) and (found := look(parameter.type)):
-            yield finding(
-                f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, but a field of '
-                f"{found[0]} can't be evaluated: {found[1]}",
-                help=_REMEDY,
-                step=step.name,
-                parameter=parameter.name,
-                place=parameter.place,
-            )
-    if found := look(step.result):
-        yield finding(
-            f'step "{step.name}" returns {types.show(step.result)}, but a field of {found[0]} can\'t be evaluated: '
-            f"{found[1]}",
+def _incomplete(step: StepSpec, types: Types, parameter: ParameterSpec | None, cls: str, reason: str) -> Diagnostic:
+    """The finding for a type of a step with a class in it whose own annotations can't be evaluated."""
+    rest = f"but a field of {cls} can't be evaluated: {reason}"
+    if parameter is None:
+        return finding(
+            f'step "{step.name}" returns {types.show(step.result)}, {rest}',
             help=_REMEDY,
             step=step.name,
             place=step.return_place or step.place,
         )
+    return finding(
+        f'parameter "{parameter.name}" of step "{step.name}" is {types.show(parameter.type)}, {rest}',
+        help=_REMEDY,
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+    )
 
 
 RULE = Rule(

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
-from baton_dsl.core.spec import Place
 
 finding = Finder("BTN903", "baton-open-flow")
 
@@ -19,31 +18,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
         )
 
 
-def unresolved(step: str, what: str, reason: str, place: Place) -> Diagnostic:
-    """The finding for an annotation that can't be resolved.
-
-    Args:
-        step: The step.
-        what: What it is the annotation of.
-        reason: Why it can't be resolved.
-        place: Where it stands.
-    """
-    return finding(
-        f'the annotation of {what} of step "{step}" can\'t be resolved: {reason}',
-        help="what depends on that type is not checked; a type checker may know it",
-        step=step,
-        place=place,
-    )
-
-
 RULE = Rule(
     code=finding.code,
     slug=finding.slug,
-    summary="a flow that can't be seen whole, or an annotation that can't be resolved (only with `--strict`)",
+    summary="a flow that can't be seen whole (only with `--strict`)",
     why=(
         "Unknown is silence: a list built in a loop or an import that isn't there may bring any step, so a name that "
-        "seems to be missing may exist. An annotation that can't be resolved may be any type. `--strict` says where "
-        "that is so."
+        "seems to be missing may exist. `--strict` says where that is so."
     ),
     bad=(
         Example(
@@ -61,31 +42,6 @@ for number in range(3):
 shop = Flow("shop", orders, *steps)
 """,
             ('11:29: BTN903: flow "shop" is open: the items of "steps" may change at run time',),
-            frozenset({Door.TEXT}),
-        ),
-        Example(
-            """\
-import sys
-
-from baton_dsl import Flow, step
-
-if sys.platform == "win32":
-    Price = float
-else:
-    Price = int
-
-@step
-def price() -> Price:
-    return 1
-
-shop = Flow("shop", price)
-""",
-            (
-                (
-                    '11:16: BTN903: the annotation of the result of step "price" can\'t be resolved: '
-                    '"Price" is set more than once'
-                ),
-            ),
             frozenset({Door.TEXT}),
         ),
     ),

@@ -183,6 +183,7 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "name": wrong_step_name,
     "queue": wrong_name,
     "max_attempts": _whole(1, MOST_ATTEMPTS),
+    "max_crashes": _whole(1, MOST_ATTEMPTS),
     "priority": _whole(0, 9),
     "tags": _names,
     "timeout": _duration,
@@ -250,6 +251,18 @@ def charge() -> int:
 shop = Flow("shop", charge)
 """,
             ('3:7: BTN305: option "max_attempts" of step "charge" must be a whole number from 1 to 32767, got 0',),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(max_crashes=40_000)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            ('3:7: BTN305: option "max_crashes" of step "charge" must be a whole number from 1 to 32767, got 40000',),
         ),
         Example(
             """\

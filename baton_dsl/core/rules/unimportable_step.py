@@ -1,10 +1,11 @@
 """BTN306: a step that a worker can't import by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import StepSpec
 
 finding = Finder("BTN306", "baton-unimportable-step")
 
@@ -24,6 +25,21 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 step=step.name,
                 place=step.place,
             )
+
+
+_OF_A_SCRIPT: Final = 'of a script, which ran as "__main__": no worker can import it by name'
+_HAVE_A_NAME: Final = "move it to a module, or run the script as one: python -m NAME"
+
+
+def steps_of_a_script(steps: Iterable[StepSpec]) -> Iterator[Diagnostic]:
+    """A finding for each step that is of a script, as an insert finds out."""
+    for step in steps:
+        yield finding(f'step "{step.name}" is {_OF_A_SCRIPT}', help=_HAVE_A_NAME, step=step.name, place=step.place)
+
+
+def hook_of_a_script(hook: str) -> Diagnostic:
+    """The finding for a hook that is of a script."""
+    return finding(f"{hook} is {_OF_A_SCRIPT}", help=_HAVE_A_NAME)
 
 
 RULE = Rule(

@@ -8,6 +8,9 @@ RETURNS void
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
 AS $function$
 BEGIN
     PERFORM baton.baton_spread('{}'::bigint[], '[]'::json, ARRAY(

@@ -1,5 +1,6 @@
 -- What the children of a map returned, as a list (of lists, where there are levels), with null where there is nothing;
--- and for each such place why: `[{"path", "state", "reason"}]`, or NULL if there is none.
+-- and for each such place why: `[{"path", "state", "reason"}]`, or NULL if there is none. The reasons share 32 million
+-- characters: jsonb holds 256 MB, and a map may have as many failed items as others have items.
 CREATE OR REPLACE FUNCTION baton.baton_collect(map_id bigint, OUT result text, OUT absent jsonb)
 LANGUAGE plpgsql
 STABLE
@@ -8,6 +9,7 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     wanted bigint := map_id;
+    longest integer := (SELECT 32000000 / greatest(items, 1) FROM baton.workflow_nodes WHERE oban_job_id = wanted);
 BEGIN
     SELECT coalesce('[' || string_agg(coalesce(entry.text, 'null'), ',' ORDER BY entry.item_index) || ']', '[]'),
         jsonb_agg(entry.missing ORDER BY entry.item_index) FILTER (WHERE entry.missing IS NOT NULL)
@@ -19,7 +21,14 @@ BEGIN
                     'path', jsonb_build_array(child.item_index),
                     'state', child.outcome,
                     'reason', coalesce(child.reason, (
-                        SELECT job.errors -> -1 ->> 'error' FROM baton.oban_jobs AS job WHERE job.id = child.oban_job_id
+                        SELECT CASE
+                            WHEN length(last.error) <= greatest(1000, longest) THEN last.error
+                            -- the line that says that it is a traceback, and the end, which says what was raised
+                            ELSE split_part(last.error, E'\n', 1) || E'\n  ...\n' || right(last.error, greatest(900, longest - 100))
+                        END
+                        FROM baton.oban_jobs AS job
+                        CROSS JOIN LATERAL (SELECT job.errors -> -1 ->> 'error' AS error) AS last
+                        WHERE job.id = child.oban_job_id
                     ))
                 )
             END AS missing

@@ -28,6 +28,9 @@ BEGIN
     ELSIF NEW.state IN ('completed', 'cancelled', 'discarded') THEN
         PERFORM baton.baton_end(ARRAY[NEW.id], NEW.state::text);
     ELSIF OLD.state IN ('completed', 'cancelled', 'discarded') THEN
+        IF NEW.meta ? 'rescued' THEN -- crashes count from the start again
+            UPDATE baton.oban_jobs SET meta = meta - 'rescued' WHERE id = NEW.id;
+        END IF;
         -- The first of the jobs that one statement has retried does it for all of them.
         PERFORM baton.baton_revive(node.workflow_id)
         FROM baton.workflow_nodes AS node

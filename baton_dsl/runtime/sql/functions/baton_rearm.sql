@@ -10,6 +10,7 @@ BEGIN
     UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        meta = job.meta - 'rescued', -- crashes count from the start again
         -- a pause before the next attempt is over; a start in the future that the step was given is not
         scheduled_at = CASE
             WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))

@@ -40,17 +40,37 @@ BEGIN
     FROM gone;
 
     marked := set_config('baton_dsl.rescuing', 'on', true);
-    WITH returned AS (
-        UPDATE baton.oban_jobs AS job
-        SET state = CASE WHEN job.attempt < job.max_attempts THEN 'available' ELSE 'discarded' END::baton.oban_job_state,
-            discarded_at = CASE WHEN job.attempt < job.max_attempts THEN NULL ELSE timezone('UTC', now()) END,
-            meta = job.meta || jsonb_build_object('rescued', coalesce((job.meta ->> 'rescued')::integer, 0) + 1),
-            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN508: the process that ran this attempt is gone')
+    -- A crash uses no attempt: there is one more from here on, whose number is its own. So many crashes are borne as the
+    -- step says, or as it has attempts.
+    WITH orphan AS MATERIALIZED (
+        SELECT job.id, job.attempt, counted.crashes,
+            coalesce((job.meta ->> 'baton_max_crashes')::integer, job.max_attempts - counted.crashes + 1) AS most
         FROM baton.baton_suspects AS suspect
+        JOIN baton.oban_jobs AS job ON job.attempted_by[2] = suspect.producer
+        CROSS JOIN LATERAL (SELECT coalesce((job.meta ->> 'rescued')::integer, 0) + 1 AS crashes) AS counted
         WHERE job.state = 'executing'
             AND job.meta ? 'workflow_id'
-            AND suspect.producer = job.attempted_by[2]
             AND suspect.suspected_at <= clock_timestamp() - grace
+    ),
+    returned AS (
+        UPDATE baton.oban_jobs AS job
+        SET state = CASE WHEN orphan.crashes < orphan.most THEN 'available' ELSE 'discarded' END::baton.oban_job_state,
+            max_attempts = CASE
+                WHEN orphan.crashes < orphan.most THEN least(job.max_attempts + 1, 32767)
+                ELSE job.max_attempts
+            END,
+            discarded_at = CASE WHEN orphan.crashes < orphan.most THEN NULL ELSE timezone('UTC', now()) END,
+            meta = job.meta || jsonb_build_object('rescued', orphan.crashes),
+            errors = job.errors || baton.baton_error(
+                job.attempt::integer,
+                'BTN508: the process that ran this attempt is gone'
+                || CASE
+                    WHEN orphan.crashes < orphan.most THEN ''
+                    ELSE ', which is crash ' || orphan.crashes || ' of at most ' || orphan.most
+                END
+            )
+        FROM orphan
+        WHERE job.id = orphan.id AND job.state = 'executing' AND job.attempt = orphan.attempt
         RETURNING job.queue, job.state
     )
     SELECT

@@ -25,66 +25,10 @@ BEGIN
 
     was_settled := (SELECT outcome IS NOT NULL FROM baton.baton_workflows WHERE workflow_id = workflow);
 
-    -- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not
-    -- settled may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone,
-    -- was changed by the same statement as ours and settles by itself. A map that has expanded lives as long as a child
-    -- of it does, and what lives below it may be a child of another: so it is asked again until no more come alive.
+    -- A map that has expanded lives as long as a child of it does, and what lives below it may be a child of another: so it
+    -- is asked again until no more come alive.
     LOOP
-        WITH RECURSIVE ended AS NOT MATERIALIZED (
-            SELECT node.*,
-                CASE
-                    WHEN node.is_map THEN
-                        node.outcome IS NOT NULL AND NOT node.by_upstream AND node.oban_job_id <> ALL(alive)
-                    ELSE job.id IS NULL OR (
-                        (node.outcome IS NULL OR NOT node.by_upstream)
-                        AND job.state IN ('completed', 'cancelled', 'discarded')
-                    )
-                END AS is_origin
-            FROM baton.workflow_nodes AS node
-            LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-            WHERE node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded')
-        ),
-        reached(id) AS (
-            SELECT node.oban_job_id
-            FROM ended AS origin
-            CROSS JOIN unnest(origin.downstreams) AS below(id)
-            JOIN ended AS node ON node.oban_job_id = below.id
-            WHERE origin.workflow_id = workflow
-                AND origin.is_origin
-                AND origin.outcome IS NOT NULL
-                AND NOT node.is_origin
-                AND node.items IS NULL
-                AND CASE
-                    WHEN node.is_map AND origin.oban_job_id = ANY(node.sources) THEN origin.items IS NULL
-                    ELSE NOT baton.baton_permits(origin.outcome, node.ignore_cancelled, node.ignore_discarded, false)
-                END
-            UNION
-            SELECT node.oban_job_id
-            FROM reached
-            JOIN baton.workflow_nodes AS above ON above.oban_job_id = reached.id
-            CROSS JOIN unnest(above.downstreams) AS below(id)
-            JOIN ended AS node ON node.oban_job_id = below.id
-            WHERE NOT node.is_origin
-                AND node.items IS NULL
-                AND (NOT node.ignore_cancelled OR (node.is_map AND above.oban_job_id = ANY(node.sources)))
-        ),
-        living AS (
-            SELECT node.map_id
-            FROM ended AS node
-            WHERE node.workflow_id = workflow
-                AND node.map_id IS NOT NULL
-                AND (node.outcome IS NULL OR NOT node.is_origin)
-                AND node.oban_job_id NOT IN (SELECT reached.id FROM reached)
-        )
-        SELECT
-            coalesce((SELECT array_agg(reached.id) FROM reached), '{}'),
-            (
-                SELECT array_agg(map.oban_job_id)
-                FROM living
-                JOIN baton.workflow_nodes AS map ON map.oban_job_id = living.map_id
-                WHERE map.outcome IN ('cancelled', 'discarded') AND map.oban_job_id <> ALL(alive)
-            )
-        INTO doomed, more;
+        SELECT found.doomed, found.revived INTO doomed, more FROM baton.baton_doomed(workflow, alive) AS found;
         EXIT WHEN more IS NULL;
         alive := alive || more;
     END LOOP;
@@ -120,6 +64,7 @@ BEGIN
     UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
+        meta = job.meta - 'rescued',
         completed_at = NULL,
         cancelled_at = NULL,
         discarded_at = NULL

@@ -26,7 +26,6 @@ AS $function$
 DECLARE
     settled bigint[];
     skipped bigint[];
-    ended bigint[];
     acked_ids bigint[];
     claimed_ids bigint[];
     is_locked boolean := false;
@@ -56,19 +55,7 @@ BEGIN
     END LOOP;
 
     IF is_locked THEN
-        -- The job of a node that was cancelled ends like it: whoever retries the node shall not find the job running.
-        SELECT array_agg(oban_job_id) INTO ended
-        FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) AND outcome IN ('cancelled', 'discarded');
-
-        marked := set_config('baton_dsl.settling', 'on', true);
-        UPDATE baton.oban_jobs AS job
-        SET state = 'cancelled',
-            cancelled_at = timezone('UTC', now()),
-            errors = job.errors || baton.baton_error(job.attempt::integer, 'BTN507: cancelled, since its node was before it returned')
-        WHERE job.id = ANY(ended)
-            AND job.state = 'executing'
-            AND job.attempt = attempts[array_position(job_ids, job.id)];
-        marked := set_config('baton_dsl.settling', 'off', true);
+        PERFORM baton.baton_cancel_late(job_ids, attempts);
     END IF;
 
     marked := set_config('baton_dsl.settling', 'on', true);
@@ -90,14 +77,7 @@ BEGIN
         claimed_ids := baton.baton_spread(settled, slots, NULL::bigint[], NULL::bigint[]);
     END IF;
     IF is_again THEN
-        claimed_ids := ARRAY(
-            SELECT DISTINCT job.id
-            FROM baton.workflow_nodes AS node
-            CROSS JOIN unnest(node.downstreams) AS below(id)
-            CROSS JOIN LATERAL (SELECT * FROM baton.oban_jobs WHERE oban_jobs.id = below.id OFFSET 0) AS job
-            JOIN json_to_recordset(slots) AS slot(by text[]) ON slot.by = job.attempted_by
-            WHERE node.oban_job_id = ANY(job_ids) AND job.state = 'executing'
-        );
+        claimed_ids := baton.baton_claimed_before(job_ids, slots);
     END IF;
 
     RETURN QUERY SELECT acked_ids, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::smallint, NULL::smallint,

@@ -1,4 +1,24 @@
 -- The tables. Every statement may run again: what is there already stays.
+--
+-- Some numbers and arrays stand for facts. This is all of them:
+--
+--   what                                | value   | says
+--   ----------------------------------- | ------- | --------------------------------------------------------------------
+--   workflow_nodes.optional             | id      | this upstream may be skipped without the node being skipped with it
+--                                       | {0}     | so may every upstream
+--                                       | NULL    | so may none
+--   workflow_nodes.sources              | id      | the parameter of this place takes an item of that node's result
+--                                       | 0       | ... or of the value at the same place in `item`
+--   workflow_nodes.beside               | id      | an item reads that node's result whole
+--                                       | -id     | an item reads the args of that map, which is its root
+--   workflow_nodes.held                 | true    | the item waits for a place in the window of its root
+--                                       | false   | it has had its place
+--                                       | NULL    | its map has no window
+--   workflow_nodes.items                | NULL    | the map has not expanded; `pending` counts upstreams
+--                                       | number  | it has, into so many; `pending` counts children
+--   workflow_nodes.pending              | + 1     | while the workflow is paused, or the item is held
+--   baton_insert(edge_from)             | -place  | the edge is optional: see workflow_nodes.optional
+--   baton_insert(maps -> sources)       | 0       | see workflow_nodes.sources
 
 CREATE TABLE IF NOT EXISTS baton.baton_migrations (
     version integer PRIMARY KEY,

@@ -1,0 +1,34 @@
+"""How much data goes from one step to another, at the most."""
+
+from __future__ import annotations
+
+import os
+
+
+def result_limit() -> int:
+    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB.
+
+    Raises:
+        ValueError: If `BATON_RESULT_LIMIT` is no number of bytes.
+    """
+    return _bytes("BATON_RESULT_LIMIT", 16 * 1024 * 1024)
+
+
+def fan_in_limit() -> int:
+    """The most bytes of JSON that a step takes as the list of a map's results: `BATON_FAN_IN_LIMIT`, or 512 MiB.
+
+    PostgreSQL's own limit is a little below 1 GiB.
+
+    Raises:
+        ValueError: If `BATON_FAN_IN_LIMIT` is no number of bytes.
+    """
+    return _bytes("BATON_FAN_IN_LIMIT", 512 * 1024 * 1024)
+
+
+def _bytes(name: str, default: int) -> int:
+    given = os.environ.get(name, "")
+    if not given:
+        return default
+    if not given.isdecimal():
+        raise ValueError(f"{name} must be a whole number of bytes, got {given!r}")
+    return int(given)

@@ -1,0 +1,18 @@
+-- The steps of a workflow that is being inserted, with what their templates say of them.
+CREATE OR REPLACE FUNCTION baton.baton_new_steps(ids bigint[], names json, args json, template integer[], templates json)
+RETURNS TABLE (
+    "position" bigint, job_id bigint, name text, args json, worker text, queue text, max_attempts smallint,
+    priority smallint, tags text[], scheduled_at timestamp, meta jsonb, ignore_cancelled boolean, ignore_discarded boolean
+)
+LANGUAGE sql
+STABLE
+AS $function$
+    SELECT given.place, ids[given.place], given.name, given.args, shape.worker, shape.queue, shape.max_attempts,
+        shape.priority, shape.tags, shape.scheduled_at, shape.meta, shape.ignore_cancelled, shape.ignore_discarded
+    FROM ROWS FROM (json_array_elements_text(names), json_array_elements(args), unnest(template))
+        WITH ORDINALITY AS given(name, args, number, place)
+    JOIN json_to_recordset(templates) AS shape(
+        number integer, worker text, queue text, max_attempts smallint, priority smallint, tags text[],
+        scheduled_at timestamp, meta jsonb, ignore_cancelled boolean, ignore_discarded boolean
+    ) USING (number)
+$function$;
