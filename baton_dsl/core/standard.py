@@ -51,11 +51,13 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "collections.OrderedDict": _generic(Instance("builtins.dict", (_K, _V)), parameters=(_K, _V)),
     "collections.Counter": _generic(Instance("builtins.dict", (_T, Instance("builtins.int")))),
     "collections.abc.Iterable": _protocol(),
-    "collections.abc.Container": _protocol(),
-    "collections.abc.Sized": _protocol(parameters=()),
+    "collections.abc.Container": _protocol(serializable=False),
+    "collections.abc.Sized": _protocol(parameters=(), serializable=False),
     "collections.abc.Hashable": _protocol(parameters=(), serializable=None),
-    "collections.abc.Collection": _protocol(_abc("Iterable", _T), _abc("Container", _T), _abc("Sized")),
-    "collections.abc.Reversible": _protocol(_abc("Iterable", _T)),
+    "collections.abc.Collection": _protocol(
+        _abc("Iterable", _T), _abc("Container", _T), _abc("Sized"), serializable=False
+    ),
+    "collections.abc.Reversible": _protocol(_abc("Iterable", _T), serializable=False),
     "collections.abc.Sequence": _generic(_abc("Reversible", _T), _abc("Collection", _T)),
     "collections.abc.MutableSequence": _generic(_abc("Sequence", _T)),
     "collections.abc.Set": _generic(_abc("Collection", _T)),

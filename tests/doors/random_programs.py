@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from tests.doors.random_types import Annotation, Models, annotations, models, source, written
+from tests.doors.random_types import Annotation, Models, annotations, models, near, source, written
 
 PACKAGE = "the_package"
 """What stands for the name of the package: every program of a run gets one of its own."""
@@ -16,6 +16,8 @@ IMPORTS = ("from", "renamed", "relative", "module", "module as", "of package", "
 """How a module may import names of another module of the package."""
 BATON = ("from", "renamed", "module", "module as", "dsl", "star")
 """How a module may import our names."""
+PLACES = ("flow", "first", "sub.second")
+"""Modules of steps."""
 NAMES = ("alpha", "beta", "gamma", "delta", "alpah", "epsilon")
 """Names of steps; two of them are easily confused."""
 
@@ -141,8 +143,8 @@ class RandomStep:
 @st.composite
 def programs(draw: st.DrawFn) -> dict[str, str]:
     """The files of a program, whose package is called `PACKAGE`."""
-    known = [draw(models("models")), *([draw(models("deep.shapes"))] if draw(st.booleans()) else [])]
-    steps = draw(_steps(known))
+    known = (draw(models("models")), *([draw(models("deep.shapes"))] if draw(st.booleans()) else []))
+    steps = [*draw(_steps(known)), *draw(_pairs(known))]
     exported: set[tuple[str, str]] = set()
     modules = list(dict.fromkeys(["flow", *(step.module for step in steps)]))
     writers = {module: draw(_writers(module, [each.module for each in known], modules, exported)) for module in modules}
@@ -185,9 +187,8 @@ def _writers(
 
 
 @st.composite
-def _steps(draw: st.DrawFn, known: list[Models]) -> list[RandomStep]:
+def _steps(draw: st.DrawFn, known: tuple[Models, ...]) -> list[RandomStep]:
     names = NAMES[: draw(st.integers(2, 5))]
-    places = ("flow", "first", "sub.second")
     found: list[RandomStep] = []
     for position, name in enumerate(names):
         parameters: dict[str, Parameter] = {}
@@ -200,7 +201,7 @@ def _steps(draw: st.DrawFn, known: list[Models]) -> list[RandomStep]:
             options = "combine='product'"
         if draw(st.integers(0, 7)) == 7:
             options += (", " if options else "") + f"after=['{draw(st.sampled_from(NAMES))}']"
-        module = draw(st.sampled_from(places))
+        module = draw(st.sampled_from(PLACES))
         found.append(
             RandomStep(
                 name, module, result, tuple(parameters.values()), options, draw(st.booleans()), draw(st.booleans())
@@ -210,7 +211,28 @@ def _steps(draw: st.DrawFn, known: list[Models]) -> list[RandomStep]:
 
 
 @st.composite
-def _parameters(draw: st.DrawFn, known: list[Models], before: list[RandomStep], names: tuple[str, ...]) -> Parameter:
+def _pairs(draw: st.DrawFn, known: tuple[Models, ...]) -> list[RandomStep]:
+    """Steps of which each second one takes what the first one gives, or something like it: types are most of a flow."""
+    found: list[RandomStep] = []
+    for number in range(draw(st.integers(0, 12))):
+        given = draw(annotations(known))
+        taken = draw(near(given, known))
+        taken = draw(near(taken, known)) if draw(st.booleans()) else taken
+        form = draw(st.sampled_from(("upstream", "upstream", "upstream", "each")))
+        if form == "each" and given[0] in ("list", "set", "Sequence", "tuple") and isinstance(given[1], tuple):
+            taken = draw(near(given[1], known))
+        module = draw(st.sampled_from(PLACES))
+        is_async = draw(st.booleans())
+        parameter = Parameter(f"give_{number}", form, taken)
+        found.append(RandomStep(f"give_{number}", module, given, (), "", is_async, False))
+        found.append(RandomStep(f"take_{number}", module, ("plain", "int"), (parameter,), "", False, False))
+    return found
+
+
+@st.composite
+def _parameters(
+    draw: st.DrawFn, known: tuple[Models, ...], before: list[RandomStep], names: tuple[str, ...]
+) -> Parameter:
     form = draw(
         st.sampled_from(
             ("upstream", "upstream", "upstream", "each", "input", "each input", "from", "context", "any name")
@@ -219,8 +241,8 @@ def _parameters(draw: st.DrawFn, known: list[Models], before: list[RandomStep], 
     taken = draw(annotations(known))
     if form in ("upstream", "each", "from") and before:
         upstream = draw(st.sampled_from(before))
-        if draw(st.integers(0, 2)):
-            taken = upstream.result
+        if draw(st.integers(0, 4)):
+            taken = draw(near(upstream.result, known)) if draw(st.integers(0, 3)) else upstream.result
             if form == "each":
                 taken = taken[1] if taken[0] in ("list", "set", "Sequence") else taken  # type: ignore[assignment]
             if any("each" in item.form for item in upstream.parameters) and form != "each":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ type Word = Callable[[str, str], str]
 type Annotation = tuple[str, ...] | tuple[object, ...]
 """A form, and what is in it: `("list", ("plain", "int"))`."""
 
-PLAIN = ("int", "str", "float", "bool", "bytes", "None", "object")
+PLAIN = ("int", "bool", "str", "float", "bytes", "None", "object")
 STANDARD = (
     ("datetime", "date"),
     ("datetime", "datetime"),
@@ -23,11 +24,10 @@ STANDARD = (
 )
 LITERALS = ("1", "'a'", "True", "None", "b'x'")
 ONE = ("list", "set", "frozenset", "deque", "Sequence", "Iterable", "Collection", "Set", "tuple", "Each")
-TWO = ("dict", "Mapping", "MutableMapping", "defaultdict")
-"""pydantic makes no model with a `defaultdict` of anything: it has no default."""
+TWO = ("dict", "Mapping", "MutableMapping")
 HOMES = {
     **dict.fromkeys(("Sequence", "Iterable", "Collection", "Set", "Mapping", "MutableMapping"), "collections.abc"),
-    **dict.fromkeys(("deque", "defaultdict"), "collections"),
+    **dict.fromkeys(("deque",), "collections"),
 }
 KINDS = ("model", "dataclass", "typed dict", "named tuple", "enum", "plain", "new type", "text")
 ALIASES = ("Ids", "OldIds", "Pair", "Json", "Metres", "OldMetres", "MaybeDate", "OldMaybeDate")
@@ -69,12 +69,13 @@ def models(draw: st.DrawFn, module: str) -> Models:
             each.name for each in classes if each.kind == kind and kind in ("model", "dataclass", "typed dict", "plain")
         ]
         base = draw(st.sampled_from([None, *same]))
-        fields = draw(st.lists(annotations([], depth=1), max_size=2)) if kind not in ("enum", "text", "plain") else []
+        fields = draw(st.lists(annotations((), depth=1), max_size=2)) if kind not in ("enum", "text", "plain") else []
         classes.append(Class(name, kind, base, tuple(fields)))
     return Models(module, tuple(classes))
 
 
-def annotations(known: list[Models], *, depth: int = 2) -> st.SearchStrategy[Annotation]:
+@cache  # a strategy is slow to make, and each is asked for hundreds of times
+def annotations(known: tuple[Models, ...], *, depth: int = 2) -> st.SearchStrategy[Annotation]:
     """Annotations of what is known: simple ones first, so that examples shrink to them."""
     simple: list[st.SearchStrategy[Annotation]] = [
         st.sampled_from(PLAIN).map(lambda name: ("plain", name)),
@@ -93,7 +94,7 @@ def annotations(known: list[Models], *, depth: int = 2) -> st.SearchStrategy[Ann
     inner = annotations(known, depth=depth - 1)
     nested: list[st.SearchStrategy[Annotation]] = [
         st.tuples(st.sampled_from(ONE[:-1]), inner),
-        st.tuples(st.sampled_from(TWO if known else TWO[:-1]), st.just(("plain", "str")), inner),
+        st.tuples(st.sampled_from(TWO), st.just(("plain", "str")), inner),
         st.tuples(st.just("pair"), inner, inner),
         st.tuples(st.sampled_from(("optional", "Optional", "annotated", "quoted")), inner),
         st.tuples(st.sampled_from(("union", "Union")), inner, inner),
@@ -103,6 +104,57 @@ def annotations(known: list[Models], *, depth: int = 2) -> st.SearchStrategy[Ann
         nested.append(st.tuples(st.just("Pair"), st.sampled_from(homes), inner))
         nested.append(st.tuples(st.just("Page"), st.sampled_from(homes), inner))
     return st.one_of(atoms, *nested)
+
+
+_NEAR = {
+    "bool": ("int", "float"),
+    "int": ("float", "bool", "object"),
+    "float": ("int", "object"),
+    "str": ("object", "bytes"),
+    "None": ("int", "object"),
+}
+_WIDER = ("Sequence", "Iterable", "Collection", "list", "set", "Set", "frozenset", "deque", "tuple")
+
+
+@st.composite
+def near(draw: st.DrawFn, annotation: Annotation, known: tuple[Models, ...]) -> Annotation:
+    """An annotation that is like another one, but for something at one place in it: half of them are wider."""
+    form, *rest = annotation
+    inner = [position for position, item in enumerate(rest) if isinstance(item, tuple)]
+    if inner and draw(st.integers(0, 3)):
+        position = draw(st.sampled_from(inner))
+        changed = draw(near(rest[position], known))  # type: ignore[arg-type]
+        return (form, *rest[:position], changed, *rest[position + 1 :])
+    choices: list[st.SearchStrategy[Annotation]] = [
+        st.just(("optional", annotation)),
+        st.just(("union", ("plain", "int"), annotation)),
+        st.just(("any",)),
+        annotations(known, depth=1),
+    ]
+    match form:
+        case "plain" if rest[0] in _NEAR:
+            choices = [st.sampled_from(_NEAR[str(rest[0])]).map(lambda name: ("plain", name)), *choices]
+        case "literal":
+            choices = [st.just(("plain", "str")), st.just(("literal", *rest, "2")), *choices]
+        case "of":
+            bases = [(each.module, item.base) for each in known for item in each.classes if item.name == rest[1]]
+            homes = [("of", *home) for home in bases if home[1] is not None and home[0] == rest[0]]
+            homes += [("of", each.module, item.name) for each in known for item in each.classes if item.base == rest[1]]
+            homes += [("of", each.module, rest[1]) for each in known if rest[1] in [item.name for item in each.classes]]
+            choices = [*map(st.just, homes), *choices]
+        case "pair":
+            choices = [st.just(("tuple", rest[0])), st.just(("Sequence", ("union", *rest))), *choices]
+        case "optional" | "Optional":
+            choices = [st.just(rest[0]), st.just(("Optional", rest[0])), *choices]  # type: ignore[list-item]
+        case "union" | "Union":
+            choices = [st.just(rest[0]), st.just(("union", rest[1], rest[0])), *choices]  # type: ignore[list-item]
+        case "dict" | "Mapping" | "MutableMapping":
+            choices = [st.sampled_from(TWO).map(lambda name: (name, *rest)), *choices]
+        case _ if form in _WIDER:
+            choices = [st.sampled_from(_WIDER).map(lambda name: (name, *rest)), *choices]
+        case _:
+            pass
+    return draw(st.one_of(choices))
 
 
 def written(annotation: Annotation, word: Word, *, is_quoted: bool = False) -> str:

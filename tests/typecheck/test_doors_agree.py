@@ -139,14 +139,19 @@ def by_mypy(lines: dict[str, list[str]], package: str, edges: set[Edge]) -> Told
     return told
 
 
+def subject(words: str) -> str:
+    """What a finding is about, without the types: live functions see through a `NewType` of an input."""
+    return re.split(" is | returns ", words)[0]
+
+
 def disagreements(live: Told, text: Told, mypy: Told) -> Iterator[str]:
     for found in text.of(EQUAL) ^ live.of(EQUAL):
         yield f"{found}: {'text' if found in text.found else 'live'} alone"
     for words in mypy.words(EQUAL) ^ live.words(EQUAL):  # of another module, mypy tells where it is taken
         yield f"{words}: {'mypy' if words in mypy.words(EQUAL) else 'live'} alone"
     for name, door in (("text", text), ("mypy", mypy)):
-        for words in door.words(STORED) - live.words(STORED):
-            yield f"{words}: {name}, but not live"
+        for what in {*map(subject, door.words(STORED))} - {*map(subject, live.words(STORED))}:
+            yield f"{what} can't be stored: {name}, but not live"
     for name, door in (("live", live), ("text", text)):
         for edge, certain in door.edges.items():
             if certain is not None and certain is not mypy.edges[edge]:
