@@ -12,7 +12,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-import oban.oban
 import psycopg
 import pytest
 from oban import Oban
@@ -21,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import URL
 
-from baton_dsl.runtime import schema
+from baton_dsl.runtime import bridge, schema
 from baton_dsl.runtime.embedded import serve
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
@@ -104,7 +103,7 @@ async def start_oban(pool: AsyncConnectionPool[Any]) -> StartOban:
             async with instance:
                 yield instance
         finally:
-            oban.oban._instances.pop(instance._name, None)
+            bridge.forget(instance)
 
     return start
 

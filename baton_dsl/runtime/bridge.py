@@ -79,6 +79,11 @@ def instance_of(job: Job) -> Oban:
     raise ObanNotFoundError(f"job {job.id} was fetched by no Oban instance of this process")
 
 
+def forget(instance: Oban) -> None:
+    """Give up the name of an instance that has stopped: Oban keeps it for ever."""
+    oban.oban._instances.pop(instance._name, None)
+
+
 def runs_jobs() -> bool:
     """True if an Oban instance of this process has queues."""
     return any(instance.check_all_queues() for instance in list(oban.oban._instances.values()))

@@ -25,7 +25,7 @@ from baton_dsl.core.items import item_of, step_of
 from baton_dsl.errors import ReplacementError, RunError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import embedded, schema
+from baton_dsl.runtime import bridge, embedded, schema
 from baton_dsl.runtime.calling import call
 from baton_dsl.runtime.names import WORKERS, load_step, worker_name
 from baton_dsl.runtime.status import NodeStatus
@@ -201,11 +201,13 @@ class BatonDatabase:
     async def serve(self, queues: Mapping[str, int], until: Callable[[], Coroutine[Any, Any, bool]]) -> None:
         """Run the jobs of some queues until something is so."""
         pool = await Oban.create_pool(self.dsn, min_size=2, max_size=8)
+        instance = Oban(pool=pool, queues=dict(queues), name=self._name, shutdown_grace_period=1.0)
         try:
-            async with Oban(pool=pool, queues=dict(queues), name=self._name, shutdown_grace_period=1.0):
+            async with instance:
                 while not await until():  # noqa: ASYNC110 - what changes is in the database
                     await asyncio.sleep(0.005)
         finally:
+            bridge.forget(instance)
             await pool.close()
 
     def block_on[T](self, doing: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -64,7 +64,7 @@ async def test_a_worker_that_is_killed_at_any_point_loses_no_step_and_runs_none_
 
 PAUSE = """
 CREATE TABLE pauses (place text);
-CREATE FUNCTION pause_settle() RETURNS trigger LANGUAGE plpgsql AS $function$
+CREATE FUNCTION pause_settle() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $function$
 BEGIN
     WHILE EXISTS (SELECT FROM pauses WHERE place = TG_TABLE_NAME) LOOP
         PERFORM pg_sleep(0.01);
