@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -27,6 +27,7 @@ from tests.crashes.server import Server, own_server
 from tests.crashes.shapes import SHAPES, Case
 from tests.crashes.verdict import Excuse
 from tests.crashes.workers import Nursery, nursery
+from tests.integration.earlier import FIRST, code_of
 from tests.proxy import Proxy, proxy
 
 SECONDS = float(os.environ.get("BATON_SOAK_SECONDS", "600"))
@@ -286,3 +287,66 @@ async def soaked(durable: Server, network: Proxy, random: Random) -> None:
     assert (lost, facts["functions run again after a stored result"]) == (0, 0)
     assert twice[:10] == []
     assert facts["results that no run had returned"] == 0
+
+
+class Both:
+    """Workers of two versions, as one nursery: a start takes either."""
+
+    def __init__(self, new: Nursery, old: Nursery, random: Random) -> None:
+        self._nurseries = (new, old)
+        self._random = random
+        self.started: Counter[str] = Counter()
+
+    @property
+    def deaths(self) -> dict[int, float]:
+        return {pid: at for each in self._nurseries for pid, at in each.deaths.items()}
+
+    async def start(self, **order: Any) -> int:
+        new, old = self._nurseries
+        if self._random.random() < 0.5:
+            self.started["new"] += 1
+            return await new.start(**order)
+        self.started["old"] += 1
+        return await old.start()
+
+    kill = staticmethod(Nursery.kill)
+
+
+class Upgrading(Soak):
+    """What a rolling upgrade may meet; what the old code promised nothing of is left out."""
+
+    async def harm(self) -> None:
+        deeds = {self.kill_one: 50, self.kill_all: 3, self.restart: 3, self.cut_some: 20}
+        while True:
+            await asyncio.sleep(self.random.uniform(0.2, 2.0))
+            await self.random.choices(list(deeds), list(deeds.values()))[0]()
+
+
+@pytest.mark.slow
+async def test_old_and_new_code_side_by_side_lose_nothing(durable: Server, tmp_path: Path) -> None:
+    """Workers of the version before, on the schema of today, beside workers of today."""
+    random = Random(int(os.environ.get("BATON_SOAK_SEED", str(time.time_ns() % 1_000_000))))
+    old = code_of(FIRST, tmp_path)
+    with proxy(durable.dsn, random) as network:
+        async with nursery(durable.dsn) as today, nursery(durable.dsn, code=old) as before:
+            both = Both(today, before, random)
+            soak = Upgrading(durable, cast("Nursery", both), network, random)
+            await _for(SECONDS / 5, soak.insert, soak.cancel, soak.replace_the_dead, soak.harm)
+            for pid in soak.alive:
+                both.kill(pid)
+            for nursery_of_one in (today, before):
+                await nursery_of_one.start()
+            with suppress(TimeoutError):
+                await until(lambda: soak.ask(verdict.unsettled) == 0, END)
+            lost = soak.ask(verdict.unsettled)
+            for workflow_id in soak.cancelled:
+                soak.ask(soak.workflow(workflow_id).retry)
+            with suppress(TimeoutError):
+                await until(lambda: soak.ask(verdict.unsettled) == 0, END)
+            lost += soak.ask(verdict.unsettled)
+            differences = soak.ask(lambda conn: verdict.differences(conn, soak.cases))
+    again = soak.ask(verdict.run_again)
+    print(f"\n{len(soak.cases)} workflows, workers {dict(both.started)}, {dict(soak.done)}; lost {lost}, again {again}")
+    assert min(both.started["old"], both.started["new"]) > 0
+    assert differences[:10] == []
+    assert (lost, again) == (0, 0)

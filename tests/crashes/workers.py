@@ -29,6 +29,8 @@ from tests.crashes.points import TRAP, Point
 ROOT = Path(__file__).parent.parent.parent
 THROUGH = "BATON_CRASH_THROUGH"
 """The environment variable that names how workers connect, if not as the notebook does."""
+WITHOUT_TRAPS = "BATON_CRASH_WITHOUT_TRAPS"
+"""The environment variable that says that the library is of another version, which the traps do not fit."""
 LOG = "BATON_CRASH_LOG"
 """The environment variable that names a file for what workers log; default: nowhere."""
 
@@ -82,19 +84,24 @@ class Nursery:
 
 
 @asynccontextmanager
-async def nursery(dsn: str, through: str | None = None) -> AsyncIterator[Nursery]:
+async def nursery(dsn: str, through: str | None = None, code: Path | None = None) -> AsyncIterator[Nursery]:
     """A nursery for workers on one database; all of them are gone afterwards.
 
     Args:
         dsn: The database.
         through: How the workers connect to it: through a proxy. Their steps write down what they do without.
+        code: The folder of another version of the library, for the workers to run; they then die by `kill` alone.
     """
+    home = code or ROOT
+    environment = {DSN: dsn, THROUGH: through or dsn, "PYTHONPATH": os.pathsep.join(map(str, (home, ROOT)))}
+    if code is not None:
+        environment[WITHOUT_TRAPS] = "yes"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.crashes.workers"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, DSN: dsn, THROUGH: through or dsn, "PYTHONPATH": str(ROOT)},
+        cwd=home,  # Python looks there first
+        env={**os.environ, **environment},
     )
     made = Nursery(process)
     listening = asyncio.create_task(made.listen())
@@ -112,7 +119,8 @@ async def nursery(dsn: str, through: str | None = None) -> AsyncIterator[Nursery
 
 def main() -> None:
     """Start what is ordered, tell what has died."""
-    points.install()
+    if WITHOUT_TRAPS not in os.environ:
+        points.install()
     children: set[int] = set()
     read = bytearray()
     while True:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FIRST = "b0df4e9"
+"""The last commit whose schema is of version 1."""
 
 SHOP = """
 from baton_dsl import Each, Flow, Input, step

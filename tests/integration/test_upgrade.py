@@ -17,11 +17,8 @@ from baton_dsl.errors import SchemaBusyError, ServerTooOldError
 from baton_dsl.runtime import pieces, schema
 from tests.conftest import until
 from tests.integration import steps
-from tests.integration.earlier import SHOP, Code, code_of
+from tests.integration.earlier import FIRST, SHOP, Code, code_of
 from tests.integration.test_schema import describe
-
-FIRST = "b0df4e9"
-"""The last commit whose schema is of version 1."""
 
 
 @pytest.fixture(scope="module")
