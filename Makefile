@@ -46,7 +46,7 @@ test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supp
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest -W "ignore:_pytest.python.CallSpec2" -n 2 --dist worksteal \
+	PYTEST_ADDOPTS='-W "ignore:_pytest.python.CallSpec2"' $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
 		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
 
 SERVER_TESTS := $(patsubst %,tests/integration/test_%.py,schema upgrade privileges hostile_schema insert outcomes)

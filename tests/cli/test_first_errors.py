@@ -31,7 +31,6 @@ UNREADABLE = [
     "mysql://app:s3cr3t@db/app",
     "postgresql://app:s3c%zzr3t@db/app",
     "postgresql://app:s3c%00r3t@db/app",
-    "postgresql://app:s3c r3t@db/app",
     "postgresql://app:x@s3cr3t@db/app",
     "postgresql://app:x/s3cr3t@db/app",
     "postgresql://app:s3cr3t/x@db/app",
