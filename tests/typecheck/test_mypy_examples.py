@@ -53,7 +53,7 @@ def test_a_good_example_is_good_to_strict_mypy(name: str, told: dict[str, list[s
 
 
 def test_what_is_left_to_mypy_is_an_error_of_its_own(told: dict[str, list[str]]) -> None:
-    lines = told["btn305_bad_2.py"]
+    lines = [line for name, several in told.items() if name.startswith("btn305_bad") for line in several]
     assert any("max_attempt" in line and "[call-overload]" in line for line in lines)
 
 
