@@ -141,7 +141,8 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     again = asyncio.create_task(signals.get())
     all_ended = asyncio.gather(*ends)
     await asyncio.wait((all_ended, again), timeout=grace + 2 * MOMENT, return_when=asyncio.FIRST_COMPLETED)
-    if again.done():
+    is_asked_again = again.done()
+    if is_asked_again:
         _send(children, signal.SIGTERM)
         await asyncio.wait([all_ended], timeout=MOMENT)
     again.cancel()
@@ -149,7 +150,10 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     codes = await all_ended
     if first is not None:
         return first if first == Exit.THREADS_LOST else Exit.FAILED
-    return max(128 - code if code < 0 else code for code in codes)
+    ended = [128 - code if code < 0 else code for code in codes]
+    if not is_asked_again:  # a node that was still starting ends by the signal itself, and did what it was asked
+        ended = [0 if code == 128 + signal.SIGTERM else code for code in ended]
+    return max(ended)
 
 
 def _send(children: Iterable[asyncio.subprocess.Process], number: int) -> None:
