@@ -113,12 +113,16 @@ class Proxy:
 
         async def end() -> None:
             self._listener.close()
+            for _ in range(5):  # what was just accepted gets its task, and with it somebody who closes it
+                await asyncio.sleep(0)
             for link in list(self._links):
                 _abort(link.client)
             others = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            for _ in range(5):  # aborted transports close their sockets a turn later
+                await asyncio.sleep(0)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._listener.wait_closed(), 5)
 
