@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -113,14 +115,15 @@ class Proxy:
 
         async def end() -> None:
             self._listener.close()
-            for _ in range(5):  # what was just accepted gets its task, and with it somebody who closes it
-                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)  # a task that is cancelled before it begins would close nothing
             for link in list(self._links):
                 _abort(link.client)
             others = asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+                transport.abort()  # also what nobody has got yet
             for _ in range(5):  # aborted transports close their sockets a turn later
                 await asyncio.sleep(0)
             with suppress(TimeoutError):
@@ -130,6 +133,11 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._links.clear()
+        with warnings.catch_warnings():
+            # A connection that comes at this very moment, such as the watch's question, belongs to nobody.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     # --- in its thread -----------------------------------------------------------------------------------------------
 
