@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from baton_dsl.errors import DatabaseNotConfiguredError
-from baton_dsl.flow import Settings
+from baton_dsl.flow_options import Settings
 from baton_dsl.runtime import dsn as connection_string
 from baton_dsl.runtime import instances
 from baton_dsl.runtime.instances import CHANNEL, Notifier

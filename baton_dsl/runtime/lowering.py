@@ -23,7 +23,8 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
-from baton_dsl.flow import Flow, Settings
+from baton_dsl.flow import Flow
+from baton_dsl.flow_options import Settings
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
 from baton_dsl.runtime import importing, payload
 from baton_dsl.runtime.collected import list_of
