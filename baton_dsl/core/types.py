@@ -98,6 +98,10 @@ class TermTypes:
         """`list[item]`."""
         return Instance("builtins.list", (_term(item),))
 
+    def dict_of(self, value: object, /) -> object:
+        """`dict[str, value]`."""
+        return Instance("builtins.dict", (Instance("builtins.str"), _term(value)))
+
     def optional(self, item: object, /) -> object:
         """`item | None`."""
         return union([_term(item), NONE])

@@ -10,7 +10,7 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
 from baton_dsl.runtime.names import step_of_worker
 from baton_dsl.step import Step
 
@@ -85,7 +85,7 @@ def _decode(row: Row, step: AnyStep | None, lists: Sequence[Row]) -> Any:
     annotation = signature(step).returns if step is not None else Any
     text = row["result"]
     if row["is_map"]:
-        annotation = list_of(annotation, row["levels"])
         found = next((each for each in lists if each["step_name"] == name), {"result": None, "absent": None})
+        annotation = whole_of(annotation, found["result"], row["levels"])
         text = collected(annotation, found["result"], found["absent"])
     return payload.decode_result(name, "result", name, annotation, text)

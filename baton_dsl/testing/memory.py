@@ -391,11 +391,12 @@ def _node(
     if made_map is not None:
         rules = made_map["rules"]
         over = [it for it in spec.parameters if it.each]
+        sources = tuple(it.source if it.is_upstream else None for it in over)
         node.state = State.GONE
         node.over = Over(
-            sources=tuple(it.source if it.is_upstream else None for it in over),
+            sources=sources or (None,),  # a step of several models maps over their names
             values=tuple(made_map["item"]),
-            levels=spec.levels,
+            levels=made_map["levels"],
             is_product=rules.get("combine") == "product",
             most=rules["max_items"],
             window=rules.get("max_concurrency"),
