@@ -388,8 +388,9 @@ class Flow(Generic[I, S]):
 
     def _asked(self, index: int, given: object, site: CallSite) -> tuple[Flow[..., Any], Mapping[str, Any]]:
         """This flow with the options of one of many workflows, and its inputs."""
-        inputs, options = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
-        if not all(isinstance(part, Mapping) and _are_names(part) for part in (inputs, options)):
+        pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
+        inputs, options = pair
+        if not all(isinstance(part, Mapping) and _are_names(part) for part in pair):
             told = "a mapping of inputs by name, or a pair of one and of options"
             raise TypeError(f"workflows[{index}] must be {told}, got {given!r:.60}")
         if elsewhere := sorted(options.keys() & _OF_ALL):
