@@ -234,7 +234,7 @@ class Drawing:
 
 
 def mark_of(step: StepSpec) -> str:
-    """What tells a mapped step from one that runs once: a pair of brackets for each level, as of an array; its models."""
+    """What tells a mapped step from one that runs once: brackets for each level, as of an array; or its models."""
     if not step.is_per_model:
         return "[]" * step.levels
     models = cast("Sequence[str]", step.options["models"].value)

@@ -81,7 +81,8 @@ def _fit(
 ) -> Any:
     """One value of the tree of results; `_NOTHING` if it is left out.
 
-    `above` has the paths of the lists, or of the dict, that something is missing in; `leaves` is the depth of the outcomes, if any.
+    `above` has the paths of the lists, or of the dict, that something is missing in; `leaves` is the depth of the
+    outcomes, if any.
     """
     depth = len(path)
     entry = missing.get(path)

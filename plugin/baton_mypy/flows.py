@@ -32,6 +32,7 @@ from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
 from baton_mypy.signatures import given
+from baton_mypy.step_facts import facts_of
 from baton_mypy.variants import check_options, strict_parameters
 
 if TYPE_CHECKING:
@@ -130,14 +131,19 @@ def _asked(context: MethodContext) -> Result | None:
     """What the step gives that `.result(...)` is asked for, by itself or by its name."""
     asked = get_proper_type(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
     if isinstance(asked, Instance) and asked.type.fullname == names.STEP:
-        return Result(asked.args[1], levels_of(asked))
+        own = facts_of(asked)
+        return Result(asked.args[1], levels_of(asked), is_by_model=own.is_per_model if own else False)
     name = text_of(asked) if asked is not None else None
     results = results_of(context.type) if isinstance(context.type, Instance) else None
     return results.get(name) if results is not None and name is not None else None
 
 
 def _all_items(found: Result, checker: TypeChecker) -> Type:
-    """The result of a step as others see it: a list for each level that it is mapped over."""
+    """The result of a step as others see it: a list for each level that it is mapped over, or a dict by model."""
+    if found.is_by_model is None:
+        return AnyType(TypeOfAny.special_form)
+    if found.is_by_model:
+        return cast("Type", MypyTypes(checker).dict_of(found.type))
     return cast("Type", maps.listed(MypyTypes(checker), found.type, found.levels))
 
 
@@ -207,7 +213,7 @@ def _checked(
             inputs = _given_already(inputs, call)
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
     facts = FlowFacts(
-        results={name: Result(given, collected.levels.get(name, 0)) for name, given in collected.results.items()},
+        results=collected.results,
         takers=takers,
         ignores=(spec.ignore_cancelled, spec.ignore_discarded),
         strict=tuple(strict_parameters(collected, types)),

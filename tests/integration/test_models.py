@@ -56,7 +56,7 @@ async def test_an_insert_chooses_other_models_in_their_order(start_oban: StartOb
         await workflow.wait(TIMEOUT)
         assert list(await workflow.result(assess)) == list(chosen)
         assert {verdict.words for verdict in (await workflow.result(assess)).values()} == {1}
-        assert RUNS == dict.fromkeys(chosen, 1)
+        assert dict.fromkeys(chosen, 1) == RUNS
         one = await brief.options(models={"assess": B}).insert(text="a b")
         await one.wait(TIMEOUT)
         assert await one.result(synthesis) == ["openai:b: 2"]

@@ -5,7 +5,7 @@ from typing import Final
 
 from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note, quoted
-from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Form, ParameterSpec, Role, StepSpec, Types
 
 finding = Finder("BTN312", "baton-models")
@@ -76,7 +76,7 @@ def _of_flow(flow: FlowSpec, steps: Mapping[str, StepSpec]) -> Iterator[Diagnost
         step = steps.get(name)
         if name == ALL_OTHERS:
             told = 'option "models" gives several models to all steps that it does not name ("*")'
-        elif step is not None and step.is_per_model is False and not step.is_open:
+        elif step is not None and step.is_per_model is False:
             told = f'option "models" gives step "{name}" several models, but it runs once'
         else:
             continue
@@ -94,10 +94,10 @@ RULE = Rule(
     slug=finding.slug,
     summary="a step of several models that can't run as such, or several models for a step that runs once",
     why=(
-        "`@step(models=(...))` runs a step once a model and gives a dict of results by model. That is decided where the "
-        "step is defined, since it changes what its downstream takes; a flow may only say which models. It is a fan-out "
-        "of its own, so it does not mix with `Each`. And a step that doesn't look at `context.model` would do, and pay "
-        "for, the same work twice."
+        "`@step(models=(...))` runs a step once a model and gives a dict of results by model. That is decided where "
+        "the step is defined, since it changes what its downstream takes; a flow may only say which models. It is a "
+        "fan-out of its own, so it does not mix with `Each`. And a step that doesn't look at `context.model` would do, "
+        "and pay for, the same work twice."
     ),
     bad=(
         Example(
@@ -106,11 +106,11 @@ from baton_dsl import Each, Flow, Input, StepContext, step
 
 @step(models=("anthropic:a", "openai:b"))
 def assess(source: Each[Input[str]], context: StepContext) -> float:
-    return 0.5
+    return len(source) / 2
 
 @step(models=["anthropic:a"])
 def grade(text: Input[str]) -> float:
-    return 0.5
+    return len(text) / 2
 
 @step
 def check(grade: Each[float]) -> bool:
@@ -148,11 +148,11 @@ def summary(source: Each[Input[str]], context: StepContext) -> str:
 
 @step(models=("anthropic:a", "openai:b"), max_concurrency=1)
 async def assess(summary: list[str], context: StepContext) -> float:
-    return 0.5
+    return len(summary) / 2
 
 @step(models=["anthropic:a", "openai:b"], min_success=1)
 def vote(summary: list[str], context: StepContext) -> bool:
-    return True
+    return len(summary) > 1
 
 @step
 def report(assess: dict[str, float], vote: dict[str, Outcome[bool]]) -> str:

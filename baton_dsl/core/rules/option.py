@@ -182,14 +182,15 @@ def _model(value: object) -> str | None:
 
 
 def _models(value: object) -> str | None:
-    """What the models of a step must be, if they are not: one, or several different ones."""
+    """What the models of a step must be, if they are not: one, or several different ones; unknown ones are silent."""
     if not isinstance(value, list | tuple):
         return None if _model(value) is None else f"{_model(value)}, or a tuple of several"
     if not 1 <= len(value) <= MOST_MODELS:
         return f"1 to {MOST_MODELS} names of models, or the name of one"
-    if wrong := next(filter(None, map(_model, value)), None):
-        return f"a tuple each of which is {wrong}"
-    return None if len(set(value)) == len(value) else "a tuple of different models"
+    known = [model for model in value if model is not UNKNOWN]
+    if wrong := next(filter(None, map(_model, known)), None):
+        return f"several names, each of them {wrong}"
+    return None if len(set(known)) == len(known) else "names of different models"
 
 
 def _names(value: object) -> str | None:
@@ -371,6 +372,41 @@ def charge() -> int:
 shop = Flow("shop", charge)
 """,
             ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, StepContext, step
+
+@step(models=["anthropic:a", "anthropic:a"])
+def assess(context: StepContext) -> int:
+    return 1
+
+review = Flow("review", assess)
+""",
+            (
+                (
+                    '3:7: BTN305: option "models" of step "assess" must be names of different models, '
+                    "got ['anthropic:a', 'anthropic:a']"
+                ),
+            ),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, StepContext, step
+
+@step(models="anthropic:a")
+def assess(context: StepContext) -> int:
+    return 1
+
+review = Flow("review", assess, models={"assess": " "})
+""",
+            (
+                (
+                    '7:33: BTN305: option "models" of a flow must be a mapping of step names to model names, in which '
+                    'that of "assess" is the name of a model, without blanks at its ends, or a tuple of several, '
+                    "got {'assess': ' '}"
+                ),
+            ),
         ),
         *map_option.BAD,
     ),
