@@ -61,10 +61,6 @@ class StepEnded(BaseException):
 class Journal(Protocol):
     """What a context records in; the worker has one that writes to the database."""
 
-    @property
-    def is_debug(self) -> bool:
-        """Whether exchanges with models are kept."""
-
     def record_usage(
         self,
         response: object,

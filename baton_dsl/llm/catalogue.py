@@ -72,7 +72,8 @@ def listed_price(detailed: Detailed, model: str, provider: str | None, tier: str
             own = {
                 name
                 for variant in found.price_variants or ()
-                if variant.when.items() <= context.items() and (variant.constraint is None or variant.constraint.active(now))
+                if variant.when.items() <= context.items()
+                and (variant.constraint is None or variant.constraint.active(now))
                 for name, price in vars(variant.prices).items()
                 if price is not None
             }

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
@@ -150,19 +151,19 @@ class _Redaction:
         self._entries += 1
         if self._entries > MOST_ENTRIES:
             return "... more is left out"
+        if isinstance(value, Enum):
+            return self.plain(value.value, depth)
         match value:
             case None | bool() | int():
-                return value if not isinstance(value, Enum) else self.plain(value.value, depth)
+                return value
             case float():
-                return value if value == value and abs(value) != float("inf") else str(value)
+                return value if isfinite(value) else str(value)
             case str():
                 return self._text(str(value), depth)
             case bytes() | bytearray() | memoryview():
                 return self._text(bytes(value).decode("utf-8", "backslashreplace"), depth)
             case Decimal() | UUID() | date() | datetime() | time() | timedelta() | PurePath():
                 return self._text(str(value), depth)
-            case Enum():
-                return self.plain(value.value, depth)
         if _hides_itself(value):
             return REDACTED
         if depth >= DEEPEST:
@@ -183,7 +184,7 @@ class _Redaction:
         if isinstance(value, tuple) and hasattr(value, "_asdict"):
             return self._object(value._asdict().items(), depth)
         if isinstance(value, list | tuple | Set):
-            if len(value) == 2 and isinstance(value, list | tuple) and isinstance(value[0], str | bytes):  # noqa: PLR2004
+            if len(value) == 2 and isinstance(value, list | tuple) and isinstance(value[0], str | bytes):
                 name = value[0] if isinstance(value[0], str) else value[0].decode("utf-8", "replace")
                 if is_secret_key(name):  # a header
                     return [name, REDACTED]
@@ -204,8 +205,8 @@ class _Redaction:
             name = key if isinstance(key, str) else str(self.plain(key, depth + 1))
             secret = is_secret_key(name) and not isinstance(value, bool | None)
             found[text_without_secrets(name)] = REDACTED if secret else self.plain(value, depth + 1)
-        name = found.get("name", found.get("key"))
-        if isinstance(name, str) and "value" in found and is_secret_key(name):  # a header, or a variable
+        named = found.get("name", found.get("key"))
+        if isinstance(named, str) and "value" in found and is_secret_key(named):  # a header, or a variable
             found["value"] = REDACTED
         return found
 

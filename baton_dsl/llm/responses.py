@@ -99,10 +99,14 @@ def _named(model: str | None, provider: str | None, tier: str | None, latency: t
 
 def _counted(tokens: Mapping[str, Any], named: Mapping[str, Any], detailed: Any = None) -> Usage:
     """A usage of what a response says, which may make no sense."""
-    whole = {name: int(count) if isinstance(count, Decimal | float) else count for name, count in tokens.items()}
+    whole: dict[str, Any] = {
+        name: int(count) if isinstance(count, Decimal | float) else count for name, count in tokens.items()
+    }
     if (reason := oddity(whole)) is None:
         return _priced(Usage(**whole, **named), detailed)
-    kept = {name: min(max(0, count), MOST_TOKENS) if isinstance(count, int) else 0 for name, count in whole.items()}
+    kept: dict[str, Any] = {
+        name: min(max(0, count), MOST_TOKENS) if isinstance(count, int) else 0 for name, count in whole.items()
+    }
     for part, of in (("cached", "input"), ("cache_write", "input"), ("reasoning", "output")):
         kept[part] = min(kept[part], kept[of])
     return Usage(**kept, **named, remark=f"the numbers of the response make no sense: {reason}")
@@ -164,7 +168,9 @@ def _body(data: object) -> Mapping[str, Any]:
 def _camel(data: object) -> object:
     if not isinstance(data, Mapping):
         return data
-    return {"".join([first, *map(str.title, rest)]): it for key, it in data.items() for first, *rest in [key.split("_")]}
+    return {
+        "".join([first, *map(str.title, rest)]): it for key, it in data.items() for first, *rest in [key.split("_")]
+    }
 
 
 def _kind(body: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -56,8 +56,9 @@ class Usage:
     def __post_init__(self) -> None:
         if reason := oddity({name: getattr(self, name) for name in TOKENS}):
             raise UsageError(f"this is no usage of a model: {reason}")
-        if self.cost is not None and not (isinstance(self.cost, Decimal) and self.cost.is_finite() and self.cost >= 0):
-            raise UsageError(f"the cost of a call must be a Decimal that is not negative, got {self.cost!r:.60}")
+        cost: object = self.cost
+        if cost is not None and not (isinstance(cost, Decimal) and cost.is_finite() and cost >= 0):
+            raise UsageError(f"the cost of a call must be a Decimal that is not negative, got {cost!r:.60}")
         if self.latency is not None and self.latency < timedelta(0):
             raise UsageError(f"the latency of a call can't be negative, got {self.latency}")
 

@@ -18,7 +18,7 @@ LONGEST_NAME: Final = 255
 """Characters of the name of a call."""
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: Any) -> str:
     """The name of a call, which is a key of a row.
 
     Raises:
@@ -31,7 +31,7 @@ def checked_name(name: str) -> str:
         )
     if reason := unstorable(name):
         raise OnceError(f'the name of a call can\'t be "{printable(name)}": {reason}', remedy="use other characters")
-    return name
+    return str(name)
 
 
 def encode(node: str, key: tuple[str, int], function: Callable[..., Any], value: Any) -> str:
@@ -84,7 +84,7 @@ def _annotation(function: Callable[..., Any]) -> Any:
     found = Any if "return" in failed else hints.get("return", Any)
     origin, arguments = get_origin(found), get_args(found)
     if origin is Coroutine or (isinstance(origin, type) and issubclass(origin, Coroutine)):
-        return arguments[2] if len(arguments) == 3 else Any  # noqa: PLR2004 - what it yields, is sent, and returns
+        return arguments[2] if len(arguments) == 3 else Any
     if isinstance(origin, type) and issubclass(origin, Awaitable):
         return arguments[0] if arguments else Any
     return found

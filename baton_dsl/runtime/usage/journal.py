@@ -50,17 +50,19 @@ class Journal:
         writer: Where it writes.
         place: The attempt.
         model: The model that was chosen for the step.
-        is_debug: Whether exchanges are kept.
+        has_checkpoints: Whether an earlier attempt may have stored some.
+
+    Attributes:
+        has_checkpoints: Whether there may be some, to be forgotten when the step's result is stored.
     """
 
     __slots__ = (
-        "_captures", "_counts", "_loop", "_model", "_place", "_stored", "_thread", "_writer", "_writing", "is_debug",
+        *("_captures", "_counts", "_loop", "_model", "_place", "_stored", "_thread", "_writer", "_writing"),
         "has_checkpoints",
-    )  # fmt: skip
+    )
 
-    def __init__(self, writer: Writer, place: Place, *, model: str | None, is_debug: bool) -> None:
-        self.is_debug = is_debug
-        self.has_checkpoints = False
+    def __init__(self, writer: Writer, place: Place, *, model: str | None, has_checkpoints: bool = False) -> None:
+        self.has_checkpoints = has_checkpoints
         self._writer = writer
         self._place = place
         self._model = model
@@ -143,7 +145,7 @@ class Journal:
         if isawaitable(value):
             if iscoroutine(value):
                 value.close()
-            raise OnceError(f'once("{printable(key[0])}") was given a function of a sync step that returns an awaitable')
+            raise OnceError(f'once("{printable(key[0])}") was given an async function in a sync step')
         self._on_the_loop(self._writer.store(self._place.job_id, *key, self._encoded(key, function, value)))
         return value
 
@@ -190,5 +192,3 @@ class Journal:
         """Wait until everything is written that was recorded so far."""
         while self._writing:
             await asyncio.wait(self._writing)
-
-

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final, LiteralString
+
+from psycopg import sql
 
 from baton_dsl.core.items import step_of
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.llm.reports import Capture, Totals, WorkflowUsage
+from baton_dsl.llm.usage import TOKENS, Usage
 from baton_dsl.runtime.reading import Reading, Row
 
 UNKNOWN_MODEL: Final = "unknown"
@@ -18,7 +22,8 @@ UNKNOWN_MODEL: Final = "unknown"
 SUMS: Final[LiteralString] = """
     count(*) AS calls, sum(usage.input_tokens)::int8 AS input, sum(usage.cached_tokens)::int8 AS cached,
     sum(usage.cache_write_tokens)::int8 AS cache_write, sum(usage.output_tokens)::int8 AS output,
-    sum(usage.reasoning_tokens)::int8 AS reasoning, coalesce(extract(epoch FROM sum(usage.latency)), 0)::float8 AS latency,
+    sum(usage.reasoning_tokens)::int8 AS reasoning,
+    coalesce(extract(epoch FROM sum(usage.latency)), 0)::float8 AS latency,
     coalesce(sum(usage.cost), 0) AS cost, count(*) FILTER (WHERE usage.cost IS NULL) AS unpriced
 """
 
@@ -27,14 +32,11 @@ _WORKFLOW: Final[LiteralString] = """
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
-_USAGE: Final[LiteralString] = (
-    "SELECT usage.step_name, coalesce(usage.model, 'unknown') AS model, "
-    + SUMS
-    + """
+_USAGE: Final = sql.SQL("""
+    SELECT usage.step_name, coalesce(usage.model, 'unknown') AS model, {sums}
     FROM baton.baton_usage AS usage WHERE usage.workflow_id = %(workflow_id)s
     GROUP BY 1, 2 ORDER BY min(usage.oban_job_id), 1, 2
-"""
-)
+""").format(sums=sql.SQL(SUMS))
 
 _CAPTURES: Final[LiteralString] = """
     SELECT step_name AS step, node_name AS node, attempt, number, captured_at, model, request, response, error
@@ -77,6 +79,18 @@ def totals_of(row: Row) -> Totals:
     """The totals of a row that has the columns of `SUMS`."""
     names = ("calls", "input", "cached", "cache_write", "output", "reasoning", "cost", "unpriced")
     return Totals(latency=timedelta(seconds=row["latency"]), **{name: row[name] for name in names})
+
+
+def totals_of_call(usage: Usage) -> Totals:
+    """The totals of one call."""
+    tokens = {name: getattr(usage, name) for name in TOKENS}
+    return Totals(
+        calls=1,
+        **tokens,
+        latency=usage.latency or timedelta(0),
+        cost=usage.cost or Decimal(0),
+        unpriced=int(usage.cost is None),
+    )
 
 
 def captures_of(workflow_id: str, node: str) -> Reading[list[Capture]]:
