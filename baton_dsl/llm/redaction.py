@@ -33,6 +33,13 @@ _SECRET_KEY: Final = re.compile(
 
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
+_ASSIGNED: Final = (
+    r"(?i)(?:(?<=[?&\s\"'({\[,;])|(?<![^\n]))"
+    r"(?:[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token|refresh[_-]?token|authorization))"
+    r"[\"']?\s*[:=]\s*[\"']?(?!\[redacted)[^\s\"'&,;})\]]{3,}"
+)
+"""`password=hunter2` within a text."""
+
 _PATTERNS: Final = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     r"\bsk-[A-Za-z0-9_-]{8,}",  # OpenAI, Anthropic, OpenRouter
@@ -48,9 +55,7 @@ _PATTERNS: Final = (
     r"(?<=://)[^/\s:@\"']*:[^/\s@\"']+(?=@)",  # the user and the password of a URL
     r"(?i)(?<=\bbearer )[A-Za-z0-9._~+/=-]{6,}",
     r"(?i)(?<=\bbasic )[A-Za-z0-9+/=]{8,}",
-    r"(?i)(?:(?<=[?&\s\"'({\[,;])|(?<![^\n]))"
-    r"(?:[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token|refresh[_-]?token|authorization))"
-    r"[\"']?\s*[:=]\s*[\"']?(?!\[redacted)[^\s\"'&,;})\]]{3,}",
+    _ASSIGNED,
 )
 
 _own_keys: Final[set[str]] = set()
