@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from baton_dsl.core.diagnostics import DOCS, Diagnostic, did_you_mean, quoted
+from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
 
 
 class BatonError(Exception):
@@ -29,8 +29,8 @@ class BatonError(Exception):
 
     @property
     def url(self) -> str:
-        """The page that explains the code."""
-        return f"{DOCS}{self.code}"
+        """The address that explains the code."""
+        return f"{SITE}reference/errors/#{self.code.lower()}"
 
 
 class FlowError(BatonError):
@@ -48,6 +48,11 @@ class FlowError(BatonError):
 
     def __reduce__(self) -> tuple[type[FlowError], tuple[Sequence[Diagnostic]]]:
         return type(self), (self.diagnostics,)
+
+    @property
+    def url(self) -> str:
+        """The page of the first rule that was broken."""
+        return self.diagnostics[0].url
 
     def __str__(self) -> str:
         count = len(self.diagnostics)
