@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a warning, needs no other host, and has every page that we print links to."""
+"""The documentation site: it builds without a warning, loads nothing from elsewhere, and has each page we link to."""
 
 import os
 import re
