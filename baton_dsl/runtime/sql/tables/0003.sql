@@ -8,3 +8,5 @@ CREATE INDEX IF NOT EXISTS baton_workflows_inserted_at_index ON baton.baton_work
 CREATE INDEX IF NOT EXISTS baton_workflows_flow_name_index ON baton.baton_workflows (flow_name, inserted_at);
 
 CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflows (outcome, inserted_at);
+
+-- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
