@@ -1,69 +1,94 @@
-"""Steps of several models that the tests run. Workers import steps by name."""
+"""Steps that call a model, or do as if."""
 
 from __future__ import annotations
 
-from collections import Counter
+from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
-from baton_dsl import Flow, Input, Outcome, StepContext, step
+from baton_dsl import Each, Input, StepContext, step
+from baton_dsl.llm import Usage
 
-RUNS: Counter[str] = Counter()
-"""How often each model was called."""
-BROKEN: set[str] = set()
-"""The models that fail."""
-
-
-class Verdict(BaseModel):
-    model: str
-    words: int
+CALLS: list[str] = []
+"""What was really called."""
 
 
-@step
-def sources(text: Input[str]) -> list[str]:
-    return text.split()
+class Answer(BaseModel):
+    text: str
+    tokens: int
 
 
-@step(models=("anthropic:a", "openai:b"), max_attempts=3, backoff=0)
-async def assess(sources: list[str], context: StepContext, limit: Input[int] = 9) -> Verdict:
-    assert context.model is not None
-    RUNS[context.model] += 1
-    if context.model in BROKEN:
-        raise ConnectionError(f"{context.model} does not answer")
-    return Verdict(model=context.model, words=min(len(sources), limit))
+def chat(model: str, prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
+    """A response of OpenAI's, as JSON has it."""
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        },
+    }
 
 
-@step
-def synthesis(assess: dict[str, Verdict], context: StepContext) -> list[str]:
-    assert dict(context.upstream["assess"]) == assess
-    return [f"{model}: {verdict.words}" for model, verdict in assess.items()]
-
-
-brief = Flow("brief", sources, assess, synthesis)
-
-
-@step(models=("anthropic:a", "openai:b"), min_success=1, max_attempts=1)
-def vote(context: StepContext) -> bool:
-    RUNS[context.model or ""] += 1
-    if context.model in BROKEN:
-        raise ConnectionError(f"{context.model} does not answer")
-    return True
+@step(max_attempts=3, backoff=0)
+async def draft(context: StepContext) -> str:
+    usage = context.record_usage(chat("gpt-4o-mini", 1_000_000, 100_000), latency=timedelta(seconds=2))
+    assert usage.cost is not None
+    context.capture(
+        request={"api_key": SecretStr("s3cr3t"), "messages": [{"role": "user", "content": "hi"}]},
+        response=chat("gpt-4o-mini", 1, 1),
+    )
+    if context.attempt == 1:
+        raise RuntimeError("the network broke after the answer")
+    return "draft"
 
 
 @step
-def count(vote: dict[str, Outcome[bool]]) -> dict[str, str]:
-    return {model: outcome.reason or outcome.state for model, outcome in vote.items()}
+def check(draft: str, context: StepContext) -> str:
+    context.record_usage(Usage(model="unheard-of", input=10, output=1))
+    context.record_usage({"input": 5, "output": 5}, model="gpt-4o-mini")
+    return draft
 
 
 @step
-def known(vote: dict[str, bool | None]) -> dict[str, Any]:
-    return dict(vote)
+def words(check: str) -> list[str]:
+    return ["a", "b", "c"]
 
 
-@step(models="local:small")
-def single(context: StepContext) -> str | None:
-    return context.model
+@step
+async def translate(words: Each[str], context: StepContext) -> str:
+    context.record_usage(chat("gpt-4o-mini", 1_000, 10))
+    context.capture(request=words, response=words.upper(), error=ValueError("Bearer abcdefghijkl"))
+    return words.upper()
 
 
-votes = Flow("votes", vote, count, known, single)
+async def ask(text: str) -> Answer:
+    CALLS.append(text)
+    return Answer(text=text.upper(), tokens=len(text))
+
+
+def ask_sync(text: str) -> Answer:
+    CALLS.append(text)
+    return Answer(text=text.upper(), tokens=len(text))
+
+
+@step(max_attempts=3, backoff=0)
+async def twice(text: Input[str], context: StepContext) -> list[Answer]:
+    first = await context.once("ask", ask, text)
+    second = await context.once("ask", ask, first.text + "!")
+    if context.attempt < 3:
+        raise RuntimeError("not yet")
+    return [first, second]
+
+
+@step(max_attempts=3, backoff=0)
+def twice_in_a_thread(text: Input[str], context: StepContext) -> list[Answer]:
+    first = context.once("ask", ask_sync, text)
+    second = context.once("ask", ask_sync, first.text + "!")
+    if context.attempt < 3:
+        raise RuntimeError("not yet")
+    return [first, second]

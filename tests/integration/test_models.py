@@ -12,8 +12,19 @@ from baton_dsl.runtime.database import Database
 from baton_dsl.runtime.doctor import examine
 from baton_dsl.runtime.reading import read
 from tests.conftest import StartOban
-from tests.integration import model_steps
-from tests.integration.model_steps import BROKEN, RUNS, Verdict, assess, brief, count, known, single, synthesis, votes
+from tests.integration import several_model_steps
+from tests.integration.several_model_steps import (
+    BROKEN,
+    RUNS,
+    Verdict,
+    assess,
+    brief,
+    count,
+    known,
+    single,
+    synthesis,
+    votes,
+)
 
 TIMEOUT = 20
 A, B = "anthropic:a", "openai:b"
@@ -132,7 +143,7 @@ async def test_the_rows_are_in_order(start_oban: StartOban, dsn: str) -> None:
 @pytest.mark.parametrize("models", [["anthropic:a", "openai:b"], ("anthropic:a",)])
 def test_several_models_for_a_step_that_runs_once_are_refused(models: list[str]) -> None:
     with pytest.raises(FlowError, match='BTN312: option "models" gives step "sources" several models') as raised:
-        model_steps.brief.options(models={"sources": models}).validate()
+        several_model_steps.brief.options(models={"sources": models}).validate()
     assert raised.value.diagnostics[0].place is not None
     with pytest.raises(FlowError, match=r'several models to all steps that it does not name \("\*"\)'):
         brief.options(models={"*": models}).validate()
