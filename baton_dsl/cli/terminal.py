@@ -45,7 +45,12 @@ def echo_coloured(text: str, *, err: bool = False) -> None:
 
 def echo_json(value: Any) -> None:
     """Print a value as JSON, in which every sign that is not printable is escaped."""
-    echo("\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n"))))
+    echo(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON of several lines, in which every sign that is not printable is escaped."""
+    return "\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n")))
 
 
 def _as_json(line: str) -> str:
