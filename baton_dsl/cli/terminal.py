@@ -67,13 +67,6 @@ class Formatter(logging.Formatter):
         return printable_lines(super().format(record))
 
 
-def log_to_stderr(level: str) -> None:
-    """Log to standard error from now on, unless somebody has set up logging already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-
-
 def width() -> int:
     """The columns of the terminal; 100 in a pipe."""
     return shutil.get_terminal_size((100, 40)).columns
