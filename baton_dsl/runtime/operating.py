@@ -57,7 +57,7 @@ class Which:
         newer_than: How long ago they were inserted, at the most.
         settled_before: How long ago their last node settled, at least.
 
-    Example:
+    Examples:
         >>> Which(flow="billing", outcome="discarded", older_than=timedelta(hours=1)).flow
         'billing'
     """
