@@ -113,12 +113,12 @@ def test_nobody_listens_to_the_start_and_end_of_steps_where_info_is_off(caplog: 
     try:
         caplog.set_level(logging.WARNING, logger="baton_dsl.steps")
         logs.log_steps()
-        assert [id for id, _ in core._handlers["oban.job.start"]] == []
-        assert [id for id, _ in core._handlers["oban.job.exception"]] == [step_log._ID]
+        assert [name for name, _ in core._handlers["oban.job.start"]] == []
+        assert [name for name, _ in core._handlers["oban.job.exception"]] == [step_log._ID]
         caplog.set_level(logging.INFO, logger="baton_dsl.steps")
         logs.log_steps()
-        assert [id for id, _ in core._handlers["oban.job.start"]] == [step_log._ID]
-        assert [id for id, _ in core._handlers["oban.job.exception"]] == [step_log._ID]
+        assert [name for name, _ in core._handlers["oban.job.start"]] == [step_log._ID]
+        assert [name for name, _ in core._handlers["oban.job.exception"]] == [step_log._ID]
     finally:
         telemetry.detach(step_log._ID)
 

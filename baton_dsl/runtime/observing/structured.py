@@ -13,7 +13,7 @@ _ID: Final = "baton-structlog"
 
 
 def bind_steps() -> None:
-    """Have structlog's context variables hold the fields of each attempt of this process, which has a context of its own.
+    """Have structlog's context variables hold the fields of the attempt that runs: each has a context of its own.
 
     Processors see them by way of `structlog.contextvars.merge_contextvars`, as the default configuration has it.
     """
