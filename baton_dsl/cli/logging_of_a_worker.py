@@ -37,8 +37,8 @@ def set_up(level: str, form: str, *, runs_steps: bool = True) -> None:
         handler.setFormatter(logs.JsonFormatter() if form == "json" else _Text())
         root.addHandler(handler)
         root.setLevel(level.upper())
-    for handler in root.handlers:
-        handler.addFilter(logs.StepFields())
+    for each in root.handlers:
+        each.addFilter(logs.StepFields())
     if runs_steps:
         logs.log_steps()
         if "structlog" in sys.modules:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from oban import Oban
 
@@ -73,7 +74,9 @@ async def serve(
     # Where there is a server to go to directly, the DSN names a pooler, which loses prepared statements.
     options = {"prepare_threshold": None} if os.environ.get(DIRECT) else {}
     pool = await open_pool(dsn, min_size=2, max_size=8, **options)
-    served = {name: {"limit": limit, "paused": is_paused} for name, limit in queues.items()}
+    served: dict[str, int | dict[str, Any]] = {
+        name: {"limit": limit, "paused": is_paused} for name, limit in queues.items()
+    }
     oban = Oban(pool=pool, queues=served, prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
     if leaving is not None:
         leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))
