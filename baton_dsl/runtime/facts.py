@@ -28,7 +28,7 @@ _NODES: Final[LiteralString] = """
             job.max_attempts - coalesce((job.meta ->> 'rescued')::integer, 0)
         ) AS is_last_crash,
         coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
-        CASE WHEN node.parameters = '{workflow_model}' AND NOT node.is_map THEN node.item ->> 0 END AS model,
+        CASE WHEN node.parameters = ARRAY['workflow_model'] AND NOT node.is_map THEN node.item ->> 0 END AS model,
         CASE
             WHEN job.state IN ('scheduled', 'available')
                 AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'

@@ -27,7 +27,7 @@ _COLUMNS: Final[LiteralString] = (
     coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
     CASE
         WHEN node.is_map THEN NULL
-        WHEN node.parameters = '{{workflow_model}}' THEN node.item ->> 0  -- an item of a step of several models
+        WHEN node.parameters = ARRAY['workflow_model'] THEN node.item ->> 0  -- an item of a step of several models
         WHEN node.map_id IS NULL THEN job.args ->> 'workflow_model'
     END AS model
 """

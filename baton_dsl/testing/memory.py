@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from oban import Job
 
@@ -362,6 +362,12 @@ class Memory:
         node.is_later = due > self.clock.seconds
         if node.is_later and node.state is State.AVAILABLE:
             node.state = State.SCHEDULED
+
+    def models_of(self, name: str) -> list[str] | None:
+        """The models that a step of several runs with, in order; None for any other."""
+        over = self.model.nodes[name].over
+        assert over is not None
+        return cast("list[str]", over.values[0]) if self.specs[step_of(name)].is_per_model else None
 
     def error(self, name: str) -> str | None:
         """Why a node failed, or failed last, was cancelled or skipped."""

@@ -94,19 +94,12 @@ def _upstream(memory: Memory, name: str) -> Upstream:
     return Upstream(step_of(name), worker, outcome, result, node.is_map, absent)
 
 
-def models_of(memory: Memory, name: str) -> list[str] | None:
-    """The models that a step of several runs with, in order; None for any other."""
-    over = memory.model.nodes[name].over
-    assert over is not None
-    return cast("list[str]", over.values[0]) if memory.specs[step_of(name)].is_per_model else None
-
-
 def collect(memory: Memory, name: str) -> tuple[str | None, list[dict[str, Any]]]:
     """What the items of a map returned, and which of them returned nothing; as `baton_collect` gives it."""
     node = memory.model.nodes[name]
     if node.items is None:
         return None, []
-    models = models_of(memory, name)
+    models = memory.models_of(name)
     texts: list[str] = []
     missing: list[dict[str, Any]] = []
     for index, (child_name, child) in enumerate(memory.model.children(name).items()):

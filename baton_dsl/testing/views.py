@@ -11,7 +11,6 @@ from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
 from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.status import NodeStatus, state_of_items
 from baton_dsl.status import WorkflowStatus
-from baton_dsl.testing.passages import models_of
 
 if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory
@@ -110,7 +109,7 @@ def model_of(memory: Memory, name: str) -> str | None:
     node = memory.model.nodes[name]
     if node.is_map:
         return None
-    models = None if node.parent is None else models_of(memory, node.parent)
+    models = None if node.parent is None else memory.models_of(node.parent)
     index = index_of(name)
     if models is not None and index is not None:
         return models[index[-1]]
