@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def recorded[C: Anthropic | AsyncAnthropic](client: C, context: StepContext, *, snooze: bool = False) -> C:
-    """The same client, with every call recorded in a step: what it used and cost, and under debug what it saw and said.
+    """The same client, with every call recorded in a step: what it used and cost; under debug what it saw and said.
 
-    Messages, sync or async, at once or as a stream. Of a stream it is recorded at its end, or when it is closed. The full
-    name of a model, `anthropic:claude-sonnet-4-6`, does as well as the one that Anthropic knows.
+    Messages, sync or async, at once or as a stream. Of a stream it is recorded at its end, or when it is closed. The
+    full name of a model, `anthropic:claude-sonnet-4-6`, does as well as the one that Anthropic knows.
 
     Args:
         client: Yours; it is not changed.

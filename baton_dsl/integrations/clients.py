@@ -1,7 +1,7 @@
 """What the clients of OpenAI and Anthropic have in common: every call goes through `client.post`.
 
-Both are made by one generator. A resource such as `client.messages` takes the client's `post` when it is first asked for,
-so a copy of the client with a `post` of its own records all of them, the beta ones and the helpers for streams too.
+Both are made by one generator. A resource such as `client.messages` takes the client's `post` when it is first asked
+for, so a copy of the client with a `post` of its own records all of them, beta ones and helpers for streams too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def recorded_client(client: Any, context: StepContext, *, provider: str, snooze:
     """A copy of a client whose calls are recorded in a step.
 
     Args:
-        client: An instance of `OpenAI`, `AsyncOpenAI`, `Anthropic` or `AsyncAnthropic`, or of a class below one of them.
+        client: An instance of `OpenAI`, `AsyncOpenAI`, `Anthropic` or `AsyncAnthropic`, or of a class below one.
         context: The step's.
         provider: What the full name of a model begins with, which the server does not know: `openai` in `openai:gpt-5`.
         snooze: Whether a 429 with `retry-after` ends the attempt, to run again then.
@@ -100,11 +100,12 @@ class _Call:
         if isinstance(body, Mapping) and isinstance(model := body.get("model"), str):
             body = {**body, "model": model.removeprefix(f"{recorder.provider}:")}
             given = {**given, "body": body}
-        is_chat = bool(given.get("stream")) and path.endswith("/chat/completions") and isinstance(body, Mapping)
-        options = (body.get("stream_options") or {}) if is_chat else {}
-        hides_usage = is_chat and isinstance(options, Mapping) and "include_usage" not in options
-        if hides_usage:  # OpenAI tells what a stream has used only if it is asked to
-            given = {**given, "body": {**body, "stream_options": {**options, "include_usage": True}}}
+        hides_usage = False
+        if given.get("stream") and path.endswith("/chat/completions") and isinstance(body, Mapping):
+            options = body.get("stream_options") or {}
+            hides_usage = "include_usage" not in options
+            if hides_usage:  # OpenAI tells what a stream has used only if it is asked to
+                given = {**given, "body": {**body, "stream_options": {**options, "include_usage": True}}}
         return _Call(recorder, body, given, hides_usage)
 
     def answered(self, response: Any) -> Any:

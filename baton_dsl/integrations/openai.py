@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def recorded[C: OpenAI | AsyncOpenAI](client: C, context: StepContext, *, snooze: bool = False) -> C:
-    """The same client, with every call recorded in a step: what it used and cost, and under debug what it saw and said.
+    """The same client, with every call recorded in a step: what it used and cost; under debug what it saw and said.
 
     Chat completions, responses and everything else that tells a usage, sync or async, at once or as a stream. Of a
-    stream it is recorded at its end, or when it is closed; chat completions are asked to tell their usage. The full name
-    of a model, `openai:gpt-5`, does as well as the one that OpenAI knows.
+    stream it is recorded at its end, or when it is closed; chat completions are asked to tell their usage. The full
+    name of a model, `openai:gpt-5`, does as well as the one that OpenAI knows.
 
     Args:
         client: Yours; it is not changed. A client of another provider that speaks OpenAI's format does as well.

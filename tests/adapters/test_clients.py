@@ -90,9 +90,7 @@ OF_OPENAI = ("gpt-4o-mini-2024-07-18", 1000, 600, 0, 50)
 OF_ANTHROPIC = ("claude-sonnet-4-6", 1000, 600, 100, 50)
 
 
-def test_calls_of_openai_are_recorded(
-    sync_openai: openai.OpenAI, journal: Journal, sent: list[dict[str, Any]]
-) -> None:
+def test_calls_of_openai_are_recorded(sync_openai: openai.OpenAI, journal: Journal, sent: list[dict[str, Any]]) -> None:
     chat = sync_openai.chat.completions.create(model="openai:gpt-4o-mini", messages=ASKED)
     assert chat.choices[0].message.content == "Hello there"
     response = sync_openai.responses.create(model="gpt-4o-mini", input="Say hello")
