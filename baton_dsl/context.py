@@ -24,7 +24,7 @@ class Skip:
     Attributes:
         reason: Why; it is kept with the node.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Skip, step
         >>> @step
         ... def fetch_discount() -> float | Skip:
@@ -75,7 +75,7 @@ class StepContext:
         job: Oban's job.
         logger: A logger that adds `workflow_id`, `step` and `attempt` to each record.
 
-    Example:
+    Examples:
         >>> from baton_dsl import StepContext, step
         >>> @step
         ... def montage(context: StepContext) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from baton_dsl.core.diagnostics import DOCS, Diagnostic, did_you_mean, quoted
+from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
 
 
 class BatonError(Exception):
@@ -29,8 +29,8 @@ class BatonError(Exception):
 
     @property
     def url(self) -> str:
-        """The page that explains the code."""
-        return f"{DOCS}{self.code}"
+        """The address that explains the code."""
+        return f"{SITE}reference/errors/#{self.code.lower()}"
 
 
 class FlowError(BatonError):
@@ -48,6 +48,11 @@ class FlowError(BatonError):
 
     def __reduce__(self) -> tuple[type[FlowError], tuple[Sequence[Diagnostic]]]:
         return type(self), (self.diagnostics,)
+
+    @property
+    def url(self) -> str:
+        """The page of the first rule that was broken."""
+        return self.diagnostics[0].url
 
     def __str__(self) -> str:
         count = len(self.diagnostics)
@@ -80,6 +85,13 @@ class WorkflowExistsError(BatonError):
 
     code = "BTN403"
     default_remedy = "choose another workflow_id, or Workflow.load() the one that exists"
+
+
+class InsertTooLargeError(BatonError):
+    """Workflows that are inserted together are too much for one statement."""
+
+    code = "BTN540"
+    default_remedy = "insert them in several calls; in one transaction they are all or none all the same"
 
 
 class SchemaMissingError(BatonError):

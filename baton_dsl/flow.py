@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, Unpack, cast, final, overload
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -13,9 +13,9 @@ from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
-from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
+from baton_dsl.core.spec import FlowSpec, InsertCall, Place
 from baton_dsl.errors import FlowError
-from baton_dsl.hooking import Hook, declare, unfit_hook
+from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
 from baton_dsl.places import CallSite
 from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
 from baton_dsl.step import Entry, Step
@@ -31,93 +31,8 @@ _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
 
 
-class FlowOptions(TypedDict, total=False):
-    """What can be chosen for a flow, or with `Flow.options` for one insert.
-
-    Attributes:
-        workflow_id: The workflow's own id, at most 255 characters; default: a new UUIDv7.
-        workflow_name: A label to find workflows by; default: the flow's name.
-        ignore_cancelled: Steps run though an upstream was cancelled, unless a step says otherwise.
-        ignore_discarded: Steps run though an upstream was discarded, unless a step says otherwise.
-        debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
-        models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
-        oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
-        prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
-        on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
-        on_cancelled: Called once when it has ended as cancelled.
-        on_discarded: Called once when it has ended as discarded.
-        hook_queue: The queue in which the three are called; default: `default`.
-    """
-
-    workflow_id: str | None
-    workflow_name: str | None
-    ignore_cancelled: bool
-    ignore_discarded: bool
-    debug: bool
-    models: Mapping[str, str]
-    oban: str
-    prefix: str | None
-    on_settled: Hook | None
-    on_cancelled: Hook | None
-    on_discarded: Hook | None
-    hook_queue: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """`FlowOptions` with every default filled in."""
-
-    workflow_id: str | None = None
-    workflow_name: str | None = None
-    ignore_cancelled: bool = False
-    ignore_discarded: bool = False
-    debug: bool = False
-    models: Mapping[str, str] = field(default_factory=dict)
-    oban: str = "Oban"
-    prefix: str | None = None
-    on_settled: Hook | None = None
-    on_cancelled: Hook | None = None
-    on_discarded: Hook | None = None
-    hook_queue: str = "default"
-
-    def hooks(self) -> dict[str, Hook]:
-        """The hooks that are set, by the name of their option."""
-        given = {name: getattr(self, name) for name in _HOOKS}
-        return {name: hook for name, hook in given.items() if hook is not None}
-
-    def changed(self, options: Mapping[str, Any], site: CallSite | None = None) -> Settings:
-        """With some options set; each is checked.
-
-        Args:
-            options: What to set.
-            site: The call that gives them.
-
-        Raises:
-            FlowError: BTN305, naming every option that is unknown or of the wrong type.
-        """
-        given = {name: Option(value=value) for name, value in options.items()}
-        if list(_wrong_options(given)):
-            located = {
-                name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
-            }
-            raise FlowError(list(_wrong_options(located)))
-        changed = replace(self, **options)
-        declare(changed.hooks().values())
-        return changed
-
-
-_HOOKS = ("on_settled", "on_cancelled", "on_discarded")
-_CHECKED_OPTIONS = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
-"""What a check looks at: a flow with other options of another kind need not be checked again."""
-
-
-def _wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
-    """What is wrong with the options of a flow; of a hook also what only the function itself tells."""
-    yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
-    for name in _HOOKS:
-        option = given.get(name)
-        if option is not None and option.value is not None and (reason := unfit_hook(option.value)):
-            yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
+type WorkflowInputs = Mapping[str, Any] | tuple[Mapping[str, Any], WorkflowOptions]
+"""What `Flow.insert_many` takes for each workflow: its inputs by name, and perhaps options of its own."""
 
 
 @dataclass(slots=True)
@@ -148,7 +63,7 @@ class Flow(Generic[I, S]):
         FlowError: BTN305, if an option is unknown or of the wrong type. What is wrong with the graph is told by
             `validate` and `insert`, all of it at once.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Input, step
         >>> @step
         ... def words(text: Input[str]) -> list[str]:
@@ -204,7 +119,7 @@ class Flow(Generic[I, S]):
         Raises:
             FlowError: BTN103 if the name is taken, BTN305 if a name is not usable.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, StepContext, step
             >>> @step
             ... def project(tile: Input[int]) -> int:
@@ -255,14 +170,16 @@ class Flow(Generic[I, S]):
     def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
         """The same flow with other options, for one insert.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow
             >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
             '2026-11'
         """
-        site = CallSite.of_caller()
+        return self._with(options, CallSite.of_caller())
+
+    def _with(self, options: Mapping[str, Any], site: CallSite) -> Flow[I, S]:
         settings = self.settings.changed(options, site)
-        once = self._once if _CHECKED_OPTIONS.isdisjoint(options) else _Once()
+        once = self._once if CHECKED.isdisjoint(options) else _Once()
         return self._copy(settings=settings, _once=once)
 
     def bind(self, /, **inputs: Any) -> Flow[..., S]:
@@ -274,7 +191,7 @@ class Flow(Generic[I, S]):
         Args:
             **inputs: Values by input name.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, step
             >>> @step
             ... def charge(region: Input[str], amount: Input[int]) -> int:
@@ -421,6 +338,74 @@ class Flow(Generic[I, S]):
         if args:
             raise TypeError(f"the inputs of a flow are given by name, got {len(args)} by position")
         return insert(cast("Flow[..., Any]", self), conn, inputs)
+
+    @overload
+    def insert_many(
+        self, conn: psycopg.Connection[Any], workflows: Iterable[WorkflowInputs], /
+    ) -> list[Workflow[S]]: ...
+    @overload
+    def insert_many(
+        self, conn: psycopg.AsyncConnection[Any] | None, workflows: Iterable[WorkflowInputs], /
+    ) -> Coroutine[Any, Any, list[Workflow[S]]]: ...
+    @overload
+    def insert_many(
+        self, conn: AsyncSessionLike, workflows: Iterable[WorkflowInputs], /
+    ) -> Coroutine[Any, Any, list[Workflow[S]]]: ...
+    @overload
+    def insert_many(self, conn: SyncSessionLike, workflows: Iterable[WorkflowInputs], /) -> list[Workflow[S]]: ...
+    def insert_many(self, conn: object, workflows: Iterable[WorkflowInputs], /) -> object:
+        """Insert many workflows of this flow by one statement: every row of all of them, or none.
+
+        Args:
+            conn: As `insert` takes it; None for the pool of the Oban instance.
+            workflows: For each its inputs by name, as a mapping; or a pair of them and its own options, see
+                `WorkflowOptions`, which win over the flow's.
+
+        Returns:
+            The `Workflow`s in the same order; with an async connection, or with None, a coroutine that gives them.
+
+        Raises:
+            FlowError, EmptyFlowError, ConnectionTypeError, SchemaMissingError, SchemaVersionError, ObanNotFoundError:
+                As by `insert`.
+            InputError: BTN303, if inputs of any of them are wrong. The message names each: `workflows[3]: ...`.
+            WorkflowExistsError: BTN403, if a `workflow_id` is taken, or given twice.
+            InsertTooLargeError: BTN540, if they are too much for one statement.
+
+        Example:
+            ```python
+            workflows = await billing.insert_many(session, [{"api_key": key} for key in keys])
+            await billing.insert_many(
+                session,
+                [({"api_key": key}, {"workflow_id": f"billing-{customer}"}) for customer, key in customers],
+            )
+            ```
+        """
+        from baton_dsl.runtime.insert import insert_many  # as above
+
+        site = CallSite.of_caller()
+        asked = [self._asked(index, given, site) for index, given in enumerate(workflows)]
+        return insert_many(cast("Flow[..., Any]", self), conn, asked)
+
+    def _asked(self, index: int, given: object, site: CallSite) -> tuple[Flow[..., Any], Mapping[str, Any]]:
+        """This flow with the options of one of many workflows, and its inputs."""
+        pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
+        inputs, options = pair
+        if not all(isinstance(part, Mapping) and _are_names(part) for part in pair):
+            told = "a mapping of inputs by name, or a pair of one and of options"
+            raise TypeError(f"workflows[{index}] must be {told}, got {given!r:.60}")
+        if elsewhere := sorted(options.keys() & _OF_ALL):
+            told = f'workflows[{index}]: option "{elsewhere[0]}" is the same for all that are inserted together'
+            advice = f"give it to the flow: flow.options({elsewhere[0]}=...).insert_many(...)"
+            raise FlowError([_option(told, help=advice, flow=self.name)])
+        try:
+            flow = self._with(options, site) if options else self
+        except FlowError as error:
+            raise FlowError([finding.in_workflow(index) for finding in error.diagnostics]) from None
+        return cast("Flow[..., Any]", flow), inputs
+
+
+_OF_ALL: Final = FlowOptions.__annotations__.keys() - WorkflowOptions.__annotations__.keys()
+"""Options that say where workflows are stored."""
 
 
 def _are_names(deps: Any) -> bool:

@@ -46,6 +46,9 @@ workflows: Final = Table(
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),
+    Index("baton_workflows_inserted_at_index", "inserted_at", "workflow_id"),
+    Index("baton_workflows_flow_name_index", "flow_name", "inserted_at"),
+    Index("baton_workflows_outcome_index", "outcome", "inserted_at"),
 )
 
 flows: Final = Table(

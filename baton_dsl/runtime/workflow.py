@@ -24,7 +24,7 @@ from baton_dsl.runtime.results import every, known, missing, node_name, one
 from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.status import items_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.status import has_maps, items_of, nodes_of, status_of, workflow_row
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
@@ -87,7 +87,8 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         rows = await self._read(reads.WORKFLOW)
-        return status_of(self.id, rows, await self._read(reads.COUNTS))
+        counts = await self._read(reads.COUNTS)
+        return status_of(self.id, rows, counts, await self._read(reads.ITEM_COUNTS) if has_maps(counts) else ())
 
     async def nodes(self) -> list[NodeStatus]:
         """How far each step has come, in topological order; a mapped one with the counts of its items."""
@@ -281,7 +282,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.status`."""
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.WORKFLOW)
-            return status_of(self.id, rows, self._read(conn, reads.COUNTS))
+            counts = self._read(conn, reads.COUNTS)
+            return status_of(self.id, rows, counts, self._read(conn, reads.ITEM_COUNTS) if has_maps(counts) else ())
 
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""

@@ -38,7 +38,7 @@ def context(
         upstream: What `StepContext.upstream` gives.
         cancelled: What `StepContext.cancelled()` answers, or a function that answers.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Input, StepContext, step
         >>> from baton_dsl.testing import context
         >>> @step

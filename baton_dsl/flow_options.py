@@ -1,0 +1,113 @@
+"""The options of a flow: what they may be, and their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypedDict
+
+from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import option as option_rule
+from baton_dsl.core.spec import Option
+from baton_dsl.errors import FlowError
+from baton_dsl.hooking import Hook, declare, unfit_hook
+from baton_dsl.places import CallSite
+
+_option = option_rule.finding
+
+
+class WorkflowOptions(TypedDict, total=False):
+    """What can be chosen for each workflow of a flow.
+
+    Attributes:
+        workflow_id: The workflow's own id, at most 255 characters; default: a new UUIDv7.
+        workflow_name: A label to find workflows by; default: the flow's name.
+        ignore_cancelled: Steps run though an upstream was cancelled, unless a step says otherwise.
+        ignore_discarded: Steps run though an upstream was discarded, unless a step says otherwise.
+        debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
+        models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
+        on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
+        on_cancelled: Called once when it has ended as cancelled.
+        on_discarded: Called once when it has ended as discarded.
+        hook_queue: The queue in which the three are called; default: `default`.
+    """
+
+    workflow_id: str | None
+    workflow_name: str | None
+    ignore_cancelled: bool
+    ignore_discarded: bool
+    debug: bool
+    models: Mapping[str, str]
+    on_settled: Hook | None
+    on_cancelled: Hook | None
+    on_discarded: Hook | None
+    hook_queue: str
+
+
+class FlowOptions(WorkflowOptions, total=False):
+    """What can be chosen for a flow, or with `Flow.options` for one insert: besides, where its workflows are stored.
+
+    Attributes:
+        oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
+        prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
+    """
+
+    oban: str
+    prefix: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`FlowOptions` with every default filled in."""
+
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    ignore_cancelled: bool = False
+    ignore_discarded: bool = False
+    debug: bool = False
+    models: Mapping[str, str] = field(default_factory=dict)
+    oban: str = "Oban"
+    prefix: str | None = None
+    on_settled: Hook | None = None
+    on_cancelled: Hook | None = None
+    on_discarded: Hook | None = None
+    hook_queue: str = "default"
+
+    def hooks(self) -> dict[str, Hook]:
+        """The hooks that are set, by the name of their option."""
+        given = {name: getattr(self, name) for name in _HOOKS}
+        return {name: hook for name, hook in given.items() if hook is not None}
+
+    def changed(self, options: Mapping[str, Any], site: CallSite | None = None) -> Settings:
+        """With some options set; each is checked.
+
+        Args:
+            options: What to set.
+            site: The call that gives them.
+
+        Raises:
+            FlowError: BTN305, naming every option that is unknown or of the wrong type.
+        """
+        given = {name: Option(value=value) for name, value in options.items()}
+        if list(wrong_options(given)):
+            located = {
+                name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
+            }
+            raise FlowError(list(wrong_options(located)))
+        changed = replace(self, **options)
+        declare(changed.hooks().values())
+        return changed
+
+
+_HOOKS: Final = ("on_settled", "on_cancelled", "on_discarded")
+CHECKED: Final = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
+"""What a check looks at: a flow with other options of another kind need not be checked again."""
+
+
+def wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
+    """What is wrong with the options of a flow; of a hook also what only the function itself tells."""
+    yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
+    for name in _HOOKS:
+        option = given.get(name)
+        if option is not None and option.value is not None and (reason := unfit_hook(option.value)):
+            yield _option(f'option "{name}" of a flow must be {option_rule.A_HOOK}, got {reason}', place=option.place)
