@@ -359,6 +359,30 @@ class StepAbortedError(StepError):
     default_remedy = "let it raise an Exception, or end it by its StepContext"
 
 
+class UsageError(BatonError, ValueError):
+    """What was given as the usage of a model can't be one: a number is negative, absurd, or more than its whole."""
+
+    code = "BTN520"
+    default_remedy = "give what the provider's response says"
+
+
+class CheckpointError(StepError):
+    """What `StepContext.once` has stored is no value of the function's annotation any more. Not tried again."""
+
+    code = "BTN521"
+    default_remedy = (
+        "the code has changed since it was stored: make the annotation accept it, or forget it with "
+        "workflow.retry(from_step)"
+    )
+
+
+class OnceError(StepError, TypeError):
+    """`StepContext.once` was given a function that does not fit the step: an async one in a sync step."""
+
+    code = "BTN522"
+    default_remedy = "give a sync function, or make the step async and await context.once(...)"
+
+
 class ReplacementError(BatonError):
     """A test replaces what is not in the flow, or replaces a step by what it can't return."""
 
