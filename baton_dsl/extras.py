@@ -10,12 +10,9 @@ from baton_dsl.errors import ExtraMissingError
 
 _PACKAGES: Final = {
     "click": ("click", "cli"),
-<<<<<<< HEAD
+    "genai_prices": ("genai-prices", "llm"),
     "jinja2": ("Jinja2", "web"),
     "markupsafe": ("MarkupSafe", "web"),
-=======
-    "genai_prices": ("genai-prices", "llm"),
->>>>>>> main
     "mypy": ("mypy", "mypy"),
     "oban": ("oban", "worker"),
     "opentelemetry": ("opentelemetry-api", "otel"),

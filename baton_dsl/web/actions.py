@@ -214,8 +214,8 @@ async def confirm(visit: Visit) -> Response:
 
 async def act(visit: Visit) -> Response:
     """Do what a form has confirmed."""
-    form = await form_of(visit.request)
-    workflow_id, name, step = form.get("id", ""), form.get("do", ""), form.get("step", "")
+    await form_of(visit.request)
+    workflow_id, name, step = visit.asked("id"), visit.asked("do"), visit.asked("step")
     assert visit.database is not None, "nobody acts before it is known who asks"
     if step:
         action, said = Action.RETRY, f'retry from step "{step}"'

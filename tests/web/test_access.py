@@ -37,8 +37,8 @@ async def confirmed(app: Any, workflow: Workflow[Any], do: str = "cancel", **mor
     page = await ask(app, "/action", id=workflow.id, do=do)
     token = page.cookies.get("baton_csrf", "")
     headers = {**LOCAL, "cookie": f"baton_csrf={token}", **more.pop("headers", {})}
-    form = {"csrf": token, "id": workflow.id, "do": do, **more.pop("form", {})}
-    return await ask(app, "/action", method="POST", form=form, headers=headers, **more)
+    form = {"csrf": token, **more.pop("form", {})}
+    return await ask(app, "/action", method="POST", form=form, headers=headers, id=workflow.id, do=do, **more)
 
 
 # --- without authorization --------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ async def test_without_authorization_nobody_else_is_answered(
         assert answer.status == 403
         assert "answers only to browsers on its own machine" in answer.text
         assert workflow.id not in answer.text
-    assert (await ask(app, "/action", method="POST", form={"id": workflow.id, "do": "cancel"}, **asked)).status == 403
+    assert (await ask(app, "/action", method="POST", form={}, id=workflow.id, do="cancel", **asked)).status == 403
 
 
 def test_it_does_not_start_off_loopback_without_authorization() -> None:
@@ -95,7 +95,7 @@ async def test_who_may_do_nothing_sees_nothing(dsn: str, workflow: Workflow[Any]
         answer = await ask(app, path, id=workflow.id, step="report")
         assert answer.status == 403
         assert "shop" not in answer.text
-    assert (await ask(app, "/action", method="POST", form={"id": workflow.id})).status == 403
+    assert (await ask(app, "/action", method="POST", form={}, id=workflow.id, do="cancel")).status == 403
 
 
 @pytest.mark.parametrize("do", ["cancel", "pause", "resume", "retry"])
@@ -107,10 +107,10 @@ async def test_who_may_read_changes_nothing_by_any_request(
     before = everything(conn)
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         for path in ("/", "/workflow", "/step", "/action", "/workflow/cancel"):
-            answer = await ask(app, path, method=method, form={"id": workflow.id, "do": do, "csrf": ""}, id=workflow.id)
+            answer = await ask(app, path, method=method, form={"csrf": ""}, id=workflow.id, do=do)
             assert answer.status in (403, 405)
     assert (await confirmed(app, workflow, do)).status == 403
-    assert (await confirmed(app, workflow, do, form={"step": "report"})).status == 403
+    assert (await confirmed(app, workflow, do, step="report")).status == 403
     assert (await ask(app, "/action", id=workflow.id, do=do)).status == 403
     assert "/action" not in (await ask(app, "/workflow", id=workflow.id)).text
     assert everything(conn) == before
@@ -219,7 +219,7 @@ async def test_each_action_leaves_a_line_that_says_who_and_what(
     with caplog.at_level(logging.INFO, "baton_dsl.web.audit"):
         await confirmed(app, workflow, "pause", user=ada)
         await confirmed(app, workflow, "resume")
-        await confirmed(app, workflow, "resume", form={"do": "pause", "step": ""})
+        await confirmed(app, workflow, "pause")
         await confirmed(web.app(dsn, authorize=reader_of), workflow, user=ada)
     assert [record.getMessage() for record in caplog.records] == [
         rf'ada\nroot did nothing at 127.0.0.1 asked to pause workflow "{workflow.id}": done',
@@ -234,7 +234,7 @@ async def test_an_action_that_came_too_late_says_so(dsn: str, workflow: Workflow
     page = await ask(app, "/action", id=workflow.id, do="cancel")
     await workflow.cancel()
     token = page.cookies["baton_csrf"]
-    form = {"csrf": token, "id": workflow.id, "do": "cancel"}
-    late = await ask(app, "/action", method="POST", form=form, headers={**LOCAL, "cookie": f"baton_csrf={token}"})
+    headers = {**LOCAL, "cookie": f"baton_csrf={token}"}
+    late = await ask(app, "/action", method="POST", form={"csrf": token}, headers=headers, id=workflow.id, do="cancel")
     assert late.status == 409
     assert "The workflow is cancelled by now." in late.text

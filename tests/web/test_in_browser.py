@@ -161,6 +161,7 @@ async def test_hostile_texts_are_shown_as_they_are(dsn: str, reader: Reader) -> 
         await expect(page.get_by_role("heading", level=1)).to_contain_text("<script>alert(2)</script>")
         assert await page.locator("main img, main script, main iframe").count() == 0
         assert "49" not in await page.locator("h1").inner_text()
+        reader.expected = ["404 (Not Found)"]
         for path in ("/?q=", "/?flow=", "/?label=", "/workflow?id=", "/step?id="):
             await page.goto(f"{address}{path}{urlencode({'': NASTY}).removeprefix('=')}")
             assert await page.locator("main img, main script").count() == 0
