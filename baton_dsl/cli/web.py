@@ -9,7 +9,7 @@ import click
 import uvicorn
 
 from baton_dsl import web
-from baton_dsl.cli import database, target, terminal
+from baton_dsl.cli import database, logging_of_a_worker, target, terminal
 from baton_dsl.cli.exits import Exit, FailedError
 from baton_dsl.web import access
 from baton_dsl.web.access import Authorize
@@ -48,6 +48,13 @@ def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     show_default=True,
     help="What to tell on standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logging_of_a_worker.FORMATS),
+    default="text",
+    show_default=True,
+    help="How to tell it, the line of each action too.",
+)
 @database.options
 def command(
     modules: list[ModuleType],
@@ -56,6 +63,7 @@ def command(
     authorize: Authorize | None,
     root_path: str,
     log_level: str,
+    log_format: str,
     dsn: str | None,
     prefix: str,
 ) -> int:
@@ -70,7 +78,7 @@ def command(
       baton web app.flows --host 0.0.0.0 --authorize app.auth:may
     """
     access.check_bound(host, authorize)
-    terminal.log_to_stderr(log_level)
+    logging_of_a_worker.set_up(log_level, log_format, runs_steps=False)
     logging.getLogger("uvicorn").setLevel(logging.DEBUG if log_level == "debug" else logging.WARNING)
     packages = sorted({module.__name__.partition(".")[0] for module in modules})
     with database.opened(dsn, prefix) as found:

@@ -17,6 +17,7 @@ Example:
 from baton_dsl.extras import needed
 
 with needed():
+    from baton_dsl.web.access import Level as Level
     from baton_dsl.web.application import app as app
 
-__all__ = ["app"]
+__all__ = ["Level", "app"]

@@ -12,7 +12,7 @@ from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime import facts
 from baton_dsl.runtime.listing import full_ids
 from baton_dsl.runtime.reading import Reading
-from baton_dsl.web import reads
+from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
 from baton_dsl.web.graph import READABLE, draw
@@ -104,11 +104,11 @@ async def step(visit: Visit) -> Response:
 
 def _step(
     workflow_id: str, name: str, begin: int, state: str | None
-) -> Reading[tuple[reads.StepView, str | None, list[reads.ItemView]]]:
-    view = yield from reads.step(workflow_id, name)
-    items: list[reads.ItemView] = []
+) -> Reading[tuple[step_reads.StepView, str | None, list[step_reads.ItemView]]]:
+    view = yield from step_reads.step(workflow_id, name)
+    items: list[step_reads.ItemView] = []
     if view.is_map:
-        items = yield from reads.items(workflow_id, name, first=begin, state=state, most=ITEMS_SHOWN + 1)
+        items = yield from step_reads.items(workflow_id, name, first=begin, state=state, most=ITEMS_SHOWN + 1)
     sentence = yield from facts.explain(workflow_id, name)
     return view, sentence, items
 
