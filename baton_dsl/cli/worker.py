@@ -17,9 +17,9 @@ from baton_dsl.cli import database, queues, terminal, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
-from baton_dsl.runtime import failures, node
-from baton_dsl.runtime.leaving import MOMENT, Leaving
-from baton_dsl.runtime.pooling import DIRECT, require_session
+from baton_dsl.runtime.database.pooling import DIRECT, require_session
+from baton_dsl.runtime.executing import failures, process
+from baton_dsl.runtime.executing.leaving import MOMENT, Leaving
 
 
 @click.command("worker")
@@ -95,7 +95,7 @@ def command(
         failures.log_failures()
         leaving = Leaving(grace)
         leaving.watch()
-        served_by = node.serve(
+        served_by = process.serve(
             target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain, leaving=leaving
         )
         try:

@@ -13,10 +13,11 @@ from psycopg.rows import tuple_row
 from baton_dsl.core.rules.unimportable_step import hook_of_a_script, steps_of_a_script
 from baton_dsl.errors import FlowError, WorkflowExistsError
 from baton_dsl.flow import Flow
-from baton_dsl.runtime import connections, instances, schema
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.importing import is_of_a_script
-from baton_dsl.runtime.lowering import Lowered, lower
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database import connections, instances
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.lowering.lower import Lowered, lower
+from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 

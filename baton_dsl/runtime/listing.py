@@ -12,8 +12,8 @@ from psycopg import sql
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.status import Standing, standing_of
 
 
@@ -63,7 +63,7 @@ _LIST: Final = sql.SQL("""
 _ALL: Final = sql.SQL("true")
 
 
-def workflows(which: Which | None = None, *, most: int | None = None) -> Reading[list[Listed]]:
+def workflows(which: WorkflowFilter | None = None, *, most: int | None = None) -> Reading[list[Listed]]:
     """The workflows that meet the conditions, the newest first.
 
     Args:
@@ -72,7 +72,7 @@ def workflows(which: Which | None = None, *, most: int | None = None) -> Reading
 
     Example:
         ```python
-        await read(database, workflows(Which(outcome="discarded"), most=20))
+        await read(database, workflows(WorkflowFilter(outcome="discarded"), most=20))
         ```
     """
     conditions, values = which.conditions if which else (_ALL, {})
@@ -96,7 +96,7 @@ def _listed(row: Row) -> Listed:
     )
 
 
-def count(which: Which) -> Reading[int]:
+def count(which: WorkflowFilter) -> Reading[int]:
     """How many workflows meet the conditions."""
     conditions, values = which.conditions
     (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton.baton_workflows WHERE {}").format(conditions), values

@@ -19,9 +19,9 @@ from baton_dsl.errors import (
     StepNotInWorkflowError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, list_of
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime.observing.status import NodeStatus
+from baton_dsl.runtime.values import payload
+from baton_dsl.runtime.values.collected import collected, list_of
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock, VirtualLoop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from baton_dsl.core.items import step_of
 from baton_dsl.core.lifecycle import Node, Outcome, State
 from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime.observing.status import NodeStatus
 from baton_dsl.status import WorkflowStatus
 
 if TYPE_CHECKING:

@@ -177,7 +177,7 @@ def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn
         process.terminate()
         logged = process.communicate(timeout=30)[1]
     line = f'step "mail" of workflow {workflow_id} failed in attempt 1 of 1: RuntimeError: no route\n'
-    assert f"ERROR   baton_dsl.runtime.failures: {line}Traceback (most recent call last):\n" in logged
+    assert f"ERROR   baton_dsl.runtime.executing.failures: {line}Traceback (most recent call last):\n" in logged
     assert 'raise RuntimeError("no route\\nto the post office")\n' in logged
 
 

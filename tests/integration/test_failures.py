@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from oban import Job, telemetry
 
-from baton_dsl.runtime import failures
+from baton_dsl.runtime.executing import failures
 
 
 @pytest.fixture

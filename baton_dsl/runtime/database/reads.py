@@ -1,0 +1,116 @@
+"""What a handle reads of one workflow: statements that are put into a schema when they are run.
+
+The names of tables stand in braces, and each statement takes `workflow_id`. A handle reads outside of a transaction,
+one round trip for each statement, so it can't set a `search_path` for them as `snapshot.py` does.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final, LiteralString
+
+from psycopg import sql
+
+_STATE: Final[LiteralString] = """CASE
+        WHEN node.outcome IS NOT NULL THEN node.outcome
+        WHEN node.items IS NOT NULL THEN 'executing'  -- a map runs while its items do
+        WHEN node.is_map THEN 'suspended'
+        ELSE coalesce(job.state::text, 'available')
+    END"""
+
+_COLUMNS: Final[LiteralString] = """
+    node.oban_job_id, node.step_name, {state} AS state, node.deps, node.worker, job.queue, job.attempt,
+    job.max_attempts, job.attempted_at, job.scheduled_at, node.outcome, node.updated_at, node.is_map,
+    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
+"""
+
+_RESULT: Final[LiteralString] = (
+    "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result"
+)
+
+WORKFLOW: Final[LiteralString] = """
+SELECT workflow_id, workflow_label, flow_name, outcome, paused_at, stopped_at, inserted_at, settled_at
+FROM {workflows}
+WHERE workflow_id = %(workflow_id)s
+"""
+
+COUNTS: Final[LiteralString] = """
+SELECT {state} AS state, count(*) AS count
+FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
+GROUP BY 1
+"""
+"""How many steps are in each state, without the items of maps."""
+
+NODES: Final[LiteralString] = """
+SELECT {columns}
+FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
+ORDER BY node.oban_job_id
+"""
+
+ITEMS: Final[LiteralString] = """
+SELECT {columns}
+FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+WHERE node.workflow_id = %(workflow_id)s
+    AND node.root_id = (
+        SELECT map.oban_job_id FROM {nodes} AS map
+        WHERE map.workflow_id = %(workflow_id)s AND map.step_name = %(step_name)s
+    )
+    AND NOT node.is_map
+ORDER BY node.oban_job_id
+"""
+"""The items of one map."""
+
+ITEM_COUNTS: Final[LiteralString] = """
+SELECT node.root_id, {state} AS state, count(*) AS count, min(job.attempted_at) AS attempted_at
+FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NOT NULL AND NOT node.is_map
+GROUP BY 1, 2
+"""
+"""How many items of each map are in each state, and when the first of these began."""
+
+RESULT: Final[LiteralString] = """
+SELECT {result} FROM {nodes} AS node
+WHERE node.workflow_id = %(workflow_id)s AND node.step_name = %(step_name)s
+"""
+
+RESULTS: Final[LiteralString] = """
+SELECT {result} FROM {nodes} AS node
+WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL AND node.outcome = 'completed'
+ORDER BY node.oban_job_id
+"""
+
+COLLECTED: Final[LiteralString] = """
+SELECT node.step_name, list.result, list.absent::text AS absent
+FROM {nodes} AS node CROSS JOIN LATERAL {collect}(node.oban_job_id) AS list
+WHERE node.workflow_id = %(workflow_id)s AND node.is_map AND node.items IS NOT NULL
+    AND node.step_name = ANY(%(step_names)s)
+"""
+"""What the items of maps returned."""
+
+STEP_NAMES: Final[LiteralString] = """
+SELECT node.step_name FROM {nodes} AS node
+WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
+ORDER BY node.oban_job_id
+"""
+
+
+@lru_cache(maxsize=256)
+def query(statement: LiteralString, prefix: str) -> sql.Composed:
+    """A statement on the tables of one schema.
+
+    Args:
+        statement: One of this module.
+        prefix: The schema.
+    """
+    state = sql.SQL(_STATE)
+    return sql.SQL(statement).format(
+        workflows=sql.Identifier(prefix, "baton_workflows"),
+        nodes=sql.Identifier(prefix, "workflow_nodes"),
+        jobs=sql.Identifier(prefix, "oban_jobs"),
+        collect=sql.Identifier(prefix, "baton_collect"),
+        state=state,
+        columns=sql.SQL(_COLUMNS).format(state=state),
+        result=sql.SQL(_RESULT),
+    )
