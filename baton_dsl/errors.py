@@ -82,6 +82,13 @@ class WorkflowExistsError(BatonError):
     default_remedy = "choose another workflow_id, or Workflow.load() the one that exists"
 
 
+class InsertTooLargeError(BatonError):
+    """Workflows that are inserted together are too much for one statement."""
+
+    code = "BTN540"
+    default_remedy = "insert them in several calls; in one transaction they are all or none all the same"
+
+
 class SchemaMissingError(BatonError):
     """The tables of baton-dsl are not in that schema of the database."""
 

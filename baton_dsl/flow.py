@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, cast, final, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, Unpack, cast, final, overload
 
 from typing_extensions import ParamSpec, TypeVar
 
@@ -15,7 +15,7 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Place
 from baton_dsl.errors import FlowError
-from baton_dsl.flow_options import CHECKED, FlowOptions, Settings
+from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
 from baton_dsl.places import CallSite
 from baton_dsl.reflect import LIVE_TYPES, argument_of, flow_spec
 from baton_dsl.step import Entry, Step
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _option = option_rule.finding
 _BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
+
+
+type WorkflowInputs = Mapping[str, Any] | tuple[Mapping[str, Any], WorkflowOptions]
+"""What `Flow.insert_many` takes for each workflow: its inputs by name, and perhaps options of its own."""
 
 
 @dataclass(slots=True)
@@ -171,7 +175,9 @@ class Flow(Generic[I, S]):
             >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
             '2026-11'
         """
-        site = CallSite.of_caller()
+        return self._with(options, CallSite.of_caller())
+
+    def _with(self, options: Mapping[str, Any], site: CallSite) -> Flow[I, S]:
         settings = self.settings.changed(options, site)
         once = self._once if CHECKED.isdisjoint(options) else _Once()
         return self._copy(settings=settings, _once=once)
@@ -332,6 +338,74 @@ class Flow(Generic[I, S]):
         if args:
             raise TypeError(f"the inputs of a flow are given by name, got {len(args)} by position")
         return insert(cast("Flow[..., Any]", self), conn, inputs)
+
+    @overload
+    def insert_many(
+        self, conn: psycopg.Connection[Any], workflows: Iterable[WorkflowInputs], /
+    ) -> list[Workflow[S]]: ...
+    @overload
+    def insert_many(
+        self, conn: psycopg.AsyncConnection[Any] | None, workflows: Iterable[WorkflowInputs], /
+    ) -> Coroutine[Any, Any, list[Workflow[S]]]: ...
+    @overload
+    def insert_many(
+        self, conn: AsyncSessionLike, workflows: Iterable[WorkflowInputs], /
+    ) -> Coroutine[Any, Any, list[Workflow[S]]]: ...
+    @overload
+    def insert_many(self, conn: SyncSessionLike, workflows: Iterable[WorkflowInputs], /) -> list[Workflow[S]]: ...
+    def insert_many(self, conn: object, workflows: Iterable[WorkflowInputs], /) -> object:
+        """Insert many workflows of this flow by one statement: every row of all of them, or none.
+
+        Args:
+            conn: As `insert` takes it; None for the pool of the Oban instance.
+            workflows: For each its inputs by name, as a mapping; or a pair of them and its own options, see
+                `WorkflowOptions`, which win over the flow's.
+
+        Returns:
+            The `Workflow`s in the same order; with an async connection, or with None, a coroutine that gives them.
+
+        Raises:
+            FlowError, EmptyFlowError, ConnectionTypeError, SchemaMissingError, SchemaVersionError, ObanNotFoundError:
+                As by `insert`.
+            InputError: BTN303, if inputs of any of them are wrong. The message names each: `workflows[3]: ...`.
+            WorkflowExistsError: BTN403, if a `workflow_id` is taken, or given twice.
+            InsertTooLargeError: BTN540, if they are too much for one statement.
+
+        Example:
+            ```python
+            workflows = await billing.insert_many(session, [{"api_key": key} for key in keys])
+            await billing.insert_many(
+                session,
+                [({"api_key": key}, {"workflow_id": f"billing-{customer}"}) for customer, key in customers],
+            )
+            ```
+        """
+        from baton_dsl.runtime.insert import insert_many  # as above
+
+        site = CallSite.of_caller()
+        asked = [self._asked(index, given, site) for index, given in enumerate(workflows)]
+        return insert_many(cast("Flow[..., Any]", self), conn, asked)
+
+    def _asked(self, index: int, given: object, site: CallSite) -> tuple[Flow[..., Any], Mapping[str, Any]]:
+        """This flow with the options of one of many workflows, and its inputs."""
+        pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
+        inputs, options = pair
+        if not all(isinstance(part, Mapping) and _are_names(part) for part in pair):
+            told = "a mapping of inputs by name, or a pair of one and of options"
+            raise TypeError(f"workflows[{index}] must be {told}, got {given!r:.60}")
+        if elsewhere := sorted(options.keys() & _OF_ALL):
+            told = f'workflows[{index}]: option "{elsewhere[0]}" is the same for all that are inserted together'
+            advice = f"give it to the flow: flow.options({elsewhere[0]}=...).insert_many(...)"
+            raise FlowError([_option(told, help=advice, flow=self.name)])
+        try:
+            flow = self._with(options, site) if options else self
+        except FlowError as error:
+            raise FlowError([finding.in_workflow(index) for finding in error.diagnostics]) from None
+        return cast("Flow[..., Any]", flow), inputs
+
+
+_OF_ALL: Final = FlowOptions.__annotations__.keys() - WorkflowOptions.__annotations__.keys()
+"""Options that say where workflows are stored."""
 
 
 def _are_names(deps: Any) -> bool:

@@ -73,6 +73,10 @@ class Diagnostic:
         """The same finding, told to be of that flow."""
         return replace(self, flow=flow)
 
+    def in_workflow(self, index: int) -> Diagnostic:
+        """The same finding, told to be of one of the workflows that are inserted together."""
+        return replace(self, message=f"workflows[{index}]: {self.message}")
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """The known name nearest to a misspelt one, or None if none is near.

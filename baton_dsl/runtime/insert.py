@@ -1,35 +1,54 @@
-"""Writing a lowered flow: one statement, on the caller's connection, in the caller's transaction."""
+"""Writing lowered workflows: one statement, on the caller's connection, in the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any, Final
 from weakref import WeakSet
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.unimportable_step import hook_of_a_script, steps_of_a_script
-from baton_dsl.errors import FlowError, WorkflowExistsError
+from baton_dsl.errors import (
+    BatonError,
+    FlowError,
+    InputError,
+    SchemaMissingError,
+    SchemaVersionError,
+    WorkflowExistsError,
+)
 from baton_dsl.flow import Flow
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database import connections, instances
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.runtime.lowering.lower import Lowered, lower
+from baton_dsl.runtime.lowering.insert_arguments import arguments_of
+from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
 from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 
 _INSERT = sql.SQL("""
 SELECT {insert}(
-    schema_version => %(schema_version)s::int4, id => %(id)s::text, label => %(label)s::text, flow => %(flow)s::text,
-    given_inputs => %(given_inputs)s::text, is_debug => %(is_debug)s::bool, names => %(names)s::json,
-    args => %(args)s::json, template => %(template)s::int4[], edge_from => %(edge_from)s::int4[],
-    edge_to => %(edge_to)s::int4[], templates => %(templates)s::json, maps => %(maps)s::json,
-    hooks_to_be => %(hooks_to_be)s::json, code => %(code)s::text, signatures => %(signatures)s::text
-) IS NOT NULL, pg_backend_pid()
+    schema_version => %(schema_version)s::int4, flow => %(flow)s::text, code => %(code)s::text,
+    signatures => %(signatures)s::text, ids => %(ids)s::text[], labels => %(labels)s::text[],
+    inputs => %(inputs)s::text[], are_debug => %(are_debug)s::bool[], hooks_to_be => %(hooks_to_be)s::json,
+    sizes => %(sizes)s::int4[], names => %(names)s::json, args => %(args)s::json, template => %(template)s::int4[],
+    edge_from => %(edge_from)s::int4[], edge_to => %(edge_to)s::int4[], templates => %(templates)s::json,
+    maps => %(maps)s::json
+), pg_backend_pid()
 """)
+
+MOST_FAULTY: Final = 20
+"""Workflows of which an error tells what is wrong with them: nobody reads on."""
+
+type Asked = Sequence[tuple[Flow[..., Any], Mapping[str, Any]]]
+"""Flows to insert, each with its inputs."""
 
 _pooled: WeakSet[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]] = WeakSet()
 """Connections of which an insert has found that a pooler is between: psycopg must prepare nothing there. It would from
@@ -38,15 +57,75 @@ the sixth insert on, and the pooler would send the seventh to another backend, w
 
 def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
     """Insert a workflow; see `Flow.insert`."""
+    return _insert(flow, conn, lambda: [lower(flow, inputs)], _only)
+
+
+def insert_many(flow: Flow[..., Any], conn: object, asked: Asked) -> object:
+    """Insert many workflows of a flow; see `Flow.insert_many`."""
+    return _insert(flow, conn, lambda: _lower_all(flow, asked), list)
+
+
+def _only(workflows: list[Workflow[Any]]) -> Workflow[Any]:
+    return workflows[0]
+
+
+def _insert[T](
+    flow: Flow[..., Any],
+    conn: object,
+    lowered: Callable[[], list[Lowered]],
+    give: Callable[[list[Workflow[Any]]], T],
+) -> T | Coroutine[Any, Any, T]:
+    """Insert workflows where the caller wants them.
+
+    Args:
+        flow: Their flow; its settings say where, if `conn` does not.
+        conn: What the caller gave.
+        lowered: Lowers them, once the connection is there.
+        give: What the caller gets for them.
+    """
     _check_names(flow)
     if conn is None:
-        return _insert_on_pool(flow, inputs)
+        return _insert_on_pool(flow, lowered, give)
     found = connections.find(conn)
     if found.sync is not None:
-        return _insert_sync(flow, found.sync, inputs)
+        return give(_insert_sync(flow, found.sync, lowered()))
     if found.facaded is not None:
-        return connections.await_here(_insert_facaded(flow, found.facaded, inputs), conn)
-    return _insert_async(flow, found, inputs)
+        return connections.await_here(_insert_facaded(flow, found.facaded, lowered, give), conn)
+    return _insert_async(flow, found, lowered, give)
+
+
+def _lower_all(flow: Flow[..., Any], asked: Asked) -> list[Lowered]:
+    """Lower many workflows; what is wrong with any of them is told of each, with its place among them."""
+    if asked:
+        check_flow(flow)
+    lowered: list[Lowered] = []
+    findings: list[Diagnostic] = []
+    error_class: type[FlowError] = InputError
+    faulty = 0
+    for index, (each, inputs) in enumerate(asked):
+        try:
+            lowered.append(lower(each, inputs))
+        except FlowError as error:
+            findings += [finding.in_workflow(index) for finding in error.diagnostics]
+            error_class = error_class if isinstance(error, InputError) else FlowError
+            faulty += 1
+            if faulty == MOST_FAULTY:
+                break
+    if findings:
+        raise error_class(findings)
+    _check_ids(lowered)
+    return lowered
+
+
+def _check_ids(lowered: Sequence[Lowered]) -> None:
+    places: dict[str, int] = {}
+    for index, workflow in enumerate(lowered):
+        before = places.setdefault(workflow.workflow_id, index)
+        if before != index:
+            raise WorkflowExistsError(
+                f'workflows[{index}] has the id "{workflow.workflow_id}", as workflows[{before}] has',
+                remedy="give each an id of its own, or none",
+            )
 
 
 def _check_names(flow: Flow[..., Any]) -> None:
@@ -65,69 +144,104 @@ def _check_names(flow: Flow[..., Any]) -> None:
     raise FlowError([finding.in_flow(flow.name) for finding in findings])
 
 
-def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
+def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: list[Lowered]) -> list[Workflow[Any]]:
     database = Database.of_flow(flow.settings, conn)
-    lowered = lower(flow, inputs)
+    if not lowered:
+        return []
     try:
         # A cursor of its own: `conn.cursor()` may give one of another kind, such as a RawCursor.
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
-        row = cursor.execute(*_statement(lowered, database.prefix), prepare=_is_prepared(conn)).fetchone()
+        values = arguments_of(lowered, schema.VERSION)
+        row = cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
-        if explained := schema.explain_missing(error, database.prefix):
+        if explained := _explain(error, database):
             raise explained from error
         raise
-    return _workflow(conn, row, lowered, database)
+    return _workflows(conn, row, lowered, database)
 
 
-async def _insert_async(flow: Flow[..., Any], found: connections.Found, inputs: Mapping[str, Any]) -> Workflow[Any]:
+def _explain(error: psycopg.Error, database: Database) -> BatonError | None:
+    """What an error says about our schema; None if it says nothing.
+
+    A function that is not there may be one that an older schema does not have. The transaction can't be asked any
+    more, so another connection is.
+    """
+    explained = schema.explain_missing(error, database.prefix)
+    if isinstance(explained, SchemaMissingError) and error.sqlstate == "42883":
+        with suppress(psycopg.Error), database.sync_connection() as conn:
+            installed = schema.installed_version(conn, database.prefix)
+            if installed < schema.VERSION:
+                return SchemaVersionError.older(database.prefix, installed, schema.VERSION)
+    return explained
+
+
+async def _insert_async[T](
+    flow: Flow[..., Any],
+    found: connections.Found,
+    lowered: Callable[[], list[Lowered]],
+    give: Callable[[list[Workflow[Any]]], T],
+) -> T:
     assert found.pending is not None
     conn = await found.pending
     database = Database.of_flow(flow.settings, conn)
-    return await _write(conn, lower(flow, inputs), database)
+    return give(await _write(conn, lowered(), database))
 
 
-async def _insert_facaded(
-    flow: Flow[..., Any], conn: psycopg.AsyncConnection[Any], inputs: Mapping[str, Any]
-) -> Workflow[Any]:
-    return await _write(conn, lower(flow, inputs), Database.of_flow(flow.settings, conn))
+async def _insert_facaded[T](
+    flow: Flow[..., Any],
+    conn: psycopg.AsyncConnection[Any],
+    lowered: Callable[[], list[Lowered]],
+    give: Callable[[list[Workflow[Any]]], T],
+) -> T:
+    return give(await _write(conn, lowered(), Database.of_flow(flow.settings, conn)))
 
 
-async def _insert_on_pool(flow: Flow[..., Any], inputs: Mapping[str, Any]) -> Workflow[Any]:
+async def _insert_on_pool[T](
+    flow: Flow[..., Any], lowered: Callable[[], list[Lowered]], give: Callable[[list[Workflow[Any]]], T]
+) -> T:
     instance = instances.get(flow.settings.oban)
     database = Database.of_flow(flow.settings, None)
-    lowered = lower(flow, inputs)
+    values = lowered()
     async with instance.autocommit() as conn:
-        return await _write(conn, lowered, database)
+        return give(await _write(conn, values, database))
 
 
-async def _write(conn: psycopg.AsyncConnection[Any], lowered: Lowered, database: Database) -> Workflow[Any]:
+async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], database: Database) -> list[Workflow[Any]]:
+    if not lowered:
+        return []
     cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
     try:
-        statement = _statement(lowered, database.prefix)
-        row = await (await cursor.execute(*statement, prepare=_is_prepared(conn))).fetchone()
+        values = arguments_of(lowered, schema.VERSION)
+        executed = await cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn))
+        row = await executed.fetchone()
     except psycopg.Error as error:
-        if explained := schema.explain_missing(error, database.prefix):
+        if explained := await asyncio.to_thread(_explain, error, database):
             raise explained from error
         raise
-    return _workflow(conn, row, lowered, database)
+    return _workflows(conn, row, lowered, database)
 
 
 def _is_prepared(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
     return False if conn in _pooled else None
 
 
-def _statement(lowered: Lowered, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
-    return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert")), lowered.parameters(schema.VERSION)
+@cache
+def _statement(prefix: str) -> bytes:
+    return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert_many")).as_bytes()
 
 
-def _workflow(
+def _workflows(
     conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any],
     row: tuple[Any, ...] | None,
-    lowered: Lowered,
+    lowered: Sequence[Lowered],
     database: Database,
-) -> Workflow[Any]:
-    if row is not None and row[1] != conn.info.backend_pid:
+) -> list[Workflow[Any]]:
+    assert row is not None
+    taken, backend = row
+    if backend != conn.info.backend_pid:
         _pooled.add(conn)
-    if row is None or not row[0]:
-        raise WorkflowExistsError(f'a workflow "{lowered.workflow_id}" is in the database already')
-    return Workflow(lowered.workflow_id, database=database)
+    if taken:
+        index = min(taken) - 1
+        where = f"workflows[{index}]: " if len(lowered) > 1 else ""
+        raise WorkflowExistsError(f'{where}a workflow "{lowered[index].workflow_id}" is in the database already')
+    return [Workflow(workflow.workflow_id, database=database) for workflow in lowered]

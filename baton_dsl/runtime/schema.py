@@ -310,6 +310,18 @@ _OURS: Final = re.compile(r"baton_|workflow_nodes|oban_|schema")
 """What a message names that says that something of ours is missing, and not something that a trigger looks for."""
 
 
+def installed_version(conn: psycopg.Connection[Any], prefix: str) -> int:
+    """The version of our tables in a schema.
+
+    Raises:
+        psycopg.Error: If they are not there.
+    """
+    table = sql.Identifier(prefix, "baton_migrations")
+    cursor = psycopg.Cursor(conn, row_factory=tuple_row)
+    row = cursor.execute(sql.SQL("SELECT coalesce(max(version), 0) FROM {}").format(table)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
     """What an error of PostgreSQL says about our schema; None if it says nothing.
 

@@ -16,7 +16,7 @@ from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
 from baton_dsl.flow import Flow
 from baton_dsl.runtime.executing.gate import Passage
-from baton_dsl.runtime.lowering.lower import Lowered, lower, needed_upstreams, read_beside
+from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower, needed_upstreams, read_beside
 from baton_dsl.runtime.values.names import MAX_CRASHES
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.passages import Entries, job_of, passage_of
@@ -89,7 +89,7 @@ class Memory:
         self.templates = {name: lowered.templates[lowered.template[at]] for at, name in enumerate(lowered.names)}
         self.args = {name: json.loads(text) for name, text in zip(lowered.names, lowered.args, strict=True)}
         self.entries: dict[str, Entries] = {}
-        maps = {lowered.names[it["position"] - 1]: it for it in map(json.loads, lowered.maps)}
+        maps = {lowered.names[it.position - 1]: it for it in lowered.maps}
         waits_for = graph.waits_for
         self.mapped_over = {
             source.source for name in maps for source in self.specs[name].parameters if source.each and source.source
@@ -378,9 +378,7 @@ def insert(flow: Flow[..., Any], inputs: Mapping[str, Any], clock: Clock) -> Mem
     return Memory(flow, lower(flow, inputs, moment=clock.now()), clock)
 
 
-def _node(
-    spec: StepSpec, upstreams: tuple[str, ...], template: Mapping[str, Any], made_map: Mapping[str, Any] | None
-) -> Node:
+def _node(spec: StepSpec, upstreams: tuple[str, ...], template: Mapping[str, Any], made_map: LoweredMap | None) -> Node:
     needed = needed_upstreams(spec)
     node = Node(
         upstreams=upstreams,
@@ -389,12 +387,12 @@ def _node(
         optional=frozenset(name for name in upstreams if name not in needed),
     )
     if made_map is not None:
-        rules = made_map["rules"]
+        rules = made_map.facts["rules"]
         over = [it for it in spec.parameters if it.each]
         node.state = State.GONE
         node.over = Over(
             sources=tuple(it.source if it.is_upstream else None for it in over),
-            values=tuple(made_map["item"]),
+            values=tuple(json.loads(made_map.items)),
             levels=spec.levels,
             is_product=rules.get("combine") == "product",
             most=rules["max_items"],

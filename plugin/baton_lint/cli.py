@@ -15,9 +15,9 @@ from baton_lint.printing import put, put_bytes, shown, tell, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from baton_lint.facts import CommentFacts
     from baton_lint.findings import Finding
     from baton_lint.session import Report, Session
+    from baton_lint.source.facts import CommentFacts
     from baton_lint.target import Target
 
 CLEAN, FOUND, WRONG = 0, 1, 2
@@ -102,7 +102,7 @@ def _check(arguments: Arguments) -> int:
     report = _run(arguments, target, session)
     findings = _chosen(target, report)
     if arguments.has("--fix") or arguments.has("--unsafe-fixes") or arguments.has("--diff"):
-        from baton_lint.mending import mend
+        from baton_lint.fixes.mending import mend
 
         mended = mend(arguments, target, findings, report)
         if arguments.has("--diff"):
@@ -136,7 +136,7 @@ def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
 def _tell_unresolved(target: Target, report: Report) -> None:
     told = [item for item in report.unresolved if target.holds(item[0])]
     if told:
-        from baton_lint.placing import spot_of
+        from baton_lint.formats.placing import spot_of
 
         for path, line, column, sentence in told:
             spot = spot_of(path, (line, column, line, column), report.cells, target.shown)
@@ -149,7 +149,7 @@ def _run(arguments: Arguments, target: Target, session: Session) -> Report:
     from zlib import crc32
 
     from baton_dsl.version import __version__
-    from baton_lint.cache import key_of
+    from baton_lint.search.cache import key_of
 
     excluded = (target.config.root, target.config.exclude, arguments.exclude)
     settings = (target.root, session.folders, session.extra, session.sources, excluded)
@@ -159,7 +159,7 @@ def _run(arguments: Arguments, target: Target, session: Session) -> Report:
 
 
 def _cache_folder(arguments: Arguments, target: Target) -> str:
-    from baton_lint.cache import FOLDER
+    from baton_lint.search.cache import FOLDER
 
     return arguments.cache_dir or os.path.join(target.root, FOLDER)
 
@@ -226,7 +226,7 @@ def _show_all(arguments: Arguments, target: Target, findings: list[Finding], rep
     if not findings and form == "text":
         return
     from baton_lint.formats import renderer
-    from baton_lint.placing import Sources, placed
+    from baton_lint.formats.placing import Sources, placed
 
     told = placed(findings, report.cells, target.shown)
     text = renderer(form)(told, Sources(target.buffers))
@@ -249,7 +249,7 @@ def _graph(arguments: Arguments) -> int:
 
 def _types(arguments: Arguments) -> int:
     target = _target(arguments)
-    from baton_lint.proving import types
+    from baton_lint.proof.proving import types
 
     project, report = target.session().importable()
     target.selection(target.root, report.catalogue)
@@ -269,7 +269,7 @@ def _types(arguments: Arguments) -> int:
 
 def _emit(arguments: Arguments) -> int:
     target = _target(arguments)
-    from baton_lint.proving import emit_to
+    from baton_lint.proof.proving import emit_to
 
     project, report = target.session().importable()
     status = _tell_problems(arguments, target, report)

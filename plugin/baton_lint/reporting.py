@@ -5,9 +5,9 @@ from __future__ import annotations
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import CATALOGUE, unused_ignore
 from baton_dsl.core.spec import Place
-from baton_lint.analysis import Analysis
 from baton_lint.findings import Finding, Remark
 from baton_lint.fixes.plan import Planner
+from baton_lint.program.analysis import Analysis
 
 NOWHERE = Place("", 1, 1, 1, 1)
 

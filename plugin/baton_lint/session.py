@@ -6,25 +6,25 @@ import marshal
 import os
 import time
 
-from baton_lint.cache import Cache
-from baton_lint.prefilter import LARGEST, matches
 from baton_lint.printing import visible
-from baton_lint.walk import stamp, walk
-from baton_lint.workers import digest, parse, scan_all
+from baton_lint.search.cache import Cache
+from baton_lint.search.folders import stamp, walk
+from baton_lint.search.prefilter import LARGEST, matches
+from baton_lint.search.processes import digest, parse, scan_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from baton_dsl.core.spec import FlowSpec
-    from baton_lint.analysis import Analysis
-    from baton_lint.facts import CommentFacts, FileFacts
     from baton_lint.findings import Finding
-    from baton_lint.importable import Importable
-    from baton_lint.prefilter import Needle
-    from baton_lint.project import Project
-    from baton_lint.walk import Stamp, Walked
-    from baton_lint.workers import Scanned
+    from baton_lint.program.analysis import Analysis
+    from baton_lint.program.importable import Importable
+    from baton_lint.program.project import Project
+    from baton_lint.search.folders import Stamp, Walked
+    from baton_lint.search.prefilter import Needle
+    from baton_lint.search.processes import Scanned
+    from baton_lint.source.facts import CommentFacts, FileFacts
 
 SETTLED = 50_000_000
 """Nanoseconds. A file that changed less than this before we looked may change again within the clock's tick."""
@@ -174,7 +174,7 @@ class Session:
 
     def importable(self) -> tuple[Importable, Report]:
         """The flows of the project with the names that their steps are imported by, and a report of no findings yet."""
-        from baton_lint.importable import importable  # only for those who ask for it
+        from baton_lint.program.importable import importable  # only for those who ask for it
         from baton_lint.reporting import catalogue
 
         facts, cache, stamps, report = self._read()
@@ -222,7 +222,7 @@ class Session:
                 digests[path], facts[path] = mark, file
             if not facts:
                 break
-            from baton_lint.needles import needles_for  # only if a file matters
+            from baton_lint.search.needles import needles_for  # only if a file matters
 
             wanted = needles_for(facts)
             if set(wanted) <= set(needles):
@@ -263,13 +263,13 @@ class Session:
         return Report(findings, _comments(facts), catalogue(), [], *counted, _cells(facts), analysis.unresolved)
 
     def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
-        from baton_lint.analysis import analyse  # brings the rules
+        from baton_lint.program.analysis import analyse  # brings the rules
 
         return analyse(self._project(cache, stamps, facts), facts)
 
     def _project(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Project:
         """The modules of the project. What is looked for outside of its folders is put down in the cache."""
-        from baton_lint.project import Files, Project
+        from baton_lint.program.project import Files, Project
 
         outside: dict[str, Stamp] = {}
         known = cache.facts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from baton_lint.facts import CommentFacts
 from baton_lint.findings import Finding
 from baton_lint.selection import Catalogue
+from baton_lint.source.facts import CommentFacts
 
 UNUSED = "BTN901"
 PROVABLE = frozenset({"BTN201", "baton-upstream-type", "BTN202", "baton-not-optional"})

@@ -21,9 +21,9 @@ from mypy.types import CallableType
 
 from baton_mypy import names
 from baton_mypy.branches import varying
-from baton_mypy.facts import Facts
 from baton_mypy.literals import is_call_of
 from baton_mypy.metadata import NOTHING, UNREADABLE, Metadata, Reader, has_annotated, is_nested, name_of_step
+from baton_mypy.step_facts import Facts
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker

@@ -1,6 +1,6 @@
 """What the type of a flow can't say: its steps' results, who takes its inputs, what its options could make wrong.
 
-As the facts of a step, it travels inside the type; see `baton_mypy.facts`.
+As the facts of a step, it travels inside the type; see `baton_mypy.step_facts`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, Type
 
-from baton_mypy.facts import literal_attribute
+from baton_mypy.step_facts import literal_attribute
 
 _KEY: Final = "baton flow"
 _RESULT: Final = "baton result of "

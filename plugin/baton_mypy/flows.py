@@ -24,14 +24,14 @@ from baton_dsl.core.check import check
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
-from baton_mypy.calls import given
 from baton_mypy.closing import Ending, ending_of, grows_later
-from baton_mypy.collect import Collector
 from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of
+from baton_mypy.flow_specs import Collector
 from baton_mypy.literals import called, text_of
 from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
+from baton_mypy.signatures import given
 from baton_mypy.variants import check_options, strict_parameters
 
 if TYPE_CHECKING:

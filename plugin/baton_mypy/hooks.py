@@ -6,9 +6,9 @@
 | `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
 | `Flow.options` | `flows.options` | the same flow |
-| `Flow.insert` | `calls.insert`, `flows.insert` | what it is given; the workflow's results |
-| `Step.bind` | `calls.bind` | what it is given |
-| `Workflow.result` | `calls.result`, `flows.result` | whether the flow has the step; a result by name |
+| `Flow.insert` | `signatures.insert`, `flows.insert` | what it is given; the workflow's results |
+| `Step.bind` | `signatures.bind` | what it is given |
+| `Workflow.result` | `signatures.result`, `flows.result` | whether the flow has the step; a result by name |
 | `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
 | `Baton.run` and its like | `replacing.run` | the inputs of a test's run, and what stands in for steps |
 
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
 
-from baton_mypy import calls, flows, names, replacing, steps
+from baton_mypy import flows, names, replacing, signatures, steps
 from baton_mypy.codes import BATON
 
 type FunctionHook = Callable[[FunctionContext], Type]
@@ -97,10 +97,10 @@ def hooks(codes: Collection[str]) -> Hooks:
             **{f"{workflow}.results": _guarded(flows.results) for workflow in workflows},
         },
         signatures={
-            f"{names.STEP}.bind": _guarded_signature(partial(calls.bind, codes=codes)),
-            f"{names.FLOW}.bind": _guarded_signature(partial(calls.preset, codes=codes)),
-            f"{names.FLOW}.insert": _guarded_signature(partial(calls.insert, codes=codes)),
-            **{f"{workflow}.result": _guarded_signature(calls.result) for workflow in workflows},
+            f"{names.STEP}.bind": _guarded_signature(partial(signatures.bind, codes=codes)),
+            f"{names.FLOW}.bind": _guarded_signature(partial(signatures.preset, codes=codes)),
+            f"{names.FLOW}.insert": _guarded_signature(partial(signatures.insert, codes=codes)),
+            **{f"{workflow}.result": _guarded_signature(signatures.result) for workflow in workflows},
             **{method: _guarded_signature(partial(replacing.run, codes=codes)) for method in names.RUNS},
         },
         attributes={f"{names.WORKFLOW}.sync": flows.sync},

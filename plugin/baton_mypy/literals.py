@@ -21,7 +21,7 @@ from mypy.nodes import (
 )
 from mypy.types import Instance, LiteralType, Type, get_proper_type
 
-from baton_mypy.facts import OptionValue
+from baton_mypy.step_facts import OptionValue
 
 _CONSTANTS = {"builtins.True": True, "builtins.False": False, "builtins.None": None}
 UNKNOWN_OPTION = OptionValue()

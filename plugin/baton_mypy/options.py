@@ -8,9 +8,9 @@ from mypy.nodes import CallExpr
 
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import UNKNOWN, Option, Place
-from baton_mypy.facts import OptionValue
 from baton_mypy.literals import arguments_of, is_true, option
 from baton_mypy.report import before, here
+from baton_mypy.step_facts import OptionValue
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker

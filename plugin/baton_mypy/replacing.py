@@ -24,11 +24,11 @@ from baton_dsl.core.rules import inputs as rule
 from baton_dsl.core.rules import replacement as rule_of_replacements
 from baton_dsl.core.spec import UNKNOWN, Argument, FlowSpec, Reference, Replaced, StepSpec
 from baton_mypy import names
-from baton_mypy.calls import given, step_names
 from baton_mypy.flow_facts import FlowFacts, flow_facts_of
 from baton_mypy.literals import text_of
 from baton_mypy.relations import MypyTypes, known
 from baton_mypy.report import here, report
+from baton_mypy.signatures import given, step_names
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker

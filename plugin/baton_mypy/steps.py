@@ -30,8 +30,8 @@ from mypy.types import (
 
 from baton_mypy import names
 from baton_mypy.definitions import definition_facts
-from baton_mypy.facts import Facts, OptionValue, attach, facts_of
 from baton_mypy.literals import UNKNOWN_OPTION, option, text_of
+from baton_mypy.step_facts import Facts, OptionValue, attach, facts_of
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker

@@ -17,8 +17,8 @@ from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import not_optional
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, Role, StepSpec, Types
-from baton_mypy.collect import Collected
 from baton_mypy.flow_facts import FlowFacts, Result, Strict
+from baton_mypy.flow_specs import Collected
 from baton_mypy.options import GivenOptions
 from baton_mypy.places import Places, definition_in
 from baton_mypy.relations import MypyTypes

@@ -41,6 +41,10 @@ class Caller:
         inserted = flow.insert(self.conn, **inputs)
         return await inserted if self.is_async else inserted
 
+    async def insert_many(self, flow: Flow, workflows: list[Any]) -> list[Workflow]:
+        inserted = flow.insert_many(self.conn, workflows)
+        return await inserted if self.is_async else inserted
+
     async def execute(self, statement: str) -> None:
         result = self.run(statement)
         if self.is_async:
@@ -148,6 +152,10 @@ class RunSync(Caller):
         workflow: Workflow = await self.conn.run_sync(lambda sync: flow.insert(sync, **inputs))
         return workflow
 
+    async def insert_many(self, flow: Flow, workflows: list[Any]) -> list[Workflow]:
+        inserted: list[Workflow] = await self.conn.run_sync(lambda sync: flow.insert_many(sync, workflows))
+        return inserted
+
 
 @asynccontextmanager
 async def sqlalchemy_run_sync_of_a_connection(dsn: str) -> AsyncIterator[Caller]:
@@ -197,6 +205,9 @@ class Django(Caller):
 
     async def insert(self, flow: Flow, **inputs: Any) -> Workflow:
         return await self.in_thread(lambda: flow.insert(self.conn, **inputs))
+
+    async def insert_many(self, flow: Flow, workflows: list[Any]) -> list[Workflow]:
+        return await self.in_thread(lambda: flow.insert_many(self.conn, workflows))
 
     async def execute(self, statement: str) -> None:
         await self.in_thread(lambda: self.conn.cursor().execute(statement))

@@ -222,8 +222,7 @@ def test_the_maps_of_a_workflow_can_be_begun_by_anybody_once_only(jobs_dsn: str,
         everything = "SELECT array_agg(node ORDER BY oban_job_id)::text FROM jobs.workflow_nodes AS node"
         before = conn.execute(everything).fetchone()
         with psycopg.connect(inserter, autocommit=True) as other:
-            for workflow in (held, open_):
-                other.execute("SELECT jobs.baton_begin_maps(%s)", [workflow.id])
+            other.execute("SELECT jobs.baton_begin_maps(%s)", [[held.id, open_.id]])
             assert other.execute(
                 "SELECT prosecdef FROM pg_proc WHERE proname LIKE 'baton%%' AND prosecdef"
             ).fetchall() == [(True,)]

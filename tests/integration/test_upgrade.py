@@ -175,6 +175,7 @@ def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn
     code, said = baton("--dsn", old_dsn, "--check")
     assert code == 1
     assert "  bring the tables to version 2\n" in said
+    assert "  bring the tables to version 3\n" in said
     assert "  replace the function baton_settle\n" in said
     assert "  create the function baton_begin_maps\n" in said
     assert "  replace the trigger baton_job_changed\n" in said

@@ -4,12 +4,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from baton_lint.annotations import Annotations
-from baton_lint.classes import Classes
-from baton_lint.collecting import collect
-from baton_lint.expressions import parse
-from baton_lint.names import Names
-from baton_lint.project import Files, Project
+from baton_lint.program.annotations import Annotations
+from baton_lint.program.classes import Classes
+from baton_lint.program.names import Names
+from baton_lint.program.project import Files, Project
+from baton_lint.source.expressions import parse
+from baton_lint.source.extracting import extract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +58,7 @@ annotations = st.recursive(
 
 
 def text_term(source: str) -> Term:
-    facts = collect(HEAD.encode())
+    facts = extract(HEAD.encode())
     files = Files(["/m.py"], ["/"], lambda path: facts)
     translator = Annotations(Names(Project(files, "/", (), str)))
     return translator.term("/m.py", 0, parse(source, (1, 1, 1, 1)))
@@ -131,7 +131,7 @@ def test_a_class_is_serializable_at_both_doors_or_at_none(name: str, tmp_path: P
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    files = Files([str(path)], [str(tmp_path)], lambda found: collect(path.read_bytes()))
+    files = Files([str(path)], [str(tmp_path)], lambda found: extract(path.read_bytes()))
     translator = Annotations(Names(Project(files, str(tmp_path), (), str)))
     types = Classes(translator).types
     term = translator.term(str(path), 0, parse(f"list[{name}]", (1, 1, 1, 1)))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from baton_lint.collecting import collect
+from baton_lint.source.extracting import extract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,7 +163,7 @@ def test_no_text_crashes_it(text: str) -> None:
 @given(st.binary(max_size=200))
 @settings(max_examples=300, deadline=None)
 def test_no_bytes_crash_the_reader(data: bytes) -> None:
-    assert "error" in collect(b"# baton_dsl\n" + data)
+    assert "error" in extract(b"# baton_dsl\n" + data)
 
 
 def test_no_code_is_executed(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_session_parses_only_what_changes(project: Path, monkeypatch: pytest.M
 
     parsed: list[str] = []
     monkeypatch.setattr(module, "parse", lambda path, data: parsed.append(path) or parse(path, data))
-    from baton_lint.workers import parse
+    from baton_lint.search.processes import parse
 
     session = Session([str(project)], str(project))
     flows = str(project / "flows.py")

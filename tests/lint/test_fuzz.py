@@ -4,7 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from baton_lint import walker
+from baton_lint.source import walker
 
 from tests.fuzz.attempt import attempt
 from tests.fuzz.mutate import KINDS, Mutant, mutant_of

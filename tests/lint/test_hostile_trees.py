@@ -10,7 +10,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from baton_lint import sealed
+from baton_lint.search import sealed
 
 from tests.lint.support import lint, run, write
 from tests.lint.test_bad_input import FOUND, GOOD

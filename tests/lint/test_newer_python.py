@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from baton_lint.reading import written_older
+from baton_lint.source.decoding import written_older
 
 from tests.lint.support import lint, run, write
 

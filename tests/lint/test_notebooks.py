@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from baton_lint.notebooks import python_of
+from baton_lint.source.notebooks import python_of
 from jsonschema import Draft7Validator
 
 from tests.lint.support import lint, run, write

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from baton_lint.checkers import CheckerError, prove
-from baton_lint.emit import emit
+from baton_lint.proof.checkers import CheckerError, prove
+from baton_lint.proof.emit import emit
 
 from baton_dsl.core.spec import FlowSpec, Form, ParameterSpec, Place, Role, StepSpec
 

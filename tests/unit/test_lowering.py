@@ -196,7 +196,6 @@ def test_models_are_given_to_their_steps_and_the_star_to_all_others() -> None:
 def test_a_template_has_the_options_with_oban_s_tags() -> None:
     (template,) = lower(Flow("f", charge), {"region": "eu"}).templates
     assert template == {
-        "number": 0,
         "worker": "baton_dsl.steps." + charge.function.__module__.replace(".", "/") + ":charge",
         "queue": "shop",
         "max_attempts": 3,

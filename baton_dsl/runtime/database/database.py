@@ -52,10 +52,7 @@ class Database:
             conn: The caller's connection, if there is one.
         """
         prefix = settings.prefix or _prefix(settings.oban)
-        if conn is None:
-            conninfo = _conninfo_of(settings.oban)
-        else:
-            conninfo = make_conninfo(conn.info.dsn, password=conn.info.password or None)
+        conninfo = _conninfo_of(settings.oban) if conn is None else _conninfo_under(conn)
         return Database(checked_prefix(prefix), settings.oban, conninfo)
 
     @staticmethod
@@ -200,6 +197,17 @@ async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: 
     async for notification in conn.notifies():
         if workflow_id in notification.payload:
             ended.set()
+
+
+_conninfos: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
+
+
+def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> str:
+    """How a connection has connected; asked once, since libpq puts it together from forty parts each time."""
+    known = _conninfos.get(conn)
+    if known is None:
+        known = _conninfos[conn] = make_conninfo(conn.info.dsn, password=conn.info.password or None)
+    return known
 
 
 def _conninfo_of(oban: str) -> str | None:

@@ -44,9 +44,28 @@ MOST_ITEMS: Final = 100_000
 """The items of a map that does not say how many it may have."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoweredMap:
+    """What makes a map of a step. Numbers of steps are places in topological order, from 1.
+
+    Attributes:
+        position: The step's own number.
+        sources: For each parameter that is mapped over the step that its items come from; 0 for a value.
+        beside: The steps that each item reads besides.
+        facts: All else that the database has to know.
+        items: The values that are mapped over, as JSON: a list with null for what comes from a step.
+    """
+
+    position: int
+    sources: list[int]
+    beside: list[int]
+    facts: Mapping[str, Any]
+    items: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowered:
-    """The values of one insert, as `baton_insert` takes them, and the ids that they were made for."""
+    """The values of one workflow to be, and the id that they were made for."""
 
     workflow_id: str
     label: str
@@ -59,34 +78,9 @@ class Lowered:
     template: list[int]
     edge_from: list[int]
     edge_to: list[int]
-    maps: list[str]
+    maps: list[LoweredMap]
     hooks: Mapping[str, Mapping[str, str]]
     fingerprint: Fingerprint
-
-    def parameters(self, schema_version: int) -> dict[str, Any]:
-        """The arguments of the SQL function. Arrays of numbers go as literals, which psycopg would write slower."""
-        return {
-            "schema_version": schema_version,
-            "id": self.workflow_id,
-            "label": self.label,
-            "flow": self.flow,
-            "given_inputs": self.inputs,
-            "is_debug": self.debug,
-            "names": json.dumps(self.names),
-            "args": f"[{','.join(self.args)}]",
-            "template": _numbers(self.template),
-            "edge_from": _numbers(self.edge_from),
-            "edge_to": _numbers(self.edge_to),
-            "templates": json.dumps(self.templates),
-            "maps": f"[{','.join(self.maps)}]",
-            "hooks_to_be": json.dumps(self.hooks) if self.hooks else None,
-            "code": self.fingerprint.digest,
-            "signatures": self.fingerprint.signatures,
-        }
-
-
-def _numbers(values: list[int]) -> str:
-    return f"{{{','.join(map(str, values))}}}"
 
 
 def new_workflow_id() -> str:
@@ -156,7 +150,7 @@ class _Lowering:
             number = self.numbers[key] = len(self.templates)
             shape = self._step(step) if isinstance(step, Step) else self._job(entry.name, step)
             ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
-            self.templates.append({"number": number, **shape, **ignores})
+            self.templates.append({**shape, **ignores})
         return number
 
     def _step(self, step: Step[..., Any, Any, Any]) -> dict[str, Any]:
@@ -241,11 +235,10 @@ class _Lowering:
             self.encoded[key] = self._encode(step, name, self.given[name])
         return self.encoded[key]
 
-    def map_of(self, entry: Entry, spec: StepSpec, position: Mapping[str, int]) -> str:
-        """What makes a map of a step, as one object of the `maps` of `baton_insert`."""
+    def map_of(self, entry: Entry, spec: StepSpec, position: Mapping[str, int]) -> LoweredMap:
+        """What makes a map of a step."""
         step = cast("Step[..., Any, Any, Any]", entry.step)
         over = [parameter for parameter in spec.parameters if parameter.each]
-        beside = [position[upstream] for upstream in read_beside(self.checked.graph, entry.name)]
         options = step.options
         rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
         for name in ("combine", "max_concurrency"):
@@ -253,16 +246,14 @@ class _Lowering:
                 rules[name] = options[name]
         if (least := options.get("min_success")) is not None:
             rules["least" if isinstance(least, int) else "share"] = least
-        parts = {
-            "position": position[entry.name],
-            "levels": spec.levels,
-            "parameters": [item.name for item in over],
-            "sources": [position[item.source] if item.is_upstream and item.source else 0 for item in over],
-            "beside": beside,
-            "rules": rules,
-        }
         items = ",".join(self._collection(step, item) if item.is_input else "null" for item in over)
-        return f'{json.dumps(parts)[:-1]}, "item": [{items}]}}'
+        return LoweredMap(
+            position=position[entry.name],
+            sources=[position[item.source] if item.is_upstream and item.source else 0 for item in over],
+            beside=[position[upstream] for upstream in read_beside(self.checked.graph, entry.name)],
+            facts={"levels": spec.levels, "parameters": [item.name for item in over], "rules": rules},
+            items=f"[{items}]",
+        )
 
     def _collection(self, step: Step[..., Any, Any, Any], parameter: ParameterSpec) -> str:
         """The collection that is given for a step to map over, as JSON."""
@@ -331,6 +322,21 @@ def _utc(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
+def check_flow(flow: Flow[..., Any]) -> Checked:
+    """The graph of a flow that can be inserted.
+
+    Raises:
+        EmptyFlowError: If it has no steps.
+        FlowError: If it is wrong, with all diagnostics.
+    """
+    if not flow.entries:
+        raise EmptyFlowError(f'flow "{flow.name}" has no steps')
+    checked = flow.checked()
+    if checked.findings:
+        raise _error_of(checked.findings)
+    return checked
+
+
 def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | None = None) -> Lowered:
     """Turn a flow and its inputs into rows to be.
 
@@ -347,11 +353,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | 
         FlowError: If the flow is wrong, with all diagnostics.
         InputError: If an input is unknown, missing or does not validate, with all diagnostics.
     """
-    if not flow.entries:
-        raise EmptyFlowError(f'flow "{flow.name}" has no steps')
-    checked = flow.checked()
-    if checked.findings:
-        raise _error_of(checked.findings)
+    checked = check_flow(flow)
     given = {**flow.bound, **given}
     call = InsertCall(arguments={name: argument_of(value) for name, value in given.items()})
     findings = [found.in_flow(flow.name) for found in input_rule.inserted(checked.flow, call, LIVE_TYPES)]
@@ -367,7 +369,7 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | 
     template: list[int] = []
     edge_from: list[int] = []
     edge_to: list[int] = []
-    maps: list[str] = []
+    maps: list[LoweredMap] = []
     for name in order:
         entry, spec = entries[name], graph.steps[name]
         template.append(lowering.template_of(entry, spec))

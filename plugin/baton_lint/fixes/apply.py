@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from baton_lint.expressions import Columns
 from baton_lint.fixes.uses import uses_of_parameter
-from baton_lint.reading import UndecodableError, encoding_of, parse
+from baton_lint.source.decoding import UndecodableError, encoding_of, parse
+from baton_lint.source.expressions import Columns
 
 type Fix = tuple[str, bool, str, int, int, str, str]
 type Position = tuple[int, int]

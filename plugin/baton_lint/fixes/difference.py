@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 
 from baton_lint.fixes.apply import Change
-from baton_lint.reading import declared_encoding
+from baton_lint.source.decoding import declared_encoding
 
 
 def difference(changes: Iterable[Change], shown: Callable[[str], str]) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.spec import FlowSpec, Place
-from baton_lint.analysis import Analysis
+from baton_lint.program.analysis import Analysis
 
 type Fix = tuple[object, ...]
 

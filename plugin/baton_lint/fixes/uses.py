@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from baton_lint.expressions import Columns
+from baton_lint.source.expressions import Columns
 
 type Position = tuple[int, int]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from baton_lint.placing import Sources, Told
+from baton_lint.formats.placing import Sources, Told
 
 type Renderer = Callable[[Sequence[Told], Sources], str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baton_lint.placing import Sources, Spot, Told
+from baton_lint.formats.placing import Sources, Spot, Told
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:

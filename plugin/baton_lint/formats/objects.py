@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from baton_lint.placing import Sources, Told
+from baton_lint.formats.placing import Sources, Told
 from baton_lint.printing import takes_any_text
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.version import __version__
-from baton_lint.placing import Sources, Spot, Told
+from baton_lint.formats.placing import Sources, Spot, Told
 from baton_lint.printing import takes_any_text
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -1,8 +1,5 @@
--- Insert a workflow: its row, a job and a node for each step. Steps come in topological order; edges refer to them by
--- their position, from 1; a negative one says that the upstream may be skipped without the step being skipped with it.
--- What many steps share is given once, as a template. `maps` says which steps are maps, and what of; 0 among their
--- `sources` stands for the value in `item`. `signatures` is what the fingerprint `code` stands for, as JSON:
--- text, since it is read only if no workflow of that code was inserted before.
+-- Insert a workflow. What it was before there was `baton_insert_many`: code of earlier versions calls it. The text of
+-- each argument stands there. Gives NULL if there is a workflow of that id.
 CREATE OR REPLACE FUNCTION baton.baton_insert(
     schema_version integer,
     id text,
@@ -21,44 +18,30 @@ CREATE OR REPLACE FUNCTION baton.baton_insert(
     code text,
     signatures text
 ) RETURNS bigint[]
-LANGUAGE plpgsql
+LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off
-SET jit = off
 AS $function$
-#variable_conflict use_column
-DECLARE
-    installed integer := (SELECT max(version) FROM baton.baton_migrations);
-    ids bigint[];
-    job_sequence regclass := pg_get_serial_sequence('baton.oban_jobs', 'id')::regclass;
-BEGIN
-    IF installed < schema_version THEN
-        -- no percent sign: Alembic would write it twice into an offline script
-        RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
-            'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
-    END IF;
-
-    INSERT INTO baton.baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
-    VALUES (id, label, flow, given_inputs::json, cardinality(template), hooks_to_be::jsonb, code)
-    ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-        RETURN NULL; -- no error: the caller's transaction goes on
-    END IF;
-
-    INSERT INTO baton.baton_flows (fingerprint, signatures)
-    SELECT code, signatures::json
-    WHERE NOT EXISTS (SELECT FROM baton.baton_flows AS known WHERE known.fingerprint = code);
-
-    ids := ARRAY(SELECT nextval(job_sequence) FROM generate_series(1, cardinality(template)));
-
-    PERFORM baton.baton_insert_jobs(id, label, is_debug, ids, names, args, template, edge_to, templates, maps);
-    PERFORM baton.baton_insert_nodes(
-        id, label, is_debug, ids, names, args, template, edge_from, edge_to, templates, maps
-    );
-    IF json_array_length(maps) > 0 THEN
-        PERFORM baton.baton_begin_maps(id);
-    END IF;
-    RETURN ids;
-END
+    SELECT CASE
+        WHEN cardinality(
+            baton.baton_insert_many(
+                schema_version => schema_version,
+                flow => flow,
+                code => code,
+                signatures => signatures,
+                ids => ARRAY[id],
+                labels => ARRAY[label],
+                inputs => ARRAY[given_inputs],
+                are_debug => ARRAY[is_debug],
+                hooks_to_be => json_build_array(hooks_to_be),
+                sizes => ARRAY[cardinality(template)],
+                names => names,
+                args => args,
+                template => template,
+                edge_from => edge_from,
+                edge_to => edge_to,
+                templates => templates,
+                maps => maps
+            )
+        ) = 0 THEN '{}'::bigint[]
+    END
 $function$;

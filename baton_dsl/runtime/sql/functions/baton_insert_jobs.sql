@@ -1,12 +1,12 @@
--- Insert the jobs of a new workflow, one for each step that is no map, and wake the queues of those that may start.
+-- Insert the jobs of new workflows, one for each step that is no map, and wake the queues of those that may start.
 CREATE OR REPLACE FUNCTION baton.baton_insert_jobs(
-    id text, label text, is_debug boolean, ids bigint[], names json, args json, template integer[], edge_to integer[],
-    templates json, maps json
+    ids text[], labels text[], are_debug boolean[], workflow integer[], job_ids bigint[], names json, args json,
+    template integer[], edge_to integer[], templates json, maps json
 )
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
     moment timestamp := timezone('UTC', now());
     notified bigint;
@@ -18,7 +18,7 @@ BEGIN
                 WHEN step.scheduled_at > moment THEN 'scheduled'
                 ELSE 'available'
             END AS state
-        FROM baton.baton_new_steps(ids, names, args, template, templates) AS step
+        FROM baton.baton_new_steps(ids, labels, are_debug, workflow, job_ids, names, args, template, templates) AS step
         WHERE step.position NOT IN (SELECT map.position FROM json_to_recordset(maps) AS map(position integer))
     ),
     jobs AS (
@@ -32,8 +32,9 @@ BEGIN
             steps.queue,
             steps.worker,
             steps.args::jsonb,
-            jsonb_build_object('workflow_id', id, 'workflow_name', steps.name, 'workflow_label', label)
-                || CASE WHEN is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
+            jsonb_build_object(
+                'workflow_id', steps.workflow_id, 'workflow_name', steps.name, 'workflow_label', steps.label
+            ) || CASE WHEN steps.is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
                 || coalesce(steps.meta, '{}'::jsonb),
             coalesce(steps.tags, '{}'),
             steps.max_attempts,

@@ -1,20 +1,18 @@
--- Insert the nodes of a new workflow, one for each step.
+-- Insert the nodes of new workflows, one for each step.
 CREATE OR REPLACE FUNCTION baton.baton_insert_nodes(
-    id text, label text, is_debug boolean, ids bigint[], names json, args json, template integer[], edge_from integer[],
-    edge_to integer[], templates json, maps json
+    ids text[], labels text[], are_debug boolean[], workflow integer[], job_ids bigint[], names json, args json,
+    template integer[], edge_from integer[], edge_to integer[], templates json, maps json
 )
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
     WITH steps AS MATERIALIZED (
         SELECT * FROM baton.baton_new_steps(
-            ids,
-            names,
+            ids, labels, are_debug, workflow, job_ids, names,
             CASE WHEN json_array_length(maps) > 0 THEN args ELSE '[]' END, -- those of a map are kept in its node
-            template,
-            templates
+            template, templates
         )
     ),
     above AS MATERIALIZED ( -- what each step waits for
@@ -28,14 +26,14 @@ BEGIN
         GROUP BY edge.downstream
     ),
     below AS MATERIALIZED ( -- and what waits for it
-        SELECT abs(edge.upstream) AS position, array_agg(ids[edge.downstream]) AS downstreams
+        SELECT abs(edge.upstream) AS position, array_agg(job_ids[edge.downstream]) AS downstreams
         FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
         GROUP BY abs(edge.upstream)
     ),
     map AS MATERIALIZED ( -- what a map needs to make its items, since it has no job to keep it
         SELECT map.position, map.levels, map.parameters, map.item,
-            ARRAY(SELECT coalesce(ids[source], 0) FROM unnest(map.sources) AS source) AS sources,
-            ARRAY(SELECT ids[other] FROM unnest(map.beside) AS other)
+            ARRAY(SELECT coalesce(job_ids[source], 0) FROM unnest(map.sources) AS source) AS sources,
+            ARRAY(SELECT job_ids[other] FROM unnest(map.beside) AS other)
                 || CASE WHEN steps.args::text <> '{}' THEN ARRAY[-steps.job_id] ELSE '{}' END AS beside,
             map.rules || jsonb_build_object(
                 'args', steps.args,
@@ -44,7 +42,7 @@ BEGIN
                 'priority', steps.priority,
                 'tags', coalesce(steps.tags, '{}'),
                 'scheduled_at', steps.scheduled_at,
-                'meta', CASE WHEN is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
+                'meta', CASE WHEN steps.is_debug THEN '{"workflow_debug": true}'::jsonb ELSE '{}'::jsonb END
                     || coalesce(steps.meta, '{}'::jsonb)
             ) AS mapping
         FROM json_to_recordset(maps) AS map(
@@ -58,7 +56,7 @@ BEGIN
         ignore_cancelled, ignore_discarded, optional, is_map, levels, root_id, parameters, sources, item, beside, mapping
     )
     SELECT
-        steps.job_id, id, label, steps.name, steps.worker,
+        steps.job_id, steps.workflow_id, steps.label, steps.name, steps.worker,
         coalesce(above.deps, '{}'), coalesce(above.upstreams, '{}'), coalesce(below.downstreams, '{}'),
         coalesce(cardinality(above.upstreams), 0),
         steps.ignore_cancelled, steps.ignore_discarded, above.optional,

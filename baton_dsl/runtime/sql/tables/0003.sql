@@ -1,0 +1,4 @@
+-- What version 3 adds. Only columns with a default, tables and indexes: the code of version 2 works on beside it.
+-- Each statement may run again (`ADD COLUMN IF NOT EXISTS`).
+
+-- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.

@@ -1,0 +1,1 @@
+"""From the facts of files to the specs of flows."""

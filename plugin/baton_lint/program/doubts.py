@@ -1,0 +1,110 @@
+"""What is wrong with the names in an annotation: not there at run time, or not to be resolved by text."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from baton_lint.program.known import canonical
+from baton_lint.program.names import Names
+from baton_lint.program.values import AliasValue, External, Unknown
+from baton_lint.program.written import arguments_of, unquoted
+from baton_lint.source.expressions import Expression
+
+DEEPEST: Final = 16
+"""Aliases of aliases, and levels of an annotation, that are followed."""
+
+
+class Doubts(NamedTuple):
+    """What is wrong with the names in an annotation."""
+
+    unevaluable: str | None
+    """Why it can't be evaluated at run time, in Python's words; None if it can, or might."""
+    unresolved: str | None
+    """Why text can't tell what it means; None if it can."""
+
+
+NO_DOUBTS: Final = Doubts(None, None)
+
+
+_NOTHING: Final[tuple[Doubts, str | None]] = (NO_DOUBTS, None)
+
+
+class Doubting:
+    """Looks for doubts.
+
+    Args:
+        names: What names stand for.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._known: dict[tuple[str, int, str], tuple[Doubts, str | None]] = {}
+        """The doubts of single names, which nearly all annotations are, by file and scope."""
+
+    def of(self, path: str, scope: int, expression: Expression, given: tuple[str, ...] = (), depth: int = 0) -> Doubts:
+        """What is wrong with the names in an annotation.
+
+        Args:
+            path: Its file.
+            scope: The scope that it is evaluated in.
+            expression: The annotation.
+            given: Type parameters of the alias that it is the value of.
+            depth: Aliases and levels that led here.
+        """
+        kind = expression[0]
+        if kind == "const":
+            scope, expression = unquoted(self.names.project, path, scope, expression)
+            kind = expression[0]
+        if kind == "name" or kind == "attr":
+            return self._of_name(path, scope, expression, given, depth)[0]
+        if depth > DEEPEST:
+            return NO_DOUBTS
+        parts: tuple[Expression, ...] = ()
+        found = NO_DOUBTS
+        if kind == "sub":
+            found, form = self._of_name(path, scope, expression[2], given, depth)
+            parts = arguments_of(expression) or ()
+            parts = () if form == "typing.Literal" else parts[:1] if form == "typing.Annotated" else parts
+        elif kind == "or" or kind == "star":
+            parts = expression[2:]
+        elif kind == "tuple" or kind == "list":
+            parts = expression[2]
+        for part in parts:
+            more = self.of(path, scope, part, given, depth + 1)
+            if more is not NO_DOUBTS:
+                found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
+        return found
+
+    def _of_name(
+        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int
+    ) -> tuple[Doubts, str | None]:
+        """The same for a name, perhaps with dots, and for the alias that it may stand for; and its full name."""
+        if expression[0] != "name" or given:
+            return self._anew(path, scope, expression, given, depth)
+        key = (path, scope, expression[2])
+        known = self._known.get(key)
+        if known is None:
+            self._known[key] = _NOTHING  # an alias of itself
+            known = self._known[key] = self._anew(path, scope, expression, given, depth)
+        return known
+
+    def _anew(
+        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int
+    ) -> tuple[Doubts, str | None]:
+        root = expression
+        while root[0] == "attr":
+            root = root[2]
+        if root[0] != "name" or root[2] in given or depth > DEEPEST:
+            return _NOTHING
+        if reason := self.names.absence(path, scope, root[2]):
+            return Doubts(reason, None), None
+        value = self.names.evaluate(path, scope, expression)
+        match value:
+            case Unknown(reason):
+                return Doubts(None, reason), None
+            case External(name):
+                return NO_DOUBTS, canonical(name)
+            case AliasValue() if value.expression is not expression:
+                return self.of(value.path, value.scope, value.expression, value.parameters, depth + 1), None
+            case _:
+                return _NOTHING

@@ -1,0 +1,66 @@
+"""The names that the files of a project are imported by."""
+
+from __future__ import annotations
+
+import os
+
+from baton_lint.program.project import PACKAGE, Project
+
+
+class Modules:
+    """The names that files are imported by.
+
+    A file has one name for a type checker, however many there could be: the one that the project's own imports use.
+    Where no import tells, a package begins below the folder that is none, and any other file at the nearest of the
+    folders that imports start from.
+
+    Args:
+        project: Where its modules lie, after all imports that matter were followed.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._starts: dict[str, str] = {}
+        self._used: dict[str, None] = {}
+        for dotted, module in project.imported():
+            if module.path is None:
+                continue
+            base = module.folder or os.path.splitext(module.path)[0]
+            start = base.removesuffix(os.sep + dotted.replace(".", os.sep))
+            if start != base and not self._is_package(start):
+                self._starts.setdefault(self._top(module.path), start)
+                self._used[start] = None
+
+    def name(self, path: str) -> str | None:
+        """The dotted name of the module in a file; None if no import statement could say it."""
+        top = self._top(path)
+        start = self._starts.get(top) or self._start(top)
+        self._used[start] = None
+        parts = os.path.splitext(os.path.relpath(path, start))[0].split(os.sep)
+        if parts[-1] == "__init__":
+            parts.pop()
+        return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+    def roots(self) -> tuple[str, ...]:
+        """The folders that imports start from, those of named modules and imports first."""
+        starts = (start for start in self.project.starts if os.path.isdir(start) and not self._is_package(start))
+        return tuple(dict.fromkeys((*self._used, *starts)))
+
+    def _top(self, path: str) -> str:
+        """The outermost package that a file is in, or the file itself."""
+        top, folder = path, os.path.dirname(path)
+        while self._is_package(folder):
+            top, folder = folder, os.path.dirname(folder)
+        return top
+
+    def _start(self, top: str) -> str:
+        folder = os.path.dirname(top)
+        above = [start for start in self.project.starts if (folder + os.sep).startswith(start + os.sep)]
+        if os.path.isdir(top) or not above:
+            return folder
+        nearest = max(above, key=len)
+        inside = os.path.relpath(folder, nearest).split(os.sep)
+        return nearest if folder == nearest or all(part.isidentifier() for part in inside) else folder
+
+    def _is_package(self, folder: str) -> bool:
+        return self.project.files.is_file(os.path.join(folder, PACKAGE))

@@ -1,0 +1,269 @@
+"""Steps in source as the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
+from baton_dsl.core.spec import (
+    MISSING,
+    UNKNOWN,
+    Access,
+    Argument,
+    Form,
+    Option,
+    ParameterSpec,
+    Place,
+    Reference,
+    Role,
+    StepSpec,
+)
+from baton_dsl.core.types import Instance, Term
+from baton_lint.program.annotations import Annotations
+from baton_lint.program.doubts import NO_DOUBTS, Doubting, Doubts
+from baton_lint.program.known import ours
+from baton_lint.program.names import Names
+from baton_lint.program.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
+from baton_lint.program.written import evaluated_in
+from baton_lint.source.expressions import Expression, dotted
+from baton_lint.source.facts import FunctionFacts, ParameterFacts
+
+_FORMS: Final = {form.value: form for form in Form}
+_SCALARS: Final = (str, int, float, bool, bytes, type(None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """What a function says of itself, whatever it is called in a flow."""
+
+    parameters: tuple[ParameterSpec, ...]
+    result: Term
+    is_async: bool
+    is_generator: bool
+    may_skip: bool
+    unimportable: str | None
+    unevaluable: str | None
+    unresolved: tuple[tuple[Place, str], ...]
+    place: Place
+    return_place: Place | None
+    blocking_calls: tuple[Reference, ...]
+
+
+class Steps:
+    """Describes steps.
+
+    Args:
+        names: What names stand for.
+        annotations: What annotations mean.
+        doubting: Says what is wrong with the names in them.
+    """
+
+    def __init__(self, names: Names, annotations: Annotations, doubting: Doubting | None = None) -> None:
+        self.names = names
+        self.annotations = annotations
+        self.doubting = doubting or Doubting(names)
+        self._definitions: dict[tuple[str, int], _Definition] = {}
+
+    def spec(
+        self, step: StepValue, name: str, *, argument_place: Place | None = None, deps: tuple[Reference, ...] = ()
+    ) -> StepSpec:
+        """A step under its name in a flow."""
+        place = self.names.project.place
+        options = {keyword.name: self._option(keyword) for keyword in step.maker.options}
+        bound = {
+            keyword.name: Argument(
+                type=self.type_of_value(keyword.path, keyword.scope, keyword.expression),
+                place=place(keyword.path, keyword.span),
+            )
+            for keyword in step.bound
+        }
+        seen = self._definition(step.path, step.index) if step.index is not None else None
+        whole = None if step.is_wrapped else seen
+        return StepSpec(
+            name=name,
+            parameters=whole.parameters if whole else (),
+            result=whole.result if whole else UNKNOWN,
+            may_skip=whole is not None and whole.may_skip,
+            return_place=whole.return_place if whole else None,
+            blocking_calls=whole.blocking_calls if whole else (),
+            place=seen.place if seen else None,
+            is_async=whole.is_async if whole else None,
+            is_generator=whole is not None and whole.is_generator,
+            unimportable=seen.unimportable if seen else LAMBDA,
+            unevaluable=whole.unevaluable if whole else None,
+            after=self._after(step),
+            deps=deps,
+            ignore_cancelled=_flag(options.get("ignore_cancelled")),
+            ignore_discarded=_flag(options.get("ignore_discarded")),
+            options=options,
+            bound=bound,
+            argument_place=argument_place,
+            bind_place=place(*step.bind) if step.bind else None,
+            decorators_above=tuple(
+                Reference(dotted(_callee(item)) or "?", place(step.path, item[1])) for item in step.above
+            ),
+            is_open=step.is_wrapped or step.hides_bound or seen is None,
+        )
+
+    def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:
+        """The type of a value that is given to an input: scalars only; what is inside of containers is unknown."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, TextValue):
+            return Instance("builtins.str")
+        if isinstance(value, ConstantValue) and isinstance(value.value, _SCALARS):
+            kind = type(value.value)
+            return Instance("types.NoneType" if value.value is None else f"builtins.{kind.__name__}")
+        return UNKNOWN
+
+    def literal(self, path: str, scope: int, expression: Expression) -> object:
+        """The value of an expression that is written out; `UNKNOWN` for any other."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, ConstantValue):
+            return value.value
+        if isinstance(value, ItemsValue) and value.changes is None:
+            items = [self.literal(value.path, value.scope, item) for item in value.items]
+            return UNKNOWN if UNKNOWN in items else items
+        return UNKNOWN
+
+    def references(self, keyword: Keyword) -> tuple[tuple[Reference, ...], bool]:
+        """The names in `after=` or `deps=`, and whether those are all."""
+        value = self.names.evaluate(keyword.path, keyword.scope, keyword.expression)
+        if not isinstance(value, ItemsValue):
+            return (), False
+        found: list[Reference] = []
+        for item in value.items:
+            name = self.literal(value.path, value.scope, item)
+            if isinstance(name, str):
+                written_here = keyword.expression[0] in ("tuple", "list")
+                span = item[1] if written_here else keyword.span
+                found.append(Reference(name, self.names.project.place(keyword.path, span)))
+        return tuple(found), value.changes is None and len(found) == len(value.items)
+
+    def _after(self, step: StepValue) -> tuple[Reference, ...]:
+        after = next((keyword for keyword in step.maker.options if keyword.name == "after"), None)
+        return self.references(after)[0] if after else ()
+
+    def _option(self, keyword: Keyword) -> Option:
+        value = self.literal(keyword.path, keyword.scope, keyword.expression)
+        return Option(value=value, place=self.names.project.place(keyword.path, keyword.span))
+
+    # -- functions --------------------------------------------------------------------------------------------
+
+    def _definition(self, path: str, index: int) -> _Definition:
+        if (path, index) not in self._definitions:
+            file = self.names.project.files.facts(path)
+            assert file is not None
+            function = file["functions"][index]
+            qualified_name = file["scopes"][function["inner"]]["name"].rstrip(".")
+            self._definitions[path, index] = self._define(path, function, qualified_name)
+        return self._definitions[path, index]
+
+    def _define(self, path: str, function: FunctionFacts, qualified_name: str) -> _Definition:
+        place = self.names.project.place
+        returns = function["returns"]
+        written = function["parameters"]
+        unimportable = None
+        if "<locals>" in qualified_name:
+            unimportable = NESTED
+        elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
+            unimportable = METHOD
+            written = written[1:]
+        scope = evaluated_in(self.names.project, path, function["annotated"])
+        unresolved: list[tuple[Place, str]] = []
+        parameters: list[ParameterSpec] = []
+        for item in written:
+            doubts = self._doubts(path, scope, item["annotation"])
+            parameters.append(self._parameter(path, scope, function, item, doubts.unevaluable))
+            if doubts.unresolved:
+                unresolved.append((place(path, item["span"]), doubts.unresolved))
+        result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
+        doubted = self._doubts(path, scope, returns)
+        if returns and doubted.unresolved:
+            unresolved.append((place(path, returns[1]), doubted.unresolved))
+        return _Definition(
+            parameters=tuple(parameters),
+            result=result,
+            may_skip=may_skip,
+            is_async=function["is_async"],
+            is_generator=function["is_generator"],
+            unimportable=unimportable,
+            unevaluable=doubted.unevaluable,
+            unresolved=tuple(unresolved),
+            place=place(path, function["span"]),
+            return_place=place(path, returns[1]) if returns else None,
+            blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
+        )
+
+    def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
+        return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
+
+    def unresolved(self) -> Iterator[tuple[Place, str]]:
+        """Where an annotation stands that text can't resolve, and why it can't."""
+        for definition in self._definitions.values():
+            yield from definition.unresolved
+
+    def _parameter(
+        self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts, unevaluable: str | None
+    ) -> ParameterSpec:
+        unread = function["unread"]
+        name, default, annotation = facts["name"], facts["default"], facts["annotation"]
+        form = _FORMS[facts["form"]]
+        role, each, has_default = Role.UPSTREAM, 0, default is not None
+        source: str | None = name
+        term: Term = MISSING
+        access: Access | None = None
+        if annotation is not None:
+            peeled = self.annotations.peel(path, scope, annotation)
+            term, each = peeled.type, peeled.each
+            origin = self._origin(path, function["scope"], default) or peeled.source
+            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
+                role, source, each = Role.UNKNOWN, None, 0
+            elif origin is not None:
+                source = self._source(*origin)
+                has_default = has_default and origin is peeled.source
+            elif peeled.is_input:
+                role, source = Role.INPUT, None
+            elif peeled.is_context or peeled.access is not None:
+                role, source, each, access = Role.INJECTED, None, 0, peeled.access
+            elif not peeled.is_known:
+                role, source = Role.UNKNOWN, None
+        return ParameterSpec(
+            name=name,
+            role=role,
+            source=source,
+            type=term,
+            each=each,
+            access=access,
+            has_default=has_default,
+            is_read=None if unread is None else name not in unread,
+            form=form,
+            unevaluable=unevaluable,
+            place=self.names.project.place(path, facts["span"]),
+        )
+
+    def _origin(self, path: str, scope: int, default: Expression | None) -> tuple[str, int, Expression] | None:
+        """What `= From(...)` was given."""
+        if default is None or default[0] != "call" or not default[3]:
+            return None
+        is_from = ours(self.names.evaluate(path, scope, default[2])) == "From"
+        return (path, scope, default[3][0]) if is_from else None
+
+    def _source(self, path: str, scope: int, expression: Expression) -> str | None:
+        """The name of the step that `From(...)` was given."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, StepValue):
+            return value.name
+        return value.value if isinstance(value, ConstantValue) and isinstance(value.value, str) else None
+
+
+def _callee(expression: Expression) -> Expression:
+    return expression[2] if expression[0] == "call" else expression
+
+
+def _flag(option: Option | None) -> bool | None:
+    """An `ignore_*` flag; one that is no literal counts as not set, so that rules stay silent."""
+    if option is None:
+        return None
+    return option.value if isinstance(option.value, bool) or option.value is None else False

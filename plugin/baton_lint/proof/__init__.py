@@ -1,0 +1,1 @@
+"""A flow as plain calls, and what other type checkers say of them."""

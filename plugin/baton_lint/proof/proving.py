@@ -1,0 +1,82 @@
+"""`types` and `emit`: the edges of a project as calls, for a type checker."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from baton_lint.arguments import UsageError
+from baton_lint.findings import Finding
+from baton_lint.program.importable import Importable
+from baton_lint.proof.checkers import CheckerError, Proof, prove
+from baton_lint.proof.emit import emit
+from baton_lint.reporting import finding_of
+from baton_lint.search.sealed import is_own_folder
+
+
+def types(project: Importable, checker: str, python: str | None, cache: str | None) -> tuple[list[Finding], Proof]:
+    """Have a type checker prove the edges of a project.
+
+    Args:
+        project: Its flows, and where their steps are imported from.
+        checker: `mypy`, `pyright`, `ty` or `pyrefly`.
+        python: The interpreter of the environment that the project runs in; None takes this one.
+        cache: A folder in which the checker may remember what it knows; None to begin from nothing.
+
+    Returns:
+        A finding for each edge that is refuted, once and in the order of the source; and all that the checker said.
+
+    Raises:
+        UsageError: The interpreter is none, or the checker is unknown, not installed, or gives no answer.
+    """
+    interpreter = shutil.which(python or sys.executable)
+    if interpreter is None:
+        raise UsageError(f"--python must be a Python interpreter, got {python}")
+    roots = [Path(root) for root in project.roots]
+    folder = Path(cache).absolute() / checker if cache else None
+    if folder is not None and not is_own_folder(
+        str(folder)
+    ):  # the checker would follow links, and believe what it reads
+        folder = None
+    try:
+        proof = prove(
+            project.flows,
+            checker,
+            roots=roots,
+            python=Path(interpreter).absolute(),  # not resolved: a virtual environment is known by its own link
+            types=project.types,
+            cache=folder,
+        )
+    except CheckerError as error:
+        raise UsageError(str(error)) from None
+    seen: dict[tuple[object, ...], Finding] = {}
+    for diagnostic in proof.findings:  # a step of fifty flows is wrong once
+        seen.setdefault((diagnostic.code, diagnostic.place, diagnostic.message), finding_of(diagnostic))
+    return sorted(seen.values(), key=lambda finding: finding[:6]), proof
+
+
+def emit_to(project: Importable, output: str | None, write: Callable[[str], None]) -> int:
+    """Write the edges of a project as calls.
+
+    Args:
+        project: Its flows, and where their steps are imported from.
+        output: The file to write; None writes with `write`.
+        write: Takes the text otherwise.
+
+    Returns:
+        How many edges were written.
+
+    Raises:
+        UsageError: The file can't be written.
+    """
+    emitted = emit(project.flows, project.types)
+    if output is None:
+        write(emitted.text.rstrip("\n"))
+    else:
+        try:
+            Path(output).write_text(emitted.text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{output}: can't be written: {error.strerror or error}") from None
+    return emitted.edges

@@ -1,0 +1,140 @@
+"""What the last run knew: facts by content, and the findings for as long as nothing at all has changed."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+
+import baton_dsl
+from baton_lint.search import sealed
+from baton_lint.search.folders import stamp
+from baton_lint.search.prefilter import WORD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from baton_lint.search.folders import Stamp
+    from baton_lint.search.prefilter import Needle
+    from baton_lint.source.facts import FileFacts
+
+FORMAT = 3
+"""To be raised with every change of what is stored."""
+FOLDER = ".baton_cache"
+
+
+class Cache:
+    """One cache file.
+
+    Attributes:
+        stamps: Of every file that was walked, the version that is known; None for one too fresh to be trusted.
+        digests: Of every file that matters, what its content was.
+        facts: By digest.
+        needles: With which the other files were searched.
+        outside: Files that imports led to, outside the walked folders, with their stamps.
+        probes: Paths outside that were asked for, and whether they were there.
+        places: Folders with a pyproject.toml of their own, and the further folders that imports start from there.
+        report: What was found, if nothing changed since.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: dict[str, Stamp | None] = {}
+        self.digests: dict[str, bytes] = {}
+        self.needles: tuple[Needle, ...] = (WORD,)
+        self.outside: dict[str, Stamp] = {}
+        self.probes: dict[str, bool] = {}
+        self.places: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        self.report: bytes | None = None
+        self._stored_facts: bytes = b""
+        self._facts: dict[bytes, FileFacts] | None = None
+        self._stored: sealed.Sealed | None = None
+        self._print = b""
+
+    @property
+    def facts(self) -> dict[bytes, FileFacts]:
+        """Facts by digest; unpacked when they are first asked for."""
+        if self._facts is None:
+            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - under our own seal
+        return self._facts
+
+    def keep_facts(self, facts: dict[bytes, FileFacts]) -> None:
+        """Replace the facts."""
+        self._facts = facts
+
+    def knows(self, stamps: dict[str, Stamp]) -> bool:
+        """Whether all files are as they were. The many numbers of a large project are compared as one."""
+        return _print_of(stamps) == self._print if self._stored is not None else self.stamps == stamps
+
+    def holds_outside(self) -> bool:
+        """Whether all that was seen outside the walked folders is as it was."""
+        for path, known in self.outside.items():
+            try:
+                if stamp(os.stat(path)) != known:
+                    return False
+            except OSError:
+                return False
+        return all((os.path.isdir(path) or os.path.isfile(path)) == there for path, there in self.probes.items())
+
+    # -- the file ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def load(path: str, key: str) -> Cache:
+        """The cache in a file; an empty one if there is none, or it was made by or for something else."""
+        cache = Cache()
+        stored = sealed.read(path)
+        if stored is None:
+            return cache
+        head = marshal.loads(stored.head)  # noqa: S302 - under our own seal
+        if head[0] == key:
+            _, cache.outside, cache.probes, cache.places, cache.report, cache._print = head
+            cache._stored = stored
+        return cache
+
+    def unpack(self) -> None:
+        """Take up what the file holds of single files, which a run without any change does not need."""
+        if self._stored is not None:
+            body = self._stored.body()
+            if body is not None:
+                self.stamps, self.digests, self.needles, self._stored_facts = marshal.loads(body)  # noqa: S302 - the same
+            self._stored = None
+
+    def save(self, path: str, key: str) -> None:
+        """Write the cache; a failure is no concern of the user's."""
+        try:
+            facts = marshal.dumps(self._facts) if self._facts is not None else self._stored_facts
+            body = marshal.dumps((self.stamps, self.digests, self.needles, facts))
+            head = (key, self.outside, self.probes, self.places, self.report, _print_of(self.stamps))
+            sealed.write(path, marshal.dumps(head), body)
+        except ValueError:  # nested too deeply
+            return
+
+
+def _print_of(stamps: dict[str, Stamp] | dict[str, Stamp | None]) -> bytes:
+    """What is the same for the same stamps in the same order: without references, which depend on who holds what."""
+    return sealed.digest(marshal.dumps(stamps, 2))
+
+
+def key_of(version: str, settings: tuple[object, ...]) -> str:
+    """What must be the same for a cache to be of use: our version, Python's, our own code, the settings."""
+    return repr((FORMAT, version, sys.version, _own_code(), settings))
+
+
+_ROOMS = ("source", "program", "search", "fixes")
+"""What decides what is kept: facts, findings and their fixes."""
+
+
+def _own_code() -> tuple[tuple[str, int, int], ...]:
+    """The stamps of our own modules, so that an edit of a rule is seen too."""
+    package = os.path.dirname(os.path.dirname(__file__))
+    core = os.path.join(os.path.dirname(str(baton_dsl.__file__)), "core")
+    folders = [package, core, *(os.path.join(package, room) for room in _ROOMS), os.path.join(core, "rules")]
+    found: list[tuple[str, int, int]] = []
+    for folder in folders:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(".py"):
+                        status = entry.stat()
+                        found.append((entry.name, status.st_mtime_ns, status.st_size))
+        except OSError:
+            continue
+    return tuple(sorted(found))

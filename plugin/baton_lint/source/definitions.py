@@ -1,0 +1,116 @@
+"""What `def` and `class` say of themselves, read off their `ast`."""
+
+from __future__ import annotations
+
+import ast
+
+from baton_lint.source.expressions import Columns, encode
+from baton_lint.source.facts import ClassFieldFacts, ClassSourceFacts, ParameterFacts
+
+_SERIALIZERS = frozenset({"field_serializer", "model_serializer", "validator", "root_validator"})
+_VALIDATORS = frozenset({"field_validator", "model_validator"})
+_ENCODERS = "json_encoders"
+
+
+def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterFacts]:
+    """The parameters of a function, in the order of its signature."""
+    found: list[ParameterFacts] = []
+    positional = [*arguments.posonlyargs, *arguments.args]
+    plain: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    groups: list[tuple[ast.arg, ast.expr | None, str]] = []
+    for index, (argument, default) in enumerate(zip(positional, [*plain, *arguments.defaults], strict=True)):
+        form = "positional-only" if index < len(arguments.posonlyargs) else "keyword"
+        groups.append((argument, default, form))
+    if arguments.vararg:
+        groups.append((arguments.vararg, None, "*args"))
+    groups += [
+        (argument, default, "keyword")
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
+    if arguments.kwarg:
+        groups.append((arguments.kwarg, None, "**kwargs"))
+    for argument, default, form in groups:
+        found.append(
+            ParameterFacts(
+                name=argument.arg,
+                form=form,
+                annotation=encode(argument.annotation, columns) if argument.annotation else None,
+                default=encode(default, columns) if default is not None else None,
+                span=columns.span(argument),
+            )
+        )
+    return found
+
+
+def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) -> ClassSourceFacts:
+    """A class: its bases, its decorators, and the annotated names in its body."""
+    return ClassSourceFacts(
+        name=node.name,
+        scope=scope,
+        inner=inner,
+        bases=tuple(encode(item, columns) for item in node.bases),
+        keywords={word.arg: encode(word.value, columns) for word in node.keywords if word.arg},
+        decorators=tuple(encode(decorator, columns) for decorator in node.decorator_list),
+        parameters=type_variables(node),
+        fields=[
+            ClassFieldFacts(
+                name=statement.target.id,
+                annotation=encode(statement.annotation, columns),
+                is_excluded=_is_excluded(statement.value),
+            )
+            for statement in node.body
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        ],
+        stores_by_itself=any(map(_stores, node.body)),
+    )
+
+
+def _is_excluded(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and any(word.arg in ("exclude", None) for word in value.keywords)
+
+
+def _stores(statement: ast.stmt) -> bool:
+    """Whether a statement of a class has a say in how pydantic stores its fields."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return any(map(_is_early, statement.decorator_list))
+        case ast.Assign(value=ast.Call(func=ast.Call() as maker)):
+            return _is_early(maker)
+        case ast.Assign(value=ast.Call(keywords=keywords)):
+            return any(word.arg in (_ENCODERS, None) for word in keywords)
+        case ast.Assign(value=ast.Dict(keys=keys)):
+            return any(not isinstance(key, ast.Constant) or key.value == _ENCODERS for key in keys)
+        case ast.ClassDef(name="Config"):
+            return True
+        case _:
+            return False
+
+
+def _is_early(decorator: ast.expr) -> bool:
+    """Whether a decorator makes a serializer, or a validator that comes before pydantic's own."""
+    names = last_names(decorator)
+    if _VALIDATORS.isdisjoint(names):
+        return not _SERIALIZERS.isdisjoint(names)
+    keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+    modes = [word.value for word in keywords if word.arg == "mode"]
+    return any(not isinstance(mode, ast.Constant) or mode.value != "after" for mode in modes)
+
+
+def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.TypeAlias) -> tuple[str, ...]:
+    """The names in `def function[T, *Ts]`."""
+    return tuple(str(getattr(variable, "name", "?")) for variable in node.type_params)
+
+
+def last_names(node: ast.expr) -> list[str]:
+    """The last name of what a `with` statement calls."""
+    function = node.func if isinstance(node, ast.Call) else node
+    return [name for name in (getattr(function, "id", None), getattr(function, "attr", None)) if name]
+
+
+def is_stub(body: list[ast.stmt]) -> bool:
+    """True for a body that is only `...`, `pass`, a docstring or a `raise`."""
+    return all(
+        isinstance(statement, ast.Pass | ast.Raise)
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in body
+    )
