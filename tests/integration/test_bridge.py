@@ -251,7 +251,8 @@ async def test_a_paused_queue_claims_nothing(start_oban: StartOban, conn: psycop
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
 
 
-async def test_a_job_of_no_instance_here_says_so() -> None:
+async def test_a_job_of_no_instance_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oban.oban._instances", {})  # Oban keeps those of earlier tests that have stopped
     with pytest.raises(ObanNotFoundError):
         bridge.instance_of(Job(worker="x", attempted_by=["elsewhere", "no-such-uuid"]))
 
