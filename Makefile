@@ -10,11 +10,12 @@ LOWEST := .venv-lowest
 ECOSYSTEM := .ecosystem
 MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages check bench soak clean
+.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages check docs bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -25,12 +26,16 @@ demo: $(READY) ## audit this Python environment with a workflow, on an embedded 
 test: check ## the checks and the tests
 	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
 
-check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint
+check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint, and the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 
 	$(if $(wildcard examples),$(BIN)/baton-lint examples)
+	$(MKDOCS) build --strict --quiet
+
+docs: $(READY) ## the documentation site, in .site; every warning is an error
+	$(MKDOCS) build --strict
 
 test-types: $(CHECKERS) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
 	$(PYTEST) -n 2 --dist worksteal -m typecheckers tests/typecheck tests/typing
@@ -68,7 +73,7 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) .site .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)

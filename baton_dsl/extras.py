@@ -10,6 +10,7 @@ from baton_dsl.errors import ExtraMissingError
 
 _PACKAGES: Final = {
     "click": ("click", "cli"),
+    "genai_prices": ("genai-prices", "llm"),
     "mypy": ("mypy", "mypy"),
     "oban": ("oban", "worker"),
     "packaging": ("packaging", "demo"),

@@ -63,7 +63,7 @@ class Flow(Generic[I, S]):
         FlowError: BTN305, if an option is unknown or of the wrong type. What is wrong with the graph is told by
             `validate` and `insert`, all of it at once.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Input, step
         >>> @step
         ... def words(text: Input[str]) -> list[str]:
@@ -119,7 +119,7 @@ class Flow(Generic[I, S]):
         Raises:
             FlowError: BTN103 if the name is taken, BTN305 if a name is not usable.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, StepContext, step
             >>> @step
             ... def project(tile: Input[int]) -> int:
@@ -170,7 +170,7 @@ class Flow(Generic[I, S]):
     def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
         """The same flow with other options, for one insert.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow
             >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
             '2026-11'
@@ -191,7 +191,7 @@ class Flow(Generic[I, S]):
         Args:
             **inputs: Values by input name.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, step
             >>> @step
             ... def charge(region: Input[str], amount: Input[int]) -> int:

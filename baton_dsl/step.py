@@ -65,7 +65,7 @@ def From(step: Step[..., Any, Any, Any] | str, /) -> Any:
     Returns:
         A marker; typed as the upstream's result, so that checkers prove the edge.
 
-    Example:
+    Examples:
         >>> from baton_dsl import From, step
         >>> @step
         ... def charge() -> int:
@@ -184,7 +184,7 @@ class Step(Generic[P, R, N, C]):
         Raises:
             FlowError: BTN305, if the name is blank, too long or has control characters.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, step
             >>> @step
             ... def charge(region: Input[str]) -> str:
@@ -276,7 +276,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Step[
     Raises:
         FlowError: BTN305, if an option is unknown or out of range.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Input, step
         >>> @step(queue="shop", max_attempts=5)
         ... async def orders(region: Input[str]) -> list[int]:

@@ -148,7 +148,7 @@ class _Row:
 class Drawing:
     """A laid out flow, to be drawn again and again with other states.
 
-    Example:
+    Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
         >>> def step(name, *upstreams):
         ...     parameters = (ParameterSpec(name=it, role=Role.UPSTREAM, source=it) for it in upstreams)

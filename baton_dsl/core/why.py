@@ -151,7 +151,7 @@ def why(facts: WorkflowFacts, step: str | None = None) -> str:
         facts: What there is to know.
         step: The step; None is for the workflow.
 
-    Example:
+    Examples:
         >>> from datetime import UTC
         >>> now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         >>> charge = NodeFacts(step="charge", state=State.AVAILABLE, queue="llm")

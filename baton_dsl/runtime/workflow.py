@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
+from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.database.database import Database, pauses
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
@@ -23,10 +24,11 @@ from baton_dsl.runtime.observing import why_facts
 from baton_dsl.runtime.observing.results import every, known, missing, node_name, one
 from baton_dsl.runtime.observing.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.observing.status import items_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.observing.status import has_maps, items_of, nodes_of, status_of, workflow_row
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
 from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
+from baton_dsl.runtime.usage import reports
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
@@ -89,7 +91,8 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         rows = await self._read(reads.WORKFLOW)
-        return status_of(self.id, rows, await self._read(reads.COUNTS))
+        counts = await self._read(reads.COUNTS)
+        return status_of(self.id, rows, counts, await self._read(reads.ITEM_COUNTS) if has_maps(counts) else ())
 
     async def nodes(self) -> list[NodeStatus]:
         """How far each step has come, in topological order; a mapped one with the counts of its items."""
@@ -237,6 +240,32 @@ class Workflow(Generic[S]):
         """
         return await read(self._database, why_facts.explain(self.id, _name(step)))
 
+    async def usage(self) -> WorkflowUsage:
+        """What the calls of models have used and cost: in total, by step and by model; those of failed attempts too.
+
+        Raises:
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+
+        Example:
+            ```python
+            usage = await workflow.usage()
+            print(usage.cost, usage.steps["summarize"].output)
+            ```
+        """
+        return await read(self._database, reports.usage_of_workflow(self.id))
+
+    async def captures(self, step: Step[..., Any, S, Any] | str, /) -> list[Capture]:
+        """What a step exchanged with models, in order: what `StepContext.capture` kept under `debug=True`.
+
+        Args:
+            step: The step, or its name; `"orders[3]"` is one item of a mapped step.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+        """
+        return await read(self._database, reports.captures_of(self.id, node_name(step, None)))
+
     async def pause(self) -> bool:
         """Let no step start until `resume`. What runs goes on.
 
@@ -283,7 +312,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.status`."""
         with self._database.sync_connection() as conn:
             rows = self._read(conn, reads.WORKFLOW)
-            return status_of(self.id, rows, self._read(conn, reads.COUNTS))
+            counts = self._read(conn, reads.COUNTS)
+            return status_of(self.id, rows, counts, self._read(conn, reads.ITEM_COUNTS) if has_maps(counts) else ())
 
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""
@@ -360,6 +390,14 @@ class SyncWorkflow(Generic[S]):
     def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
         """See `Workflow.why`."""
         return read_sync(self._database, why_facts.explain(self.id, _name(step)))
+
+    def usage(self) -> WorkflowUsage:
+        """See `Workflow.usage`."""
+        return read_sync(self._database, reports.usage_of_workflow(self.id))
+
+    def captures(self, step: Step[..., Any, S, Any] | str, /) -> list[Capture]:
+        """See `Workflow.captures`."""
+        return read_sync(self._database, reports.captures_of(self.id, node_name(step, None)))
 
     def pause(self) -> bool:
         """See `Workflow.pause`."""

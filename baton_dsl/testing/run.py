@@ -18,6 +18,7 @@ from baton_dsl.errors import (
     RunError,
     StepNotInWorkflowError,
 )
+from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.observing.status import NodeStatus
 from baton_dsl.runtime.values import payload
@@ -158,6 +159,15 @@ class Run:
         return [*found, *([self._memory.reasons[name]] if name in self._memory.reasons else [])]
 
     @property
+    def usage(self) -> WorkflowUsage:
+        """What the calls of models have used and cost, as `Workflow.usage` tells it."""
+        return self._engine.records.total(self._memory.lowered.names)
+
+    def captures(self, step: AnyStep | str, /) -> list[Capture]:
+        """What a step exchanged with models under `debug=True`, as `Workflow.captures` tells it."""
+        return self._engine.records.captures(self._node(step))
+
+    @property
     def hook_errors(self) -> Mapping[str, BaseException]:
         """What hooks of the flow raised, by their names."""
         return self._engine.hook_errors
@@ -256,9 +266,12 @@ class Run:
         if from_step is None:
             return self._memory.retry()
         name = self._node(from_step)
+        again = [self._memory.jobs[node].id for node in self._memory.model.below(name) if node in self._memory.jobs]
         if not self._memory.retry_from(name):
             held = ", ".join(sorted(self._memory.held(name)))
             raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {held} runs')
+        for job_id in again:
+            self._engine.records.forget(job_id)
         return True
 
     async def _crash(self, step: AnyStep | str) -> Run:

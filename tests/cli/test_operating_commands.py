@@ -75,11 +75,11 @@ def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection
         "ID   FLOW     LABEL    STANDING   STEPS                              AGE",
         "b-1  waiting  of mine  paused     0 of 1                             AGE",
         "a-2  shop     shop     discarded  4 of 4 (1 discarded, 3 cancelled)  AGE",
-        "a-1  shop     shop     running    0 of 4                             AGE",
+        "a-1  shop     shop     stuck      0 of 4                             AGE",
     ]
     assert without_ages(baton("list", "--flow", "shop", "--running")[1]) == [
         "ID   FLOW  STANDING  STEPS   AGE",
-        "a-1  shop  running   0 of 4  AGE",
+        "a-1  shop  stuck     0 of 4  AGE",
     ]
     assert baton("list", "--older-than", "1h") == (0, "", "There is no such workflow.\n")
 
@@ -113,7 +113,8 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
         "id": "a-2",
         "name": "shop",
         "flow": "shop",
-        "standing": "running",
+        "short_id": "a-2",
+        "standing": "stuck",
         "steps": 4,
         "unsettled": 4,
         "cancelled": 0,
@@ -143,7 +144,7 @@ def test_who_wants_a_waiting_step_now_is_told_how(baton: Shown, conn: psycopg.Co
         0,
         "",
         (
-            "workflow shop-1 is running: there is nothing to retry\n"
+            "workflow shop-1 is stuck: there is nothing to retry\n"
             "  help: a step that waits for its next attempt starts at once with --from STEP\n"
         ),
     )

@@ -573,7 +573,7 @@ async def test_a_map_that_is_made_while_its_workflow_is_paused_starts_none_of_it
             return (await states(workflow))["held"] == "completed: completed 3"
 
         await until(is_past)
-        assert (await states(workflow))["past"] == "executing: completed 2, suspended 1"
+        assert (await states(workflow))["past"] == "suspended: completed 2, suspended 1"
         assert "is paused since" in await workflow.why("past")
         assert await workflow.resume() is True
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
@@ -584,7 +584,7 @@ async def test_a_map_over_an_input_waits_while_its_workflow_is_paused(start_oban
     async with start_oban(queues={}) as oban:
         workflow = await mapped.greeting.insert(names=["Ann", "Bob"], greeting="Hi")
         assert await workflow.pause() is True
-        assert await states(workflow) == {"greet": "executing: suspended 2", "letter": "suspended"}
+        assert await states(workflow) == {"greet": "suspended: suspended 2", "letter": "suspended"}
         await oban.start_queue(queue="default", limit=5)
         assert await workflow.resume() is True
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
@@ -596,7 +596,7 @@ async def test_an_item_goes_on_while_another_one_of_its_map_still_runs(start_oba
         workflow = await map_steps.holding.insert(count=3)
 
         async def has_gone_on() -> bool:
-            return (await states(workflow))["past"] == "executing: completed 2, suspended 1"
+            return (await states(workflow))["past"] == "suspended: completed 2, suspended 1"
 
         await until(has_gone_on)
         assert (await states(workflow))["held"] == "executing: completed 2, executing 1"

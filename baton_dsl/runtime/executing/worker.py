@@ -42,6 +42,9 @@ from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
 from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.usage.entries import Place
+from baton_dsl.runtime.usage.journal import Journal, Writer
+from baton_dsl.runtime.usage.writing import DatabaseWriter
 from baton_dsl.runtime.values import payload
 from baton_dsl.runtime.values.collected import collected, list_of
 from baton_dsl.runtime.values.limits import fan_in_limit
@@ -112,6 +115,7 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self._of = (oban, settler)
+        self._writes = (pool, prefix, context)
         self.apart = Apart()
         accompany(oban)
 
@@ -120,6 +124,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.executing.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def writer(self) -> DatabaseWriter:
+        """Where the journals of steps write. Made for the first step that takes a context."""
+        return DatabaseWriter(*self._writes)
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
@@ -183,11 +192,17 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
 
 async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
     """Call the function, and settle the node."""
-    arguments = arguments_of(step, job, passage)
+    journal = journal_of(step, job, passage, lambda: runtime.writer)
+    arguments = arguments_of(step, job, passage, journal)
     taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
-    if taken is not None:
-        return await _run_with_connection(runtime, step, job, passage, arguments, taken)
-    finished = finished_of(step, job, passage, await call(step, job, arguments))
+    finish = partial(finished_of, step, job, passage, journal=journal)
+    try:
+        if taken is not None:
+            return await _run_with_connection(runtime, step, job, arguments, taken, finish)
+        finished = finish(await call(step, job, arguments))
+    finally:
+        if journal is not None:
+            await journal.close()
     if not isinstance(finished, Finished):
         return finished
     try:
@@ -205,22 +220,25 @@ _REFUSED: Final = ("22", "54")
 """The classes of SQLSTATE that say that a value is to blame: it is no JSON to PostgreSQL, or nested too deeply."""
 
 
-def finished_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
+def finished_of(
+    step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any, *, journal: Journal | None = None
+) -> Finished | Cancel | Snooze:
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return ending(value)
+    forgets = journal is not None and journal.has_checkpoints
     if isinstance(value, Skip):
-        return Finished(job, None, shortened(value.reason))
-    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
+        return Finished(job, None, shortened(value.reason), forgets=forgets)
+    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)
 
 
 async def _run_with_connection(
     runtime: Runtime,
     step: Step[..., Any, Any, Any],
     job: Job,
-    passage: Passage,
     arguments: dict[str, Any],
     taken: ParameterSpec,
+    finish: Callable[[Any], Finished | Cancel | Snooze],
 ) -> Cancel | Snooze | None:
     """Run a step that takes a connection, in the transaction that settles its node."""
     loop = asyncio.get_running_loop()
@@ -234,7 +252,7 @@ async def _run_with_connection(
         annotation=signature(step).annotations[taken.name],
         is_async=step.is_async,
         function=with_connection,
-        finish=partial(finished_of, step, job, passage),
+        finish=finish,
     )
 
 
@@ -242,14 +260,43 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
     return signature(step).returns
 
 
-def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
+def journal_of(
+    step: Step[..., Any, Any, Any], job: Job, passage: Passage, writer: Callable[[], Writer]
+) -> Journal | None:
+    """The journal of one attempt; None for a step that takes no context, and so records nothing.
+
+    Args:
+        step: The step.
+        job: Oban's job.
+        passage: Its node.
+        writer: Gives where it writes.
+    """
+    if not any(it.role is Role.INJECTED and it.access is None for it in signature(step).parameters):
+        return None
+    assert job.id is not None
+    place = Place(passage.workflow_id, passage.node, job.id, job.attempt)
+    is_first = job.attempt == 1 and not job.meta.get("rescued") and not job.meta.get("snoozed")
+    return Journal(writer(), place, model=_args_of(job, passage).get(MODEL), has_checkpoints=not is_first)
+
+
+def _args_of(job: Job, passage: Passage) -> Mapping[str, Any]:
+    return job.args if passage.args is None else passage.args
+
+
+def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, journal: Journal | None) -> dict[str, Any]:
     """What a step's function is called with, by name; a connection is left to whoever has one.
+
+    Args:
+        step: The step.
+        job: Oban's job.
+        passage: Its node.
+        journal: What its context records in; see `journal_of`.
 
     Raises:
         StoredValueError: BTN504, if a stored value does not validate, or is not there.
     """
     read = signature(step)
-    args = job.args if passage.args is None else passage.args
+    args = _args_of(job, passage)
     arguments: dict[str, Any] = {}
     for parameter in read.parameters:
         name = parameter.name
@@ -270,7 +317,8 @@ def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> 
                     raise StoredValueError(f'step "{passage.node}" takes "{source}", which was no upstream at insert')
                 arguments[name] = _decoded(passage, name, upstream, read.annotations[name])
             case Role.INJECTED if parameter.access is None:
-                arguments[name] = _context(job, passage)
+                assert journal is not None
+                arguments[name] = _context(job, passage, journal)
             case Role.INJECTED | Role.UNKNOWN:
                 pass  # a connection is given by what runs the step
     return arguments
@@ -302,9 +350,8 @@ def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: A
     return payload.decode_result(passage.node, parameter, upstream.step, annotation, text)
 
 
-def _context(job: Job, passage: Passage) -> StepContext:
+def _context(job: Job, passage: Passage, journal: Journal) -> StepContext:
     extra = {"workflow_id": passage.workflow_id, "step": passage.node, "attempt": job.attempt}
-    args = job.args if passage.args is None else passage.args
     return StepContext(
         workflow_id=passage.workflow_id,
         workflow_name=job.meta.get("workflow_label"),
@@ -312,12 +359,13 @@ def _context(job: Job, passage: Passage) -> StepContext:
         index=index_of(passage.node),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        model=args.get(MODEL),
+        model=_args_of(job, passage).get(MODEL),
         debug=bool(job.meta.get("workflow_debug")),
         upstream=Upstreams(passage),
         job=job,
         logger=logging.LoggerAdapter(logger, extra),
         cancel_requested=job.cancelled,
+        journal=journal,
     )
 
 

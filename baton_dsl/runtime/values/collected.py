@@ -36,7 +36,7 @@ def collected(annotation: Any, text: str | None, absent: str | None) -> str | No
     Returns:
         The JSON to validate. A map that was never expanded is None, or an empty list where None is not accepted.
 
-    Example:
+    Examples:
         >>> collected(list[int], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
         '[1, 3]'
         >>> collected(list[int | None], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
