@@ -11,8 +11,8 @@ from typing import Final
 
 from starlette.responses import Response
 
-from baton_dsl.runtime.deploy import Judgement, Obstacle, judge
-from baton_dsl.runtime.doctor import examine
+from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
+from baton_dsl.runtime.observing.doctor import examine
 from baton_dsl.runtime.observing.fleet import MOST_COUNTED, nodes, queues
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit

@@ -10,9 +10,9 @@ from typing import Any, Final, LiteralString
 from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.wording import unstorable
+from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.listing import Listed, Place, counts, workflows
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.web.access import Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -43,7 +43,7 @@ STANDINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which workflows are wanted: those that meet every condition that is given."""
+    """WorkflowFilter workflows are wanted: those that meet every condition that is given."""
 
     standing: str = ""
     flow: str = ""
@@ -52,7 +52,7 @@ class Filter:
     start: str = ""
 
     @property
-    def which(self) -> Which | None:
+    def which(self) -> WorkflowFilter | None:
         """The same for the runtime; None for all that there are."""
         given = {
             **STANDINGS.get(self.standing, {}),
@@ -60,7 +60,7 @@ class Filter:
             **{name: text for name, text in (("flow", self.flow), ("label", self.label)) if text},
             **({"starting": self.start} if self.start else {}),
         }
-        return Which(**given) if given else None
+        return WorkflowFilter(**given) if given else None
 
     @staticmethod
     def of(visit: Visit) -> Filter:

@@ -10,9 +10,9 @@ from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.llm.reports import WorkflowUsage
-from baton_dsl.runtime import facts
+from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.listing import full_ids
-from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.observing import why_facts
 from baton_dsl.runtime.usage.reports import usage_of_workflow
 from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
@@ -60,7 +60,7 @@ def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
     usage = yield from usage_of_workflow(workflow_id)
     sentence = None
     if explained or len(view.nodes) + view.of_maps <= MOST_EXPLAINED:
-        sentence = yield from facts.explain(workflow_id, None)
+        sentence = yield from why_facts.explain(workflow_id, None)
     return _Read(view=view, failures=failures, sentence=sentence, usage=usage)
 
 

@@ -11,10 +11,10 @@ from psycopg import sql
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime import reads as statements
+from baton_dsl.runtime.database import reads as statements
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.status import state_of_items
 from baton_dsl.runtime.observing.stored import StoredJson
-from baton_dsl.runtime.reading import Reading, Row
-from baton_dsl.runtime.status import state_of_items
 from baton_dsl.status import Standing, standing_of
 
 SHOWN: Final = 20_000

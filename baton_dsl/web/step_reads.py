@@ -9,9 +9,9 @@ from typing import Final, LiteralString
 
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.llm.reports import Capture
+from baton_dsl.runtime.database.reads import in_reading
+from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.record import NodeRecord, record
-from baton_dsl.runtime.reading import Reading, Row
-from baton_dsl.runtime.reads import in_reading
 from baton_dsl.runtime.usage.reports import captures_of
 from baton_dsl.web.reads import SHOWN, in_utc
 
