@@ -1,1 +1,1 @@
-"""Adapters for the clients of language models: what they call is recorded by itself. Each is imported when it is used."""
+"""Adapters for clients of language models: what they call is recorded by itself. Each is imported when it is used."""
