@@ -290,8 +290,14 @@ class Types(Protocol):
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
 
+    def unreadable(self, type: object, /) -> str | None:
+        """The part of the type that can't be made of JSON, as users would write it; None if all can."""
+
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within the type whose fields have annotations that can't be evaluated, and why; None without any."""
 
-    def show(self, type: object, /, *, full: bool = False) -> str:
-        """The type as users would write it: by short names, or the classes of users by their dotted names."""
+    def apart(self, one: object, other: object, /) -> tuple[str, str]:
+        """Two types that are not the same, as users would write them: told apart where short names are equal."""
+
+    def show(self, type: object, /) -> str:
+        """The type as users would write it, by short names."""

@@ -34,6 +34,7 @@ RESULTS_OF: Final = (
 """What gives the results of a map as lists."""
 
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
+FUNCTION_SIGNATURES: Final = frozenset({FROM})
 METHODS: Final = frozenset(
     {
         f"{STEP_DECORATOR}.__call__",

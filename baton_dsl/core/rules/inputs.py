@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from baton_dsl.core import maps
-from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
@@ -39,7 +38,7 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
                 place=argument.place or step.bind_place,
             )
         elif types.assignable(argument.narrowest, expected := maps.given(types, inputs[name])) is False:
-            yield wrong_type(name, *apart(types, expected, argument.type), argument)
+            yield wrong_type(name, *types.apart(expected, argument.type), argument)
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
@@ -57,7 +56,7 @@ def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:
             if types.assignable(argument.narrowest, expected := maps.given(types, parameter)) is False:
-                yield wrong_type(name, *apart(types, expected, argument.type), argument)
+                yield wrong_type(name, *types.apart(expected, argument.type), argument)
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
