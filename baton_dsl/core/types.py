@@ -100,7 +100,7 @@ class TermTypes:
 
     def dict_of(self, value: object, /) -> object:
         """`dict[str, value]`."""
-        return Instance("builtins.dict", (Instance("builtins.str"), _term(value)))
+        return Instance("builtins.dict", (Instance("builtins.str"), term_of(value)))
 
     def optional(self, item: object, /) -> object:
         """`item | None`."""

@@ -8,10 +8,11 @@ from mypy.plugin import FunctionSigContext
 from mypy.types import AnyType, CallableType, FunctionLike, Instance, Type, TypeOfAny, get_proper_type
 
 from baton_dsl.core import maps
-from baton_dsl.core.spec import ParameterSpec, Role, StepSpec
+from baton_dsl.core.spec import Option, ParameterSpec, Role, StepSpec
 from baton_mypy.markers import levels_of, marked
 from baton_mypy.relations import MypyTypes, known
 from baton_mypy.signatures import is_step
+from baton_mypy.step_facts import facts_of
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -27,11 +28,16 @@ def upstream(context: FunctionSigContext) -> FunctionLike:
     asked = get_proper_type(checker.get_expression_type(context.args[0][0]))
     if not isinstance(asked, Instance) or not is_step(asked):
         return signature
-    taken, levels = marked(expected), levels_of(asked)
-    if taken.each == levels == 0:
+    taken, levels, facts = marked(expected), levels_of(asked), facts_of(asked)
+    is_per_model = facts.is_per_model if facts is not None else False
+    if taken.each == levels == 0 and is_per_model is False:
         return signature  # nearly every one
     anything = AnyType(TypeOfAny.special_form)
-    giver = StepSpec(name="", parameters=(ParameterSpec(name="", role=Role.INPUT, each=levels),), result=known(asked.args[1]))
+    if is_per_model is None:
+        return _giving(signature, anything)
+    mapped = ParameterSpec(name="", role=Role.INPUT, each=levels)
+    options = {"models": Option([])} if is_per_model else {}
+    giver = StepSpec(name="", parameters=(mapped,), result=known(asked.args[1]), options=options)
     parameter = ParameterSpec(name="", role=Role.UPSTREAM, type=known(taken.type), each=taken.each)
     types = MypyTypes(checker)
     form = next(iter(maps.forms(types, parameter, giver)), maps.Form.PLAIN)
