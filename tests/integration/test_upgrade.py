@@ -124,13 +124,14 @@ def test_an_install_with_nothing_to_do_locks_nothing(dsn: str, conn: psycopg.Con
 
 
 def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
-    """No lock that stops who only reads; those on Oban's tables stop writes for the moment that it takes."""
+    """Those on Oban's tables stop writes for the moment that it takes; a new column stops reads of a node, too."""
     with psycopg.connect(old_dsn) as conn:
         schema.install_on(conn)
         assert locks(conn) == {
             ("oban_jobs", "ShareRowExclusiveLock"),
             ("oban_producers", "ShareRowExclusiveLock"),
             ("baton_migrations", "RowExclusiveLock"),
+            ("workflow_nodes", "AccessExclusiveLock"),
         }
 
 
