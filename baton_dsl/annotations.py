@@ -82,7 +82,7 @@ def unaliased(annotation: Any) -> Any:
 def named_class(annotation: Any) -> tuple[type | None, tuple[Any, ...]]:
     """The class that an annotation names, through aliases and metadata, and its arguments; no class for any other.
 
-    Example:
+    Examples:
         >>> type Names = typing.Annotated[list[str], "sorted"]
         >>> named_class(Names)
         (<class 'list'>, (<class 'str'>,))
@@ -109,7 +109,7 @@ def term_of(annotation: Any) -> Term:
     Raises:
         NameError: If a `type` alias names what does not exist at run time.
 
-    Example:
+    Examples:
         >>> LIVE_TYPES.show(term_of(dict[str, list[int] | None]))
         'dict[str, list[int] | None]'
         >>> LIVE_TYPES.assignable(term_of(list[int]), term_of(list[str]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from baton_dsl.core.diagnostics import DOCS, Diagnostic, did_you_mean, quoted
+from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
 
 
 class BatonError(Exception):
@@ -29,8 +29,8 @@ class BatonError(Exception):
 
     @property
     def url(self) -> str:
-        """The page that explains the code."""
-        return f"{DOCS}{self.code}"
+        """The address that explains the code."""
+        return f"{SITE}reference/errors/#{self.code.lower()}"
 
 
 class FlowError(BatonError):
@@ -48,6 +48,11 @@ class FlowError(BatonError):
 
     def __reduce__(self) -> tuple[type[FlowError], tuple[Sequence[Diagnostic]]]:
         return type(self), (self.diagnostics,)
+
+    @property
+    def url(self) -> str:
+        """The page of the first rule that was broken."""
+        return self.diagnostics[0].url
 
     def __str__(self) -> str:
         count = len(self.diagnostics)
@@ -261,6 +266,21 @@ class SessionNeededError(BatonError):
     )
 
 
+class DashboardOpenError(BatonError):
+    """The dashboard would listen beyond this machine, and nothing says who may see it and who may operate."""
+
+    code = "BTN437"
+    default_remedy = (
+        "say who may do what: baton web --authorize MODULE:FUNCTION, or app(authorize=...), a function of the request "
+        'that returns None, "read" or "operate"; or let it listen on 127.0.0.1'
+    )
+
+    @classmethod
+    def at(cls, host: str) -> DashboardOpenError:
+        """The error for an address that it was to listen on."""
+        return cls(f'the dashboard has no authorization, and "{host}" is not this machine alone')
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 
@@ -337,6 +357,30 @@ class StepAbortedError(StepError):
 
     code = "BTN514"
     default_remedy = "let it raise an Exception, or end it by its StepContext"
+
+
+class UsageError(BatonError, ValueError):
+    """What was given as the usage of a model can't be one: a number is negative, absurd, or more than its whole."""
+
+    code = "BTN520"
+    default_remedy = "give what the provider's response says"
+
+
+class CheckpointError(StepError):
+    """What `StepContext.once` has stored is no value of the function's annotation any more. Not tried again."""
+
+    code = "BTN521"
+    default_remedy = (
+        "the code has changed since it was stored: make the annotation accept it, or forget it with "
+        "workflow.retry(from_step)"
+    )
+
+
+class OnceError(StepError, TypeError):
+    """`StepContext.once` was given a function that does not fit the step: an async one in a sync step."""
+
+    code = "BTN522"
+    default_remedy = "give a sync function, or make the step async and await context.once(...)"
 
 
 class ReplacementError(BatonError):

@@ -13,7 +13,7 @@ from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
-from baton_dsl.core.spec import FlowSpec, InsertCall, Place
+from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
 from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
 from baton_dsl.places import CallSite
@@ -63,7 +63,7 @@ class Flow(Generic[I, S]):
         FlowError: BTN305, if an option is unknown or of the wrong type. What is wrong with the graph is told by
             `validate` and `insert`, all of it at once.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Input, step
         >>> @step
         ... def words(text: Input[str]) -> list[str]:
@@ -119,7 +119,7 @@ class Flow(Generic[I, S]):
         Raises:
             FlowError: BTN103 if the name is taken, BTN305 if a name is not usable.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, StepContext, step
             >>> @step
             ... def project(tile: Input[int]) -> int:
@@ -170,7 +170,7 @@ class Flow(Generic[I, S]):
     def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
         """The same flow with other options, for one insert.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow
             >>> Flow("billing").options(workflow_id="2026-11", debug=True).settings.workflow_id
             '2026-11'
@@ -191,7 +191,7 @@ class Flow(Generic[I, S]):
         Args:
             **inputs: Values by input name.
 
-        Example:
+        Examples:
             >>> from baton_dsl import Flow, Input, step
             >>> @step
             ... def charge(region: Input[str], amount: Input[int]) -> int:
@@ -232,6 +232,10 @@ class Flow(Generic[I, S]):
             ignore_discarded=self.settings.ignore_discarded,
             places=places,
         )
+        if self.settings.models:
+            site = self.settings.models_site if places else None
+            models = Option(self.settings.models, site.keyword("models") if site else None)
+            spec = replace(spec, options={"models": models})
         return replace(spec, binds=(self._bind_call(places=places),)) if self.bound else spec
 
     def _bind_call(self, *, places: bool) -> InsertCall:

@@ -30,7 +30,7 @@ def evaluated(function: FunctionType) -> tuple[Mapping[str, Any], Mapping[str, E
         Each annotation by parameter, that of the result as `return`; and what those raise that can't be evaluated. Of
         such a one the parts that can't be are type variables: they may be anything.
 
-    Example:
+    Examples:
         >>> def report(order: "list[Order]", count: int) -> None: ...
         >>> hints, failed = evaluated(report)
         >>> hints["count"], typing.get_origin(hints["order"]), str(failed["order"])

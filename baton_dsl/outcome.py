@@ -20,7 +20,7 @@ class Outcome(Generic[R]):  # noqa: UP046 - see above
         reason: Why there is no value: the last exception, without its traceback, or what was said when it was cancelled
             or skipped.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Each, Flow, Outcome, step
         >>> @step
         ... def regions() -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-type Standing = Literal["running", "paused", "stopping", "completed", "cancelled", "discarded"]
+type Standing = Literal["running", "stuck", "paused", "stopping", "completed", "cancelled", "discarded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,10 @@ class WorkflowStatus:
 
     @property
     def standing(self) -> Standing:
-        """Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled and steps still run."""
+        """Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled and steps still run.
+
+        Whether it is `stuck` takes a look at what its steps wait for: a list of workflows tells it, and `why`.
+        """
         return standing_of(self.outcome, self.stopped_at, self.paused_at)
 
 

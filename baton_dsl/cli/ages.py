@@ -24,7 +24,7 @@ else:
 class Age(_Type):
     """A number and a unit.
 
-    Example:
+    Examples:
         >>> Age().convert("90m", None, None)
         datetime.timedelta(seconds=5400)
     """
@@ -53,7 +53,7 @@ AGE: Final = Age()
 def written(age: timedelta) -> str:
     """An age as `Age` reads it.
 
-    Example:
+    Examples:
         >>> written(timedelta(days=30))
         '2592000s'
     """

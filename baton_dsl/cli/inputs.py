@@ -62,7 +62,7 @@ def in_words_of_the_command_line(error: InputError) -> InputError:
 def value_of(text: str, annotation: Any) -> Any:
     """A value for an annotation from its text.
 
-    Example:
+    Examples:
         >>> [value_of("12", kind) for kind in (str, int, list[int], str | None)]
         ['12', 12, 12, '12']
     """
@@ -92,7 +92,7 @@ class _Number(str):
 def _with_every_digit(adapter: TypeAdapter[Any], text: str, value: Any) -> Any:
     """A value that was read from JSON, with all digits of its Decimals: pydantic reads a JSON number as a float first.
 
-    Example:
+    Examples:
         >>> value_of("1.10", Decimal), value_of('{"a": [0.10, 1]}', dict[str, list[Decimal]])
         (Decimal('1.10'), {'a': [Decimal('0.10'), Decimal('1')]})
     """

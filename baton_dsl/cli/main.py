@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "run": "Insert a workflow, follow it, and print its results.",
     "test": "Run a workflow in memory, without a database.",
     "status": "Show how far a workflow has come.",
+    "show": "Show the inputs, results and attempts of a workflow or a step.",
     "why": "Say why a workflow, or a step of it, stands where it stands.",
     "list": "List workflows.",
     "cancel": "Cancel all that has not started of workflows.",
@@ -36,6 +37,7 @@ COMMANDS: Final = {
     "resume": "End a pause.",
     "rerun": "Insert workflows once more, with the old inputs.",
     "prune": "Remove workflows that ended long ago.",
+    "web": "Serve the dashboard.",
     "doctor": "Examine the database, and say what to do.",
     "check-deploy": "List the workflows in flight that new code can't finish.",
 }

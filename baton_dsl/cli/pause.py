@@ -25,5 +25,5 @@ def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None
             Action.PAUSE,
             "paused",
             selected,
-            applies=lambda workflow: workflow.standing in ("running", "stopping"),
+            applies=lambda workflow: workflow.standing in ("running", "stuck", "stopping"),
         )

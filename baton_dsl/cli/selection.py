@@ -148,7 +148,7 @@ def chosen(
     for workflow in found:
         if selected.ids and workflow not in fitting:
             terminal.echo(f"workflow {workflow.id} is {workflow.standing}: there is nothing to {verb}", err=True)
-            if instead and workflow.standing == "running":
+            if instead and workflow.standing in ("running", "stuck"):
                 terminal.echo(f"  help: {instead}", err=True)
     if not fitting:
         if not selected.ids or not found:

@@ -14,6 +14,7 @@ from baton_dsl.runtime.listing import Listed
 
 COLOURS: Final = {
     "running": "blue",
+    "stuck": "red",
     "paused": "magenta",
     "stopping": "yellow",
     "completed": "green",

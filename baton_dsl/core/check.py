@@ -31,7 +31,7 @@ def check(flow: FlowSpec, types: Types, *, codes: Collection[str] | None = None)
     Returns:
         The graph, and all findings of all rules, each with the flow's name; no finding if the flow is right.
 
-    Example:
+    Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
         >>> from baton_dsl.core.types import TermTypes
         >>> loop = StepSpec(name="a", parameters=(ParameterSpec(name="a", role=Role.UPSTREAM, source="a"),))

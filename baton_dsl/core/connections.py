@@ -43,7 +43,7 @@ def access_of(name: str, bases: Iterable[str] = ()) -> Access | None:
         name: Its full name, as it is imported or defined.
         bases: Those of all classes that it derives from.
 
-    Example:
+    Examples:
         >>> access_of("sqlalchemy.orm.Session")
         <Access.SYNC: 'sync'>
         >>> access_of("app.Session", ["sqlalchemy.ext.asyncio.session.AsyncSession"])

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from baton_dsl.core.spec import Place
 
-DOCS: Final = "https://baton-dsl.readthedocs.io/rules/"
+SITE: Final = "https://baton-dsl.readthedocs.io/"
+"""The documentation, as `mkdocs.yml` builds it."""
 
 
 class Note(NamedTuple):
@@ -50,7 +51,7 @@ class Diagnostic:
     @property
     def url(self) -> str:
         """The page of the rule."""
-        return f"{DOCS}{self.code}"
+        return f"{SITE}rules/{self.code}"
 
     @property
     def headline(self) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 def step_of(node: str) -> str:
     """The name of the step of a node.
 
-    Example:
+    Examples:
         >>> step_of("orders[3]"), step_of("orders")
         ('orders', 'orders')
     """
@@ -16,7 +16,7 @@ def step_of(node: str) -> str:
 def index_of(node: str) -> tuple[int, ...] | None:
     """Which item of its map a node is; None for a node that is no item.
 
-    Example:
+    Examples:
         >>> index_of("orders[3,1]"), index_of("orders")
         ((3, 1), None)
     """
@@ -26,8 +26,18 @@ def index_of(node: str) -> tuple[int, ...] | None:
 def item_of(step: str, index: tuple[int, ...]) -> str:
     """The name of the node of an item.
 
-    Example:
+    Examples:
         >>> item_of("orders", (3, 1))
         'orders[3,1]'
     """
     return f"{step}[{','.join(map(str, index))}]"
+
+
+def labelled(node: str, model: str | None) -> str:
+    """The name of a node for readers: an item of a step of several models is told by its model too.
+
+    Example:
+        >>> labelled("assess[0]", "anthropic:a"), labelled("assess", "anthropic:a"), labelled("orders[3]", None)
+        ('assess[0] (anthropic:a)', 'assess', 'orders[3]')
+    """
+    return node if model is None or not node.endswith("]") else f"{node} ({model})"

@@ -25,7 +25,7 @@ class Workflow:
         is_paused: None of them starts.
         is_stopped: The workflow was cancelled as a whole: what still runs is not tried again.
 
-    Example:
+    Examples:
         >>> workflow = Workflow({"left": Node(), "right": Node(upstreams=("left",))})
         >>> workflow.insert()
         >>> workflow.pending("right")

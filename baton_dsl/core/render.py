@@ -35,7 +35,7 @@ def mermaid(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
         flow: The flow.
         states: Oban's state of each step, as far as known; it colours the step.
 
-    Example:
+    Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
         >>> fetched = ParameterSpec(name="fetch", role=Role.UPSTREAM, source="fetch")
         >>> report = StepSpec(name="report", parameters=(fetched,))
@@ -69,7 +69,7 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
         flow: The flow.
         states: Oban's state of each step, as far as known; it colours the step.
 
-    Example:
+    Examples:
         >>> from baton_dsl.core.spec import FlowSpec, StepSpec
         >>> print(dot(FlowSpec(name="billing", steps=(StepSpec(name="fetch"),))))
         digraph "billing" {

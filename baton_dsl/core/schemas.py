@@ -46,7 +46,7 @@ def refusal(stored: Schema | None, expected: Schema | None) -> str | None:
     Returns:
         What is written, and what is expected, at the first place where they differ; None if nothing is known to.
 
-    Example:
+    Examples:
         >>> refusal({"type": "integer"}, {"type": "number"})
         >>> refusal({"type": "array", "items": {"type": "string"}}, {"type": "array", "items": {"type": "integer"}})
         'each item is text, a whole number is expected'

@@ -11,7 +11,7 @@ from typing import Final
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    Example:
+    Examples:
         >>> [duration(seconds) for seconds in (0.08, 2.5, 185, 7260, 300_000)]
         ['80 ms', '2.5 s', '3 min 5 s', '2 h 1 min', '3 d 11 h']
     """
@@ -29,7 +29,7 @@ def duration(seconds: float) -> str:
 def moment(when: datetime, now: datetime) -> str:
     """A moment on the clock of `now`; with its date, if that is another day.
 
-    Example:
+    Examples:
         >>> from datetime import UTC
         >>> noon = datetime(2026, 11, 22, 12, 4, tzinfo=UTC)
         >>> moment(noon, noon), moment(noon, noon.replace(day=23))
@@ -45,7 +45,7 @@ def last_exception(error: str | None) -> str:
     What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of a group of
     exceptions it is the group with the first of them.
 
-    Example:
+    Examples:
         >>> last_exception("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\nto the office")
         'RuntimeError: no route'
     """
@@ -55,7 +55,7 @@ def last_exception(error: str | None) -> str:
 def without_traceback(error: str) -> str:
     r"""What was raised, without its traceback; what was given as a reason stays as it is.
 
-    Example:
+    Examples:
         >>> without_traceback("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\n")
         'RuntimeError: no route'
         >>> without_traceback("no stock,\nno order")
@@ -100,7 +100,7 @@ def _headline(lines: Sequence[str], margin: str) -> str:
 def storable(text: str) -> str:
     r"""A text as PostgreSQL can store it: NUL characters and lone surrogates stand there escaped.
 
-    Example:
+    Examples:
         >>> print(storable("no \0 stock"))
         no \x00 stock
     """
@@ -110,7 +110,7 @@ def storable(text: str) -> str:
 def unstorable(text: str) -> str | None:
     r"""Why PostgreSQL can't have a text, so that nothing of that name is in any database; None if it can.
 
-    Example:
+    Examples:
         >>> unstorable("a\0b"), unstorable("\udcff"), unstorable("b")
         ('it has a NUL character', 'it is no Unicode', None)
     """
@@ -124,7 +124,7 @@ def printable(text: str) -> str:
 
     Whatever others have written, into the database or into an error, is shown by way of this.
 
-    Example:
+    Examples:
         >>> print(printable("no \x1b[31m stock\u202e"))
         no \x1b[31m stock\u202e
     """
@@ -147,7 +147,7 @@ LONGEST_ERROR: Final = 64 * 1024
 def shortened(text: str, most: int = LONGEST_ERROR) -> str:
     r"""A text as PostgreSQL can store it, with at most so many bytes: its head and its tail, and what is left out.
 
-    Example:
+    Examples:
         >>> shortened("no stock"), len(shortened("x" * 10**6))
         ('no stock', 65523)
         >>> print(shortened("a" * 500 + "b" * 500, 120))

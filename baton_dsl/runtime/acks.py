@@ -174,7 +174,7 @@ class Acknowledgements:
 def trimmed(errors: Sequence[Any]) -> list[Any] | None:
     """The errors of a job that are kept if another one comes; None if all are.
 
-    Example:
+    Examples:
         >>> kept = trimmed([{"attempt": number, "error": "x" * 60_000} for number in range(1, 20)])
         >>> [entry["attempt"] for entry in kept], kept[2]["error"]
         ([1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19], 'The errors of 3 attempts are left out.')

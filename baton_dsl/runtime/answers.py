@@ -58,7 +58,7 @@ VERDICTS: Final = MappingProxyType(
 def verdict(error: BaseException) -> Verdict:
     """What an error says of the next try.
 
-    Example:
+    Examples:
         >>> verdict(psycopg.errors.ProgramLimitExceeded()), verdict(psycopg.errors.DeadlockDetected())
         (<Verdict.FINAL: 'final'>, <Verdict.MOMENTARY: 'momentary'>)
         >>> verdict(psycopg.OperationalError("the connection is lost")), verdict(ValueError())

@@ -37,7 +37,7 @@ class Coalescer[Request, Reply]:
         context: The context in which it does; none of whoever asks is seen in it. Default: the present one.
         keeps: Whether a request is sent though who asked has been cancelled meanwhile: a result is stored all the same.
 
-    Example:
+    Examples:
         >>> async def double(numbers: Sequence[int], is_again: bool) -> list[int]:
         ...     return [2 * number for number in numbers]
         >>> async def main() -> list[int]:

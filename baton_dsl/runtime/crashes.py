@@ -21,7 +21,7 @@ RESCUED: Final = "rescued"
 def may_bear_no_more(job: Job) -> bool:
     """True if a process has died under a job before, and the next crash would discard it.
 
-    Example:
+    Examples:
         >>> from oban import Job
         >>> jobs = [Job(worker="x", max_attempts=3 + crashes, meta={"rescued": crashes}) for crashes in range(3)]
         >>> [may_bear_no_more(job) for job in jobs]
@@ -37,7 +37,7 @@ def may_bear_no_more(job: Job) -> bool:
 class Apart:
     """Lets one of those steps run at a time.
 
-    Example:
+    Examples:
         >>> apart = Apart()
         >>> apart.enter(), apart.enter()
         (True, False)

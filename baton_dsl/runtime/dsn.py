@@ -25,7 +25,7 @@ def read(dsn: str) -> str:
     Raises:
         ConnectionStringError: BTN421, if it can't be read.
 
-    Example:
+    Examples:
         >>> read("postgresql+psycopg://app@db.example.org/app")
         'postgresql://app@db.example.org/app'
     """

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.operating import STUCK, Which
 from baton_dsl.runtime.reading import Reading, Row
 from baton_dsl.status import Standing, standing_of
 
@@ -23,10 +24,11 @@ class Listed:
 
     Attributes:
         id: Its id.
+        short_id: As much of it as no other workflow's id begins with; it can be given wherever an id is.
         name: Its label.
         flow: The name of its flow.
-        standing: Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled as a whole and
-            steps run still.
+        standing: Its outcome; until it has one, `running`, `stuck` if nothing of it moves by itself, `paused`, or
+            `stopping` if it was cancelled as a whole and steps run still.
         steps: How many steps it has; a map is one, however many items it has.
         unsettled: How many of them have not settled.
         cancelled: How many of them were cancelled.
@@ -37,6 +39,7 @@ class Listed:
     """
 
     id: str
+    short_id: str
     name: str
     flow: str
     standing: Standing
@@ -53,9 +56,16 @@ _LIST: Final = sql.SQL("""
     SELECT workflow.*, (
         SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
-    ) AS steps
+    ) AS steps, (
+        SELECT max(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id < workflow.workflow_id
+    ) AS before, (
+        SELECT min(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id > workflow.workflow_id
+    ) AS after
     FROM (
-        SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+        SELECT *, {} AS is_stuck
+        FROM (
+            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+        ) AS baton_workflows
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
 """)
@@ -63,12 +73,21 @@ _LIST: Final = sql.SQL("""
 _ALL: Final = sql.SQL("true")
 
 
-def workflows(which: Which | None = None, *, most: int | None = None) -> Reading[list[Listed]]:
+type Place = tuple[datetime, str]
+"""Where a page of the list ends: when its last workflow was inserted, and its id."""
+
+_BEHIND: Final = sql.SQL("{} AND (inserted_at, workflow_id) < (%(behind)s, %(behind_id)s)")
+
+
+def workflows(
+    which: Which | None = None, *, most: int | None = None, behind: Place | None = None
+) -> Reading[list[Listed]]:
     """The workflows that meet the conditions, the newest first.
 
     Args:
         which: The conditions; None is for all there are.
         most: So many at the most; None is for all.
+        behind: Only those behind a place in the list: `(listed.inserted_at, listed.id)` of the last one of a page.
 
     Example:
         ```python
@@ -76,16 +95,20 @@ def workflows(which: Which | None = None, *, most: int | None = None) -> Reading
         ```
     """
     conditions, values = which.conditions if which else (_ALL, {})
-    rows = yield _LIST.format(conditions), {**values, "most": most}
+    if behind is not None:
+        conditions = _BEHIND.format(conditions)
+        values = {**values, "behind": behind[0], "behind_id": behind[1]}
+    rows = yield _LIST.format(sql.SQL(STUCK), conditions), {**values, "most": most}
     return [_listed(row) for row in rows]
 
 
 def _listed(row: Row) -> Listed:
     return Listed(
         id=row["workflow_id"],
+        short_id=shortened_id(row["workflow_id"], (row["before"], row["after"])),
         name=row["workflow_label"],
         flow=row["flow_name"],
-        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
+        standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
         steps=row["steps"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],
@@ -96,12 +119,85 @@ def _listed(row: Row) -> Listed:
     )
 
 
-def count(which: Which) -> Reading[int]:
-    """How many workflows meet the conditions."""
-    conditions, values = which.conditions
-    (row,) = yield sql.SQL("SELECT count(*) AS number FROM baton.baton_workflows WHERE {}").format(conditions), values
+SHORTEST: Final = 13
+"""Characters of a UUID that are shown at least: those of version 7 begin with the millisecond of their insert."""
+
+
+def shortened_id(workflow_id: str, neighbours: Iterable[str | None]) -> str:
+    """As much of an id as tells it from all others; whoever chose an id that is no UUID wants to read it whole.
+
+    Args:
+        workflow_id: The id.
+        neighbours: Those before and after it, in the order of their characters; None where there is none.
+
+    Example:
+        >>> one, other = "01932c07-f3ab-7011-8f4e-0c5d9a1b2c3d", "01932c07-f3ab-7022-9f4e-0c5d9a1b2c3d"
+        >>> shortened_id(one, [None, other]), shortened_id(one, []), shortened_id("order-4711", [])
+        ('01932c07-f3ab-701', '01932c07-f3ab', 'order-4711')
+    """
+    if _UUID.fullmatch(workflow_id) is None:
+        return workflow_id
+    common = max((_common(workflow_id, other) for other in neighbours if other), default=0)
+    length = max(SHORTEST, common + 1)
+    return workflow_id[: length + 1 if workflow_id[length - 1] == "-" else length]
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
+
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def count(which: Which | None = None, *, most: int | None = None) -> Reading[int]:
+    """How many workflows meet the conditions.
+
+    Args:
+        which: The conditions; None is for all there are.
+        most: Counting ends there; None counts all.
+    """
+    conditions, values = which.conditions if which else (_ALL, {})
+    (row,) = yield _COUNT.format(conditions), {**values, "most": most}
     number: int = row["number"]
     return number
+
+
+_COUNT: Final = sql.SQL("""
+    SELECT count(*) AS number FROM (SELECT FROM baton.baton_workflows WHERE {} LIMIT %(most)s) AS found
+""")
+
+
+def counts(*, most: int) -> Reading[dict[Standing, int]]:
+    """How many workflows stand how; of each only so many are counted.
+
+    Those that are stuck are not counted as running.
+
+    Args:
+        most: Counting ends there.
+    """
+    (row,) = yield _COUNTS, {"most": most}
+    found = {standing: int(row[standing]) for standing in _STANDS}
+    return {**found, "running": found["running"] - found["stuck"]}
+
+
+_STANDS: Final[dict[Standing, LiteralString]] = {
+    "running": "outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL",
+    "stuck": STUCK,
+    "paused": "outcome IS NULL AND stopped_at IS NULL AND paused_at IS NOT NULL",
+    "stopping": "outcome IS NULL AND stopped_at IS NOT NULL",
+    "completed": "outcome = 'completed'",
+    "cancelled": "outcome = 'cancelled'",
+    "discarded": "outcome = 'discarded'",
+}
+
+_COUNTS: Final = sql.SQL("SELECT {}").format(
+    sql.SQL(", ").join(
+        sql.SQL("({}) AS {}").format(_COUNT.format(sql.SQL(condition)), sql.Identifier(standing))
+        for standing, condition in _STANDS.items()
+    )
+)
 
 
 def full_ids(given: Sequence[str]) -> Reading[list[str]]:

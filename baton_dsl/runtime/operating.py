@@ -17,6 +17,7 @@ from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.pieces import in_schema
 from baton_dsl.runtime.reading import Reading
 from baton_dsl.runtime.retrying import TRIES, pause_after
 
@@ -48,11 +49,15 @@ class Which:
         label: Their label.
         outcome: How they ended: `completed`, `cancelled` or `discarded`.
         is_running: True for those with a node that has not settled, False for the others.
+        is_paused: True for those that are paused, False for the others.
+        is_stuck: True for those under way of which nothing moves, False for the others: no step runs, and none will by
+            itself, since no node runs its queue, or the queue is paused everywhere, or its code or its job is missing.
+        starting: How their ids begin.
         older_than: How long ago they were inserted, at least.
         newer_than: How long ago they were inserted, at the most.
         settled_before: How long ago their last node settled, at least.
 
-    Example:
+    Examples:
         >>> Which(flow="billing", outcome="discarded", older_than=timedelta(hours=1)).flow
         'billing'
     """
@@ -62,6 +67,9 @@ class Which:
     label: str | None = None
     outcome: str | None = None
     is_running: bool | None = None
+    is_paused: bool | None = None
+    is_stuck: bool | None = None
+    starting: str | None = None
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
     settled_before: timedelta | None = None
@@ -71,6 +79,7 @@ class Which:
             raise ValueError("name the workflows: at least one condition of Which must be given")
         for name in ("flow", "label", "outcome"):
             _check_storable(name, getattr(self, name))
+        _check_storable("id", self.starting)
 
     @property
     def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
@@ -80,23 +89,56 @@ class Which:
             given["ids"] = list(given["ids"])
             for workflow_id in given["ids"]:
                 _check_storable("id", workflow_id)
-        return sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given), given
+        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given)
+        if "starting" in given:
+            given["starting_end"] = given["starting"] + chr(0x10FFFF)
+        return conditions, given
 
     def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
         """The statement that selects their ids, and its parameters."""
         conditions, given = self.conditions
         statement = sql.SQL("SELECT workflow_id FROM {} WHERE {} ORDER BY workflow_id").format(
-            sql.Identifier(prefix, "baton_workflows"), conditions
+            sql.Identifier(prefix, "baton_workflows"), sql.SQL(in_schema(conditions.as_string(), prefix))
         )
         return statement, given
 
 
-_CONDITIONS: Final = {
+_MOVES: Final[LiteralString] = """
+    EXISTS (
+        SELECT
+        FROM baton.workflow_nodes AS node
+        JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE node.workflow_id = baton_workflows.workflow_id
+            AND node.outcome IS NULL
+            AND job.state IN ('executing', 'available', 'scheduled', 'retryable')
+            -- the node that fetched it last does not have its code
+            AND ((job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC') IS NOT TRUE
+            AND (
+                -- what runs on a process that is gone is returned to its queue by any other
+                job.queue = ANY(ARRAY(
+                    SELECT queue FROM baton.oban_producers
+                    WHERE baton.baton_lives(uuid::text) AND NOT coalesce((meta ->> 'paused')::boolean, false)
+                ))
+                OR (job.state = 'executing' AND job.attempted_by[2] = ANY(ARRAY(
+                    SELECT uuid::text FROM baton.oban_producers WHERE baton.baton_lives(uuid::text)
+                )))
+            )
+    )
+"""
+
+STUCK: Final[LiteralString] = f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_MOVES})"
+"""Whether nothing of a workflow moves: a condition on rows of `baton_workflows`."""
+
+
+_CONDITIONS: Final[dict[str, LiteralString]] = {
     "ids": "workflow_id = ANY(%(ids)s)",
     "flow": "flow_name = %(flow)s",
     "label": "workflow_label = %(label)s",
     "outcome": "outcome = %(outcome)s",
     "is_running": "(outcome IS NULL) = %(is_running)s",
+    "is_paused": "(outcome IS NULL AND paused_at IS NOT NULL) = %(is_paused)s",
+    "is_stuck": f"{STUCK} = %(is_stuck)s",
+    "starting": "workflow_id >= %(starting)s AND workflow_id < %(starting_end)s",
     "older_than": "inserted_at < now() - %(older_than)s::interval",
     "newer_than": "inserted_at >= now() - %(newer_than)s::interval",
     "settled_before": "settled_at < now() - %(settled_before)s::interval",

@@ -26,7 +26,7 @@ class StandIn(Exception):  # noqa: N818 - what is raised has the name of what it
 def tellable(error: Exception) -> Exception:
     """An exception that Oban can tell of: the same one wherever that is possible.
 
-    Example:
+    Examples:
         >>> class Mistaken(Exception):
         ...     def __str__(self) -> str:
         ...         return "failed with %s: %s" % self.args
@@ -66,7 +66,7 @@ def kind_of(error: BaseException) -> str:
 def described(error: BaseException) -> str:
     """The class of an exception and the first line of its text, on one line.
 
-    Example:
+    Examples:
         >>> described(ValueError("no stock")), described(SystemExit())
         ('ValueError: no stock', 'SystemExit')
     """

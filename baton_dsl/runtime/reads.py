@@ -6,6 +6,7 @@ one round trip for each statement, so it can't set a `search_path` for them as `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, LiteralString
 
@@ -13,16 +14,25 @@ from psycopg import sql
 
 _STATE: Final[LiteralString] = """CASE
         WHEN node.outcome IS NOT NULL THEN node.outcome
-        WHEN node.items IS NOT NULL THEN 'executing'  -- a map runs while its items do
+        WHEN node.items IS NOT NULL THEN 'expanded'  -- its state is told by those of its items
         WHEN node.is_map THEN 'suspended'
         ELSE coalesce(job.state::text, 'available')
     END"""
 
-_COLUMNS: Final[LiteralString] = """
-    node.oban_job_id, node.step_name, {state} AS state, node.deps, node.worker, job.queue, job.attempt,
+_COLUMNS: Final[LiteralString] = (
+    "node.oban_job_id, node.step_name, "
+    + _STATE
+    + """ AS state, node.deps, node.worker, job.queue, job.attempt,
     job.max_attempts, job.attempted_at, job.scheduled_at, node.outcome, node.updated_at, node.is_map,
-    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
+    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
+    CASE
+        WHEN node.is_map THEN NULL
+        WHEN node.parameters = ARRAY['workflow_model'] THEN node.item ->> 0  -- an item of a step of several models
+        WHEN node.map_id IS NULL THEN job.args ->> 'workflow_model'
+    END AS model
 """
+)
+"""What `status.node_of` reads of a `node` and its `job`."""
 
 _RESULT: Final[LiteralString] = (
     "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result"
@@ -35,12 +45,13 @@ WHERE workflow_id = %(workflow_id)s
 """
 
 COUNTS: Final[LiteralString] = """
-SELECT {state} AS state, count(*) AS count
+SELECT {state} AS state, count(*) AS count,
+    array_agg(node.oban_job_id) FILTER (WHERE node.outcome IS NULL AND node.items IS NOT NULL) AS maps
 FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
 WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
 GROUP BY 1
 """
-"""How many steps are in each state, without the items of maps."""
+"""How many steps are in each state, without the items of maps; `maps` are those whose state its items tell."""
 
 NODES: Final[LiteralString] = """
 SELECT {columns}
@@ -104,13 +115,28 @@ def query(statement: LiteralString, prefix: str) -> sql.Composed:
         statement: One of this module.
         prefix: The schema.
     """
-    state = sql.SQL(_STATE)
+    return _filled(statement, {name: sql.Identifier(prefix, table) for name, table in _TABLES.items()})
+
+
+@lru_cache(maxsize=256)
+def in_reading(statement: LiteralString) -> sql.Composed:
+    """A statement as a `Reading` yields it, with `baton.` for the schema.
+
+    Args:
+        statement: One of this module.
+    """
+    return _filled(statement, {name: sql.SQL(f"baton.{table}") for name, table in _TABLES.items()})
+
+
+_TABLES: Final[Mapping[str, LiteralString]] = {
+    "workflows": "baton_workflows",
+    "nodes": "workflow_nodes",
+    "jobs": "oban_jobs",
+    "collect": "baton_collect",
+}
+
+
+def _filled(statement: LiteralString, tables: Mapping[str, sql.Composable]) -> sql.Composed:
     return sql.SQL(statement).format(
-        workflows=sql.Identifier(prefix, "baton_workflows"),
-        nodes=sql.Identifier(prefix, "workflow_nodes"),
-        jobs=sql.Identifier(prefix, "oban_jobs"),
-        collect=sql.Identifier(prefix, "baton_collect"),
-        state=state,
-        columns=sql.SQL(_COLUMNS).format(state=state),
-        result=sql.SQL(_RESULT),
+        **tables, state=sql.SQL(_STATE), columns=sql.SQL(_COLUMNS), result=sql.SQL(_RESULT)
     )

@@ -24,7 +24,7 @@ SELDOMEST: Final = timedelta(hours=1)
 def interval(retain: timedelta) -> timedelta:
     """How long to wait between two looks: a hundredth of what is kept, within bounds.
 
-    Example:
+    Examples:
         >>> [str(interval(timedelta(days=days))) for days in (30, 1, 0)]
         ['1:00:00', '0:14:24', '0:00:10']
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from baton_dsl.core.items import index_of
+from baton_dsl.core.items import index_of, labelled
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
@@ -19,7 +19,8 @@ class NodeStatus:
     Attributes:
         step: The name of its step.
         state: Oban's: `suspended` (waits for upstreams), `scheduled`, `available`, `executing`, `retryable`,
-            `completed`, `cancelled` or `discarded`; or `skipped`. A map is `executing` while its items run.
+            `completed`, `cancelled` or `discarded`; or `skipped`. A map that has items is `executing` while one of
+            them is; else as those are that come next, see `state_of_items`.
         deps: The names of its upstreams.
         attempt: How often it was tried.
         max_attempts: After how many tries it is discarded.
@@ -29,7 +30,9 @@ class NodeStatus:
         attempted_at: When the last try began; of a map, when the first of its items began to run.
         scheduled_at: When it may run, at the earliest.
         settled_at: When it settled; None until then.
-        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped.
+        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped. The
+            items of a step of several models are its models.
+        model: The model that was chosen for it; None if none was, or if that is not known any more.
     """
 
     step: str
@@ -44,6 +47,12 @@ class NodeStatus:
     scheduled_at: datetime | None
     settled_at: datetime | None
     items: Mapping[str, int] | None = None
+    model: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, with its model if it is one of several: `assess[0] (anthropic:a)`."""
+        return labelled(self.step, self.model)
 
 
 def workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -57,15 +66,49 @@ def workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, 
     return rows[0]
 
 
-def status_of(workflow_id: str, rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> WorkflowStatus:
-    """How far a workflow has come, of the rows of `reads.WORKFLOW` and `reads.COUNTS`."""
+def state_of_items(counts: Mapping[str, int]) -> str:
+    """The state of a map that has items and has not settled: what they do that are furthest.
+
+    Example:
+        >>> state_of_items({"completed": 3, "available": 5}), state_of_items({"executing": 1, "available": 5})
+        ('available', 'executing')
+    """
+    return next(
+        (state for state in ("executing", "available", "retryable", "scheduled") if counts.get(state)), "suspended"
+    )
+
+
+def has_maps(counts: Sequence[dict[str, Any]]) -> bool:
+    """Whether rows of `reads.COUNTS` count a map whose state its items tell."""
+    return any(count["maps"] for count in counts)
+
+
+def status_of(
+    workflow_id: str,
+    rows: Sequence[dict[str, Any]],
+    counts: Sequence[dict[str, Any]],
+    items: Sequence[dict[str, Any]] = (),
+) -> WorkflowStatus:
+    """How far a workflow has come, of the rows of `reads.WORKFLOW` and `reads.COUNTS`.
+
+    Args:
+        workflow_id: The workflow.
+        rows: Of `reads.WORKFLOW`.
+        counts: Of `reads.COUNTS`.
+        items: Of `reads.ITEM_COUNTS`, if `has_maps` says so.
+    """
     row = workflow_row(workflow_id, rows)
+    states = {count["state"]: count["count"] for count in counts if not count["maps"]}
+    for count in counts:
+        for root in count["maps"] or ():
+            state = state_of_items({item["state"]: item["count"] for item in items if item["root_id"] == root})
+            states[state] = states.get(state, 0) + 1
     return WorkflowStatus(
         id=workflow_id,
         name=row["workflow_label"],
         flow=row["flow_name"],
         outcome=row["outcome"],
-        counts={count["state"]: count["count"] for count in counts},
+        counts=states,
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
         paused_at=row["paused_at"],
@@ -83,7 +126,9 @@ def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -
 
 def _map_of(row: dict[str, Any], counts: Sequence[dict[str, Any]]) -> NodeStatus:
     began = min((count["attempted_at"] for count in counts if count["attempted_at"]), default=None)
-    return node_of({**row, "attempted_at": began}, {count["state"]: count["count"] for count in counts})
+    items = {count["state"]: count["count"] for count in counts}
+    state = state_of_items(items) if row["state"] == "expanded" else row["state"]
+    return node_of({**row, "attempted_at": began, "state": state}, items)
 
 
 def items_of(rows: Sequence[dict[str, Any]]) -> list[NodeStatus]:
@@ -106,6 +151,7 @@ def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> Node
         scheduled_at=_in_utc(row["scheduled_at"]),
         settled_at=row["updated_at"] if row["outcome"] else None,
         items=items,
+        model=row["model"],
     )
 
 

@@ -27,7 +27,7 @@ class Baton:
         sync: The blocking counterparts of the methods, for tests that are no coroutines.
         runs: The runs that were made.
 
-    Example:
+    Examples:
         >>> from baton_dsl import Flow, Input, step
         >>> from baton_dsl.testing import Baton
         >>> @step(name="charge")

@@ -20,7 +20,7 @@ class Clock:
     Attributes:
         seconds: How far it has gone since it was made.
 
-    Example:
+    Examples:
         >>> clock = Clock()
         >>> began = clock.now()
         >>> clock.advance(hours=2)

@@ -35,7 +35,7 @@ class attempts:  # noqa: N801 - it reads as the function that a test calls
 
     A list says the same, unless the step itself returns a list.
 
-    Example:
+    Examples:
         >>> from baton_dsl import step
         >>> from baton_dsl.testing import attempts
         >>> @step

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from baton_dsl.core.items import step_of
+from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, State
 from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime.lowering import MODEL
+from baton_dsl.runtime.status import NodeStatus, state_of_items
 from baton_dsl.status import WorkflowStatus
 
 if TYPE_CHECKING:
@@ -49,8 +50,18 @@ def _state(memory: Memory, name: str) -> str:
     if node.is_map:
         if node.outcome is not None:
             return node.outcome.value
-        return "suspended" if node.items is None else "executing"
+        return "suspended" if node.items is None else state_of_items(_items_of(memory, name))
     return node.state.value
+
+
+def _items_of(memory: Memory, root: str) -> dict[str, int]:
+    """How many items of a map are in each state."""
+    items: dict[str, int] = {}
+    for name, node in memory.model.nodes.items():
+        if node.root == root and not node.is_map:
+            state = _state(memory, name)
+            items[state] = items.get(state, 0) + 1
+    return items
 
 
 def nodes_of(memory: Memory, root: str | None = None) -> list[NodeStatus]:
@@ -69,11 +80,7 @@ def _node_status(memory: Memory, name: str) -> NodeStatus:
     items: dict[str, int] | None = None
     began = row.attempted_at if row is not None else None
     if node.is_map:
-        items = {}
-        for other, child in memory.model.nodes.items():
-            if child.root == name and not child.is_map:
-                state = _state(memory, other)
-                items[state] = items.get(state, 0) + 1
+        items = _items_of(memory, name)
         starts = [
             it.attempted_at
             for other, it in memory.jobs.items()
@@ -93,7 +100,20 @@ def _node_status(memory: Memory, name: str) -> NodeStatus:
         scheduled_at=_moment(memory, row.due if row is not None else None),
         settled_at=_moment(memory, memory.settled_at.get(name)),
         items=items,
+        model=model_of(memory, name),
     )
+
+
+def model_of(memory: Memory, name: str) -> str | None:
+    """The model that was chosen for a node."""
+    node = memory.model.nodes[name]
+    if node.is_map:
+        return None
+    models = None if node.parent is None else memory.models_of(node.parent)
+    index = index_of(name)
+    if models is not None and index is not None:
+        return models[index[-1]]
+    return memory.args[name].get(MODEL) if node.parent is None else None
 
 
 def facts_of(memory: Memory) -> WorkflowFacts:
@@ -133,4 +153,5 @@ def _node_facts(memory: Memory, name: str, node: Node) -> NodeFacts:
         part_of=node.parent,
         has_expanded=node.items is not None,
         is_held=node.parent is not None and bool(node.is_held),
+        model=model_of(memory, name) if node.parent is not None else None,
     )

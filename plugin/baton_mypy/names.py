@@ -26,6 +26,13 @@ RUNS: Final = tuple(
     )
 )
 
+RESULTS_OF: Final = (
+    *(f"{workflow}.results_of" for workflow in (WORKFLOW, SYNC_WORKFLOW)),
+    "baton_dsl.testing.run.Run.results_of",
+    "baton_dsl.testing.database.DatabaseRun.results_of",
+)
+"""What gives the results of a map as lists."""
+
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
 METHODS: Final = frozenset(
     {
@@ -33,6 +40,7 @@ METHODS: Final = frozenset(
         *(f"{STEP}.{method}" for method in ("named", "bind")),
         *(f"{FLOW}.{method}" for method in ("add", "bind", "options", "insert", "insert_many")),
         *(f"{workflow}.{method}" for workflow in (WORKFLOW, SYNC_WORKFLOW) for method in ("result", "results")),
+        *RESULTS_OF,
     }
 )
 SIGNATURES: Final = frozenset(
@@ -43,6 +51,7 @@ SIGNATURES: Final = frozenset(
         f"{FLOW}.insert_many",
         f"{WORKFLOW}.result",
         f"{SYNC_WORKFLOW}.result",
+        *RESULTS_OF,
         *RUNS,
     }
 )

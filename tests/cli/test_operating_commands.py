@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -16,29 +15,10 @@ from psycopg.conninfo import make_conninfo
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli import selection
-from baton_dsl.cli.main import run
 from tests.cli import flows
+from tests.cli.conftest import Shown
 from tests.cli.test_on_a_database import BATON, ROOT, environment, read, wait_until_ready, worker
 from tests.conftest import until
-
-type Shown = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def baton(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
-    """Run a command in this process: its exit code, standard output and standard error."""
-    for name in ("OBAN_DSN", "OBAN_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BATON_DSN", dsn)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def shown(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return shown
 
 
 def insert(conn: psycopg.Connection[Any], workflow_id: str, flow: Flow[..., Any] = flows.shop, **inputs: Any) -> None:
@@ -74,11 +54,11 @@ def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection
         "ID   FLOW     LABEL    STANDING   STEPS                              AGE",
         "b-1  waiting  of mine  paused     0 of 1                             AGE",
         "a-2  shop     shop     discarded  4 of 4 (1 discarded, 3 cancelled)  AGE",
-        "a-1  shop     shop     running    0 of 4                             AGE",
+        "a-1  shop     shop     stuck      0 of 4                             AGE",
     ]
     assert without_ages(baton("list", "--flow", "shop", "--running")[1]) == [
         "ID   FLOW  STANDING  STEPS   AGE",
-        "a-1  shop  running   0 of 4  AGE",
+        "a-1  shop  stuck     0 of 4  AGE",
     ]
     assert baton("list", "--older-than", "1h") == (0, "", "There is no such workflow.\n")
 
@@ -112,7 +92,8 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
         "id": "a-2",
         "name": "shop",
         "flow": "shop",
-        "standing": "running",
+        "short_id": "a-2",
+        "standing": "stuck",
         "steps": 4,
         "unsettled": 4,
         "cancelled": 0,
@@ -142,7 +123,7 @@ def test_who_wants_a_waiting_step_now_is_told_how(baton: Shown, conn: psycopg.Co
         0,
         "",
         (
-            "workflow shop-1 is running: there is nothing to retry\n"
+            "workflow shop-1 is stuck: there is nothing to retry\n"
             "  help: a step that waits for its next attempt starts at once with --from STEP\n"
         ),
     )
@@ -355,7 +336,7 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     code, shown, _ = baton("doctor")
     about, end = shown.splitlines()
     assert (code, end) == (0, "Nothing is wrong.")
-    assert about.endswith('schema "public" of version 2, 0 workflows under way')
+    assert about.endswith('schema "public" of version 3, 0 workflows under way')
     insert(conn, "waiting-1", flows.waiting)
     code, shown, _ = baton("doctor")
     assert (code, shown.splitlines()[1:]) == (

@@ -1,12 +1,11 @@
 """Every Python block and every console session of the documentation, run as a reader would run it.
 
-A Python block that begins with a file name (`# shop.py`) is that file; any other runs as a script in the page's folder,
-after those before it, with `dsn` as the connection string of the page's database. A console block shows what a terminal
-shows; times and ids are compared as such.
+A Python block that begins with a file name (`# shop.py`) is that file; any other is a whole script, which runs in the
+page's folder, with nothing but the files before it. `embedded.start()` in it gives the page's database. A console block
+shows what a terminal shows; times and ids are compared as such.
 """
 
-import ast
-import asyncio
+import atexit
 import contextlib
 import os
 import re
@@ -15,19 +14,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from textwrap import dedent
 from urllib.parse import urlencode
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from baton_dsl.runtime import embedded, schema
+from baton_dsl.runtime import embedded
 from tests.docs import console
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples/package_audit/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-_FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
     (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
@@ -46,7 +45,7 @@ class Block:
 def blocks_of(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = _FENCE.finditer(text)
-    return [Block(it["language"], it["text"], text[: it.start()].count("\n") + 2) for it in found]
+    return [Block(it["language"], dedent(it["text"]), text[: it.start()].count("\n") + 2) for it in found]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -65,20 +64,19 @@ def test_every_code_block_works(
     for name in ("BATON_DSN", "OBAN_DSN", "OBAN_PREFIX"):
         monkeypatch.delenv(name, raising=False)
     with contextlib.ExitStack() as stack:
-        namespace: dict[str, Any] = {"__name__": "page"}
         if any(re.search(r"^\$ baton (run|check-deploy) ", block.text, re.MULTILINE) for block in blocks):
-            # on the embedded server of the folder
-            namespace["dsn"] = stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
-            schema.install(namespace["dsn"])
-        elif any("dsn" in block.text for block in blocks):
-            namespace["dsn"] = as_url(request.getfixturevalue("dsn"))
+            # on the embedded server of the folder, which each command would start anew
+            stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
+            monkeypatch.setattr(atexit, "register", stack.callback)
+        else:
+            monkeypatch.setattr(embedded, "start", lambda: as_url(request.getfixturevalue("dsn")))
         stack.enter_context(forgetting_modules_of(folder))
         for block in blocks:
             match block.language:
                 case "console":
                     run_console(block, folder)
                 case _:
-                    run_python(block, page, folder, namespace)
+                    run_python(block, page, folder)
 
 
 def as_url(dsn: str) -> str:
@@ -88,17 +86,14 @@ def as_url(dsn: str) -> str:
     return f"postgresql://{user}@/{database}?{urlencode(parts)}"
 
 
-def run_python(block: Block, page: Path, folder: Path, namespace: dict[str, Any]) -> None:
+def run_python(block: Block, page: Path, folder: Path) -> None:
     if file := _FILE.match(block.text):
         path = folder / file[1]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text, encoding="utf-8")
         return
     source = "\n" * (block.line - 1) + block.text
-    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    pending = eval(code, namespace)
-    if pending is not None:
-        asyncio.run(pending)
+    exec(compile(source, str(page), "exec"), {"__name__": "__main__"})
 
 
 def run_console(block: Block, folder: Path) -> None:

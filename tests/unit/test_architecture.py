@@ -94,7 +94,7 @@ def test_an_error_has_a_code_of_its_own_and_explains_itself(error: type[errors.B
     assert error.__doc__
     raised = error("it went wrong", remedy="mend it")
     assert str(raised) == f"{error.code}: it went wrong; mend it"
-    assert raised.url.endswith(f"/{error.code}")
+    assert raised.url.endswith(f"/#{error.code.lower()}")
 
 
 def test_no_file_names_a_machine() -> None:

@@ -1,0 +1,112 @@
+"""Everything that the database knows of one workflow as a whole: inputs, steps, what they returned, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from baton_dsl.runtime import reads
+from baton_dsl.runtime.facts import explain
+from baton_dsl.runtime.observing.stored import MOST, StoredJson
+from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.status import NodeStatus, WorkflowStatus, items_of, nodes_of, status_of
+
+PREVIEW: Final = 2000
+"""Characters of the result of each step that are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRecord:
+    """Everything about one workflow.
+
+    Attributes:
+        status: How far it has come.
+        inputs: What it was inserted with.
+        fingerprint: Names the code that inserted it; None if it was inserted by an old version.
+        nodes: How far each step has come, in topological order.
+        results: What each step that has completed returned, or the beginning of it; maps are left out, which are made
+            of their items.
+        why: The sentence of `baton why`.
+    """
+
+    status: WorkflowStatus
+    inputs: StoredJson
+    fingerprint: str | None
+    nodes: Sequence[NodeStatus]
+    results: Mapping[str, StoredJson]
+    why: str
+
+
+_WORKFLOW: Final[LiteralString] = """
+    SELECT workflow_id, workflow_label, flow_name, outcome, paused_at, stopped_at, inserted_at, settled_at, fingerprint,
+        left(inputs::text, %(most)s::int4) AS inputs, octet_length(inputs::text) AS size
+    FROM baton.baton_workflows
+    WHERE workflow_id = %(workflow_id)s
+"""
+
+_NODES: Final[LiteralString] = """
+    SELECT {columns},
+        left(node.result::text, %(preview)s::int4) AS result, octet_length(node.result::text) AS size
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
+    ORDER BY node.oban_job_id
+"""
+
+_ITEMS: Final[LiteralString] = """
+    SELECT {columns}
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = %(workflow_id)s
+        AND node.root_id = (
+            SELECT map.oban_job_id FROM baton.workflow_nodes AS map
+            WHERE map.workflow_id = %(workflow_id)s AND map.step_name = %(step)s
+        )
+        AND NOT node.is_map
+    ORDER BY node.oban_job_id
+    OFFSET %(skip)s LIMIT %(most)s
+"""
+
+
+def workflow_record(workflow_id: str, *, most: int = MOST, preview: int = PREVIEW) -> Reading[WorkflowRecord]:
+    """Everything about one workflow, on one snapshot.
+
+    Args:
+        workflow_id: The workflow.
+        most: Characters that are read of its inputs.
+        preview: Characters that are read of each result.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    asked = {"workflow_id": workflow_id, "most": most, "preview": preview}
+    workflows = yield _WORKFLOW, asked
+    rows = yield reads.in_reading(_NODES), asked
+    counts = yield reads.in_reading(reads.ITEM_COUNTS), asked
+    states = yield reads.in_reading(reads.COUNTS), asked
+    status = status_of(workflow_id, workflows, states, counts)
+    why = yield from explain(workflow_id, None)
+    results = {row["step_name"]: StoredJson.of(row["result"], row["size"], preview) for row in rows}
+    (row,) = workflows
+    inputs = StoredJson.of(row["inputs"], row["size"], most)
+    assert inputs is not None
+    return WorkflowRecord(
+        status=status,
+        inputs=inputs,
+        fingerprint=row["fingerprint"],
+        nodes=nodes_of(rows, counts),
+        results={name: result for name, result in results.items() if result is not None},
+        why=why,
+    )
+
+
+def items(workflow_id: str, step: str, *, most: int, skip: int = 0) -> Reading[list[NodeStatus]]:
+    """Some of the items of a map, in the order in which they were made.
+
+    Args:
+        workflow_id: The workflow.
+        step: The mapped step.
+        most: So many at the most.
+        skip: So many are left out before them.
+    """
+    rows = yield reads.in_reading(_ITEMS), {"workflow_id": workflow_id, "step": step, "most": most, "skip": skip}
+    return items_of(rows)
