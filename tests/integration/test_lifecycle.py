@@ -23,8 +23,8 @@ from baton_dsl import Flow
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.insert import _statement
-from baton_dsl.runtime.insert_arguments import arguments_of
-from baton_dsl.runtime.lowering import Lowered, LoweredMap, lower
+from baton_dsl.runtime.lowering.insert_arguments import arguments_of
+from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
 from tests.integration import steps
 
 LATER = 3600

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from baton_dsl import Workflow
 from baton_dsl.cli.main import cli
 from baton_dsl.errors import SchemaBusyError, ServerTooOldError
-from baton_dsl.runtime import pieces, schema
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
 from tests.integration import steps
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
