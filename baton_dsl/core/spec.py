@@ -218,7 +218,7 @@ class Replaced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertCall:
-    """One call of `flow.insert(...)` or `flow.bind(...)`: which inputs it gives."""
+    """One call of `flow.insert(...)` or `flow.bind(...)`, or one workflow of `flow.insert_many(...)`: its inputs."""
 
     arguments: Mapping[str, Argument]
     place: Place | None = None
@@ -226,6 +226,8 @@ class InsertCall:
     """True if more may be given than can be seen (`**inputs`)."""
     is_dropped: bool = False
     """True if the call gives an awaitable that nothing takes."""
+    is_mapping: bool = False
+    """True if the inputs are given as a mapping."""
     replaced: tuple[Replaced, ...] = ()
     """What stands in for steps, if a test runs the flow."""
 

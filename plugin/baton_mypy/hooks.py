@@ -8,6 +8,7 @@
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
 | `Flow.options` | `flows.options` | the same flow |
 | `Flow.insert` | `signatures.insert`, `flows.insert` | what it is given; the workflow's results |
+| `Flow.insert_many` | `signatures.insert_many`, `flows.insert` | the same of each mapping that is written out |
 | `Step.bind` | `signatures.bind` | what it is given |
 | `Workflow.result` | `signatures.result`, `results.result` | whether the flow has the step; a result by name |
 | `Workflow.results_of`, `Run.results_of` | `results.lists`, `results.results_of` | whether the step is mapped |
@@ -96,6 +97,7 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.FLOW}.bind": _guarded(flows.bind),
             f"{names.FLOW}.options": _guarded(partial(flows.options, codes=codes)),
             f"{names.FLOW}.insert": _guarded(flows.insert),
+            f"{names.FLOW}.insert_many": _guarded(flows.insert),
             **{f"{workflow}.result": _guarded(results.result) for workflow in workflows},
             **{f"{workflow}.results": _guarded(results.results) for workflow in workflows},
             **{method: _guarded(results.results_of) for method in names.RESULTS_OF},
@@ -104,6 +106,7 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.STEP}.bind": _guarded_signature(partial(signatures.bind, codes=codes)),
             f"{names.FLOW}.bind": _guarded_signature(partial(signatures.preset, codes=codes)),
             f"{names.FLOW}.insert": _guarded_signature(partial(signatures.insert, codes=codes)),
+            f"{names.FLOW}.insert_many": _guarded_signature(partial(signatures.insert_many, codes=codes)),
             **{f"{workflow}.result": _guarded_signature(signatures.result) for workflow in workflows},
             **{method: _guarded_signature(results.lists) for method in names.RESULTS_OF},
             **{method: _guarded_signature(partial(replacing.run, codes=codes)) for method in names.RUNS},
