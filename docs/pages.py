@@ -1,4 +1,4 @@
-"""The reference pages that the code itself tells: `python docs/pages.py` writes them, a test compares them."""
+"""Write the reference pages that come from the code: `python docs/pages.py`. A test compares them."""
 
 import inspect
 import os
@@ -17,24 +17,24 @@ NAMES = ["-h", "--help"]
 WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
 RULES = """\
-What can be wrong with a flow, and what is said about it. The same codes and words come from `flow.validate()` and
-`flow.insert()`, which raise a `FlowError` with all findings, from `baton graph`, and from the static checkers. For
-errors that no look at the flow can foresee, see [errors](errors.md)."""
+Each rule finds one kind of mistake in a flow. The codes and messages are the same everywhere: in the `FlowError` of
+`flow.validate()` and `flow.insert()`, which contains all findings, in `baton graph`, in `baton-lint` and in mypy. For errors that
+only show when something runs, see [errors](errors.md)."""
 EXCEPTIONS = """\
-Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and
-`InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
-raised by `insert` has written nothing.
+Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and its
+subclass `InputError`, contain all `diagnostics` of a flow; their codes are those of the [rules](rules.md). If `insert` raises,
+it has written nothing.
 
-BTN4xx come from calls; BTN6xx come from tests; BTN5xx end a step, and are told as its error in `workflow.nodes()` and
+BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them as its error in `workflow.nodes()` and
 `baton status`. Some codes belong to no exception. They say why a node ended without an error of its own:
 
-| code | why |
+| code | why the node ended |
 |---|---|
-| BTN507 | it was cancelled, since an upstream did not complete or the workflow was cancelled |
-| BTN508 | the process that ran the attempt is gone |
-| BTN509 | a map: what it maps over is no collection, or zipped collections differ in length |
-| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each did |
-| BTN512 | it was skipped, since an upstream whose result it needs was |
+| BTN507 | it was cancelled, because an upstream did not complete or the workflow was cancelled |
+| BTN508 | the process that ran the attempt died |
+| BTN509 | a map: the value is no collection, or zipped collections differ in length |
+| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each of them failed |
+| BTN512 | it was skipped, because an upstream whose result it needs was skipped |
 | BTN513 | a map: it would have more items than `max_items` |"""
 
 
@@ -89,14 +89,14 @@ def _help(command: click.Command, context: click.Context) -> str:
 
 
 LINT = """\
-How to use it, in pre-commit, CI and editors: [check flows before they run](../how-to/lint.md). What it finds:
-[rules](rules.md).
+[Check flows before they run](../how-to/lint.md) shows how to use it in pre-commit, CI and editors. [Rules](rules.md) lists what
+it finds.
 
 Findings go to the standard output, everything else to the error stream. With `--format json` each finding is an
 object with `path`, `line`, `column`, `end_line`, `end_column`, `code`, `slug`, `message`, `help`, `url`, `flow` and
-`step`; one in a notebook has `cell` too. Lines and columns count from 1, columns in characters; the end is exclusive.
-Characters of a file name that don't print, or are no UTF-8, are told as escapes (`caf\\xe9.py`); SARIF has them in its
-URIs as they are."""
+`step`, and in a notebook `cell`. Lines and columns start at 1, columns count characters, and the end is exclusive.
+Characters of a file name that can't be printed, or are no UTF-8, are escaped (`caf\\xe9.py`). SARIF has them unescaped in
+its URIs."""
 
 
 def lint() -> str:

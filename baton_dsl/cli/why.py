@@ -1,4 +1,4 @@
-"""`baton why`: what a workflow, or a step of it, waits for."""
+"""`baton why`: what a workflow or step is waiting for, or why it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from baton_dsl.runtime.workflow import Workflow
 @click.argument("step", metavar="[STEP]", required=False)
 @database.options
 def command(workflow_id: str, step: str | None, dsn: str | None, prefix: str) -> None:
-    """Say in one sentence why a workflow, or a step of it, stands where it stands.
+    """Explain in one sentence what a workflow or step is waiting for, or why it ended.
 
     \b
     Example:
