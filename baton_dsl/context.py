@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Any, Never, final
+from typing import TYPE_CHECKING, Any, Never, Protocol, final, overload
 
 if TYPE_CHECKING:
     from oban import Job
+
+    from baton_dsl.llm.usage import Usage
 
 
 @final
@@ -56,6 +58,27 @@ class StepEnded(BaseException):
         self.skip = skip
 
 
+class Journal(Protocol):
+    """What a context records in; the worker has one that writes to the database."""
+
+    def record_usage(
+        self,
+        response: object,
+        *,
+        model: str | None,
+        provider: str | None,
+        tier: str | None,
+        latency: timedelta | None,
+    ) -> Usage:
+        """Write down a call of a model."""
+
+    def capture(self, request: object, response: object, error: BaseException | str | None, model: str | None) -> None:
+        """Write down an exchange with one."""
+
+    def once(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function unless an earlier attempt has."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
@@ -95,6 +118,7 @@ class StepContext:
     job: Job
     logger: logging.LoggerAdapter[logging.Logger]
     cancel_requested: Callable[[], bool]
+    journal: Journal = field(repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -136,3 +160,95 @@ class StepContext:
             reason: Why; it is kept with the node.
         """
         raise StepEnded(skip=Skip(reason))
+
+    def record_usage(
+        self,
+        response: object,
+        *,
+        model: str | None = None,
+        provider: str | None = None,
+        tier: str | None = None,
+        latency: timedelta | None = None,
+    ) -> Usage:
+        """Record what a call of a model used and cost: one row, which stays if this attempt fails.
+
+        It is written in the background, at once and in a transaction of its own. What makes no sense in a response is
+        told in `Usage.remark` and in the log; the call was paid for, so nothing is raised.
+
+        Args:
+            response: What the client returned: a response of OpenAI, Anthropic, Gemini, litellm or pydantic-ai, or its
+                JSON. Or a `baton_dsl.llm.Usage` of your own, or a mapping with its names.
+            model: The model; default: what the response says, else the one that was chosen for this step.
+            provider: Who runs it, such as `openai`; default: what the response or the name of the model says.
+            tier: The service tier, such as `batch`; default: what the response says.
+            latency: How long the call took.
+
+        Returns:
+            What was recorded, with its cost: None if no price is known for that model and tier.
+
+        Raises:
+            UsageError: BTN520, if a usage of your own is negative, absurd, or a part is more than its whole.
+            ExtraMissingError: BTN420, if genai-prices is needed to read the response, and is not installed.
+
+        Example:
+            ```python
+            response = await client.chat.completions.create(model="gpt-5-mini", messages=messages)
+            context.record_usage(response)
+            ```
+        """
+        return self.journal.record_usage(response, model=model, provider=provider, tier=tier, latency=latency)
+
+    def capture(
+        self,
+        *,
+        request: object,
+        response: object = None,
+        error: BaseException | str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Keep what was sent to a model and what came back, to look at it later: `baton debug`, `Workflow.captures`.
+
+        Only in a workflow that was inserted with `debug=True`; else it does nothing. Secrets are removed before it is
+        written: see `baton_dsl.llm.redact_also`. What is too large is shortened.
+
+        Args:
+            request: What was sent, as plain data or as a client's object.
+            response: What came back.
+            error: What went wrong instead.
+            model: The model; default: the one that was chosen for this step.
+        """
+        if self.debug:
+            self.journal.capture(request, response, error, model)
+
+    @overload
+    def once[**P, R](
+        self, name: str, function: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def once[**P, R](self, name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def once(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function once for all attempts: its result is stored, and given back to a later attempt.
+
+        So a step that fails or dies after a call that was paid for does not make it again. The result is stored in a
+        transaction of its own as soon as the function returns, and forgotten when the step's own result is stored. An
+        exception is not stored: the next attempt calls again.
+
+        In an async step give an async function and await it: `await context.once("ask", ask, text)`. In a sync step
+        give a sync one.
+
+        Args:
+            name: What the call is; with how many calls of that name came before it in the attempt, it tells the calls
+                apart. So an attempt must make the calls of one name in the same order.
+            function: What to call. Its return annotation says how the result is stored and read.
+            *args: What it takes.
+            **kwargs: What it takes by name.
+
+        Returns:
+            What the function returned, now or in an earlier attempt.
+
+        Raises:
+            OnceError: BTN522, if the name can't be one, or an async function is given in a sync step.
+            CheckpointError: BTN521, if what is stored does not fit the annotation any more.
+            ResultNotSerializableError: BTN502, if the result can't be stored as JSON.
+        """
+        return self.journal.once(name, function, args, kwargs)

@@ -275,8 +275,8 @@ class StepError(BatonError):
 class StepNotFoundError(StepError):
     """The job names a step or a hook that can't be imported: its code is not deployed to this worker.
 
-    The worker gives the job back, which uses no attempt. Any worker may fetch it again after a pause, which grows up to a
-    minute. So nothing is lost during a deploy. `baton why` and `baton doctor` report such jobs.
+    The worker gives the job back, which uses no attempt. Any worker may fetch it again after a pause, which grows up to
+    a minute. So nothing is lost during a deploy. `baton why` and `baton doctor` report such jobs.
     """
 
     code = "BTN501"
@@ -348,6 +348,30 @@ class StepAbortedError(StepError):
     default_remedy = "raise an Exception, or use cancel(), snooze() or skip() of the StepContext"
 
 
+class UsageError(BatonError, ValueError):
+    """What was given as the usage of a model can't be one: a number is negative, absurd, or more than its whole."""
+
+    code = "BTN520"
+    default_remedy = "give what the provider's response says"
+
+
+class CheckpointError(StepError):
+    """What `StepContext.once` has stored is no value of the function's annotation any more. Not tried again."""
+
+    code = "BTN521"
+    default_remedy = (
+        "the code has changed since it was stored: make the annotation accept it, or forget it with "
+        "workflow.retry(from_step)"
+    )
+
+
+class OnceError(StepError, TypeError):
+    """`StepContext.once` was given a function that does not fit the step: an async one in a sync step."""
+
+    code = "BTN522"
+    default_remedy = "give a sync function, or make the step async and await context.once(...)"
+
+
 class ReplacementError(BatonError):
     """A test replaces a step that is not in the flow, or gives a value that the step can't return."""
 
@@ -356,7 +380,7 @@ class ReplacementError(BatonError):
 
 
 class RunError(BatonError):
-    """A test run can't continue: it would never end, it waits for something that never happens, or it needs a database."""
+    """A test run can't continue: it would never end, waits for something that never happens, or needs a database."""
 
     code = "BTN602"
 

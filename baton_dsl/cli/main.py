@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "run": "Insert a workflow, follow it, and print its results.",
     "test": "Run a workflow in memory, without a database.",
     "status": "Show the progress of a workflow.",
+    "show": "Show the inputs, results and attempts of a workflow or a step.",
     "why": "Explain what a workflow or step is waiting for, or why it ended.",
     "list": "List workflows.",
     "cancel": "Cancel every step that has not started.",

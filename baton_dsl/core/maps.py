@@ -1,11 +1,16 @@
-"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them."""
+"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them.
+
+A step of several models is a map too, over their names: whoever takes its results takes a dict of them by model.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from baton_dsl.core.items import item_of
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
 
 
@@ -13,7 +18,7 @@ class Form(Enum):
     """What a parameter takes for an item of a map that has no result."""
 
     PLAIN = "plain"
-    """`list[R]`: nothing, it is left out."""
+    """`list[R]`, or `dict[str, R]` by model: nothing, it is left out."""
     OPTIONAL = "optional"
     """`list[R | None]`: None."""
     OUTCOME = "outcome"
@@ -26,16 +31,29 @@ class Edge(NamedTuple):  # there are many, and a tuple is made three times as fa
     Attributes:
         lists: How many of the upstream's own levels the parameter takes as lists.
         peeled: How many levels of collection come off the result, since the upstream is not mapped that deep.
+        is_by_model: True if the parameter takes a dict of results by model in the place of one list.
     """
 
     lists: int
     peeled: int
+    is_by_model: bool = False
 
     @staticmethod
     def of(parameter: ParameterSpec, upstream: StepSpec) -> Edge:
         """The edge between a parameter and its upstream."""
+        if upstream.is_per_model and not parameter.each:
+            return Edge(1, 0, is_by_model=True)
         left = upstream.levels - parameter.each
         return Edge(max(left, 0), max(-left, 0))
+
+    @property
+    def whole(self) -> str:
+        """What the parameter takes the results of all items as: `list` or `dict`."""
+        return "dict" if self.is_by_model else "list"
+
+    def around(self, types: Types, item: object) -> object:
+        """The type of the results of all items, from that of one."""
+        return types.dict_of(item) if self.is_by_model else listed(types, item, self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +84,41 @@ def given(types: Types, parameter: ParameterSpec) -> object:
 
 
 def result(types: Types, step: StepSpec) -> object:
-    """The results of a step as others see them: `list[R]`, for each level that it is mapped over."""
+    """The results of a step as others see them: `list[R]`, for each level that it is mapped over; a dict by model."""
     if step.result in (MISSING, UNKNOWN):
         return step.result
+    if step.is_per_model is not False:
+        return types.dict_of(step.result) if step.is_per_model else UNKNOWN
     return listed(types, step.result, step.levels)
+
+
+def unlisted(step: str, levels: int, index: Sequence[int] | None, asked: int) -> tuple[str, str] | None:
+    """Why the results of a step can't be had as lists, so many deep, and what to ask for instead.
+
+    Args:
+        step: The step's name in the flow.
+        levels: How many levels it is mapped over.
+        index: Which item is asked for, a number for each level; it may leave out the innermost.
+        asked: How many levels of lists are asked for.
+
+    Returns:
+        The sentence and the remedy; None if the results are such lists.
+    """
+    named = tuple(index or ())
+    left = levels - len(named)
+    if left == asked > 0:
+        return None
+    item = f", {named[0] if len(named) == 1 else named}" if named else ""
+    if not levels:
+        return f'step "{step}" is not mapped, so it has one result and no list of them', f"ask for result({step})"
+    if left <= 0:
+        return f'"{item_of(step, named)}" is an item of a map: one result and no list', f"ask for result({step}{item})"
+    whose = f'item "{item_of(step, named)}"' if named else f'step "{step}"'
+    deep = f"{left} level{'s' if left != 1 else ''} deep"
+    return (
+        f"{whose} is mapped {deep}, but lists of {asked} level{'s' if asked != 1 else ''} are asked for",
+        f"say results_of({step}{item}" + (f", levels={left})" if left != 1 else ")"),
+    )
 
 
 def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form = Form.PLAIN) -> object | Stuck:
@@ -84,6 +133,8 @@ def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form
     Returns:
         The type, `UNKNOWN` or `MISSING` if that can't be told; or where `Each` finds no collection.
     """
+    if upstream.is_per_model is None or (upstream.is_per_model and parameter.each):
+        return UNKNOWN  # the latter is refused by BTN312
     edge = Edge.of(parameter, upstream)
     seen = upstream.result
     for level in range(edge.peeled):
@@ -103,7 +154,7 @@ def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form
                 seen = types.outcome_of(seen)
             case Form.PLAIN:
                 pass
-    return listed(types, seen, edge.lists)
+    return edge.around(types, seen)
 
 
 def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[Form, ...]:

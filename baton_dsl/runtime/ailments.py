@@ -74,7 +74,7 @@ def _abandoned(row: Row) -> Finding:
 def _kept(row: Row) -> Finding:
     return Finding(
         message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which shows no sign of life, but another "
-        f"session (process {row['pid']} of the server), which does something else, still holds its lock: a pooler has kept it",
+        f"session (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
         help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
         "with --direct-dsn",
     )

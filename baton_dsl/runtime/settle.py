@@ -26,11 +26,13 @@ class Finished:
         job: The job.
         result: What it returned as JSON; None if it skips its step.
         reason: Why it does.
+        forgets: Whether it may have checkpoints, which end with it.
     """
 
     job: Job
     result: str | None
     reason: str | None = None
+    forgets: bool = False
 
 
 SINCE: Final = "baton_since"
@@ -62,7 +64,8 @@ class Settler:
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
         self.statement = sql.SQL(
-            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, %s::bool)"
+            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, "
+            "forgets => %s::bool, is_again => %s::bool)"
         ).format(sql.Identifier(prefix, "baton_settle"))
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
@@ -93,6 +96,7 @@ class Settler:
             [each.result for each in finished],
             [each.reason for each in finished],
             self._slots(jobs),
+            any(each.forgets for each in finished),
         )
 
     def heed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:

@@ -10,11 +10,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, MetaData, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    Interval,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, ENUM, JSON, JSONB
 
 metadata: Final = MetaData()
-"""Holds `baton_migrations`, `baton_workflows`, `baton_flows`, `workflow_nodes` and `baton_suspects`."""
+"""Holds all our tables: `baton_workflows`, `workflow_nodes`, `baton_usage` and the others."""
 
 _name: Final = Text(collation="C")
 
@@ -43,6 +58,8 @@ workflows: Final = Table(
     Column("hooks", JSONB),
     Column("told_at", DateTime(timezone=True)),
     Column("fingerprint", _name),
+    Column("budget", Numeric),
+    Column("spent", Numeric, nullable=False),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),
@@ -107,6 +124,60 @@ suspects: Final = Table(
     Column("producer", _name, primary_key=True),
     Column("suspected_at", DateTime(timezone=True), nullable=False),
     prefixes=["UNLOGGED"],
+)
+
+usage: Final = Table(
+    "baton_usage",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("workflow_id", _name, nullable=False),
+    Column("step_name", _name, nullable=False),
+    Column("node_name", _name, nullable=False),
+    Column("oban_job_id", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("model", _name),
+    Column("provider", _name),
+    Column("tier", _name),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("latency", Interval),
+    Column("cost", Numeric),
+    Column("remark", Text),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Index("baton_usage_workflow_id_index", "workflow_id"),
+    Index("baton_usage_recorded_at_index", "recorded_at"),
+)
+
+captures: Final = Table(
+    "baton_captures",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("workflow_id", _name, nullable=False),
+    Column("step_name", _name, nullable=False),
+    Column("node_name", _name, nullable=False),
+    Column("oban_job_id", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("model", _name),
+    Column("request", JSON, nullable=False),
+    Column("response", JSON),
+    Column("error", Text),
+    Column("captured_at", DateTime(timezone=True), nullable=False),
+    Index("baton_captures_workflow_id_step_name_index", "workflow_id", "step_name", "captured_at"),
+    Index("baton_captures_captured_at_index", "captured_at"),
+)
+
+checkpoints: Final = Table(
+    "baton_checkpoints",
+    metadata,
+    Column("oban_job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", _name, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("result", JSON, nullable=False),
+    Column("stored_at", DateTime(timezone=True), nullable=False),
 )
 
 jobs: Final = Table(

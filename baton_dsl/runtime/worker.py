@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +35,7 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import absent, bridge, payload
 from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
@@ -45,6 +46,9 @@ from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.runtime.pauses import backoff_of, seconds_of
 from baton_dsl.runtime.raised import described
 from baton_dsl.runtime.settle import SINCE, Finished, Settler
+from baton_dsl.runtime.usage.entries import Place
+from baton_dsl.runtime.usage.journal import Journal, Writer
+from baton_dsl.runtime.usage.writing import DatabaseWriter
 from baton_dsl.step import Step
 
 if TYPE_CHECKING:
@@ -110,6 +114,7 @@ class Runtime:
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self._of = (oban, settler)
+        self._writes = (pool, prefix, context)
         self.apart = Apart()
         accompany(oban)
 
@@ -118,6 +123,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def writer(self) -> DatabaseWriter:
+        """Where the journals of steps write. Made for the first step that takes a context."""
+        return DatabaseWriter(*self._writes)
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
@@ -181,11 +191,17 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
 
 async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
     """Call the function, and settle the node."""
-    arguments = arguments_of(step, job, passage)
+    journal = journal_of(step, job, passage, lambda: runtime.writer)
+    arguments = arguments_of(step, job, passage, journal)
     taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
-    if taken is not None:
-        return await _run_with_connection(runtime, step, job, passage, arguments, taken)
-    finished = finished_of(step, job, passage, await call(step, job, arguments))
+    finish = partial(finished_of, step, job, passage, journal=journal)
+    try:
+        if taken is not None:
+            return await _run_with_connection(runtime, step, job, arguments, taken, finish)
+        finished = finish(await call(step, job, arguments))
+    finally:
+        if journal is not None:
+            await journal.close()
     if not isinstance(finished, Finished):
         return finished
     try:
@@ -203,22 +219,25 @@ _REFUSED: Final = ("22", "54")
 """The classes of SQLSTATE that say that a value is to blame: it is no JSON to PostgreSQL, or nested too deeply."""
 
 
-def finished_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any) -> Finished | Cancel | Snooze:
+def finished_of(
+    step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any, *, journal: Journal | None = None
+) -> Finished | Cancel | Snooze:
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return ending(value)
+    forgets = journal is not None and journal.has_checkpoints
     if isinstance(value, Skip):
-        return Finished(job, None, shortened(value.reason))
-    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value))
+        return Finished(job, None, shortened(value.reason), forgets=forgets)
+    return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)
 
 
 async def _run_with_connection(
     runtime: Runtime,
     step: Step[..., Any, Any, Any],
     job: Job,
-    passage: Passage,
     arguments: dict[str, Any],
     taken: ParameterSpec,
+    finish: Callable[[Any], Finished | Cancel | Snooze],
 ) -> Cancel | Snooze | None:
     """Run a step that takes a connection, in the transaction that settles its node."""
     loop = asyncio.get_running_loop()
@@ -232,7 +251,7 @@ async def _run_with_connection(
         annotation=signature(step).annotations[taken.name],
         is_async=step.is_async,
         function=with_connection,
-        finish=partial(finished_of, step, job, passage),
+        finish=finish,
     )
 
 
@@ -240,14 +259,43 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
     return signature(step).returns
 
 
-def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> dict[str, Any]:
+def journal_of(
+    step: Step[..., Any, Any, Any], job: Job, passage: Passage, writer: Callable[[], Writer]
+) -> Journal | None:
+    """The journal of one attempt; None for a step that takes no context, and so records nothing.
+
+    Args:
+        step: The step.
+        job: Oban's job.
+        passage: Its node.
+        writer: Gives where it writes.
+    """
+    if not any(it.role is Role.INJECTED and it.access is None for it in signature(step).parameters):
+        return None
+    assert job.id is not None
+    place = Place(passage.workflow_id, passage.node, job.id, job.attempt)
+    is_first = job.attempt == 1 and not job.meta.get("rescued") and not job.meta.get("snoozed")
+    return Journal(writer(), place, model=_model(_args_of(job, passage), passage), has_checkpoints=not is_first)
+
+
+def _args_of(job: Job, passage: Passage) -> Mapping[str, Any]:
+    return job.args if passage.args is None else passage.args
+
+
+def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, journal: Journal | None) -> dict[str, Any]:
     """What a step's function is called with, by name; a connection is left to whoever has one.
+
+    Args:
+        step: The step.
+        job: Oban's job.
+        passage: Its node.
+        journal: What its context records in; see `journal_of`.
 
     Raises:
         StoredValueError: BTN504, if a stored value does not validate, or is not there.
     """
     read = signature(step)
-    args = job.args if passage.args is None else passage.args
+    args = _args_of(job, passage)
     arguments: dict[str, Any] = {}
     for parameter in read.parameters:
         name = parameter.name
@@ -268,7 +316,8 @@ def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> 
                     raise StoredValueError(f'step "{passage.node}" takes "{source}", which was no upstream at insert')
                 arguments[name] = _decoded(passage, name, upstream, read.annotations[name])
             case Role.INJECTED if parameter.access is None:
-                arguments[name] = _context(job, passage)
+                assert journal is not None
+                arguments[name] = _context(job, passage, journal)
             case Role.INJECTED | Role.UNKNOWN:
                 pass  # a connection is given by what runs the step
     return arguments
@@ -300,9 +349,8 @@ def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: A
     return payload.decode_result(passage.node, parameter, upstream.step, annotation, text)
 
 
-def _context(job: Job, passage: Passage) -> StepContext:
+def _context(job: Job, passage: Passage, journal: Journal) -> StepContext:
     extra = {"workflow_id": passage.workflow_id, "step": passage.node, "attempt": job.attempt}
-    args = job.args if passage.args is None else passage.args
     return StepContext(
         workflow_id=passage.workflow_id,
         workflow_name=job.meta.get("workflow_label"),
@@ -310,13 +358,20 @@ def _context(job: Job, passage: Passage) -> StepContext:
         index=index_of(passage.node),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        model=args.get(MODEL),
+        model=_model(_args_of(job, passage), passage),
         debug=bool(job.meta.get("workflow_debug")),
         upstream=Upstreams(passage),
         job=job,
         logger=logging.LoggerAdapter(logger, extra),
         cancel_requested=job.cancelled,
+        journal=journal,
     )
+
+
+def _model(args: Mapping[str, Any], passage: Passage) -> str | None:
+    """The model of a step; of an item of a step of several models, its own."""
+    item = passage.items.get(MODEL)
+    return json.loads(item) if isinstance(item, str) else args.get(MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +396,7 @@ class Upstreams(Mapping[str, Any]):
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any
         if upstream.is_map:
-            annotation = list_of(annotation, signature(step).levels if step is not None else 0)
+            annotation = whole_of(annotation, upstream.result, signature(step).levels if step is not None else 0)
         return _decoded(self.passage, "context", upstream, annotation)
 
     def __iter__(self) -> Iterator[str]:

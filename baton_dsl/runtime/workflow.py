@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Generic, LiteralString, cast, final, overload
+from typing import Any, Final, Generic, Literal, LiteralString, cast, final, overload
 
 import psycopg
 from psycopg.rows import dict_row
@@ -15,16 +15,18 @@ from typing_extensions import TypeVar
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
+from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.runtime import facts, reads
 from baton_dsl.runtime.database import Database, pauses
 from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
 from baton_dsl.runtime.reading import read, read_sync
 from baton_dsl.runtime.rerun import rerun, rerun_sync
-from baton_dsl.runtime.results import every, known, missing, node_name, one
+from baton_dsl.runtime.results import Index, every, known, many, missing, node_name, one
 from baton_dsl.runtime.retrying import TRIES, pause_after
 from baton_dsl.runtime.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.status import has_maps, items_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.usage import reports
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
@@ -136,10 +138,10 @@ class Workflow(Generic[S]):
         return items_of(rows)
 
     @overload
-    async def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
+    async def result[R](self, step: Step[..., R, S, Any], /, index: Index = None) -> R: ...
     @overload
-    async def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
-    async def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
+    async def result(self, step: str, /, index: Index = None) -> Any: ...
+    async def result(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None) -> Any:
         """The result of a step that has completed, as its return annotation has it; a list of them for a mapped step.
 
         Args:
@@ -159,6 +161,44 @@ class Workflow(Generic[S]):
         if not rows:
             raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
         return one(step, rows[0], await self._collected(rows))
+
+    @overload
+    async def results_of[R](
+        self, step: Step[..., R, S, Any], /, index: Index = None, *, levels: Literal[1] = 1
+    ) -> list[R]: ...
+    @overload
+    async def results_of[R](
+        self, step: Step[..., R, S, Any], /, index: Index = None, *, levels: Literal[2]
+    ) -> list[list[R]]: ...
+    @overload
+    async def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
+    async def results_of(
+        self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1
+    ) -> list[Any]:
+        """The results of a mapped step: a list that every type checker knows to be one.
+
+        Without a plugin a checker can't see that a step is mapped, and takes `result(orders)` for one result.
+
+        Args:
+            step: The step, or its name in the flow.
+            index: Of a step that is mapped over several levels, the item whose lists are meant.
+            levels: How many lists deep the results are: 2 for a step that is mapped over two levels.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            ItemNotFoundError: BTN413, if the step is not mapped, or over other levels, or has no such item.
+            ResultNotReadyError: BTN409, if it has not completed.
+            StoredValueError: BTN504, if a stored result does not validate any more.
+
+        Example:
+            ```python
+            totals = await workflow.results_of(orders)  # list[int], where orders(...) -> int
+            ```
+        """
+        rows = await self._read(reads.RESULT, step_name=node_name(step, index))
+        if not rows:
+            raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
+        return many(self.id, step, levels, rows[0], await self._collected(rows))
 
     async def results(self) -> Mapping[str, Any]:
         """The results of all steps that have completed, by name, in topological order."""
@@ -235,6 +275,32 @@ class Workflow(Generic[S]):
             ```
         """
         return await read(self._database, facts.explain(self.id, _name(step)))
+
+    async def usage(self) -> WorkflowUsage:
+        """What the calls of models have used and cost: in total, by step and by model; those of failed attempts too.
+
+        Raises:
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+
+        Example:
+            ```python
+            usage = await workflow.usage()
+            print(usage.cost, usage.steps["summarize"].output)
+            ```
+        """
+        return await read(self._database, reports.usage_of_workflow(self.id))
+
+    async def captures(self, step: Step[..., Any, S, Any] | str, /) -> list[Capture]:
+        """What a step exchanged with models, in order: what `StepContext.capture` kept under `debug=True`.
+
+        Args:
+            step: The step, or its name; `"orders[3]"` is one item of a mapped step.
+
+        Raises:
+            StepNotInWorkflowError: BTN408, if the workflow has no such step.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+        """
+        return await read(self._database, reports.captures_of(self.id, node_name(step, None)))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`. What runs goes on.
@@ -317,10 +383,10 @@ class SyncWorkflow(Generic[S]):
             return items_of(rows)
 
     @overload
-    def result[R](self, step: Step[..., R, S, Any], /, index: int | tuple[int, ...] | None = None) -> R: ...
+    def result[R](self, step: Step[..., R, S, Any], /, index: Index = None) -> R: ...
     @overload
-    def result(self, step: str, /, index: int | tuple[int, ...] | None = None) -> Any: ...
-    def result(self, step: Step[..., Any, Any, Any] | str, /, index: int | tuple[int, ...] | None = None) -> Any:
+    def result(self, step: str, /, index: Index = None) -> Any: ...
+    def result(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None) -> Any:
         """See `Workflow.result`."""
         name = node_name(step, index)
         with self._database.sync_connection() as conn:
@@ -328,6 +394,24 @@ class SyncWorkflow(Generic[S]):
             if not rows:
                 raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
             return one(step, rows[0], self._collected(conn, rows))
+
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, S, Any], /, index: Index = None, *, levels: Literal[1] = 1
+    ) -> list[R]: ...
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, S, Any], /, index: Index = None, *, levels: Literal[2]
+    ) -> list[list[R]]: ...
+    @overload
+    def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
+    def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
+        """See `Workflow.results_of`."""
+        with self._database.sync_connection() as conn:
+            rows = self._read(conn, reads.RESULT, step_name=node_name(step, index))
+            if not rows:
+                raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
+            return many(self.id, step, levels, rows[0], self._collected(conn, rows))
 
     def results(self) -> Mapping[str, Any]:
         """See `Workflow.results`."""
@@ -360,6 +444,14 @@ class SyncWorkflow(Generic[S]):
     def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
         """See `Workflow.why`."""
         return read_sync(self._database, facts.explain(self.id, _name(step)))
+
+    def usage(self) -> WorkflowUsage:
+        """See `Workflow.usage`."""
+        return read_sync(self._database, reports.usage_of_workflow(self.id))
+
+    def captures(self, step: Step[..., Any, S, Any] | str, /) -> list[Capture]:
+        """See `Workflow.captures`."""
+        return read_sync(self._database, reports.captures_of(self.id, node_name(step, None)))
 
     def pause(self) -> bool:
         """See `Workflow.pause`."""

@@ -9,6 +9,7 @@ from typing import Any
 from oban import Job
 
 from baton_dsl.context import StepContext
+from baton_dsl.testing.records import UnitJournal
 
 
 def context(
@@ -69,4 +70,5 @@ def context(
         job=job,
         logger=logging.LoggerAdapter(logging.getLogger("baton_dsl.step"), extra),
         cancel_requested=cancelled if callable(cancelled) else lambda: cancelled,
+        journal=UnitJournal(model),
     )

@@ -24,10 +24,11 @@ from baton_dsl.runtime.gate import Passage
 from baton_dsl.runtime.names import worker_name
 from baton_dsl.runtime.settle import Finished
 from baton_dsl.runtime.threads import RUNS
-from baton_dsl.runtime.worker import FINAL, arguments_of, finished_of, worker_of
+from baton_dsl.runtime.worker import FINAL, arguments_of, finished_of, journal_of, worker_of
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.memory import Memory
+from baton_dsl.testing.records import Records
 from baton_dsl.testing.replacing import Answer, Replacements
 from baton_dsl.testing.turns import NO_TURNS, Died, Turns
 from baton_dsl.testing.views import SLOTS, status_of
@@ -63,6 +64,7 @@ class Engine:
         turns: Who decides which step goes on; an exploration does.
         calls: All calls, in order.
         hook_errors: What hooks raised, by their names.
+        records: What the steps have recorded of calls of models.
     """
 
     memory: Memory
@@ -72,6 +74,7 @@ class Engine:
     turns: Turns = NO_TURNS
     calls: list[Call] = field(default_factory=list)
     hook_errors: dict[str, BaseException] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
     running: dict[str, tuple[Job, asyncio.Task[None]]] = field(default_factory=dict)
     starts: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
@@ -189,8 +192,10 @@ class Engine:
             return
         match given:
             case Finished(result=None, reason=reason):
+                self.records.forget(job.id)
                 self.memory.skip(name, reason or "")
             case Finished(result=result):
+                self.records.forget(job.id)
                 self.memory.complete(name, result or "null")
             case Cancel(reason=reason):
                 self.memory.cancel(name, str(reason))
@@ -218,13 +223,17 @@ class Engine:
             raise
 
     async def _step(self, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Finished | Cancel | Snooze:
+        journal = journal_of(step, job, passage, lambda: self.records)
         try:
-            arguments = arguments_of(step, job, passage)
+            arguments = arguments_of(step, job, passage, journal)
             value = await self._value(step, job, passage.node, arguments)
-            return finished_of(step, job, passage, value)
+            return finished_of(step, job, passage, value, journal=journal)
         except FINAL:
             job.max_attempts = job.attempt
             raise
+        finally:
+            if journal is not None:
+                await journal.close()
 
     async def _value(self, step: Step[..., Any, Any, Any], job: Job, node: str, arguments: dict[str, Any]) -> Any:
         answer = self._called(node, job, arguments)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final, overload
 
+from baton_dsl.core import maps
 from baton_dsl.core.items import index_of, item_of, step_of
 from baton_dsl.core.lifecycle import Outcome, State
 from baton_dsl.core.why import why
@@ -18,9 +19,11 @@ from baton_dsl.errors import (
     RunError,
     StepNotInWorkflowError,
 )
+from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
+from baton_dsl.runtime.results import Index
 from baton_dsl.runtime.status import NodeStatus
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
@@ -133,12 +136,36 @@ class Run:
         text = self._memory.results.get(name)
         if node.is_map:
             below = sum(1 for _ in index_of(name) or ())
-            annotation = list_of(annotation, self._memory.specs[step_of(name)].levels - below)
             text, missing = collect(self._memory, name)
+            annotation = whole_of(annotation, text, self._memory.specs[step_of(name)].levels - below)
             text = collected(annotation, text, payload.encode(Any, missing) if missing else None)
         return payload.decode_result(name, "result", name, annotation, text)
 
-    def attempts(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> int:
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[1] = 1
+    ) -> list[R]: ...
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[2]
+    ) -> list[list[R]]: ...
+    @overload
+    def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
+    def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
+        """The results of a mapped step, as `Workflow.results_of` gives them: `run.results_of(orders) == [12, 30]`.
+
+        Raises:
+            ItemNotFoundError: BTN413, if the step is not mapped, or over other levels.
+        """
+        name = self._node(step, index)
+        node, indices = self._memory.model.nodes[name], index_of(name) or ()
+        mapped = self._memory.specs[step_of(name)].levels if node.is_map else len(indices)
+        if wrong := maps.unlisted(step_of(name), mapped, indices, levels):
+            raise ItemNotFoundError(f'workflow "{self.id}": {wrong[0]}', remedy=wrong[1])
+        found: list[Any] = self[name]
+        return found
+
+    def attempts(self, step: AnyStep | str, /, index: Index = None) -> int:
         """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
         name = self._node(step, index)
         if not self._memory.model.nodes[name].is_map:
@@ -150,12 +177,21 @@ class Run:
         name = self._node(step)
         return [call for call in self._engine.calls if step_of(call.node) == name]
 
-    def errors(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> list[str]:
+    def errors(self, step: AnyStep | str, /, index: Index = None) -> list[str]:
         """What went wrong with a step, an entry an attempt, each with its traceback."""
         name = self._node(step, index)
         row = self._memory.jobs.get(name)
         found = [str(entry["error"]) for entry in row.errors] if row is not None else []
         return [*found, *([self._memory.reasons[name]] if name in self._memory.reasons else [])]
+
+    @property
+    def usage(self) -> WorkflowUsage:
+        """What the calls of models have used and cost, as `Workflow.usage` tells it."""
+        return self._engine.records.total(self._memory.lowered.names)
+
+    def captures(self, step: AnyStep | str, /) -> list[Capture]:
+        """What a step exchanged with models under `debug=True`, as `Workflow.captures` tells it."""
+        return self._engine.records.captures(self._node(step))
 
     @property
     def hook_errors(self) -> Mapping[str, BaseException]:
@@ -256,9 +292,12 @@ class Run:
         if from_step is None:
             return self._memory.retry()
         name = self._node(from_step)
+        again = [self._memory.jobs[node].id for node in self._memory.model.below(name) if node in self._memory.jobs]
         if not self._memory.retry_from(name):
             held = ", ".join(sorted(self._memory.held(name)))
             raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {held} runs')
+        for job_id in again:
+            self._engine.records.forget(job_id)
         return True
 
     async def _crash(self, step: AnyStep | str) -> Run:
@@ -273,7 +312,7 @@ class Run:
     def _outcome(self, name: str) -> Outcome | None:
         return self._memory.model.nodes[name].outcome
 
-    def _node(self, step: AnyStep | str, index: int | tuple[int, ...] | None = None) -> str:
+    def _node(self, step: AnyStep | str, index: Index = None) -> str:
         name = step.name if isinstance(step, Step) else step
         nodes = self._memory.model.nodes
         if index is not None:

@@ -1,4 +1,4 @@
--- Remove workflows that settled longer than `age` ago, with their results; never one that still runs. Their jobs are
+-- Remove workflows that settled longer than `age` ago, with their results and what they recorded; never one that still runs. Their jobs are
 -- Oban's to prune. Takes at most `most` of them.
 CREATE OR REPLACE FUNCTION baton.baton_prune(age interval, most integer)
 RETURNS integer
@@ -17,6 +17,10 @@ BEGIN
         LIMIT most
         FOR UPDATE SKIP LOCKED
     ) AS settled;
+    DELETE FROM baton.baton_checkpoints
+    WHERE oban_job_id IN (SELECT node.oban_job_id FROM baton.workflow_nodes AS node WHERE node.workflow_id = ANY(old));
+    DELETE FROM baton.baton_captures WHERE workflow_id = ANY(old);
+    DELETE FROM baton.baton_usage WHERE workflow_id = ANY(old);
     DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_workflows WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_flows AS flow

@@ -44,6 +44,10 @@ BEGIN
     -- Maps are expanded anew.
     SELECT coalesce(array_agg(oban_job_id), '{}') INTO children
     FROM baton.workflow_nodes WHERE oban_job_id = ANY(children) AND workflow_id = ANY(retried);
+    DELETE FROM baton.baton_checkpoints
+    WHERE oban_job_id = ANY(children) OR oban_job_id IN (
+        SELECT oban_job_id FROM baton.workflow_nodes WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried)
+    );
     marked := set_config('baton_dsl.settling', 'on', true);
     DELETE FROM baton.oban_jobs WHERE id = ANY(children);
     marked := set_config('baton_dsl.settling', 'off', true);

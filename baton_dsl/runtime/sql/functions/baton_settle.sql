@@ -7,8 +7,9 @@
 --
 -- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
 -- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
+-- `forgets` says that checkpoints of some may have been stored, which are of no use any more.
 CREATE OR REPLACE FUNCTION baton.baton_settle(
-    job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean
+    job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean, forgets boolean DEFAULT false
 )
 RETURNS TABLE (
     acknowledged bigint[], id bigint, state text, queue text, worker text, attempt smallint, max_attempts smallint,
@@ -70,6 +71,7 @@ BEGIN
     SELECT array_agg(acked.id) INTO acked_ids FROM acked;
     marked := set_config('baton_dsl.settling', 'off', true);
 
+    IF forgets THEN DELETE FROM baton.baton_checkpoints WHERE oban_job_id = ANY(settled); END IF;
     IF settled IS NOT NULL THEN
         IF skipped IS NOT NULL THEN
             settled := settled || baton.baton_follow(skipped);

@@ -10,3 +10,68 @@ CREATE INDEX IF NOT EXISTS baton_workflows_flow_name_index ON baton.baton_workfl
 CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflows (outcome, inserted_at);
 
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
+
+-- --- Calls of language models -------------------------------------------------------------------------------------
+-- What a workflow may cost, and what counts against that; `spent` is kept only where there is a budget.
+ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS budget numeric;
+ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS spent numeric NOT NULL DEFAULT 0;
+
+-- One row a call of a model, of failed attempts too. The worker makes the id, so that a row that is written again, since
+-- the answer to the first time was lost, is there once. `cost` is NULL if no price is known.
+CREATE TABLE IF NOT EXISTS baton.baton_usage (
+    id uuid PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    step_name text COLLATE "C" NOT NULL,
+    node_name text COLLATE "C" NOT NULL,
+    oban_job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    model text COLLATE "C",
+    provider text COLLATE "C",
+    tier text COLLATE "C",
+    input_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    latency interval,
+    cost numeric,
+    remark text,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT baton_usage_cost CHECK (cost >= 0)
+);
+
+CREATE INDEX IF NOT EXISTS baton_usage_workflow_id_index ON baton.baton_usage (workflow_id);
+
+CREATE INDEX IF NOT EXISTS baton_usage_recorded_at_index ON baton.baton_usage (recorded_at);
+
+-- One row an exchange with a model under `debug=True`, without its secrets. Pruned with its workflow, or earlier.
+CREATE TABLE IF NOT EXISTS baton.baton_captures (
+    id uuid PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    step_name text COLLATE "C" NOT NULL,
+    node_name text COLLATE "C" NOT NULL,
+    oban_job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    number integer NOT NULL,
+    model text COLLATE "C",
+    request json NOT NULL,
+    response json,
+    error text,
+    captured_at timestamptz NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS baton_captures_workflow_id_step_name_index
+    ON baton.baton_captures (workflow_id, step_name, captured_at);
+
+CREATE INDEX IF NOT EXISTS baton_captures_captured_at_index ON baton.baton_captures (captured_at);
+
+-- What `StepContext.once` has stored: the results of calls within a step that has no result yet. `number` counts the
+-- calls of one name in an attempt.
+CREATE TABLE IF NOT EXISTS baton.baton_checkpoints (
+    oban_job_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    number integer NOT NULL,
+    result json NOT NULL,
+    stored_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (oban_job_id, name, number)
+);

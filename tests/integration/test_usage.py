@@ -1,0 +1,84 @@
+"""What steps record of their calls of models: usage, captures and checkpoints, on a real database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from baton_dsl import Flow
+from tests.conftest import StartOban
+from tests.integration import model_steps as steps
+
+LLM = Flow("llm", steps.draft, steps.check, steps.words, steps.translate)
+
+
+async def test_the_usage_of_a_workflow_has_the_calls_of_failed_attempts_too(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await LLM.insert()
+        assert (await workflow.wait(20)).outcome == "completed"
+        usage = await workflow.usage()
+
+    assert usage == workflow.sync.usage()
+    assert list(usage.steps) == ["draft", "check", "translate"]
+    assert usage.steps["draft"].calls == 2
+    assert usage.steps["draft"].input == 2_000_000
+    assert usage.steps["draft"].latency == timedelta(seconds=4)
+    assert usage.steps["draft"].cost == 2 * (Decimal("0.15") + Decimal("0.06"))
+    assert usage.steps["translate"].calls == 3
+    assert usage.models["unheard-of"].unpriced == 1
+    assert usage.steps["check"].lower_bound
+    assert usage.lower_bound
+    assert not usage.steps["translate"].lower_bound
+    assert usage.total.calls == 7
+    attempts = conn.execute("SELECT attempt FROM baton_usage WHERE step_name = 'draft' ORDER BY 1").fetchall()
+    assert attempts == [(1,), (2,)]
+
+
+async def test_without_debug_nothing_is_captured(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
+    async with start_oban():
+        workflow = await LLM.insert()
+        await workflow.wait(20)
+        assert await workflow.captures("draft") == []
+    assert conn.execute("SELECT count(*) FROM baton_captures").fetchone() == (0,)
+
+
+async def test_captures_have_each_exchange_without_its_secrets(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban():
+        workflow = await LLM.options(debug=True, models={"translate": "anthropic:claude"}).insert()
+        await workflow.wait(20)
+        drafts = await workflow.captures(steps.draft)
+        items = await workflow.captures("translate")
+        assert await workflow.captures("words") == []
+        second = await workflow.captures("translate[1]")
+
+    assert [(it.attempt, it.number) for it in drafts] == [(1, 1), (2, 1)]
+    assert drafts[0].request["api_key"] == "[redacted]"
+    assert drafts[0].request["messages"][0]["content"] == "hi"
+    assert drafts[0].response["usage"]["prompt_tokens"] == 1
+    assert {it.model for it in items} == {"anthropic:claude"}
+    assert {it.error for it in items} == {"ValueError: Bearer [redacted]"}
+    assert [it.response for it in second] == ["B"]
+    assert second == workflow.sync.captures("translate[1]")
+    assert conn.execute("SELECT count(*) FROM baton_captures WHERE request::text LIKE '%s3cr3t%'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("step", [steps.twice, steps.twice_in_a_thread])
+async def test_a_call_that_is_stored_is_not_made_again(
+    start_oban: StartOban, conn: psycopg.Connection[Any], step: Any
+) -> None:
+    steps.CALLS.clear()
+    async with start_oban():
+        workflow = await Flow("once", step).insert(text="hi")
+        assert (await workflow.wait(20)).outcome == "completed"
+        answers = await workflow.result(step)
+    assert steps.CALLS == ["hi", "HI!"]
+    assert [answer.text for answer in answers] == ["HI", "HI!"]
+    assert conn.execute("SELECT count(*) FROM baton_checkpoints").fetchone() == (0,)
