@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from baton_dsl.cli.main import COMMANDS, cli
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.core.rules.rule import Door, Rule
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
 NAMES = ["-h", "--help"]
 WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
@@ -104,8 +105,48 @@ def lint() -> str:
     return "\n\n".join(("# baton-lint", WRITTEN, LINT, f"```text\n{USAGE.rstrip()}\n```")) + "\n"
 
 
-PAGES = {"rules.md": rules, "errors.md": exceptions, "command-line.md": command_line, "baton-lint.md": lint}
+COLUMNS = (("baton_dsl", "imports point down"), ("baton_dsl.runtime", "the rooms of the runtime"))
+"""The contracts of import-linter that are drawn side by side."""
+WIDTH, ROW = 340, 40
+
+
+def layers() -> str:
+    """The layers of the packages, drawn from the contracts in pyproject.toml: a row a layer, the highest on top."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {it["name"]: it for it in project["tool"]["importlinter"]["contracts"]}
+    columns = [(title, contracts[name]["layers"]) for title, name in COLUMNS]
+    height = 40 + ROW * max(len(rows) for _, rows in columns)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" role="img" '
+        'font-family="system-ui, sans-serif" font-size="14">',
+        "<!-- Written by docs/pages.py from pyproject.toml; change it there. -->",
+        "<title>The layers of baton_dsl, and the rooms of its runtime: imports only point down</title>",
+        "<style>rect { fill: #eef0fb; stroke: #5c6bc0 } .room rect { fill: #e8f3e9; stroke: #5a9a5e } "
+        "text { text-anchor: middle; fill: #222 } .title { fill: #888; font-weight: bold }</style>",
+    ]
+    for number, (title, rows) in enumerate(columns):
+        left = number * WIDTH + 10
+        lines.append(f'<text class="title" x="{left + (WIDTH - 20) // 2}" y="24">{title}</text>')
+        lines.append('<g class="room">' if number else "<g>")
+        for row, layer in enumerate(rows):
+            names = [name.strip(" ()") for name in layer.split("|")]
+            wide = (WIDTH - 20) // len(names)
+            for place, name in enumerate(names):
+                x, y = left + place * wide, 38 + row * ROW
+                lines.append(f'<rect x="{x}" y="{y}" width="{wide - 6}" height="30" rx="5"/>')
+                lines.append(f'<text x="{x + (wide - 6) // 2}" y="{y + 20}">{name}</text>')
+        lines.append("</g>")
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+PAGES = {
+    "reference/rules.md": rules,
+    "reference/errors.md": exceptions,
+    "reference/command-line.md": command_line,
+    "reference/baton-lint.md": lint,
+    "images/layers.svg": layers,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page(), encoding="utf-8")
+        (DOCS / name).write_text(page(), encoding="utf-8")

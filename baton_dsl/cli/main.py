@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "resume": "Resume paused workflows.",
     "rerun": "Insert workflows again, with their old inputs.",
     "prune": "Remove workflows that ended long ago.",
+    "web": "Serve the dashboard.",
     "doctor": "Check the database, and say what to do about problems.",
     "check-deploy": "List the running workflows that new code can't finish.",
 }

@@ -18,9 +18,9 @@ from baton_dsl.cli import database, logging_of_a_worker, queues, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
-from baton_dsl.runtime import node
-from baton_dsl.runtime.leaving import MOMENT, Leaving
-from baton_dsl.runtime.pooling import DIRECT, require_session
+from baton_dsl.runtime.database.pooling import DIRECT, require_session
+from baton_dsl.runtime.executing import process
+from baton_dsl.runtime.executing.leaving import MOMENT, Leaving
 
 logger = logging.getLogger("baton_dsl.worker")
 
@@ -118,7 +118,7 @@ def command(
         logging_of_a_worker.set_up(log_level, log_format)
         leaving = Leaving(grace)
         leaving.watch()
-        served_by = node.serve(
+        served_by = process.serve(
             target.dsn,
             queues=served,
             prefix=target.prefix,

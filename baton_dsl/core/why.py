@@ -206,8 +206,8 @@ def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
     """From a node to the node that it is as it is because of; of several, the one that needs attention first."""
     if node.outcome is not None:
         path = [node]
-        while (culprit := _culprit(facts, path[-1])) is not None:
-            path.append(culprit)
+        while (culprit := _culprit(facts, path[-1])) is not None and len(path) <= len(facts.nodes):
+            path.append(culprit)  # a row that somebody has changed by hand may name itself: the path ends all the same
         return path
     below: dict[str, NodeFacts] = {}
     roots = _roots(facts, node, below)

@@ -1,0 +1,163 @@
+"""The list of workflows: filters that are links, counts that are bounded, pages that begin behind the last row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString
+
+from starlette.responses import RedirectResponse, Response
+
+from baton_dsl.core.wording import unstorable
+from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.listing import Listed, Place, counts, workflows
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.web.access import Refused
+from baton_dsl.web.rendering import render
+from baton_dsl.web.visit import Visit
+
+PAGE: Final = 50
+"""Workflows of one page."""
+MOST_COUNTED: Final = 1_000
+"""What is counted exactly; beyond, a page says `1,000+`."""
+MOST_FLOWS: Final = 40
+
+AGES: Final[Mapping[str, tuple[str, Mapping[str, timedelta]]]] = {
+    "1h": ("last hour", {"newer_than": timedelta(hours=1)}),
+    "1d": ("last day", {"newer_than": timedelta(days=1)}),
+    "7d": ("last week", {"newer_than": timedelta(days=7)}),
+    "over-1h": ("older than an hour", {"older_than": timedelta(hours=1)}),
+    "over-1d": ("older than a day", {"older_than": timedelta(days=1)}),
+    "over-7d": ("older than a week", {"older_than": timedelta(days=7)}),
+}
+STANDINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "running": {"is_running": True, "is_stuck": False},
+    "stuck": {"is_running": True, "is_stuck": True},
+    "paused": {"is_running": True, "is_paused": True},
+    "completed": {"outcome": "completed"},
+    "cancelled": {"outcome": "cancelled"},
+    "discarded": {"outcome": "discarded"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """WorkflowFilter workflows are wanted: those that meet every condition that is given."""
+
+    standing: str = ""
+    flow: str = ""
+    label: str = ""
+    age: str = ""
+    start: str = ""
+
+    @property
+    def which(self) -> WorkflowFilter | None:
+        """The same for the runtime; None for all that there are."""
+        given = {
+            **STANDINGS.get(self.standing, {}),
+            **(AGES[self.age][1] if self.age else {}),
+            **{name: text for name, text in (("flow", self.flow), ("label", self.label)) if text},
+            **({"starting": self.start} if self.start else {}),
+        }
+        return WorkflowFilter(**given) if given else None
+
+    @staticmethod
+    def of(visit: Visit) -> Filter:
+        """The conditions that the query of a page names.
+
+        Raises:
+            Refused: If one of them is none that there is.
+        """
+        wanted = Filter(
+            standing=visit.asked("standing"),
+            flow=visit.asked("flow"),
+            label=visit.asked("label"),
+            age=visit.asked("age"),
+            start=visit.asked("q").strip(),
+        )
+        if wanted.standing not in ("", *STANDINGS):
+            raise Refused(400, "No such filter", f"No workflow stands “{wanted.standing}”.")
+        if wanted.age not in ("", *AGES):
+            raise Refused(400, "No such filter", f"“{wanted.age}” is no age.")
+        for text in (wanted.flow, wanted.label, wanted.start):
+            if reason := unstorable(text):
+                raise Refused(400, "No such filter", f"Nothing has such a name: {reason}.")
+        return wanted
+
+
+def bar_of(listed: Listed) -> Mapping[str, int]:
+    """What the bar of a workflow shows: how many steps completed, failed, and are open."""
+    return {
+        "completed": max(listed.steps - listed.unsettled - listed.cancelled - listed.discarded, 0),
+        "cancelled": listed.cancelled,
+        "discarded": listed.discarded,
+        "suspended": listed.unsettled,
+    }
+
+
+# One look into the index for each name, however many workflows have it.
+_FLOWS: Final[LiteralString] = """
+    WITH RECURSIVE flow(name) AS (
+        (SELECT flow_name FROM baton.baton_workflows ORDER BY flow_name LIMIT 1)
+        UNION ALL
+        SELECT (
+            SELECT flow_name FROM baton.baton_workflows WHERE flow_name > flow.name ORDER BY flow_name LIMIT 1
+        )
+        FROM flow WHERE flow.name IS NOT NULL
+    )
+    SELECT name FROM flow WHERE name IS NOT NULL LIMIT %(most)s
+"""
+
+
+def flows() -> Reading[Sequence[str]]:
+    """The names of flows that there are workflows of."""
+    rows = yield _FLOWS, {"most": MOST_FLOWS}
+    return [row["name"] for row in rows]
+
+
+def _behind(visit: Visit) -> Place | None:
+    at, before = visit.asked("at"), visit.asked("before")
+    if not at:
+        return None
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise Refused(400, "No such page", f"“{at}” is no moment.") from None
+    if unstorable(before) or moment.tzinfo is None:
+        raise Refused(400, "No such page", "Nothing stands there.")
+    return moment, before
+
+
+def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, int], Sequence[str]]]:
+    """What a page of the list shows: workflows, one more than fit; counts; names of flows."""
+    found = yield from workflows(wanted.which, most=PAGE + 1, behind=behind)
+    counted = yield from counts(most=MOST_COUNTED + 1)
+    names = yield from flows()
+    return found, counted, names
+
+
+async def answer(visit: Visit) -> Response:
+    """The page."""
+    wanted, behind = Filter.of(visit), _behind(visit)
+    found, counted, names = await visit.read(page(wanted, behind))
+    if wanted.start and not behind and len(found) == 1 and not visit.request.headers.get("hx-request"):
+        return RedirectResponse(visit.url("/workflow", id=found[0].id), 303)
+    shown = found[:PAGE]
+    further = None
+    if len(found) > PAGE:
+        further = visit.url_with(at=shown[-1].inserted_at.isoformat(), before=shown[-1].id)
+    return render(
+        visit,
+        "workflows.html",
+        wanted=wanted,
+        workflows=shown,
+        bar_of=bar_of,
+        counts=counted,
+        most=MOST_COUNTED,
+        flows=names,
+        ages=AGES,
+        standings=STANDINGS,
+        further=further,
+        is_first=behind is None,
+    )

@@ -1,0 +1,146 @@
+"""What the page of a step reads beside its record: what waits for it, and the items of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.llm.reports import Capture
+from baton_dsl.runtime.database.reads import in_reading
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.record import NodeRecord, record
+from baton_dsl.runtime.usage.reports import captures_of
+from baton_dsl.web.reads import SHOWN, in_utc
+
+ITEMS_SHOWN: Final = 100
+NEIGHBOURS: Final = 200
+"""Steps that wait for a step, as many as are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemView:
+    """One item of a map, in a list.
+
+    Attributes:
+        step: Its name, such as `orders[3]`.
+        place: Its index in the map.
+        state: Its outcome; until it has one, the state of its job.
+        lasted: Seconds that its last try took, or has taken until now; None if there was none.
+    """
+
+    step: str
+    place: int
+    state: str
+    attempt: int
+    max_attempts: int
+    lasted: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """What a page shows of a step.
+
+    Attributes:
+        record: All that is known of the node.
+        label: The label of its workflow.
+        upstreams: What it waits for, and the state of each.
+        downstreams: What waits for it, and the state of each.
+        items: Of a map, its items from the place that was asked for, and one more than fit.
+        captures: What it exchanged with models, if that was recorded.
+        now: The moment of the database at which all this was read.
+    """
+
+    record: NodeRecord
+    label: str
+    upstreams: Sequence[tuple[str, str]]
+    downstreams: Sequence[tuple[str, str]]
+    items: Sequence[ItemView]
+    captures: Sequence[Capture]
+    now: datetime
+
+
+_WORKFLOW: Final[LiteralString] = """
+    SELECT workflow_label AS label, clock_timestamp() AS now
+    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
+"""
+
+_NEIGHBOURS: Final[LiteralString] = """
+    SELECT near.is_above, node.step_name, {state} AS state
+    FROM {nodes} AS own
+    CROSS JOIN LATERAL (
+        SELECT unnest(own.upstreams) AS id, true AS is_above
+        UNION ALL
+        SELECT unnest(own.downstreams), false
+    ) AS near
+    JOIN {nodes} AS node ON node.oban_job_id = near.id
+    LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+    WHERE own.workflow_id = %(workflow_id)s AND own.step_name = %(step)s
+    ORDER BY node.oban_job_id LIMIT %(most)s
+"""
+
+_ITEMS: Final[LiteralString] = """
+    SELECT node.step_name, node.item_index, node.outcome, node.updated_at, job.attempt, job.max_attempts,
+        job.attempted_at, {state} AS state, clock_timestamp() AS now
+    FROM {nodes} AS map
+    JOIN {nodes} AS node ON node.map_id = map.oban_job_id
+    LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+    WHERE map.workflow_id = %(workflow_id)s AND map.step_name = %(step)s AND node.item_index >= %(first)s
+        AND (%(state)s::text IS NULL OR {state} = %(state)s)
+    ORDER BY node.item_index LIMIT %(most)s
+"""
+
+
+def step(workflow_id: str, name: str, *, first: int = 0, state: str | None = None) -> Reading[StepView]:
+    """What a page shows of a step.
+
+    Args:
+        workflow_id: Its workflow.
+        name: Its name.
+        first: The index of the first item that is shown.
+        state: Only items in that state.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+        StepNotInWorkflowError: BTN408, if it has no such step.
+        ItemNotFoundError: BTN413, if the step has no such item.
+    """
+    asked = {"workflow_id": workflow_id, "step": name}
+    found = yield from record(workflow_id, name, most=SHOWN)
+    (workflow,) = yield _WORKFLOW, asked
+    near = yield in_reading(_NEIGHBOURS), {**asked, "most": 2 * NEIGHBOURS}
+    items: list[ItemView] = []
+    if found.node.items is not None:
+        rows = yield in_reading(_ITEMS), {**asked, "first": first, "state": state, "most": ITEMS_SHOWN + 1}
+        for row in rows:
+            began, end = in_utc(row["attempted_at"]), row["updated_at"] if row["outcome"] else row["now"]
+            items.append(
+                ItemView(
+                    step=row["step_name"],
+                    place=row["item_index"],
+                    state=row["state"],
+                    attempt=row["attempt"] or 0,
+                    max_attempts=row["max_attempts"] or 0,
+                    lasted=(end - began).total_seconds() if began else None,
+                )
+            )
+    try:
+        captures = yield from captures_of(workflow_id, name)
+    except (StepNotInWorkflowError, WorkflowNotFoundError):  # of a list of items within a map nothing is recorded
+        captures = []
+    return StepView(
+        record=found,
+        label=workflow["label"],
+        upstreams=[_neighbour(row) for row in near if row["is_above"]],
+        downstreams=[_neighbour(row) for row in near if not row["is_above"]],
+        items=items,
+        captures=captures,
+        now=workflow["now"],
+    )
+
+
+def _neighbour(row: Row) -> tuple[str, str]:
+    state = "executing" if row["state"] == "expanded" else row["state"]  # a map of which nobody counts the items here
+    return row["step_name"], state
