@@ -117,12 +117,16 @@ def layers() -> str:
     columns = [(title, contracts[name]["layers"]) for title, name in COLUMNS]
     height = 40 + ROW * max(len(rows) for _, rows in columns)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" role="img" '
-        'font-family="system-ui, sans-serif" font-size="14">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" role="img" '
+            'font-family="system-ui, sans-serif" font-size="14">'
+        ),
         "<!-- Written by docs/pages.py from pyproject.toml; change it there. -->",
         "<title>The layers of baton_dsl, and the rooms of its runtime: imports only point down</title>",
-        "<style>rect { fill: #eef0fb; stroke: #5c6bc0 } .room rect { fill: #e8f3e9; stroke: #5a9a5e } "
-        "text { text-anchor: middle; fill: #222 } .title { fill: #888; font-weight: bold }</style>",
+        (
+            "<style>rect { fill: #eef0fb; stroke: #5c6bc0 } .room rect { fill: #e8f3e9; stroke: #5a9a5e } "
+            "text { text-anchor: middle; fill: #222 } .title { fill: #888; font-weight: bold }</style>"
+        ),
     ]
     for number, (title, rows) in enumerate(columns):
         left = number * WIDTH + 10
