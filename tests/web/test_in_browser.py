@@ -255,11 +255,11 @@ async def test_queues_health_and_deploy_tell_what_is_wrong(dsn: str, reader: Rea
     async with serving(web.app(dsn, packages=["tests"])) as address:
         await page.goto(f"{address}/queues")
         row = page.get_by_role("row", name=re.compile("^default"))
-        await expect(row).to_contain_text("no node runs it")
-        await expect(page.locator(".empty")).to_contain_text("No node is there, so nothing starts.")
+        await expect(row).to_contain_text("no worker runs it")
+        await expect(page.locator(".empty")).to_contain_text("No worker is running, so nothing starts.")
         assert await reader.ailments() == []
         await page.get_by_role("link", name="Health").click()
-        await expect(page.locator("main")).to_contain_text('could start in queue "default", which no node runs')
+        await expect(page.locator("main")).to_contain_text('could start in queue "default", which no worker runs')
         assert await reader.ailments() == []
         await page.get_by_role("link", name="Deploy").click()
         await expect(page.locator(".done")).to_contain_text("1 workflow in flight: this code can finish it")
@@ -273,7 +273,7 @@ async def test_queues_health_and_deploy_tell_what_is_wrong(dsn: str, reader: Rea
         await page.goto(f"{address}/queues")
         async with working(dsn):
             await expect(row).to_contain_text("of 10 slots", timeout=15000)
-            await expect(page.get_by_role("table", name="Processes that run jobs")).to_contain_text("running")
+            await expect(page.get_by_role("table", name="Worker processes")).to_contain_text("running")
 
 
 async def test_what_models_used_and_said_is_shown(dsn: str, reader: Reader) -> None:
