@@ -325,8 +325,8 @@ def installed_version(conn: psycopg.Connection[Any], prefix: str) -> int:
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
     """What an error of PostgreSQL says about our schema; None if it says nothing.
 
-    A function, a type or a table that is not there means that nothing is installed; a version that the function itself refuses
-    has a code of our own.
+    A function, a type or a table that is not there means that nothing is installed; a version that the function itself
+    refuses has a code of our own.
     """
     match error.sqlstate:
         case "BT405":
