@@ -1,4 +1,4 @@
-"""What a step may know of itself while it runs: `StepContext`, injected by its type."""
+"""`StepContext`: what a step can know about its current attempt, injected by type."""
 
 from __future__ import annotations
 

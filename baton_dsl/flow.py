@@ -1,4 +1,4 @@
-"""`Flow`: steps that form a DAG, checked as one and inserted as one."""
+"""`Flow`: steps that form a DAG, which are checked and inserted together."""
 
 from __future__ import annotations
 

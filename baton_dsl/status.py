@@ -1,4 +1,4 @@
-"""How far a workflow has come, as plain values: what `Workflow.status` tells and what a hook is given."""
+"""`WorkflowStatus`: the progress of a workflow as plain values."""
 
 from __future__ import annotations
 

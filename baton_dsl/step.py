@@ -1,4 +1,4 @@
-"""`@step`: a function that becomes a node of a flow, and stays a function to whoever calls it."""
+"""`@step`: turns a function into a step of a flow. It can still be called as a function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Workflow`: the handle on one inserted execution of a flow."""
+"""`Workflow`: the handle of one inserted execution of a flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a workflow lives: how to reach its database, from async and from sync code."""
+"""`Database`: where a workflow is stored, and how async and sync code reach it."""
 
 from __future__ import annotations
 

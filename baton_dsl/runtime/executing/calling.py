@@ -1,4 +1,4 @@
-"""Calling a step's function: on the event loop or in a thread, and ending it early when its job is cancelled."""
+"""Call a step's function, on the event loop or in a thread, and end it early when its job is cancelled."""
 
 from __future__ import annotations
 
