@@ -116,7 +116,7 @@ class Database:
 
     @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
+        """An event that is set when the workflow ends. It can fire spuriously and be missed, so also poll."""
         ended = asyncio.Event()
         instance = instances.find(self.oban)
         if instance is not None and instance.is_started:

@@ -45,7 +45,7 @@ def call_here(
         loop: Where an awaitable that it returns is awaited, with this thread waiting for it; None returns it.
 
     Raises:
-        StepAbortedError: BTN514, if it raised what is no `Exception`.
+        StepAbortedError: BTN514, if it raised something other than an `Exception`.
     """
     with contained(f'step "{step.name}"'):
         try:
