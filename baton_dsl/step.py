@@ -58,7 +58,8 @@ def From(step: Step[..., Any, Any, Any] | str, /) -> Any:
     """Name the upstream of a parameter, if the two have different names.
 
     Used as a default (`left: int = From(charge)`), every type checker compares the upstream's result with the
-    annotation. Used as metadata (`left: Annotated[int, From("charge_eu")]`), it can name a step by its name in the flow.
+    annotation. Used as metadata (`left: Annotated[int, From("charge_eu")]`), it can name a step by its name in the
+    flow.
 
     Args:
         step: The upstream, or its name in the flow.
