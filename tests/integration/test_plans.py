@@ -15,6 +15,7 @@ from baton_dsl import Flow
 from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
+from baton_dsl.runtime.sql.pieces import in_schema
 from tests.conftest import TEMPLATE, fresh_database
 from tests.integration import steps
 
@@ -124,7 +125,7 @@ def fetch(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
 
 def read(name: str, **parameters: Any) -> Callable[[psycopg.Connection[Any], dict[str, int]], object]:
     def act(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
-        statement = reads.query(getattr(reads, name), "public")
+        statement = in_schema(getattr(reads, name), "public")
         return conn.execute(statement, {"workflow_id": "new", **parameters}).fetchall()
 
     return act
