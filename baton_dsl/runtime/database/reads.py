@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, LiteralString
 
-_STATE: Final[LiteralString] = """CASE
+STATE: Final[LiteralString] = """CASE
         WHEN node.outcome IS NOT NULL THEN node.outcome
         WHEN node.items IS NOT NULL THEN 'expanded'  -- its state is told by those of its items
         WHEN node.is_map THEN 'suspended'
@@ -13,7 +13,7 @@ _STATE: Final[LiteralString] = """CASE
 
 COLUMNS: Final[LiteralString] = (
     "node.oban_job_id, node.step_name, "
-    + _STATE
+    + STATE
     + """ AS state, node.deps, node.worker, job.queue, job.attempt,
     job.max_attempts, job.attempted_at, job.scheduled_at, node.outcome, node.updated_at, node.is_map,
     coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
@@ -37,7 +37,7 @@ WHERE workflow_id = %(workflow_id)s
 """
 
 COUNTS: Final[LiteralString] = f"""
-SELECT {_STATE} AS state, count(*) AS count,
+SELECT {STATE} AS state, count(*) AS count,
     array_agg(node.oban_job_id) FILTER (WHERE node.outcome IS NULL AND node.items IS NOT NULL) AS maps
 FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
 WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
@@ -66,7 +66,7 @@ ORDER BY node.oban_job_id
 """The items of one map."""
 
 ITEM_COUNTS: Final[LiteralString] = f"""
-SELECT node.root_id, {_STATE} AS state, count(*) AS count, min(job.attempted_at) AS attempted_at
+SELECT node.root_id, {STATE} AS state, count(*) AS count, min(job.attempted_at) AS attempted_at
 FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
 WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NOT NULL AND NOT node.is_map
 GROUP BY 1, 2
