@@ -24,7 +24,7 @@ def _pages() -> dict[str, str]:
 
 def test_pages_written_from_the_code_are_up_to_date() -> None:
     for name, text in _pages().items():
-        assert (ROOT / "docs" / "reference" / name).read_text() == text, f"run: python docs/pages.py ({name})"
+        assert (ROOT / "docs" / name).read_text() == text, f"run: python docs/pages.py ({name})"
 
 
 def test_every_code_is_told() -> None:
