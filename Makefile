@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web check docs bench soak clean
+.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web screenshots check docs bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -72,6 +72,10 @@ test-packages: $(READY) ## the wheel and the sdist, installed into fresh environ
 test-web: $(READY) ## the dashboard in a real browser; Debian's chromium, installed if it is missing
 	@.ci/servers
 	$(PYTEST) -m browser tests/web
+
+screenshots: $(READY) ## the pictures of the dashboard in the documentation
+	@.ci/servers
+	$(BIN)/python -m tests.web.screenshots
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
