@@ -150,11 +150,7 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
     nodes = yield _NODES, {"workflow_id": workflow_id}
-    counts = (
-        (yield _ITEM_COUNTS, {"workflow_id": workflow_id})
-        if any(node["is_map"] for node in nodes)
-        else []
-    )
+    counts = (yield _ITEM_COUNTS, {"workflow_id": workflow_id}) if any(node["is_map"] for node in nodes) else []
     items: dict[int, dict[str, int]] = {}
     began: dict[int, datetime] = {}
     for count in counts:

@@ -236,7 +236,15 @@ class Crowd:
 
     def settle(self, job_ids: list[int], result: str, explain: str = "") -> Any:
         statement = explain + Settler(Alone()).statement.as_string(self.conn)  # type: ignore[arg-type]
-        values: list[Any] = [job_ids, [1] * len(job_ids), [result] * len(job_ids), [None] * len(job_ids), "[]", False]
+        values: list[Any] = [
+            job_ids,
+            [1] * len(job_ids),
+            [result] * len(job_ids),
+            [None] * len(job_ids),
+            "[]",
+            False,
+            False,
+        ]
         return self.conn.execute(statement.encode(), values).fetchall()
 
     def pages(self) -> int:

@@ -27,7 +27,8 @@ COLUMNS: Final[LiteralString] = (
 """What `status.node_of` reads of a `node` and its `job`."""
 
 _RESULT: Final[LiteralString] = (
-    "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result"
+    "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result, "
+    "node.parameters = ARRAY['workflow_model'] AS is_per_model"
 )
 
 WORKFLOW: Final[LiteralString] = """
