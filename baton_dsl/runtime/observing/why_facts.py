@@ -1,4 +1,4 @@
-"""The facts about a workflow that say why it stands where it stands: the reads beside `core/why.py`."""
+"""Read the facts that `core/why.py` explains a workflow with."""
 
 from __future__ import annotations
 
