@@ -267,7 +267,7 @@ RULE = Rule(
     code=finding.code,
     slug=finding.slug,
     summary="an option of a step or a flow that is unknown or out of range",
-    why="A wrong option is an error of the database at insert, or worse, of a worker at night.",
+    why="A wrong option would only show as a database error at insert, or worse, in a worker at night.",
     bad=(
         Example(
             """\
