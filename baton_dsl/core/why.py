@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from baton_dsl.core.lifecycle import Outcome, State
-from baton_dsl.core.wording import duration, last_exception, moment
+from baton_dsl.core.wording import duration, last_exception, moment, money
 
 TOLD: Final = 3
 """Causes of a workflow that are told one by one."""
@@ -49,6 +50,7 @@ class NodeFacts:
         ahead: How many jobs its queue starts before it, if that was counted.
         is_last_crash: The next death of its process discards it.
         absent: Why the node that fetched it last gave it back: its code is not there.
+        waits_for: What it would reserve of the budget, if too little is left of that.
     """
 
     step: str
@@ -73,6 +75,7 @@ class NodeFacts:
     ahead: int | None = None
     is_last_crash: bool = False
     absent: str | None = None
+    waits_for: Decimal | None = None
 
     def ignores(self, outcome: str) -> bool:
         """True if an upstream that ended so does not keep this node from running."""
@@ -115,6 +118,9 @@ class WorkflowFacts:
         settled_at: When its last node settled.
         paused_at: Since when it is paused.
         stopped_at: When it was cancelled as a whole.
+        budget: What its calls of models may cost; None for no bound.
+        spent: What counts against that.
+        reserved: What the attempts that run have reserved of it and not used.
     """
 
     now: datetime
@@ -125,6 +131,9 @@ class WorkflowFacts:
     settled_at: datetime | None = None
     paused_at: datetime | None = None
     stopped_at: datetime | None = None
+    budget: Decimal | None = None
+    spent: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
     _parts: Mapping[str, Sequence[NodeFacts]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -278,6 +287,8 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
             return f'waits until other items of "{node.part_of}" end, since only so many run at once'
         case State.SUSPENDED if facts.paused_at:
             return f"does not start, since the workflow is paused since {moment(facts.paused_at, facts.now)}"
+        case State.SUSPENDED if node.waits_for is not None and facts.budget is not None:
+            return _beyond_budget(node.waits_for, facts.budget, facts.spent, facts.reserved)
         case State.SUSPENDED:
             return "waits, though nothing keeps it from running: see baton doctor"
         case State.EXECUTING:
@@ -290,6 +301,15 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
             return "can't run, since its job is gone: see baton doctor"
         case _:
             return f"has not settled, though its job is {node.state}: see baton doctor"
+
+
+def _beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: Decimal) -> str:
+    left = budget - spent - reserved
+    needs = f"would cost up to {money(amount)}" if amount else "has a model"
+    told = f"{money(max(left, Decimal(0)))} is left of the budget of {money(budget)}"
+    if reserved and amount <= budget - spent:
+        return f"{needs}, and {told} until steps end that have reserved {money(reserved)} of it"
+    return f"{needs}, and {told}: approve more with baton approve ID --budget {money(max(spent, Decimal(0)) + amount)}"
 
 
 def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 
@@ -37,6 +38,19 @@ def moment(when: datetime, now: datetime) -> str:
     """
     local = when.astimezone(now.tzinfo)
     return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def money(amount: Decimal) -> str:
+    """An amount: two digits behind the point, more if they say more, at most six.
+
+    Example:
+        >>> [money(Decimal(text)) for text in ("5", "0.5", "0.00321000", "0.00000012", "1E+3")]
+        ['5.00', '0.50', '0.00321', '0.000001', '1000.00']
+    """
+    smallest = Decimal("0.000001")
+    rounded = smallest if 0 < amount < smallest else round(amount, 6)
+    whole, _, digits = format(rounded, "f").partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 
 def last_exception(error: str | None) -> str:

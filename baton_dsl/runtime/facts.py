@@ -12,7 +12,8 @@ from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.reading import Reading, Row
 
 _WORKFLOW: Final[LiteralString] = """
-    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now
+    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now, budget, spent,
+        coalesce(budget - spent - baton.baton_room(workflow_id), 0) AS reserved
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
@@ -32,7 +33,13 @@ _NODES: Final[LiteralString] = """
             WHEN job.state IN ('scheduled', 'available')
                 AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'
             THEN job.meta #>> '{baton_absent,reason}'
-        END AS absent
+        END AS absent,
+        CASE
+            WHEN job.state = 'suspended' THEN (
+                SELECT reservation.amount FROM baton.baton_reservations AS reservation
+                WHERE reservation.oban_job_id = node.oban_job_id AND reservation.attempt IS NULL
+            )
+        END AS waits_for
     FROM baton.workflow_nodes AS node
     LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
@@ -107,6 +114,9 @@ def _facts(workflow: Row, nodes: list[Row], queues: list[Row]) -> WorkflowFacts:
         paused_at=workflow["paused_at"],
         stopped_at=workflow["stopped_at"],
         outcome=workflow["outcome"],
+        budget=workflow["budget"],
+        spent=workflow["spent"],
+        reserved=workflow["reserved"],
         nodes={node["step_name"]: _node(node) for node in nodes},
         queues={
             row["queue"]: QueueFacts(
@@ -140,6 +150,7 @@ def _node(row: Row) -> NodeFacts:
         is_held=row["is_held"],
         is_last_crash=bool(row["is_last_crash"]),
         absent=row["absent"],
+        waits_for=row["waits_for"],
     )
 
 

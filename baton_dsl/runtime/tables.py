@@ -180,6 +180,18 @@ checkpoints: Final = Table(
     Column("stored_at", DateTime(timezone=True), nullable=False),
 )
 
+reservations: Final = Table(
+    "baton_reservations",
+    metadata,
+    Column("oban_job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("workflow_id", _name, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("used", Numeric, nullable=False),
+    Column("attempt", SmallInteger),
+    Column("called_at", DateTime(timezone=True)),
+    Index("baton_reservations_workflow_id_index", "workflow_id"),
+)
+
 jobs: Final = Table(
     "oban_jobs",
     MetaData(),  # Oban's: no migration of ours may touch it

@@ -30,6 +30,7 @@ from baton_dsl.errors import (
     TransactionEndedError,
     UpstreamAbsentError,
 )
+from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import absent, bridge, payload
 from baton_dsl.runtime.calling import call, call_here, contained, ending
@@ -45,6 +46,7 @@ from baton_dsl.runtime.names import WORKERS, load_step, step_of_worker
 from baton_dsl.runtime.pauses import backoff_of, seconds_of
 from baton_dsl.runtime.raised import described
 from baton_dsl.runtime.settle import SINCE, Finished, Settler
+from baton_dsl.runtime.usage.budgets import Budgets
 from baton_dsl.runtime.usage.entries import Place
 from baton_dsl.runtime.usage.journal import Journal, Writer
 from baton_dsl.runtime.usage.writing import DatabaseWriter
@@ -124,6 +126,11 @@ class Runtime:
         return made
 
     @cached_property
+    def budgets(self) -> Budgets:
+        """What attempts reserve in. Made for the first step of a workflow with a budget."""
+        return Budgets(*self._writes)
+
+    @cached_property
     def writer(self) -> DatabaseWriter:
         """Where the journals of steps write. Made for the first step that takes a context."""
         return DatabaseWriter(*self._writes)
@@ -190,6 +197,9 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
 
 async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
     """Call the function, and settle the node."""
+    if RESERVE in job.meta and not await runtime.budgets.admits(job):
+        await runtime.park.submit(job)  # too little is left of the budget: it waits, and has not been attempted
+        return None
     journal = journal_of(step, job, passage, lambda: runtime.writer)
     arguments = arguments_of(step, job, passage, journal)
     taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
@@ -224,7 +234,7 @@ def finished_of(
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return ending(value)
-    forgets = journal is not None and journal.has_checkpoints
+    forgets = RESERVE in job.meta or (journal is not None and journal.has_checkpoints)
     if isinstance(value, Skip):
         return Finished(job, None, shortened(value.reason), forgets=forgets)
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)

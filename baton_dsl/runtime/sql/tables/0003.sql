@@ -75,3 +75,17 @@ CREATE TABLE IF NOT EXISTS baton.baton_checkpoints (
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (oban_job_id, name, number)
 );
+
+-- What attempts have reserved of the budgets of their workflows. A row with an `attempt` counts while its job is executing
+-- in it. One without is of a job that waits until its amount is left; `called_at` says that it was told to ask again.
+-- Whoever changes these rows holds the row of the workflow in `baton_workflows`.
+CREATE TABLE IF NOT EXISTS baton.baton_reservations (
+    oban_job_id bigint PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    amount numeric NOT NULL,
+    used numeric NOT NULL DEFAULT 0,
+    attempt smallint,
+    called_at timestamptz
+);
+
+CREATE INDEX IF NOT EXISTS baton_reservations_workflow_id_index ON baton.baton_reservations (workflow_id);
