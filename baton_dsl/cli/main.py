@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "run": "Insert a workflow, follow it, and print its results.",
     "test": "Run a workflow in memory, without a database.",
     "status": "Show how far a workflow has come.",
+    "show": "Show the inputs, results and attempts of a workflow or a step.",
     "why": "Say why a workflow, or a step of it, stands where it stands.",
     "list": "List workflows.",
     "cancel": "Cancel all that has not started of workflows.",

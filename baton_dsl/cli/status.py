@@ -38,17 +38,24 @@ def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefi
     return Exit.NOT_COMPLETED if watch and status.outcome != "completed" else Exit.DONE
 
 
-def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
-    """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
+def headline(status: WorkflowStatus) -> str:
+    """What a workflow is called, and how it stands: two lines."""
     counts = ", ".join(f"{status.counts[state]:,} {state}" for state in MOST_TELLING[::-1] if status.counts.get(state))
     standing = click.style(
         UNDER_WAY.get(status.standing, status.standing), fg=OUTCOMES.get(status.standing, "blue"), bold=True
     )
+    return (
+        f"{click.style(printable(status.name), bold=True)}  {printable(status.id)}\n"
+        f"{standing}{', took' if status.outcome else ' for'} {nodes.lasted(status)}: {counts}"
+    )
+
+
+def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
+    """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
     drawing = Drawing.of(nodes.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
     return "\n".join(
         (
-            f"{click.style(printable(status.name), bold=True)}  {printable(status.id)}",
-            f"{standing}{', took' if status.outcome else ' for'} {nodes.lasted(status)}: {counts}",
+            headline(status),
             "",
             terminal.coloured(drawing, nodes.states_of(found), nodes.remarks_on(found)),
         )

@@ -45,7 +45,12 @@ def echo_coloured(text: str, *, err: bool = False) -> None:
 
 def echo_json(value: Any) -> None:
     """Print a value as JSON, in which every sign that is not printable is escaped."""
-    echo("\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n"))))
+    echo(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON of several lines, in which every sign that is not printable is escaped."""
+    return "\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n")))
 
 
 def _as_json(line: str) -> str:
@@ -60,13 +65,6 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
         return printable_lines(super().format(record))
-
-
-def log_to_stderr(level: str) -> None:
-    """Log to standard error from now on, unless somebody has set up logging already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def width() -> int:

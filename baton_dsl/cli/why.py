@@ -11,8 +11,9 @@ from baton_dsl.runtime.workflow import Workflow
 @click.command("why")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("step", metavar="[STEP]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the sentence in a JSON object.")
 @database.options
-def command(workflow_id: str, step: str | None, dsn: str | None, prefix: str) -> None:
+def command(workflow_id: str, step: str | None, as_json: bool, dsn: str | None, prefix: str) -> None:
     """Say in one sentence why a workflow, or a step of it, stands where it stands.
 
     \b
@@ -22,4 +23,8 @@ def command(workflow_id: str, step: str | None, dsn: str | None, prefix: str) ->
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
         workflow = Workflow(selection.full_id(where, workflow_id), database=where)
-        terminal.echo(workflow.sync.why(step))
+        why = workflow.sync.why(step)
+    if as_json:
+        terminal.echo_json({"workflow_id": workflow.id, "step": step, "why": why})
+    else:
+        terminal.echo(why)

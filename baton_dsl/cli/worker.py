@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -13,13 +14,15 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, queues, terminal, waiting
+from baton_dsl.cli import database, logging_of_a_worker, queues, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
-from baton_dsl.runtime import failures, node
+from baton_dsl.runtime import node
 from baton_dsl.runtime.leaving import MOMENT, Leaving
 from baton_dsl.runtime.pooling import DIRECT, require_session
+
+logger = logging.getLogger("baton_dsl.worker")
 
 
 @click.command("worker")
@@ -48,8 +51,16 @@ from baton_dsl.runtime.pooling import DIRECT, require_session
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What to tell on standard error.",
+    help="What to log on standard error: at info, the start and the end of each step.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logging_of_a_worker.FORMATS),
+    default="text",
+    show_default=True,
+    help="A line of text for each record, or a JSON object with the workflow, step and attempt as fields.",
+)
+@click.option("--paused", is_flag=True, help="Start with all queues paused: baton queue resume NAME lets them run.")
 @click.option(
     "--direct-dsn",
     envvar=DIRECT,
@@ -65,6 +76,8 @@ def command(
     grace: float,
     retain: timedelta | None,
     log_level: str,
+    log_format: str,
+    paused: bool,
     direct_dsn: str | None,
     dsn: str | None,
     prefix: str,
@@ -88,31 +101,30 @@ def command(
         if dsn is not None:
             require_session(direct_dsn or dsn)
         if processes > 1:
-            return asyncio.run(
-                _supervise(_arguments(modules, served, grace, retain, log_level), processes, grace, target)
-            )
-        terminal.log_to_stderr(log_level)
-        failures.log_failures()
+            logging_of_a_worker.set_up(log_level, log_format, runs_steps=False)
+            options = ["--queues", ",".join(f"{name}:{limit}" for name, limit in served.items()), "--grace", str(grace)]
+            options += ["--log-level", log_level, "--log-format", log_format]
+            options += ["--retain", written(retain)] if retain is not None else []
+            options += ["--paused"] if paused else []
+            arguments = ["worker", *(module.__name__ for module in modules), *options]
+            return asyncio.run(_supervise(arguments, processes, grace, target))
+        logging_of_a_worker.set_up(log_level, log_format)
         leaving = Leaving(grace)
         leaving.watch()
         served_by = node.serve(
-            target.dsn, queues=served, prefix=target.prefix, grace=grace, retain=retain, leaving=leaving
+            target.dsn,
+            queues=served,
+            prefix=target.prefix,
+            grace=grace,
+            retain=retain,
+            leaving=leaving,
+            is_paused=paused,
         )
         try:
             uvloop.run(served_by)
         finally:
             leaving.finish()
         return leaving.code
-
-
-def _arguments(
-    modules: list[ModuleType], limits: dict[str, int], grace: float, retain: timedelta | None, log_level: str
-) -> list[str]:
-    served = ",".join(f"{name}:{limit}" for name, limit in limits.items())
-    options = ["--queues", served, "--grace", str(grace), "--log-level", log_level]
-    if retain is not None:
-        options += ["--retain", written(retain)]
-    return ["worker", *(module.__name__ for module in modules), *options]
 
 
 async def _supervise(arguments: list[str], processes: int, grace: float, target: database.Target) -> int:
@@ -136,6 +148,10 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     asked = asyncio.create_task(signals.get())
     await asyncio.wait((*ends, asked), return_when=asyncio.FIRST_COMPLETED)
     first = next((end.result() for end in ends if end.done()), None) if not asked.done() else None
+    if first is not None:
+        for child in children:
+            if child.returncode is not None:
+                logger.error("process %d %s; the other processes stop", child.pid, _end_of(child.returncode))
     asked.cancel()
     _send(children, signal.SIGTERM)
     again = asyncio.create_task(signals.get())
@@ -146,6 +162,11 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
         _send(children, signal.SIGTERM)
         await asyncio.wait([all_ended], timeout=MOMENT)
     again.cancel()
+    for child in children:
+        if child.returncode is None:
+            logger.error(
+                "process %d did not end within %g s and is killed: its steps start elsewhere", child.pid, grace
+            )
     _send(children, signal.SIGKILL)  # what could not even end itself, such as a process that was stopped
     codes = await all_ended
     if first is not None:
@@ -154,6 +175,16 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     if not is_asked_again:  # a node that was still starting ends by the signal itself, and did what it was asked
         ended = [0 if code == 128 + signal.SIGTERM else code for code in ended]
     return max(ended)
+
+
+def _end_of(code: int) -> str:
+    """How a process has ended, by its exit code as asyncio has it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 def _send(children: Iterable[asyncio.subprocess.Process], number: int) -> None:

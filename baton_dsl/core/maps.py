@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from baton_dsl.core.items import item_of
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
 
 
@@ -70,6 +72,35 @@ def result(types: Types, step: StepSpec) -> object:
     if step.result in (MISSING, UNKNOWN):
         return step.result
     return listed(types, step.result, step.levels)
+
+
+def unlisted(step: str, levels: int, index: Sequence[int] | None, asked: int) -> tuple[str, str] | None:
+    """Why the results of a step can't be had as lists, so many deep, and what to ask for instead.
+
+    Args:
+        step: The step's name in the flow.
+        levels: How many levels it is mapped over.
+        index: Which item is asked for, a number for each level; it may leave out the innermost.
+        asked: How many levels of lists are asked for.
+
+    Returns:
+        The sentence and the remedy; None if the results are such lists.
+    """
+    named = tuple(index or ())
+    left = levels - len(named)
+    if left == asked > 0:
+        return None
+    item = f", {named[0] if len(named) == 1 else named}" if named else ""
+    if not levels:
+        return f'step "{step}" is not mapped, so it has one result and no list of them', f"ask for result({step})"
+    if left <= 0:
+        return f'"{item_of(step, named)}" is an item of a map: one result and no list', f"ask for result({step}{item})"
+    whose = f'item "{item_of(step, named)}"' if named else f'step "{step}"'
+    deep = f"{left} level{'s' if left != 1 else ''} deep"
+    return (
+        f"{whose} is mapped {deep}, but lists of {asked} level{'s' if asked != 1 else ''} are asked for",
+        f"say results_of({step}{item}" + (f", levels={left})" if left != 1 else ")"),
+    )
 
 
 def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form = Form.PLAIN) -> object | Stuck:

@@ -21,7 +21,7 @@ from typing import Final
 
 from oban import Job
 
-from baton_dsl.runtime.jobs import name_of
+from baton_dsl.runtime.jobs import fields_of, name_of
 from baton_dsl.runtime.threads import RUNS
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,8 @@ class Leaving:
 
     def _tell(self) -> None:
         for job in self._running():
-            logger.warning("%s was cut off in attempt %d: its process ends while it runs", name_of(job), job.attempt)
+            said = "%s was cut off in attempt %d: its process ends while it runs"
+            logger.warning(said, name_of(job), job.attempt, extra=fields_of(job) | {"outcome": "cut off"})
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from oban import Oban
 
@@ -37,6 +38,7 @@ async def serve(
     retain: timedelta | None = None,
     ready: asyncio.Event | None = None,
     leaving: Leaving | None = None,
+    is_paused: bool = False,
 ) -> None:
     """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
 
@@ -51,6 +53,7 @@ async def serve(
         retain: How long workflows that have ended are kept; None keeps them until `baton prune`.
         ready: Set once the node takes jobs.
         leaving: Hears the signals, and bounds the end of a process that does nothing else.
+        is_paused: Whether its queues are paused at the start.
 
     Raises:
         ConnectionStringError: BTN421, if the connection string can't be read.
@@ -71,12 +74,16 @@ async def serve(
     # Where there is a server to go to directly, the DSN names a pooler, which loses prepared statements.
     options = {"prepare_threshold": None} if os.environ.get(DIRECT) else {}
     pool = await open_pool(dsn, min_size=2, max_size=8, **options)
-    oban = Oban(pool=pool, queues=dict(queues), prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
+    served: dict[str, int | dict[str, Any]] = {
+        name: {"limit": limit, "paused": is_paused} for name, limit in queues.items()
+    }
+    oban = Oban(pool=pool, queues=served, prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
     if leaving is not None:
         leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))
     try:
         async with oban, retention(Database(prefix, "Oban", dsn), retain):
-            logger.info("node runs %s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()))
+            paused = ", paused" if is_paused else ""
+            logger.info("node runs %s%s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()), paused)
             if ready is not None:
                 ready.set()
             await stop.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from baton_dsl.core import maps
 from baton_dsl.core.items import index_of, item_of, step_of
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
@@ -69,6 +70,22 @@ def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
             remedy=f"see its error in {_where(name)}" if row["outcome"] else None,
         )
     return _decode(row, step_of_worker(row["worker"]) if isinstance(step, str) else step, lists)
+
+
+def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Sequence[Row]) -> list[Any]:
+    """The results of the items of a map, as `one` gives them.
+
+    Raises:
+        ItemNotFoundError: BTN413, if the node is no map, or one of other levels than those asked for.
+        ResultNotReadyError: BTN409, if it has not completed.
+        StoredValueError: BTN504, if one does not validate.
+    """
+    indices = index_of(row["step_name"]) or ()
+    mapped = len(indices) + (row["levels"] if row["is_map"] else 0)
+    if wrong := maps.unlisted(step_of(row["step_name"]), mapped, indices, levels):
+        raise ItemNotFoundError(f'workflow "{workflow_id}": {wrong[0]}', remedy=wrong[1])
+    found: list[Any] = one(step, row, lists)
+    return found
 
 
 def _where(name: str) -> str:

@@ -13,7 +13,7 @@ from oban import Job
 
 from baton_dsl.runtime import bridge
 from baton_dsl.runtime.coalesce import all_kept
-from baton_dsl.runtime.jobs import name_of
+from baton_dsl.runtime.jobs import fields_of, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,4 +80,5 @@ class Stopping:
 
 def _tell(job: Job, task: asyncio.Task[None]) -> None:
     if task.cancelled():
-        logger.warning("%s was cut off in attempt %d: its time was up", name_of(job), job.attempt)
+        said = "%s was cut off in attempt %d: its time was up"
+        logger.warning(said, name_of(job), job.attempt, extra=fields_of(job) | {"outcome": "cut off"})

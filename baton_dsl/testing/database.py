@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Final, final
+from typing import Any, Final, Literal, cast, final, overload
 
 import psycopg
 from oban import Job, Oban
@@ -28,6 +28,7 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime import bridge, embedded, schema
 from baton_dsl.runtime.calling import call
 from baton_dsl.runtime.names import WORKERS, load_step, worker_name
+from baton_dsl.runtime.results import Index
 from baton_dsl.runtime.status import NodeStatus
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.status import WorkflowStatus
@@ -304,7 +305,22 @@ class DatabaseRun:
         step, index = key if isinstance(key, tuple) else (key, None)
         return self.workflow.sync.result(step, index)
 
-    def attempts(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> int:
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[1] = 1
+    ) -> list[R]: ...
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[2]
+    ) -> list[list[R]]: ...
+    @overload
+    def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
+    def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
+        """The results of a mapped step; see `Run.results_of`."""
+        found: list[Any] = self.workflow.sync.results_of(cast("Any", step), index, levels=levels)
+        return found
+
+    def attempts(self, step: AnyStep | str, /, index: Index = None) -> int:
         """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
         return sum(node.attempt for node in self._nodes(step, index))
 
@@ -313,11 +329,11 @@ class DatabaseRun:
         name = step.name if isinstance(step, Step) else step
         return [call for call in self._calls if step_of(call.node) == name]
 
-    def errors(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> list[str]:
+    def errors(self, step: AnyStep | str, /, index: Index = None) -> list[str]:
         """What went wrong with a step last."""
         return [node.error for node in self._nodes(step, index) if node.error]
 
-    def _nodes(self, step: AnyStep | str, index: int | tuple[int, ...] | None) -> list[NodeStatus]:
+    def _nodes(self, step: AnyStep | str, index: Index) -> list[NodeStatus]:
         name = step.name if isinstance(step, Step) else step
         if index is not None:
             item = item_of(name, index if isinstance(index, tuple) else (index,))

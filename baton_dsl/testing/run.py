@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final, overload
 
+from baton_dsl.core import maps
 from baton_dsl.core.items import index_of, item_of, step_of
 from baton_dsl.core.lifecycle import Outcome, State
 from baton_dsl.core.why import why
@@ -22,6 +23,7 @@ from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
 from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.results import Index
 from baton_dsl.runtime.status import NodeStatus
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
@@ -139,7 +141,31 @@ class Run:
             text = collected(annotation, text, payload.encode(Any, missing) if missing else None)
         return payload.decode_result(name, "result", name, annotation, text)
 
-    def attempts(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> int:
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[1] = 1
+    ) -> list[R]: ...
+    @overload
+    def results_of[R](
+        self, step: Step[..., R, Any, Any], /, index: Index = None, *, levels: Literal[2]
+    ) -> list[list[R]]: ...
+    @overload
+    def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
+    def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
+        """The results of a mapped step, as `Workflow.results_of` gives them: `run.results_of(orders) == [12, 30]`.
+
+        Raises:
+            ItemNotFoundError: BTN413, if the step is not mapped, or over other levels.
+        """
+        name = self._node(step, index)
+        node, indices = self._memory.model.nodes[name], index_of(name) or ()
+        mapped = self._memory.specs[step_of(name)].levels if node.is_map else len(indices)
+        if wrong := maps.unlisted(step_of(name), mapped, indices, levels):
+            raise ItemNotFoundError(f'workflow "{self.id}": {wrong[0]}', remedy=wrong[1])
+        found: list[Any] = self[name]
+        return found
+
+    def attempts(self, step: AnyStep | str, /, index: Index = None) -> int:
         """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
         name = self._node(step, index)
         if not self._memory.model.nodes[name].is_map:
@@ -151,7 +177,7 @@ class Run:
         name = self._node(step)
         return [call for call in self._engine.calls if step_of(call.node) == name]
 
-    def errors(self, step: AnyStep | str, /, index: int | tuple[int, ...] | None = None) -> list[str]:
+    def errors(self, step: AnyStep | str, /, index: Index = None) -> list[str]:
         """What went wrong with a step, an entry an attempt, each with its traceback."""
         name = self._node(step, index)
         row = self._memory.jobs.get(name)
@@ -286,7 +312,7 @@ class Run:
     def _outcome(self, name: str) -> Outcome | None:
         return self._memory.model.nodes[name].outcome
 
-    def _node(self, step: AnyStep | str, index: int | tuple[int, ...] | None = None) -> str:
+    def _node(self, step: AnyStep | str, index: Index = None) -> str:
         name = step.name if isinstance(step, Step) else step
         nodes = self._memory.model.nodes
         if index is not None:

@@ -12,6 +12,9 @@ BATON: Final = ErrorCode("baton", "Check that flows can run", _CATEGORY)
 STEP_NOT_IN_WORKFLOW: Final = ErrorCode(
     "baton-step-not-in-workflow", "Check that a workflow has the step that is asked for", _CATEGORY, sub_code_of=BATON
 )
+NOT_MAPPED: Final = ErrorCode(
+    "baton-not-mapped", "Check that a step is mapped whose list of results is asked for", _CATEGORY, sub_code_of=BATON
+)
 OF_RULE: Final = {
     rule.slug: ErrorCode(rule.slug, f"Check for {rule.summary}", _CATEGORY, sub_code_of=BATON)
     for rule in CATALOGUE.values()

@@ -103,7 +103,7 @@ def flow_facts_of(flow: Instance) -> FlowFacts | None:
     takers, (cancelled, discarded), strict = json.loads(literal)
     attributes = flow.extra_attrs.attrs
     return FlowFacts(
-        results=results_of(flow) or {},
+        results=results_of_flow(flow) or {},
         takers=takers,
         ignores=(cancelled, discarded),
         strict=tuple((Strict(*each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
@@ -119,7 +119,7 @@ def attach_results(known: Instance, to: Instance) -> Instance:
     return changed
 
 
-def results_of(instance: Instance) -> dict[str, Result] | None:
+def results_of_flow(instance: Instance) -> dict[str, Result] | None:
     """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     levels = json.loads(literal_attribute(instance, _LEVELS) or "{}")

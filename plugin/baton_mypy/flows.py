@@ -1,9 +1,9 @@
-"""Hooks that check flows and type what is done with them: `Flow(...)`, `.add`, `.insert`, `.result`, `.results`."""
+"""Hooks that check flows and type what is done with them: `Flow(...)`, `.add`, `.bind`, `.options`, `.insert`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import ARG_NAMED, ARG_NAMED_OPT, ARG_STAR, ARG_STAR2, CallExpr, Expression, MemberExpr, RefExpr
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext
@@ -13,7 +13,6 @@ from mypy.types import (
     LiteralType,
     Parameters,
     Type,
-    TypedDictType,
     TypeOfAny,
     UnionType,
     get_proper_type,
@@ -25,20 +24,17 @@ from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
 from baton_mypy.closing import Ending, ending_of, grows_later
-from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of
+from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of_flow
 from baton_mypy.flow_specs import Collector
-from baton_mypy.literals import called, text_of
-from baton_mypy.markers import levels_of
+from baton_mypy.literals import called
 from baton_mypy.relations import MypyTypes
 from baton_mypy.report import report
+from baton_mypy.results import changed
 from baton_mypy.signatures import given
 from baton_mypy.variants import check_options, strict_parameters
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
-
-_COROUTINE: Final = "typing.Coroutine"
-_MAPPING: Final = "typing.Mapping"
 
 
 def flow(context: FunctionContext, codes: Collection[str]) -> Type:
@@ -99,67 +95,15 @@ def bind(context: MethodContext) -> Type:
 def insert(context: MethodContext) -> Type:
     """`.insert(...)`: the workflow knows the result types of the flow's steps."""
     known = context.type
-    if not isinstance(known, Instance) or results_of(known) is None:
+    if not isinstance(known, Instance) or results_of_flow(known) is None:
         return context.default_return_type
-    return _changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(known, workflow))
+    return changed(context.default_return_type, names.WORKFLOW, lambda workflow: attach_results(known, workflow))
 
 
 def sync(context: AttributeContext) -> Type:
     """`.sync` of a workflow knows the same results."""
     made, known = get_proper_type(context.default_attr_type), context.type
     return attach_results(known, made) if isinstance(made, Instance) and isinstance(known, Instance) else made
-
-
-def result(context: MethodContext) -> Type:
-    """`.result("report")`: by name, the result is as well known as by the step; a mapped step gives a list.
-
-    With an index, `.result(orders, 3)`, it is the result of one item.
-    """
-    found = _asked(context)
-    if found is None:
-        return context.default_return_type
-    is_item = any(context.args[1:])
-    given = found.type if is_item else _all_items(found, cast("TypeChecker", context.api))
-    made = get_proper_type(context.default_return_type)
-    if isinstance(made, Instance) and made.type.fullname == _COROUTINE:
-        return made.copy_modified(args=[*made.args[:2], given])
-    return given
-
-
-def _asked(context: MethodContext) -> Result | None:
-    """What the step gives that `.result(...)` is asked for, by itself or by its name."""
-    asked = get_proper_type(context.arg_types[0][0]) if context.arg_types and context.arg_types[0] else None
-    if isinstance(asked, Instance) and asked.type.fullname == names.STEP:
-        return Result(asked.args[1], levels_of(asked))
-    name = text_of(asked) if asked is not None else None
-    results = results_of(context.type) if isinstance(context.type, Instance) else None
-    return results.get(name) if results is not None and name is not None else None
-
-
-def _all_items(found: Result, checker: TypeChecker) -> Type:
-    """The result of a step as others see it: a list for each level that it is mapped over."""
-    return cast("Type", maps.listed(MypyTypes(checker), found.type, found.levels))
-
-
-def results(context: MethodContext) -> Type:
-    """`.results()`: a TypedDict of what has completed, so of any of them."""
-    found = results_of(context.type) if isinstance(context.type, Instance) else None
-    if found is None:
-        return context.default_return_type
-    fallback = context.api.named_generic_type("typing._TypedDict", [])
-    checker = cast("TypeChecker", context.api)
-    typed = TypedDictType({name: _all_items(result, checker) for name, result in found.items()}, set(), set(), fallback)
-    return _changed(context.default_return_type, _MAPPING, lambda _: typed)
-
-
-def _changed(type: Type, name: str, change: Callable[[Instance], Type]) -> Type:
-    """A type with every instance of a class changed, also within an awaitable of it."""
-    proper = get_proper_type(type)
-    if not isinstance(proper, Instance):
-        return type
-    if proper.type.fullname == name:
-        return change(proper)
-    return proper.copy_modified(args=[_changed(argument, name, change) for argument in proper.args])
 
 
 def _chain(call: CallExpr) -> list[CallExpr]:

@@ -8,8 +8,9 @@
 | `Flow.options` | `flows.options` | the same flow |
 | `Flow.insert` | `signatures.insert`, `flows.insert` | what it is given; the workflow's results |
 | `Step.bind` | `signatures.bind` | what it is given |
-| `Workflow.result` | `signatures.result`, `flows.result` | whether the flow has the step; a result by name |
-| `Workflow.results`, `Workflow.sync` | `flows.results`, `flows.sync` | each result by name |
+| `Workflow.result` | `signatures.result`, `results.result` | whether the flow has the step; a result by name |
+| `Workflow.results_of`, `Run.results_of` | `results.lists`, `results.results_of` | whether the step is mapped |
+| `Workflow.results`, `Workflow.sync` | `results.results`, `flows.sync` | each result by name |
 | `Baton.run` and its like | `replacing.run` | the inputs of a test's run, and what stands in for steps |
 
 This module loads all that the hooks need, so it is itself loaded at the first call of something hooked. Every run of
@@ -26,7 +27,7 @@ from typing import NamedTuple
 from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
 
-from baton_mypy import flows, names, replacing, signatures, steps
+from baton_mypy import flows, names, replacing, results, signatures, steps
 from baton_mypy.codes import BATON
 
 type FunctionHook = Callable[[FunctionContext], Type]
@@ -93,14 +94,16 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.FLOW}.bind": _guarded(flows.bind),
             f"{names.FLOW}.options": _guarded(partial(flows.options, codes=codes)),
             f"{names.FLOW}.insert": _guarded(flows.insert),
-            **{f"{workflow}.result": _guarded(flows.result) for workflow in workflows},
-            **{f"{workflow}.results": _guarded(flows.results) for workflow in workflows},
+            **{f"{workflow}.result": _guarded(results.result) for workflow in workflows},
+            **{f"{workflow}.results": _guarded(results.results) for workflow in workflows},
+            **{method: _guarded(results.results_of) for method in names.RESULTS_OF},
         },
         signatures={
             f"{names.STEP}.bind": _guarded_signature(partial(signatures.bind, codes=codes)),
             f"{names.FLOW}.bind": _guarded_signature(partial(signatures.preset, codes=codes)),
             f"{names.FLOW}.insert": _guarded_signature(partial(signatures.insert, codes=codes)),
             **{f"{workflow}.result": _guarded_signature(signatures.result) for workflow in workflows},
+            **{method: _guarded_signature(results.lists) for method in names.RESULTS_OF},
             **{method: _guarded_signature(partial(replacing.run, codes=codes)) for method in names.RUNS},
         },
         attributes={f"{names.WORKFLOW}.sync": flows.sync},

@@ -26,6 +26,13 @@ RUNS: Final = tuple(
     )
 )
 
+RESULTS_OF: Final = (
+    *(f"{workflow}.results_of" for workflow in (WORKFLOW, SYNC_WORKFLOW)),
+    "baton_dsl.testing.run.Run.results_of",
+    "baton_dsl.testing.database.DatabaseRun.results_of",
+)
+"""What gives the results of a map as lists."""
+
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
 METHODS: Final = frozenset(
     {
@@ -33,9 +40,13 @@ METHODS: Final = frozenset(
         *(f"{STEP}.{method}" for method in ("named", "bind")),
         *(f"{FLOW}.{method}" for method in ("add", "bind", "options", "insert")),
         *(f"{workflow}.{method}" for workflow in (WORKFLOW, SYNC_WORKFLOW) for method in ("result", "results")),
+        *RESULTS_OF,
     }
 )
 SIGNATURES: Final = frozenset(
-    {f"{STEP}.bind", f"{FLOW}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result", *RUNS}
+    {
+        *(f"{STEP}.bind", f"{FLOW}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result"),
+        *(*RESULTS_OF, *RUNS),
+    }
 )
 ATTRIBUTES: Final = frozenset({f"{WORKFLOW}.sync"})

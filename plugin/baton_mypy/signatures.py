@@ -136,7 +136,7 @@ def result(context: MethodSigContext) -> FunctionLike:
         return signature
     checker = cast("TypeChecker", context.api)
     asked = get_proper_type(checker.get_expression_type(call.args[0]))
-    name = text_of(asked.args[2] if isinstance(asked, Instance) and _is_step(asked) else asked)
+    name = text_of(asked.args[2] if isinstance(asked, Instance) and is_step(asked) else asked)
     if name is not None and name not in steps:
         nearest = did_you_mean(name, steps)
         message = f'the workflow has no step "{name}"'
@@ -185,14 +185,15 @@ def step_names(steps: ProperType) -> list[str]:
     return literals if len(literals) == len(found) else []
 
 
-def _is_step(type: ProperType) -> bool:
+def is_step(type: ProperType) -> bool:
+    """Whether it is the type of a step."""
     return isinstance(type, Instance) and type.type.fullname == names.STEP
 
 
 def _of_any_name(type: Type, checker: TypeChecker) -> Type:
     """A step's type with its name left open: whether it is in the workflow has been said."""
     proper = get_proper_type(type)
-    if not isinstance(proper, Instance) or not _is_step(proper):
+    if not isinstance(proper, Instance) or not is_step(proper):
         return type
     arguments = list(proper.args)
     arguments[2] = checker.named_type("builtins.str")

@@ -48,6 +48,7 @@ TARGETS = {
     "worker": ["tests.cli.flows"],
     "run": ["tests.cli.flows:shop", "-i", "region=eu"],
     "status": ["w"],
+    "show": ["w"],
     "why": ["w"],
     "cancel": ["w"],
     "retry": ["w"],

@@ -24,7 +24,7 @@ from baton_dsl.cli import terminal
 from baton_dsl.cli.main import run
 from baton_dsl.core.wording import printable, printable_lines
 from baton_dsl.errors import FlowError, InputError, StepNotInWorkflowError, WorkflowNotFoundError
-from baton_dsl.runtime.failures import _log
+from baton_dsl.runtime.observing.step_log import _log
 from baton_dsl.runtime.operating import Which
 from tests.cli import flows
 
@@ -177,7 +177,14 @@ def test_a_failed_attempt_is_one_line_of_the_log_whatever_its_names_say(caplog: 
 
     _log(
         "oban.job.exception",
-        {"job": job, "traceback": f"ValueError: {HOSTILE}", "state": "retryable", "error_message": ""},
+        {
+            "job": job,
+            "traceback": f"ValueError: {HOSTILE}",
+            "state": "retryable",
+            "error_message": "",
+            "duration": 1,
+            "queue_time": 1,
+        },
     )
     (record,) = caplog.records
     assert not what_a_terminal_obeys(record.getMessage())

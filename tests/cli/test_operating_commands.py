@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -16,29 +15,10 @@ from psycopg.conninfo import make_conninfo
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli import selection
-from baton_dsl.cli.main import run
 from tests.cli import flows
+from tests.cli.conftest import Shown
 from tests.cli.test_on_a_database import BATON, ROOT, environment, read, wait_until_ready, worker
 from tests.conftest import until
-
-type Shown = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def baton(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shown:
-    """Run a command in this process: its exit code, standard output and standard error."""
-    for name in ("OBAN_DSN", "OBAN_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BATON_DSN", dsn)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def shown(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return shown
 
 
 def insert(conn: psycopg.Connection[Any], workflow_id: str, flow: Flow[..., Any] = flows.shop, **inputs: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -333,6 +334,34 @@ async def test_items_of_lists_of_lists_are_in_order_however_they_came_to_be(star
         assert await workflow.result(mapped.deepest, (3, 2, 1)) == "2!"
         assert await workflow.result("deepest", (3, 2)) == ["2!", "2!"]
         assert await workflow.result("deepest", 2) == [[], ["1!"]]
+
+
+async def test_results_of_a_map_are_lists_as_deep_as_is_said(start_oban: StartOban) -> None:
+    async with start_oban():
+        workflow, _ = await ended(mapped.shelving, sizes=[[1], [], [2, 3]])
+        lists = await workflow.result(mapped.doubled)
+        assert await workflow.results_of(mapped.doubled, levels=2) == lists
+        assert workflow.sync.results_of("doubled", levels=2) == lists
+        assert (
+            await workflow.results_of(mapped.doubled, 2) == workflow.sync.results_of(mapped.doubled, (2,)) == lists[2]
+        )
+        assert await workflow.results_of(mapped.rows) == await workflow.result(mapped.rows)
+        for wrong, told in {
+            lambda: workflow.sync.results_of(
+                mapped.nested_report
+            ): '"nested_report" is not mapped, so it has one result',
+            lambda: workflow.sync.results_of("shelves"): "; ask for result(shelves)",
+            lambda: workflow.sync.results_of(mapped.doubled): 'step "doubled" is mapped 2 levels deep, but lists of 1',
+            lambda: workflow.sync.results_of(mapped.rows, levels=2): "say results_of(rows)",
+            lambda: workflow.sync.results_of(mapped.doubled, (2, 1)): '"doubled[2,1]" is an item of a map: one result',
+            lambda: workflow.sync.results_of(mapped.doubled, 2, levels=2): "say results_of(doubled, 2)",
+            lambda: workflow.sync.results_of("doubled", 2, levels=0): "say results_of(doubled, 2)",
+            lambda: workflow.sync.results_of(mapped.doubled, 9): "has no item 9",
+        }.items():
+            with pytest.raises(ItemNotFoundError, match=re.escape(told)):
+                wrong()
+        with pytest.raises(StepNotInWorkflowError, match='did you mean "doubled"'):
+            await workflow.results_of("dubled")
 
 
 async def test_what_failed_two_levels_down_leaves_its_place_empty(start_oban: StartOban) -> None:

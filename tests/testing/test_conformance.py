@@ -12,6 +12,7 @@ from oban import Cancel, Snooze
 
 from baton_dsl import Flow, Skip
 from baton_dsl.core.wording import last_exception
+from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError
 from baton_dsl.testing import Baton, attempts
 from baton_dsl.testing.database import BatonDatabase, BatonServer, DatabaseRun
 from baton_dsl.testing.run import Run
@@ -88,7 +89,14 @@ def seen(run: Run | DatabaseRun) -> Any:
     nodes = sorted(map(told, run.nodes), key=str)
     maps = [node.step for node in run.nodes if node.items is not None]
     items = [sorted(map(told, run.items(name)), key=str) for name in sorted(maps)]
-    return run.outcome, nodes, items, dict(run.results)
+    return run.outcome, nodes, items, dict(run.results), [lists_of(run, node.step) for node in run.nodes]
+
+
+def lists_of(run: Run | DatabaseRun, name: str) -> Any:
+    try:
+        return run.results_of(name)
+    except (ItemNotFoundError, ResultNotReadyError) as error:
+        return type(error), error.args[0].removeprefix(f'workflow "{run.id}": ').partition("; ")[0]
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,12 @@ async def test_items_are_replaced_by_a_function_and_fail_alone(baton: Baton) -> 
     assert run.outcome == "discarded"
     assert run[summary] == "7, discarded: ValueError: no stock"
     assert run[orders, 0] == 7
+    with pytest.raises(ResultNotReadyError, match='"orders" was discarded'):
+        run.results_of(orders)
+    with pytest.raises(
+        ItemNotFoundError, match='step "summary" is not mapped, so it has one result and no list of them'
+    ):
+        run.results_of(summary)
     assert [item.state for item in run.items(orders)] == ["completed", "discarded"]
     assert run.attempts(orders) == 3
     assert run.attempts(orders, 1) == 2

@@ -45,7 +45,10 @@ def calls() -> None:
 
 async def results(workflow: Workflow) -> None:
     text: str = await workflow.result(total)  # error
-    print(text)
+    texts: list[str] = await workflow.results_of(total)  # error
+    deep: list[int] = await workflow.results_of(total, levels=2)  # error
+    print(text, texts, deep)
+    await workflow.results_of(no_step)  # error
 
 
 async def inserts(connection: AsyncConnection[Any]) -> None:

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from baton_dsl import Each, Flow, From, Input, Outcome, Skip, Step, StepContext, Workflow, step
+from baton_dsl.testing import Run
+from baton_dsl.testing.database import DatabaseRun
 
 
 class Token: ...
@@ -50,6 +52,16 @@ def report(
 @step(combine="zip", max_concurrency=3, max_items=10, min_success=0.5)
 def orders(regions: Each[str], rates: Each[Each[Input[float]]]) -> int | Skip:
     return len(regions) or Skip("no orders")
+
+
+@step
+async def mapped(regions: Each[str]) -> int:
+    return len(regions)
+
+
+@step
+def nested(rows: Each[Each[Input[int]]]) -> int:
+    return rows
 
 
 @step
@@ -112,6 +124,20 @@ async def results(workflow: Workflow, step: Step[..., Report]) -> None:
     assert_type(await workflow.result("report"), Any)
     assert_type(workflow.sync.result(regions), list[str])
     assert_type(await workflow.results(), Mapping[str, Any])
+    assert_type(await workflow.results_of(mapped), list[int])
+    assert_type(await workflow.results_of(nested, levels=2), list[list[int]])
+    assert_type(await workflow.results_of(nested, 3), list[int])
+    assert_type(await workflow.results_of("mapped"), list[Any])
+    assert_type(workflow.sync.results_of(mapped), list[int])
+    assert_type(workflow.sync.results_of(nested, levels=2), list[list[int]])
+    assert_type(await workflow.result(mapped, 3), int)
+
+
+def tested(run: Run, database_run: DatabaseRun) -> None:
+    assert_type(run.results_of(mapped), list[int])
+    assert_type(run.results_of(nested, levels=2), list[list[int]])
+    assert_type(database_run.results_of(mapped), list[int])
+    assert_type(database_run.results_of("mapped", (1, 2)), list[Any])
 
 
 assert_type(orders("eu", 1.5), int | Skip)

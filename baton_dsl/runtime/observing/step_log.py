@@ -1,0 +1,70 @@
+"""The log of what runs: a line for the start and for the end of each attempt, with its fields."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from oban import Job, telemetry
+
+from baton_dsl.core.wording import duration, last_exception, printable
+from baton_dsl.runtime.jobs import fields_of, name_of
+
+logger = logging.getLogger("baton_dsl.steps")
+
+_ID: Final = "baton-step-log"
+_SECOND: Final = 1_000_000_000
+"""Nanoseconds, as Oban's telemetry tells times."""
+
+
+def log_steps() -> None:
+    """Log from now on what the Oban instances of this process run.
+
+    At info, a line for the start and the end of each attempt; a warning for one that fails; an error with its traceback
+    for the last one. Each has the fields `workflow_id`, `workflow`, `step`, `attempt`, `max_attempts`, `queue`,
+    `job_id`; the end also `outcome`, `duration` and `queue_time` in seconds.
+
+    What the logger `baton_dsl.steps` does not want at this moment is not listened to: it costs nothing.
+    """
+    telemetry.detach(_ID)
+    events = ["oban.job.exception"]
+    if logger.isEnabledFor(logging.INFO):
+        events += ["oban.job.start", "oban.job.stop"]
+    telemetry.attach(_ID, events, _log)
+
+
+def _log(event: str, told: dict[str, Any]) -> None:
+    job: Job = told["job"]
+    if event == "oban.job.start":
+        fields = fields_of(job)
+        logger.info("%s starts, attempt %d of %d", printable(name_of(job)), job.attempt, job.max_attempts, extra=fields)
+        return
+    took, waited = told["duration"] / _SECOND, told["queue_time"] / _SECOND
+    fields = {
+        **fields_of(job),
+        "outcome": _OUTCOMES.get(told["state"], told["state"]),
+        "duration": round(took, 6),
+        "queue_time": round(waited, 6),
+    }
+    if event == "oban.job.stop":
+        logger.info(
+            "%s %s in %s, after %s in the queue",
+            printable(name_of(job)),
+            _WORDS.get(told["state"], told["state"]),
+            duration(took),
+            duration(waited),
+            extra=fields,
+        )
+        return
+    traceback = told["traceback"] or told["error_message"]
+    fields["error"] = last_exception(traceback)
+    said = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {fields['error']}"
+    if told["state"] == "discarded":
+        logger.error("%s\n%s", printable(said), traceback.rstrip(), extra=fields)
+    else:
+        logger.warning("%s", printable(said), extra=fields)
+
+
+_OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
+"""Where Oban's state of the job is not how the attempt ended."""
+_WORDS: Final = {"completed": "completed", "cancelled": "was cancelled", "scheduled": "put itself off"}
