@@ -115,6 +115,9 @@ class StepOptions(TypedDict, total=False):
         max_input_tokens: Tokens that an attempt sends to its model, at the most. Where there is no `max_cost`, the
             price of these and of `max_output_tokens` is reserved.
         max_output_tokens: Tokens that its model answers, at the most.
+        models: The name of the step's model, given as `StepContext.model`; or a tuple of several: the step then runs
+            once a model, in parallel, each with retries of its own, and whoever takes its result takes a dict of
+            results by model, `dict[str, R]`. The flow's option `models` may name others.
     """
 
     name: str
@@ -138,6 +141,7 @@ class StepOptions(TypedDict, total=False):
     max_cost: Decimal | int
     max_input_tokens: int
     max_output_tokens: int
+    models: str | Sequence[str]
 
 
 # Defaults of type parameters have a syntax of their own only from Python 3.13 on.
@@ -186,6 +190,11 @@ class Step(Generic[P, R, N, C]):
     def path(self) -> str:
         """Where the function can be imported: `app.flows.charge`."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @property
+    def is_per_model(self) -> bool:
+        """True if it runs once a model, side by side: others see a dict of its results by model."""
+        return isinstance(self.options.get("models"), list | tuple)
 
     def named[M: str](self, name: M, /) -> Step[P, R, M, C]:
         """The same step under another name, so that it can stand in a flow twice.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,12 +16,12 @@ RESERVE: Final = "baton_reserve"
 TOKEN_OPTIONS: Final = ("max_input_tokens", "max_output_tokens")
 
 
-def reserved(options: Mapping[str, Any], model: str | None) -> str | None:
+def reserved(options: Mapping[str, Any], models: Sequence[str]) -> str | None:
     """What each attempt of a step reserves.
 
     Args:
         options: The options of the step.
-        model: The model that was chosen for it.
+        models: The models that were chosen for it; of several, the dearest counts.
 
     Returns:
         The amount; 0 for a step that declares nothing and has a model, which starts while anything is left. None for
@@ -31,13 +31,14 @@ def reserved(options: Mapping[str, Any], model: str | None) -> str | None:
         UnknownPriceError: BTN523, if the step declares its tokens, and nobody knows what they cost.
 
     Example:
-        >>> reserved({"max_cost": Decimal("0.50")}, "my-model"), reserved({}, "my-model"), reserved({}, None)
+        >>> reserved({"max_cost": Decimal("0.50")}, ["my-model"]), reserved({}, ["my-model"]), reserved({}, [])
         ('0.50', '0', None)
     """
-    bound = bound_of(options, model)
-    if bound is not None:
-        return format(bound, "f")
-    return "0" if model is not None else None
+    bounds = [bound_of(options, model) for model in models] or [bound_of(options, None)]
+    known = [bound for bound in bounds if bound is not None]
+    if known:
+        return format(max(known), "f")
+    return "0" if models else None
 
 
 def bound_of(options: Mapping[str, Any], model: str | None) -> Decimal | None:

@@ -12,9 +12,10 @@ from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.reading import Reading, Row
 
 _WORKFLOW: Final[LiteralString] = """
-    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now, budget, spent,
-        coalesce(budget - spent - baton.baton_room(workflow_id), 0) AS reserved
-    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
+    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now, own.budget,
+        coalesce(own.spent, 0) AS spent, coalesce(own.budget - own.spent - baton.baton_room(workflow_id), 0) AS reserved
+    FROM baton.baton_workflows LEFT JOIN baton.baton_budgets AS own USING (workflow_id)
+    WHERE workflow_id = %(workflow_id)s
 """
 
 _NODES: Final[LiteralString] = """
@@ -29,6 +30,7 @@ _NODES: Final[LiteralString] = """
             job.max_attempts - coalesce((job.meta ->> 'rescued')::integer, 0)
         ) AS is_last_crash,
         coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
+        CASE WHEN node.parameters = ARRAY['workflow_model'] AND NOT node.is_map THEN node.item ->> 0 END AS model,
         CASE
             WHEN job.state IN ('scheduled', 'available')
                 AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'
@@ -151,6 +153,7 @@ def _node(row: Row) -> NodeFacts:
         is_last_crash=bool(row["is_last_crash"]),
         absent=row["absent"],
         waits_for=row["waits_for"],
+        model=row["model"],
     )
 
 

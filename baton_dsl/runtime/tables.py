@@ -58,8 +58,6 @@ workflows: Final = Table(
     Column("hooks", JSONB),
     Column("told_at", DateTime(timezone=True)),
     Column("fingerprint", _name),
-    Column("budget", Numeric),
-    Column("spent", Numeric, nullable=False),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),
@@ -178,6 +176,14 @@ checkpoints: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("result", JSON, nullable=False),
     Column("stored_at", DateTime(timezone=True), nullable=False),
+)
+
+budgets: Final = Table(
+    "baton_budgets",
+    metadata,
+    Column("workflow_id", _name, primary_key=True),
+    Column("budget", Numeric, nullable=False),
+    Column("spent", Numeric, nullable=False),
 )
 
 reservations: Final = Table(

@@ -11,12 +11,12 @@ DECLARE
     room numeric;
     called bigint[] := '{}';
 BEGIN
-    PERFORM 1 FROM baton.baton_workflows
-    WHERE workflow_id = ANY(workflow_ids) AND budget IS NOT NULL ORDER BY workflow_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM baton.baton_budgets
+    WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id FOR NO KEY UPDATE;
 
     FOR workflow IN
-        SELECT workflow_id AS id FROM baton.baton_workflows
-        WHERE workflow_id = ANY(workflow_ids) AND budget IS NOT NULL ORDER BY workflow_id
+        SELECT workflow_id AS id FROM baton.baton_budgets
+        WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id
     LOOP
         room := baton.baton_room(workflow.id) - coalesce((
             SELECT sum(reservation.amount)

@@ -12,16 +12,16 @@ DECLARE
     place integer;
 BEGIN
     FOR place IN SELECT each.place FROM unnest(ids) WITH ORDINALITY AS each(id, place) ORDER BY each.id COLLATE "C" LOOP
-        INSERT INTO baton.baton_workflows (
-            workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint, budget
-        )
+        INSERT INTO baton.baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
         VALUES (
             ids[place], labels[place], flow, inputs[place]::json, sizes[place],
-            nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code, budgets[place]
+            nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code
         )
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN -- who may only insert may not read which ones there are
             taken := taken || place;
+        ELSIF budgets[place] IS NOT NULL THEN
+            INSERT INTO baton.baton_budgets (workflow_id, budget) VALUES (ids[place], budgets[place]);
         END IF;
     END LOOP;
     RETURN taken;

@@ -17,6 +17,7 @@ BEGIN
         LIMIT most
         FOR UPDATE SKIP LOCKED
     ) AS settled;
+    DELETE FROM baton.baton_budgets WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_reservations WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_captures WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_usage WHERE workflow_id = ANY(old);

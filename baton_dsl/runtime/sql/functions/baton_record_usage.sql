@@ -29,9 +29,9 @@ BEGIN
     )
     SELECT array_agg(id) INTO written FROM new;
 
-    PERFORM 1 FROM baton.baton_workflows
+    PERFORM 1 FROM baton.baton_budgets
     WHERE workflow_id IN (SELECT usage.workflow_id FROM baton.baton_usage AS usage WHERE usage.id = ANY(written))
-        AND budget IS NOT NULL
+       
     ORDER BY workflow_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
@@ -41,8 +41,8 @@ BEGIN
         SELECT usage.workflow_id, usage.oban_job_id, usage.attempt, coalesce(sum(usage.cost), 0) AS known,
             bool_or(usage.cost IS NULL) AS is_open
         FROM baton.baton_usage AS usage
-        JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = usage.workflow_id
-        WHERE usage.id = ANY(written) AND workflow.budget IS NOT NULL
+        JOIN baton.baton_budgets AS workflow ON workflow.workflow_id = usage.workflow_id
+        WHERE usage.id = ANY(written)
         GROUP BY usage.workflow_id, usage.oban_job_id, usage.attempt
     LOOP
         charge := call.known + CASE
@@ -54,7 +54,7 @@ BEGIN
         END;
         UPDATE baton.baton_reservations SET used = used + charge
         WHERE oban_job_id = call.oban_job_id AND attempt = call.attempt;
-        UPDATE baton.baton_workflows SET spent = spent + charge WHERE workflow_id = call.workflow_id;
+        UPDATE baton.baton_budgets SET spent = spent + charge WHERE workflow_id = call.workflow_id;
     END LOOP;
 END
 $function$;

@@ -15,7 +15,7 @@ DECLARE
     is_granted boolean;
     granted bigint[] := '{}';
 BEGIN
-    PERFORM 1 FROM baton.baton_workflows
+    PERFORM 1 FROM baton.baton_budgets
     WHERE workflow_id IN (SELECT node.workflow_id FROM baton.workflow_nodes AS node WHERE node.oban_job_id = ANY(job_ids))
     ORDER BY workflow_id FOR NO KEY UPDATE;
 

@@ -14,5 +14,5 @@ AS $function$
             AND job.state = 'executing'
             AND job.attempt = reservation.attempt
     ), 0)
-    FROM baton.baton_workflows AS workflow WHERE workflow.workflow_id = of_workflow
+    FROM baton.baton_budgets AS workflow WHERE workflow.workflow_id = of_workflow
 $function$;

@@ -12,9 +12,14 @@ CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflow
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
 
 -- --- Calls of language models -------------------------------------------------------------------------------------
--- What a workflow may cost, and what counts against that; `spent` is kept only where there is a budget.
-ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS budget numeric;
-ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS spent numeric NOT NULL DEFAULT 0;
+-- What workflows may cost, and what counts against that; one row for each that has a budget. A table of its own: a column
+-- of `baton_workflows` would lock that against readers for a moment.
+CREATE TABLE IF NOT EXISTS baton.baton_budgets (
+    workflow_id text COLLATE "C" PRIMARY KEY,
+    budget numeric NOT NULL,
+    spent numeric NOT NULL DEFAULT 0,
+    CONSTRAINT baton_budgets_budget CHECK (budget >= 0)
+) WITH (fillfactor = 70);
 
 -- One row a call of a model, of failed attempts too. The worker makes the id, so that a row that is written again, since
 -- the answer to the first time was lost, is there once. `cost` is NULL if no price is known.
@@ -78,7 +83,7 @@ CREATE TABLE IF NOT EXISTS baton.baton_checkpoints (
 
 -- What attempts have reserved of the budgets of their workflows. A row with an `attempt` counts while its job is executing
 -- in it. One without is of a job that waits until its amount is left; `called_at` says that it was told to ask again.
--- Whoever changes these rows holds the row of the workflow in `baton_workflows`.
+-- Whoever grants or calls holds the row of the workflow in `baton_budgets`.
 CREATE TABLE IF NOT EXISTS baton.baton_reservations (
     oban_job_id bigint PRIMARY KEY,
     workflow_id text COLLATE "C" NOT NULL,
