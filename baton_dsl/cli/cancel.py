@@ -1,18 +1,18 @@
-"""`baton cancel`: end workflows."""
+"""`baton cancel`: cancel workflows."""
 
 from __future__ import annotations
 
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action
+from baton_dsl.runtime.operating.actions import Action
 
 
 @click.command("cancel")
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Cancel all that has not started of workflows; a running step is told, and not tried again.
+    """Cancel every step that has not started. Running steps are asked to stop, and are not retried.
 
     \b
     Examples:

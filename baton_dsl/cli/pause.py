@@ -1,18 +1,18 @@
-"""`baton pause`: let nothing of workflows start."""
+"""`baton pause`: pause workflows."""
 
 from __future__ import annotations
 
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action
+from baton_dsl.runtime.operating.actions import Action
 
 
 @click.command("pause")
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Let no step of workflows start until baton resume. What runs goes on.
+    """Pause workflows: no further step starts until baton resume. Running steps continue.
 
     \b
     Examples:

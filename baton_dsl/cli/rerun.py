@@ -1,4 +1,4 @@
-"""`baton rerun`: workflows once more."""
+"""`baton rerun`: insert workflows again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 
 from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.target import AnyFlow, flow_argument
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.rerun import rerun_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.rerun import rerun_sync
 
 
 @click.command("rerun")
@@ -22,9 +22,9 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> None:
-    """Insert workflows of FLOW once more: the flow as the code is now, with the old inputs and labels.
+    """Insert workflows of FLOW again: with the current code, and with their old inputs and labels.
 
-    The old workflows stay as they are. If the flow does not take the inputs of one any more, none is inserted.
+    The old workflows stay as they are. If the flow no longer accepts the inputs of one of them, none is inserted.
 
     \b
     Examples:
@@ -37,6 +37,6 @@ def command(
         if common.given:
             selected = replace(selected, common=replace(common, flow=common.flow or flow.name))
         chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
-        inserted = rerun_sync(where, Which(ids=chosen), flow)
+        inserted = rerun_sync(where, WorkflowFilter(ids=chosen), flow)
     for old, new in inserted.items():
-        terminal.echo(f"workflow {new}, once more for {old}")
+        terminal.echo(f"workflow {new}, a rerun of {old}")

@@ -1,18 +1,18 @@
-"""`baton resume`: end a pause."""
+"""`baton resume`: resume paused workflows."""
 
 from __future__ import annotations
 
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action
+from baton_dsl.runtime.operating.actions import Action
 
 
 @click.command("resume")
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Let workflows go on that were paused.
+    """Resume paused workflows.
 
     \b
     Examples:

@@ -53,6 +53,23 @@ def money(amount: Decimal) -> str:
     return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 
+def beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: Decimal) -> str:
+    """Why a step waits whose amount is not left of a budget.
+
+    Args:
+        amount: What it would reserve.
+        budget: The budget.
+        spent: What is spent of it.
+        reserved: What others have reserved of it.
+    """
+    left = budget - spent - reserved
+    needs = f"would cost up to {money(amount)}" if amount else "has a model"
+    told = f"{money(max(left, Decimal(0)))} is left of the budget of {money(budget)}"
+    if reserved and amount <= budget - spent:
+        return f"{needs}, and {told} until steps end that have reserved {money(reserved)} of it"
+    return f"{needs}, and {told}: approve more with baton approve ID --budget {money(max(spent, Decimal(0)) + amount)}"
+
+
 def last_exception(error: str | None) -> str:
     r"""The exception that a stored error ends with, on one line: without its traceback, and by its first line.
 

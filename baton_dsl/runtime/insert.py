@@ -24,11 +24,12 @@ from baton_dsl.errors import (
     WorkflowExistsError,
 )
 from baton_dsl.flow import Flow
-from baton_dsl.runtime import connections, instances, schema
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.importing import is_of_a_script
-from baton_dsl.runtime.insert_arguments import arguments_of
-from baton_dsl.runtime.lowering import Lowered, check_flow, lower
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database import connections, instances
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.lowering.insert_arguments import arguments_of
+from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
+from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 
@@ -103,7 +104,7 @@ def _lower_all(flow: Flow[..., Any], asked: Asked) -> list[Lowered]:
     faulty = 0
     for index, (each, inputs) in enumerate(asked):
         try:
-            lowered.append(lower(each, inputs))
+            lowered.append(lower(each, inputs, is_mapping=True))
         except FlowError as error:
             findings += [finding.in_workflow(index) for finding in error.diagnostics]
             error_class = error_class if isinstance(error, InputError) else FlowError

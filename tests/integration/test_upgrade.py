@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from baton_dsl import Workflow
 from baton_dsl.cli.main import cli
 from baton_dsl.errors import SchemaBusyError, ServerTooOldError
-from baton_dsl.runtime import pieces, schema
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
 from tests.integration import steps
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
@@ -124,18 +125,18 @@ def test_an_install_with_nothing_to_do_locks_nothing(dsn: str, conn: psycopg.Con
 
 
 def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
-    """No lock that stops who only reads; those on Oban's tables stop writes for the moment that it takes.
-
-    Those on tables that are new keep nobody waiting: nobody else sees them yet.
-    """
+    """Those on Oban's tables stop writes for the moment that it takes; a new column stops reads of a node, too."""
     with psycopg.connect(old_dsn) as conn:
-        before = {name for (name,) in conn.execute("SELECT tablename FROM pg_tables").fetchall()}
+        tables = {name for (name,) in conn.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
         schema.install_on(conn)
-        assert {(table, mode) for table, mode in locks(conn) if table in before} == {
+        assert {(table, mode) for table, mode in locks(conn) if table in tables} == {
             ("oban_jobs", "ShareRowExclusiveLock"),
             ("oban_producers", "ShareRowExclusiveLock"),
             ("baton_migrations", "RowExclusiveLock"),
-            ("baton_workflows", "ShareLock"),  # while the indexes of the list are made
+            # while the columns of calls and of windows are made, and the indexes of the list
+            ("workflow_nodes", "AccessExclusiveLock"),
+            ("baton_workflows", "AccessExclusiveLock"),
+            ("baton_workflows", "ShareLock"),
         }
 
 

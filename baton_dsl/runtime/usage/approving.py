@@ -9,8 +9,8 @@ from psycopg import sql
 
 from baton_dsl.core.wording import money
 from baton_dsl.errors import BudgetError, WorkflowNotFoundError
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import answer, answer_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.operating.actions import answer, answer_sync
 
 
 async def approve(database: Database, workflow_id: str, budget: Decimal | int) -> None:

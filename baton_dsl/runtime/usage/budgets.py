@@ -10,8 +10,8 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.llm.reserving import RESERVE
-from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.pools import Pool, autocommit
+from baton_dsl.runtime.database.coalesce import Coalescer
+from baton_dsl.runtime.database.pools import Pool, autocommit
 
 
 class Budgets:
