@@ -28,9 +28,9 @@ from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.observing.status import has_maps, items_of, nodes_of, status_of, workflow_row
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
+from baton_dsl.runtime.operating.approving import approve, approve_sync
 from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
 from baton_dsl.runtime.usage import reports
-from baton_dsl.runtime.usage.approving import approve, approve_sync
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
