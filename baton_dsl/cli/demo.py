@@ -1,4 +1,4 @@
-"""`baton demo`: the package audit, from nothing to a report.
+"""`baton demo`: run the package audit and write its report.
 
 The audit is an example, so its code is no part of `baton_dsl`. The wheel carries it in a folder that is on no path of
 Python, and there as in a clone it is imported as `baton_audit`, from its folder.
@@ -7,6 +7,7 @@ Python, and there as in a clone it is imported as `baton_audit`, from its folder
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +55,9 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
     page.write_text(report.html, encoding="utf-8")
     terminal.echo(report.text)
     terminal.echo(f"\nThe report as an HTML page: {page}")
+    baton = "baton" if shutil.which("baton") else sys.argv[0]
+    given = "" if target.is_embedded else " with the same --dsn"
+    terminal.echo(f"See what it ran in a browser: {baton} web{given}")
     return Exit.DONE
 
 

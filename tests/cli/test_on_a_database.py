@@ -263,7 +263,9 @@ def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
     done = baton("demo", "--imports", "1", cwd=served_folder)
     assert done.returncode == 0, done.stderr
     page = served_folder / ".baton" / "package-audit.html"
-    assert done.stdout.splitlines()[-1] == f"The report as an HTML page: {page}"
+    *_, told, looked = done.stdout.splitlines()
+    assert told == f"The report as an HTML page: {page}"
+    assert re.fullmatch(r"See what it ran in a browser: \S+ web", looked)
     assert "Largest on disk" in done.stdout
     assert "completed  report  " in done.stderr
     assert page.read_text().startswith("<!doctype html>")
