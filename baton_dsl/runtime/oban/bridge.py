@@ -104,6 +104,12 @@ def notifier_of(instance: Oban) -> Notifier:
     return cast("Notifier", instance._notifier)
 
 
+def hears(instance: Oban) -> bool:
+    """True while the notifier of the instance has a connection on which it hears."""
+    conn = getattr(instance._notifier, "_conn", None)
+    return conn is not None and not conn.closed
+
+
 def described(instance: Oban) -> Instance:
     """An instance, for code that works without Oban too."""
     return Instance(pool_of(instance), prefix_of(instance), notifier_of(instance), is_started(instance))
