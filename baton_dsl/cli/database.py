@@ -1,4 +1,4 @@
-"""Which database a command works on: a named one, or the embedded one of the current folder."""
+"""Choose the database of a command: the one that was named, or the embedded one of the current folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--dsn",
         envvar=VARIABLES,
         callback=read,
-        help="The PostgreSQL server, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then the embedded one.",
+        help="The PostgreSQL database, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then an embedded one.",
     )
     prefix = click.option(
         "--prefix", envvar="OBAN_PREFIX", default="public", show_default=True, help="The schema of Oban's tables."

@@ -1,4 +1,4 @@
-"""`baton list`: which workflows there are."""
+"""`baton list`: a table of workflows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 
 @click.command("list")
 @selection.conditions
-@click.option("--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="So many, the newest ones.")
+@click.option(
+    "--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many workflows to list at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @database.options
 def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | None, prefix: str) -> None:
-    """List workflows, the newest first: those that meet every condition that is given.
+    """List workflows, newest first. Every condition must match.
 
     \b
     Examples:
@@ -32,6 +34,6 @@ def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | N
     elif shown:
         terminal.echo_coloured(table.of_workflows(shown))
     else:
-        terminal.echo("There is no such workflow." if common.given else "There is no workflow.", err=True)
+        terminal.echo("No workflow matches." if common.given else "There are no workflows.", err=True)
     if len(found) > most:
-        terminal.echo(f"There are more than these {most:,}; see them with --most.", err=True)
+        terminal.echo(f"There are more than these {most:,}; list them with --most.", err=True)

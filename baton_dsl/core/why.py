@@ -1,4 +1,4 @@
-"""Why a workflow, or a step of it, stands where it stands: facts in, a sentence with the chain of causes out."""
+"""Explain in a sentence what a workflow or step is waiting for, or why it ended, from facts about it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from baton_dsl.core.lifecycle import Outcome, State
-from baton_dsl.core.wording import duration, last_exception, moment, printable
+from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """Causes of a workflow that are told one by one."""
@@ -49,6 +50,7 @@ class NodeFacts:
         ahead: How many jobs its queue starts before it, if that was counted.
         is_last_crash: The next death of its process discards it.
         absent: Why the node that fetched it last gave it back: its code is not there.
+        waits_for: What it would reserve of the budget, if too little is left of that.
         model: The model of an item of a step of several models.
     """
 
@@ -74,6 +76,7 @@ class NodeFacts:
     ahead: int | None = None
     is_last_crash: bool = False
     absent: str | None = None
+    waits_for: Decimal | None = None
     model: str | None = None
 
     @property
@@ -122,6 +125,9 @@ class WorkflowFacts:
         settled_at: When its last node settled.
         paused_at: Since when it is paused.
         stopped_at: When it was cancelled as a whole.
+        budget: What its calls of models may cost; None for no bound.
+        spent: What counts against that.
+        reserved: What the attempts that run have reserved of it and not used.
     """
 
     now: datetime
@@ -132,6 +138,9 @@ class WorkflowFacts:
     settled_at: datetime | None = None
     paused_at: datetime | None = None
     stopped_at: datetime | None = None
+    budget: Decimal | None = None
+    spent: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
     _parts: Mapping[str, Sequence[NodeFacts]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -165,7 +174,7 @@ def why(facts: WorkflowFacts, step: str | None = None) -> str:
         >>> report = NodeFacts(step="report", state=State.SUSPENDED, upstreams=("charge",))
         >>> facts = WorkflowFacts(now=now, inserted_at=now, nodes={"charge": charge, "report": report})
         >>> why(facts, "report")
-        '"report" waits for "charge", which could start, but no node runs queue "llm".'
+        '"report" waits for "charge", which could start, but no worker runs queue "llm".'
     """
     said = _of_workflow(facts) if step is None else _of_step(facts, facts.nodes[step])
     return f"{said}."
@@ -194,7 +203,7 @@ def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
     if others:
         said += f"; it also waits for {_some(other.named for other in others)}"
     if facts.paused_at and path[-1].state is not State.SUSPENDED:
-        said += f"; besides, the workflow is paused since {moment(facts.paused_at, facts.now)}"
+        said += f"; also, the workflow has been paused since {moment(facts.paused_at, facts.now)}"
     return said
 
 
@@ -282,9 +291,13 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
         return _ending(facts, node)
     match node.state:
         case State.SUSPENDED if node.is_held:
-            return f'waits until other items of "{node.part_of}" end, since only so many run at once'
+            return (
+                f'waits until other items of "{node.part_of}" end, because max_concurrency limits how many run at once'
+            )
         case State.SUSPENDED if facts.paused_at:
-            return f"does not start, since the workflow is paused since {moment(facts.paused_at, facts.now)}"
+            return f"does not start, because the workflow has been paused since {moment(facts.paused_at, facts.now)}"
+        case State.SUSPENDED if node.waits_for is not None and facts.budget is not None:
+            return beyond_budget(node.waits_for, facts.budget, facts.spent, facts.reserved)
         case State.SUSPENDED:
             return "waits, though nothing keeps it from running: see baton doctor"
         case State.EXECUTING:
@@ -294,7 +307,7 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
         case State.AVAILABLE:
             return _queued(facts, node)
         case State.GONE:
-            return "can't run, since its job is gone: see baton doctor"
+            return "can't run, because its job is gone: see baton doctor"
         case _:
             return f"has not settled, though its job is {node.state}: see baton doctor"
 
@@ -326,7 +339,7 @@ def _running(facts: WorkflowFacts, node: NodeFacts) -> str:
         return f"ran{where}, whose process is gone: it will start again {soon}"
     since = f" since {moment(node.attempted_at, facts.now)}" if node.attempted_at else ""
     said = f"has run{since}{where}, attempt {node.attempt} of {node.max_attempts}"
-    return said + (", and is not tried again, since the workflow was cancelled" if facts.stopped_at else "")
+    return said + (", and will not be retried, because the workflow was cancelled" if facts.stopped_at else "")
 
 
 def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -345,7 +358,7 @@ def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
 
 def _absence(node: NodeFacts) -> str:
     where = f"node {node.runs_on}" if node.runs_on else "a node"
-    return f"was given back by {where}, which does not have its code ({node.absent})"
+    return f"was given back by {where}, which lacks its code ({node.absent})"
 
 
 def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -368,7 +381,7 @@ def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
     """What keeps a queue from starting anything."""
     queue = facts.queues.get(node.queue, QueueFacts())
     if not queue.nodes:
-        return f'no node runs queue "{node.queue}"'
+        return f'no worker runs queue "{node.queue}"'
     if queue.paused == queue.nodes:
         where = "on all nodes" if queue.nodes > 1 else "on the only node that runs it"
         return f'queue "{node.queue}" is paused {where}'
@@ -411,7 +424,7 @@ def _under_way(facts: WorkflowFacts) -> str:
     unsettled = sum(node.outcome is None for node in steps)
     said = f"{unsettled:,} of {_count(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
     if facts.paused_at:
-        said = f"The workflow is paused since {moment(facts.paused_at, facts.now)}: {said}"
+        said = f"The workflow has been paused since {moment(facts.paused_at, facts.now)}: {said}"
     elif facts.stopped_at:
         said = f"The workflow was cancelled{facts.at(facts.stopped_at)}: {said}"
     found = [facts.nodes[step] for step in causes(facts)]

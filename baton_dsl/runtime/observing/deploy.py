@@ -1,4 +1,4 @@
-"""What a deploy would do to the workflows in flight: which of them the code that is imported here can't finish.
+"""Check a deploy: which running workflows the code imported here can't finish.
 
 What is stored is tried: results of settled upstreams and inputs are validated as the steps that wait for them would do
 it. What is not stored yet is compared by JSON Schema, where unknown is silence.
@@ -32,7 +32,9 @@ from baton_dsl.step import Step
 
 type AnyStep = Step[..., Any, Any, Any]
 
-KEEP: Final = "keep it until they have ended (what has moved can still be imported where it was), or cancel them"
+KEEP: Final = (
+    "keep it until these workflows have ended (if it has moved, import it in the old module too), or cancel them"
+)
 ACCEPT: Final = "let the annotation accept what is stored too, until they have ended"
 DEFAULT: Final = "give it a default, until they have ended"
 BOTH: Final = (
