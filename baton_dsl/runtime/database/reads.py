@@ -34,9 +34,11 @@ _COLUMNS: Final[LiteralString] = (
 )
 """What `status.node_of` reads of a `node` and its `job`."""
 
-_RESULT: Final[LiteralString] = (
-    "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result"
-)
+# Results by model are no list, however deep.
+_RESULT: Final[LiteralString] = """
+    node.step_name, node.outcome, node.worker, node.is_map, node.result::text AS result,
+    CASE WHEN node.mapping ? 'per_model' THEN 0 ELSE node.levels END AS levels
+"""
 
 WORKFLOW: Final[LiteralString] = """
 SELECT workflow_id, workflow_label, flow_name, outcome, paused_at, stopped_at, inserted_at, settled_at
