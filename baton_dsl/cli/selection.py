@@ -30,6 +30,7 @@ class Conditions:
     label: str | None = None
     outcome: str | None = None
     is_running: bool | None = None
+    is_stuck: bool | None = None
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
 
@@ -67,6 +68,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
         label: str | None,
         outcome: str | None,
         running: bool | None,
+        stuck: bool | None,
         older_than: timedelta | None,
         newer_than: timedelta | None,
         **others: Any,
@@ -76,6 +78,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
             label=label,
             outcome=outcome,
             is_running=running,
+            is_stuck=stuck,
             older_than=older_than,
             newer_than=newer_than,
         )
@@ -88,6 +91,12 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
             "--outcome", type=click.Choice(["completed", "cancelled", "discarded"]), help="Those that ended so."
         ),
         click.option("--running/--ended", default=None, help="Those that have not ended, or those that have."),
+        click.option(
+            "--stuck/--not-stuck",
+            "stuck",
+            default=None,
+            help="Those under way of which nothing moves by itself, or all others.",
+        ),
         click.option("--older-than", type=AGE, metavar="AGE", help="Those inserted longer ago, as 90m, 12h or 30d."),
         click.option("--newer-than", type=AGE, metavar="AGE", help="Those inserted since."),
     )
@@ -155,7 +164,7 @@ def chosen(
             terminal.echo(f"There is no such workflow to {verb}.", err=True)
         return []
     if selected.dry_run:
-        terminal.echo_coloured(table.of_workflows(fitting))
+        terminal.echo_coloured(table.of_workflows(fitting, width=terminal.width()))
         terminal.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
         return []
     if selected.common.given and not selected.yes:

@@ -14,7 +14,7 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, logging_of_a_worker, queues, waiting
+from baton_dsl.cli import database, logging_of_a_worker, queue_limits, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
@@ -32,9 +32,9 @@ logger = logging.getLogger("baton_dsl.worker")
     "-q",
     "limits",
     metavar="NAME:LIMIT,...",
-    callback=queues.limits,
+    callback=queue_limits.limits,
     help=f"Which queues to serve, and how many jobs of each at once, as default:20,mail:5; "
-    f"default: every queue that the modules name, {queues.LIMIT} jobs each.",
+    f"default: every queue that the modules name, {queue_limits.LIMIT} jobs each.",
 )
 @click.option("--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="So many nodes.")
 @click.option(
@@ -92,7 +92,7 @@ def command(
     Example:
       baton worker app.flows --queues default:20,mail:5 --processes 2
     """
-    served = limits or queues.limited(set().union(*map(queues.of_module, modules)) or {"default"})
+    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {"default"})
     if dsn is not None and not waiting.until_reachable(dsn):
         return Exit.DONE  # it was told to stop before it could begin
     with database.opened(dsn, prefix, for_workers=True) as target:
