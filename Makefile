@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages check docs bench soak clean
+.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web check docs bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ demo: $(READY) ## audit this Python environment with a workflow, on an embedded 
 	@$(BIN)/baton demo
 
 test: check ## the checks and the tests
-	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
+	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
 
 check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint, and the documentation
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supp
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
 	PYTEST_ADDOPTS='-W "ignore:_pytest.python.CallSpec2"' $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
-		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem"
+		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
 
 SERVER_TESTS := $(patsubst %,tests/integration/test_%.py,schema upgrade privileges hostile_schema insert outcomes)
 
@@ -65,6 +65,10 @@ test-debian: $(READY) ## what depends on the server most, on Debian's PostgreSQL
 
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging
+
+test-web: $(READY) ## the dashboard in a real browser; Debian's chromium, installed if it is missing
+	@.ci/servers
+	$(PYTEST) -m browser tests/web
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks

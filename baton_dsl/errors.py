@@ -266,6 +266,21 @@ class SessionNeededError(BatonError):
     )
 
 
+class DashboardOpenError(BatonError):
+    """The dashboard would listen beyond this machine, and nothing says who may see it and who may operate."""
+
+    code = "BTN437"
+    default_remedy = (
+        "say who may do what: baton web --authorize MODULE:FUNCTION, or app(authorize=...), a function of the request "
+        'that returns None, "read" or "operate"; or let it listen on 127.0.0.1'
+    )
+
+    @classmethod
+    def at(cls, host: str) -> DashboardOpenError:
+        """The error for an address that it was to listen on."""
+        return cls(f'the dashboard has no authorization, and "{host}" is not this machine alone')
+
+
 class StepError(BatonError):
     """Base of the errors that end a step while it runs."""
 

@@ -11,6 +11,8 @@ from baton_dsl.errors import ExtraMissingError
 _PACKAGES: Final = {
     "click": ("click", "cli"),
     "genai_prices": ("genai-prices", "llm"),
+    "jinja2": ("Jinja2", "web"),
+    "markupsafe": ("MarkupSafe", "web"),
     "mypy": ("mypy", "mypy"),
     "oban": ("oban", "worker"),
     "opentelemetry": ("opentelemetry-api", "otel"),
@@ -20,6 +22,8 @@ _PACKAGES: Final = {
     "psycopg_pool": ("psycopg-pool", "worker"),
     "rich": ("rich", "cli"),
     "sqlalchemy": ("SQLAlchemy", "worker"),
+    "starlette": ("starlette", "web"),
+    "uvicorn": ("uvicorn", "web"),
     "uvloop": ("uvloop", "worker"),
 }
 """By the name under which it is imported: the package, and the extra that brings it."""

@@ -13,7 +13,7 @@ from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
-from baton_dsl.core.spec import FlowSpec, InsertCall, Place
+from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
 from baton_dsl.errors import FlowError
 from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
 from baton_dsl.places import CallSite
@@ -232,6 +232,10 @@ class Flow(Generic[I, S]):
             ignore_discarded=self.settings.ignore_discarded,
             places=places,
         )
+        if self.settings.models:
+            site = self.settings.models_site if places else None
+            models = Option(self.settings.models, site.keyword("models") if site else None)
+            spec = replace(spec, options={"models": models})
         return replace(spec, binds=(self._bind_call(places=places),)) if self.bound else spec
 
     def _bind_call(self, *, places: bool) -> InsertCall:

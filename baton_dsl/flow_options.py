@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypedDict
 
@@ -25,7 +25,8 @@ class WorkflowOptions(TypedDict, total=False):
         ignore_cancelled: Steps run though an upstream was cancelled, unless a step says otherwise.
         ignore_discarded: Steps run though an upstream was discarded, unless a step says otherwise.
         debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
-        models: The name of a model for each step, given as `StepContext.model`; `"*"` is for all others.
+        models: The name of a model for each step, given as `StepContext.model`; for a step of several models the
+            names of these. It wins over the step's own option; `"*"` is for all steps that have no model otherwise.
         on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
         on_cancelled: Called once when it has ended as cancelled.
         on_discarded: Called once when it has ended as discarded.
@@ -37,7 +38,7 @@ class WorkflowOptions(TypedDict, total=False):
     ignore_cancelled: bool
     ignore_discarded: bool
     debug: bool
-    models: Mapping[str, str]
+    models: Mapping[str, str | Sequence[str]]
     on_settled: Hook | None
     on_cancelled: Hook | None
     on_discarded: Hook | None
@@ -58,20 +59,25 @@ class FlowOptions(WorkflowOptions, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`FlowOptions` with every default filled in."""
+    """`FlowOptions` with every default filled in.
+
+    Attributes:
+        models_site: The call that gave `models`, if one did.
+    """
 
     workflow_id: str | None = None
     workflow_name: str | None = None
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
     debug: bool = False
-    models: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     oban: str = "Oban"
     prefix: str | None = None
     on_settled: Hook | None = None
     on_cancelled: Hook | None = None
     on_discarded: Hook | None = None
     hook_queue: str = "default"
+    models_site: CallSite | None = field(default=None, compare=False, repr=False)
 
     def hooks(self) -> dict[str, Hook]:
         """The hooks that are set, by the name of their option."""
@@ -94,7 +100,7 @@ class Settings:
                 name: option._replace(place=site.keyword(name) if site else None) for name, option in given.items()
             }
             raise FlowError(list(wrong_options(located)))
-        changed = replace(self, **options)
+        changed = replace(self, **options, models_site=site if "models" in options else self.models_site)
         declare(changed.hooks().values())
         return changed
 

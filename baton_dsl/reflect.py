@@ -322,7 +322,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
 
 def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
     """The options that say something only together with the signature; each by itself was checked by `step`."""
-    return {name: Option(value=options[name]) for name in MAP_OPTIONS if name in options}
+    return {name: Option(value=options[name]) for name in (*MAP_OPTIONS, "models") if name in options}
 
 
 _SCALARS: Final = (str, int, float, bytes, type(None))

@@ -109,6 +109,9 @@ class StepOptions(TypedDict, total=False):
         max_items: How many items a map may have; with more it fails. Default: 100,000.
         min_success: How many items of each list must succeed (`3`), or what share of them (`0.9`), for the map to
             count as completed; default: all.
+        models: The name of the step's model, given as `StepContext.model`; or a tuple of several: the step then runs
+            once a model, in parallel, each with retries of its own, and whoever takes its result takes a dict of
+            results by model, `dict[str, R]`. The flow's option `models` may name others.
     """
 
     name: str
@@ -129,6 +132,7 @@ class StepOptions(TypedDict, total=False):
     max_concurrency: int
     max_items: int
     min_success: float
+    models: str | Sequence[str]
 
 
 # Defaults of type parameters have a syntax of their own only from Python 3.13 on.
@@ -177,6 +181,11 @@ class Step(Generic[P, R, N, C]):
     def path(self) -> str:
         """Where the function can be imported: `app.flows.charge`."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @property
+    def is_per_model(self) -> bool:
+        """True if it runs once a model, side by side: others see a dict of its results by model."""
+        return isinstance(self.options.get("models"), list | tuple)
 
     def named[M: str](self, name: M, /) -> Step[P, R, M, C]:
         """The same step under another name, so that it can stand in a flow twice.

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "resume": "End a pause.",
     "rerun": "Insert workflows once more, with the old inputs.",
     "prune": "Remove workflows that ended long ago.",
+    "web": "Serve the dashboard.",
     "doctor": "Examine the database, and say what to do.",
     "check-deploy": "List the workflows in flight that new code can't finish.",
 }

@@ -19,7 +19,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from baton_dsl.core.graph import Graph
 from baton_dsl.core.spec import FlowSpec, StepSpec
@@ -234,8 +234,12 @@ class Drawing:
 
 
 def mark_of(step: StepSpec) -> str:
-    """What tells a mapped step from one that runs once: a pair of brackets for each level, as of an array."""
-    return "[]" * step.levels
+    """What tells a mapped step from one that runs once: brackets for each level, as of an array; or its models."""
+    if not step.is_per_model:
+        return "[]" * step.levels
+    models = cast("Sequence[str]", step.options["models"].value)
+    named = ", ".join(map(printable, models))
+    return f"{{{named if len(named) <= LONGEST_LABEL else f'{len(models)} models'}}}"
 
 
 def _rank(state: str) -> int:

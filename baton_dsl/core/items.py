@@ -31,3 +31,13 @@ def item_of(step: str, index: tuple[int, ...]) -> str:
         'orders[3,1]'
     """
     return f"{step}[{','.join(map(str, index))}]"
+
+
+def labelled(node: str, model: str | None) -> str:
+    """The name of a node for readers: an item of a step of several models is told by its model too.
+
+    Example:
+        >>> labelled("assess[0]", "anthropic:a"), labelled("assess", "anthropic:a"), labelled("orders[3]", None)
+        ('assess[0] (anthropic:a)', 'assess', 'orders[3]')
+    """
+    return node if model is None or not node.endswith("]") else f"{node} ({model})"

@@ -1,4 +1,7 @@
-"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them."""
+"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them.
+
+A step of several models is a map too, over their names: whoever takes its results takes a dict of them by model.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ class Form(Enum):
     """What a parameter takes for an item of a map that has no result."""
 
     PLAIN = "plain"
-    """`list[R]`: nothing, it is left out."""
+    """`list[R]`, or `dict[str, R]` by model: nothing, it is left out."""
     OPTIONAL = "optional"
     """`list[R | None]`: None."""
     OUTCOME = "outcome"
@@ -28,16 +31,29 @@ class Edge(NamedTuple):  # there are many, and a tuple is made three times as fa
     Attributes:
         lists: How many of the upstream's own levels the parameter takes as lists.
         peeled: How many levels of collection come off the result, since the upstream is not mapped that deep.
+        is_by_model: True if the parameter takes a dict of results by model in the place of one list.
     """
 
     lists: int
     peeled: int
+    is_by_model: bool = False
 
     @staticmethod
     def of(parameter: ParameterSpec, upstream: StepSpec) -> Edge:
         """The edge between a parameter and its upstream."""
+        if upstream.is_per_model and not parameter.each:
+            return Edge(1, 0, is_by_model=True)
         left = upstream.levels - parameter.each
         return Edge(max(left, 0), max(-left, 0))
+
+    @property
+    def whole(self) -> str:
+        """What the parameter takes the results of all items as: `list` or `dict`."""
+        return "dict" if self.is_by_model else "list"
+
+    def around(self, types: Types, item: object) -> object:
+        """The type of the results of all items, from that of one."""
+        return types.dict_of(item) if self.is_by_model else listed(types, item, self.lists)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +84,11 @@ def given(types: Types, parameter: ParameterSpec) -> object:
 
 
 def result(types: Types, step: StepSpec) -> object:
-    """The results of a step as others see them: `list[R]`, for each level that it is mapped over."""
+    """The results of a step as others see them: `list[R]`, for each level that it is mapped over; a dict by model."""
     if step.result in (MISSING, UNKNOWN):
         return step.result
+    if step.is_per_model is not False:
+        return types.dict_of(step.result) if step.is_per_model else UNKNOWN
     return listed(types, step.result, step.levels)
 
 
@@ -115,6 +133,8 @@ def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form
     Returns:
         The type, `UNKNOWN` or `MISSING` if that can't be told; or where `Each` finds no collection.
     """
+    if upstream.is_per_model is None or (upstream.is_per_model and parameter.each):
+        return UNKNOWN  # the latter is refused by BTN312
     edge = Edge.of(parameter, upstream)
     seen = upstream.result
     for level in range(edge.peeled):
@@ -134,7 +154,7 @@ def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form
                 seen = types.outcome_of(seen)
             case Form.PLAIN:
                 pass
-    return listed(types, seen, edge.lists)
+    return edge.around(types, seen)
 
 
 def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[Form, ...]:

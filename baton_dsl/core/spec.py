@@ -189,13 +189,21 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
 
     @property
     def is_mapped(self) -> bool:
-        """True if the step runs once for each item of a collection: others see a list of its results."""
-        return self.levels > 0
+        """True if the step runs once for each item of a collection, or once a model, or may do so."""
+        return self.levels > 0 or self.is_per_model is not False
 
     @property
     def levels(self) -> int:
         """How many lists deep others see its results: 0 if it is not mapped, 1 for `Each`, 2 for `Each[Each]`."""
         return max([parameter.each for parameter in self.parameters], default=0)
+
+    @property
+    def is_per_model(self) -> bool | None:
+        """True if the step runs once a model, side by side; None if that can't be told."""
+        models = self.options.get("models")
+        if models is None:
+            return False
+        return None if models.value is UNKNOWN else isinstance(models.value, list | tuple)
 
 
 class Replaced(NamedTuple):
@@ -274,6 +282,9 @@ class Types(Protocol):
 
     def list_of(self, item: object, /) -> object:
         """The type of a list of `item`: what the downstream of a mapped step sees."""
+
+    def dict_of(self, value: object, /) -> object:
+        """`dict[str, value]`: what the downstream of a step of several models sees."""
 
     def optional(self, item: object, /) -> object:
         """`item | None`."""

@@ -82,8 +82,6 @@ class TermTypes:
         """What is known of a class: the standard library's first, then the front end's."""
         return STANDARD.get(name) or self.facts(name)
 
-    # -- Types ------------------------------------------------------------------------------------------------
-
     def assignable(self, source: object, target: object, /) -> bool | None:
         """May a value of type `source` go where `target` is expected? None if that can't be told."""
         if isinstance(source, LiteralOf) and isinstance(target, Instance) and source.kind == target.name:
@@ -97,6 +95,10 @@ class TermTypes:
     def list_of(self, item: object, /) -> object:
         """`list[item]`."""
         return Instance("builtins.list", (_term(item),))
+
+    def dict_of(self, value: object, /) -> object:
+        """`dict[str, value]`."""
+        return Instance("builtins.dict", (Instance("builtins.str"), _term(value)))
 
     def optional(self, item: object, /) -> object:
         """`item | None`."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from baton_dsl.core.lifecycle import Outcome, State
-from baton_dsl.core.wording import duration, last_exception, moment
+from baton_dsl.core.wording import duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """Causes of a workflow that are told one by one."""
@@ -49,6 +49,7 @@ class NodeFacts:
         ahead: How many jobs its queue starts before it, if that was counted.
         is_last_crash: The next death of its process discards it.
         absent: Why the node that fetched it last gave it back: its code is not there.
+        model: The model of an item of a step of several models.
     """
 
     step: str
@@ -73,6 +74,12 @@ class NodeFacts:
     ahead: int | None = None
     is_last_crash: bool = False
     absent: str | None = None
+    model: str | None = None
+
+    @property
+    def named(self) -> str:
+        """Its name as sentences tell it: `"charge"`, `"assess[0]" (anthropic:a)`."""
+        return f'"{self.step}"' if self.model is None else f'"{self.step}" ({printable(self.model)})'
 
     def ignores(self, outcome: str) -> bool:
         """True if an upstream that ended so does not keep this node from running."""
@@ -177,15 +184,15 @@ def causes(facts: WorkflowFacts, step: str | None = None) -> list[str]:
 
 def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
     path = _path(facts, node)
-    links = [f'{_verb(hop)} "{below.step}"' for hop, below in itertools.pairwise(path)]
+    links = [f"{_verb(hop)} {below.named}" for hop, below in itertools.pairwise(path)]
     if len(links) > HOPS:
         links = [f"{links[0]}, which, through {len(links) - 2} others, {links[-1]}"]
-    said = f'"{node.step}" ' + ", which ".join([*links, _predicate(facts, path[-1])])
+    said = f"{node.named} " + ", which ".join([*links, _predicate(facts, path[-1])])
     if node.outcome is not None:
         return said
     others = [other for other in _roots(facts, node) if other is not path[-1]]
     if others:
-        said += f"; it also waits for {_some(other.step for other in others)}"
+        said += f"; it also waits for {_some(other.named for other in others)}"
     if facts.paused_at and path[-1].state is not State.SUSPENDED:
         said += f"; besides, the workflow is paused since {moment(facts.paused_at, facts.now)}"
     return said
@@ -199,8 +206,8 @@ def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
     """From a node to the node that it is as it is because of; of several, the one that needs attention first."""
     if node.outcome is not None:
         path = [node]
-        while (culprit := _culprit(facts, path[-1])) is not None:
-            path.append(culprit)
+        while (culprit := _culprit(facts, path[-1])) is not None and len(path) <= len(facts.nodes):
+            path.append(culprit)  # a row that somebody has changed by hand may name itself: the path ends all the same
         return path
     below: dict[str, NodeFacts] = {}
     roots = _roots(facts, node, below)
@@ -410,7 +417,7 @@ def _under_way(facts: WorkflowFacts) -> str:
     found = [facts.nodes[step] for step in causes(facts)]
     if facts.paused_at:  # said already
         found = [node for node in found if node.state is not State.SUSPENDED]
-    told = [f'"{node.step}" {_predicate(facts, node)}' for node in found[:TOLD]]
+    told = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
     if len(found) > TOLD:
         told.append(f"and {_count(len(found) - TOLD, 'other')}")
     return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(told) if told else said
@@ -421,7 +428,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed: Sequence[str] = [f'"{name}"' for name in names]
+    listed: Sequence[str] = list(names)
     shown = list(listed[:TOLD])
     if len(listed) > TOLD:
         shown.append(_count(len(listed) - TOLD, "other"))

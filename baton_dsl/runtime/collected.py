@@ -1,10 +1,10 @@
-"""What the items of a map returned, as the list that somebody's annotation asks for."""
+"""What the items of a map returned, as the list that somebody's annotation asks for; or as the dict by model."""
 
 from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from baton_dsl.annotations import LIVE_TYPES, term_of, unaliased
@@ -21,6 +21,21 @@ def list_of(annotation: Any, levels: int) -> Any:
     return annotation
 
 
+def whole_of(annotation: Any, text: str | None, levels: int) -> Any:
+    """The annotation of all results of a map, from that of one: of a dict if they come by model, else of lists.
+
+    Args:
+        annotation: What the step's function returns.
+        text: The results as JSON; None if the map was never expanded.
+        levels: How many lists deep they are, if they don't come by model.
+    """
+    return dict[str, annotation] if _is_by_model(text) else list_of(annotation, levels)
+
+
+def _is_by_model(text: str | None) -> bool:
+    return text is not None and text.startswith("{")
+
+
 def collected(annotation: Any, text: str | None, absent: str | None) -> str | None:
     """The JSON of a map's results, made to fit an annotation.
 
@@ -29,12 +44,13 @@ def collected(annotation: Any, text: str | None, absent: str | None) -> str | No
 
     Args:
         annotation: What the parameter, or the caller, asks for: `list[R]`, `list[R | None]`, `list[Outcome[R]]`, with
-            as many levels of lists as the map has.
+            as many levels of lists as the map has; for results by model the same with `dict[str, ...]`.
         text: The results as JSON, with null for what is absent; None if the map was never expanded.
         absent: What is absent, as JSON: `[{"path": [3], "state": "discarded", "reason": "..."}]`; None if nothing is.
+            The path of a result by model is the model.
 
     Returns:
-        The JSON to validate. A map that was never expanded is None, or an empty list where None is not accepted.
+        The JSON to validate. A map that was never expanded is None, or empty where None is not accepted.
 
     Examples:
         >>> collected(list[int], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
@@ -43,8 +59,9 @@ def collected(annotation: Any, text: str | None, absent: str | None) -> str | No
         '[1, null, 3]'
     """
     if text is None:
-        return None if _accepts_none(annotation) else "[]"
-    levels = list(_levels(annotation))
+        return None if _accepts_none(annotation) else "{}" if _values_of(annotation) is not None else "[]"
+    value_of_dict = _values_of(annotation) if _is_by_model(text) else None
+    levels = list(_levels(annotation)) if value_of_dict is None else [annotation, *_levels(value_of_dict)]
     wants_outcomes = _is_outcome(levels[-1])
     if absent is None and not wants_outcomes:
         return text
@@ -56,15 +73,16 @@ def collected(annotation: Any, text: str | None, absent: str | None) -> str | No
 
 def _fit(
     value: Any,
-    path: tuple[int, ...],
-    missing: dict[tuple[int, ...], Any],
-    above: set[tuple[int, ...]],
+    path: tuple[int | str, ...],
+    missing: dict[tuple[int | str, ...], Any],
+    above: set[tuple[int | str, ...]],
     levels: list[Any],
     leaves: int | None,
 ) -> Any:
     """One value of the tree of results; `_NOTHING` if it is left out.
 
-    `above` has the paths of the lists that something is missing in; `leaves` is the depth of the outcomes, if any.
+    `above` has the paths of the lists, or of the dict, that something is missing in; `leaves` is the depth of the
+    outcomes, if any.
     """
     depth = len(path)
     entry = missing.get(path)
@@ -78,6 +96,9 @@ def _fit(
     if isinstance(value, list) and (path in above or leaves is not None):
         fitted = (_fit(item, (*path, index), missing, above, levels, leaves) for index, item in enumerate(value))
         return [item for item in fitted if item is not _NOTHING]
+    if isinstance(value, dict) and not path:  # results by model; deeper ones are what a step returned
+        by_model = {key: _fit(item, (key,), missing, above, levels, leaves) for key, item in value.items()}
+        return {key: item for key, item in by_model.items() if item is not _NOTHING}
     return value
 
 
@@ -93,6 +114,14 @@ def _levels(annotation: Any) -> Iterable[Any]:
         if len(arguments) != 1 and not (origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis):
             return
         annotation = arguments[0]
+
+
+def _values_of(annotation: Any) -> Any:
+    """The annotation of the values of a dict by model; None if it is none of a mapping."""
+    plain = _plain(annotation)
+    origin, arguments = typing.get_origin(plain), typing.get_args(plain)
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping) and len(arguments) == 2
+    return arguments[1] if is_mapping else None
 
 
 def _plain(annotation: Any) -> Any:

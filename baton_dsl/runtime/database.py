@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -21,6 +21,9 @@ from baton_dsl.runtime import instances
 from baton_dsl.runtime.instances import CHANNEL, Notifier
 from baton_dsl.runtime.pooling import is_direct, is_direct_async
 from baton_dsl.runtime.prefix import checked_prefix
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool
 
 _SNAPSHOT: Final = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
@@ -37,11 +40,13 @@ class Database:
         prefix: The schema.
         oban: The name of the Oban instance whose pool serves, if there is one in this process.
         conninfo: How to connect without an instance.
+        pool: The pool whose connections serve, if there is one that is not an instance's; it is in autocommit mode.
     """
 
     prefix: str
     oban: str
     conninfo: str | None = field(default=None, repr=False)  # it may hold a password
+    pool: AsyncConnectionPool[Any] | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
     def of_flow(settings: Settings, conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any] | None) -> Database:
@@ -76,7 +81,11 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection for reading: of the Oban instance's pool, or one of its own."""
+        """A connection for reading: of a pool, or one of its own."""
+        if self.pool is not None:
+            async with self.pool.connection() as conn:
+                yield conn
+            return
         instance = instances.find(self.oban)
         if instance is not None and not instance.pool.closed:
             async with instance.pool.connection() as conn:

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.items import step_of
+from baton_dsl.core.rules.shadowed_default import MODEL
 from baton_dsl.core.schemas import refusal
 from baton_dsl.core.spec import ParameterSpec, Role
 from baton_dsl.errors import StepNotFoundError, StoredValueError
@@ -203,7 +204,7 @@ class _Judge:
         readings: dict[int, list[_Reading]],
     ) -> Iterator[Obstacle]:
         read = signature(step)
-        yield from _mapped(node, read.parameters)
+        yield from _mapped(node, step)
         above = {row["step_name"]: row for job_id in node["upstreams"] if (row := upstreams.get(job_id))}
         for parameter in read.parameters:
             annotation = read.annotations.get(parameter.name)
@@ -289,7 +290,7 @@ class _Judge:
 
     def _refusal(self, fingerprint: str | None, worker: str, annotation: Any) -> tuple[str, str] | None:
         step = step_of_worker(worker)
-        if step is not None and signature(step).levels:
+        if step is not None and (signature(step).levels or step.is_per_model):
             return None  # it is a map now: that is told of itself
         current = json_schema.returned(signature(step).returns) if step is not None else None
         if reason := _refused(current, annotation):
@@ -349,10 +350,14 @@ def _no_upstream(
     )
 
 
-def _mapped(node: Mapping[str, Any], parameters: Sequence[ParameterSpec]) -> Iterator[Obstacle]:
-    """Whether the step maps over what it did when it was inserted."""
-    then, now = sorted(node["parameters"] or ()), sorted(parameter.name for parameter in parameters if parameter.each)
-    if then != now:
+def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
+    """Whether the step maps over what it did when it was inserted, or runs once a model as it did."""
+    then = sorted(node["parameters"] or ())
+    now = [MODEL] if step.is_per_model else sorted(it.name for it in signature(step).parameters if it.each)
+    if MODEL in (*then, *now) and then != now:
+        told = "it runs once a model, which it did not" if MODEL in now else "it does not run once a model, as it did"
+        yield _obstacle(node, f"{told} when the workflow was inserted", KEEP)
+    elif then != now:
         over, before = quoted(now) if now else "nothing", quoted(then) if then else "nothing"
         yield _obstacle(node, f"it maps over {over}, and mapped over {before} when the workflow was inserted", KEEP)
 

@@ -28,6 +28,7 @@ _NODES: Final[LiteralString] = """
             job.max_attempts - coalesce((job.meta ->> 'rescued')::integer, 0)
         ) AS is_last_crash,
         coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
+        CASE WHEN node.parameters = ARRAY['workflow_model'] AND NOT node.is_map THEN node.item ->> 0 END AS model,
         CASE
             WHEN job.state IN ('scheduled', 'available')
                 AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'
@@ -140,6 +141,7 @@ def _node(row: Row) -> NodeFacts:
         is_held=row["is_held"],
         is_last_crash=bool(row["is_last_crash"]),
         absent=row["absent"],
+        model=row["model"],
     )
 
 

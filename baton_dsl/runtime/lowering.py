@@ -21,6 +21,7 @@ from baton_dsl.core.graph import Graph
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
+from baton_dsl.core.rules.models import ALL_OTHERS
 from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError
 from baton_dsl.flow import Flow
@@ -103,6 +104,11 @@ def needed_upstreams(spec: StepSpec) -> frozenset[str]:
         and parameter.source is not None
         and LIVE_TYPES.accepts_none(parameter.type) is not True
     )
+
+
+def mapped_by(spec: StepSpec) -> list[str]:
+    """The names of the parameters that the items of a map take an item for: `MODEL` for a step of several models."""
+    return [MODEL] if spec.is_per_model else [parameter.name for parameter in spec.parameters if parameter.each]
 
 
 def read_beside(graph: Graph, name: str) -> list[str]:
@@ -203,10 +209,15 @@ class _Lowering:
                 continue
             if text is not None:
                 parts.append(f"{json.dumps(name)}:{text}")
-        models = self.flow.settings.models
-        if models and (model := models.get(entry.name, models.get("*"))) is not None:
-            parts.append(f'"{MODEL}":{json.dumps(model)}')
+        if not spec.is_per_model and (models := self._models_of(entry.name, step)):
+            parts.append(f'"{MODEL}":{json.dumps(models[0])}')
         return f"{{{','.join(parts)}}}"
+
+    def _models_of(self, name: str, step: Step[..., Any, Any, Any]) -> tuple[str, ...]:
+        """The models of a step: what the flow says of it, else its own, else what the flow says of all others."""
+        chosen = self.flow.settings.models
+        models = chosen.get(name) or step.options.get("models") or chosen.get(ALL_OTHERS) or ()
+        return (models,) if isinstance(models, str) else tuple(models)
 
     def _json(self, name: str, part: str, value: object) -> str:
         """The args or the meta of a plain job; Oban gives them as they were given to it."""
@@ -247,13 +258,17 @@ class _Lowering:
                 rules[name] = options[name]
         if (least := options.get("min_success")) is not None:
             rules["least" if isinstance(least, int) else "share"] = least
-        items = ",".join(self._collection(step, item) if item.is_input else "null" for item in over)
+        if spec.is_per_model:
+            rules["per_model"] = True
+            items = json.dumps([self._models_of(entry.name, step)])
+        else:
+            items = f"[{','.join(self._collection(step, item) if item.is_input else 'null' for item in over)}]"
         return LoweredMap(
             position=position[entry.name],
-            sources=[position[item.source] if item.is_upstream and item.source else 0 for item in over],
+            sources=[position[item.source] if item.is_upstream and item.source else 0 for item in over] or [0],
             beside=[position[upstream] for upstream in read_beside(self.checked.graph, entry.name)],
-            facts={"levels": spec.levels, "parameters": [item.name for item in over], "rules": rules},
-            items=f"[{items}]",
+            facts={"levels": max(spec.levels, 1), "parameters": mapped_by(spec), "rules": rules},
+            items=items,
         )
 
     def _collection(self, step: Step[..., Any, Any, Any], parameter: ParameterSpec) -> str:

@@ -24,7 +24,12 @@ _COLUMNS: Final[LiteralString] = (
     + _STATE
     + """ AS state, node.deps, node.worker, job.queue, job.attempt,
     job.max_attempts, job.attempted_at, job.scheduled_at, node.outcome, node.updated_at, node.is_map,
-    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error
+    coalesce(node.reason, job.errors -> -1 ->> 'error') AS error,
+    CASE
+        WHEN node.is_map THEN NULL
+        WHEN node.parameters = ARRAY['workflow_model'] THEN node.item ->> 0  -- an item of a step of several models
+        WHEN node.map_id IS NULL THEN job.args ->> 'workflow_model'
+    END AS model
 """
 )
 """What `status.node_of` reads of a `node` and its `job`."""

@@ -11,7 +11,7 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
 from baton_dsl.runtime.names import step_of_worker
 from baton_dsl.step import Step
 
@@ -84,8 +84,11 @@ def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Se
     mapped = len(indices) + (row["levels"] if row["is_map"] else 0)
     if wrong := maps.unlisted(step_of(row["step_name"]), mapped, indices, levels):
         raise ItemNotFoundError(f'workflow "{workflow_id}": {wrong[0]}', remedy=wrong[1])
-    found: list[Any] = one(step, row, lists)
-    return found
+    found: Any = one(step, row, lists)
+    if isinstance(found, dict):  # results by model, which nobody means by a list
+        told, remedy = maps.unlisted(step_of(row["step_name"]), 0, (), levels) or ("", "")
+        raise ItemNotFoundError(f'workflow "{workflow_id}": {told}', remedy=remedy)
+    return list(found)
 
 
 def _where(name: str) -> str:
@@ -102,7 +105,7 @@ def _decode(row: Row, step: AnyStep | None, lists: Sequence[Row]) -> Any:
     annotation = signature(step).returns if step is not None else Any
     text = row["result"]
     if row["is_map"]:
-        annotation = list_of(annotation, row["levels"])
         found = next((each for each in lists if each["step_name"] == name), {"result": None, "absent": None})
+        annotation = whole_of(annotation, found["result"], row["levels"])
         text = collected(annotation, found["result"], found["absent"])
     return payload.decode_result(name, "result", name, annotation, text)

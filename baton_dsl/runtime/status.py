@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from baton_dsl.core.items import index_of
+from baton_dsl.core.items import index_of, labelled
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
@@ -30,7 +30,9 @@ class NodeStatus:
         attempted_at: When the last try began; of a map, when the first of its items began to run.
         scheduled_at: When it may run, at the earliest.
         settled_at: When it settled; None until then.
-        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped.
+        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped. The
+            items of a step of several models are its models.
+        model: The model that was chosen for it; None if none was, or if that is not known any more.
     """
 
     step: str
@@ -45,6 +47,12 @@ class NodeStatus:
     scheduled_at: datetime | None
     settled_at: datetime | None
     items: Mapping[str, int] | None = None
+    model: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, with its model if it is one of several: `assess[0] (anthropic:a)`."""
+        return labelled(self.step, self.model)
 
 
 def workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -143,6 +151,7 @@ def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> Node
         scheduled_at=_in_utc(row["scheduled_at"]),
         settled_at=row["updated_at"] if row["outcome"] else None,
         items=items,
+        model=row["model"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,10 +32,10 @@ from baton_dsl.errors import (
     UpstreamAbsentError,
 )
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import absent, bridge, payload
+from baton_dsl.runtime import absent, around, bridge, payload
 from baton_dsl.runtime.calling import call, call_here, contained, ending
 from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
 from baton_dsl.runtime.companions import accompany, accompany_instances
 from baton_dsl.runtime.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.gate import Gate, Passage, Upstream
@@ -89,6 +90,8 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
         with contained(f'step "{step.name}"'):  # what fails beside the function too
+            if around.observers:
+                return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
 
     return process
@@ -122,6 +125,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def watching(self) -> around.Watching:
+        """What metrics and traces need to know. Made for the first step that they are on for."""
+        return around.Watching(*self._writes)
 
     @cached_property
     def writer(self) -> DatabaseWriter:
@@ -274,7 +282,7 @@ def journal_of(
     assert job.id is not None
     place = Place(passage.workflow_id, passage.node, job.id, job.attempt)
     is_first = job.attempt == 1 and not job.meta.get("rescued") and not job.meta.get("snoozed")
-    return Journal(writer(), place, model=_args_of(job, passage).get(MODEL), has_checkpoints=not is_first)
+    return Journal(writer(), place, model=_model(_args_of(job, passage), passage), has_checkpoints=not is_first)
 
 
 def _args_of(job: Job, passage: Passage) -> Mapping[str, Any]:
@@ -357,7 +365,7 @@ def _context(job: Job, passage: Passage, journal: Journal) -> StepContext:
         index=index_of(passage.node),
         attempt=job.attempt,
         max_attempts=job.max_attempts,
-        model=_args_of(job, passage).get(MODEL),
+        model=_model(_args_of(job, passage), passage),
         debug=bool(job.meta.get("workflow_debug")),
         upstream=Upstreams(passage),
         job=job,
@@ -365,6 +373,12 @@ def _context(job: Job, passage: Passage, journal: Journal) -> StepContext:
         cancel_requested=job.cancelled,
         journal=journal,
     )
+
+
+def _model(args: Mapping[str, Any], passage: Passage) -> str | None:
+    """The model of a step; of an item of a step of several models, its own."""
+    item = passage.items.get(MODEL)
+    return json.loads(item) if isinstance(item, str) else args.get(MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +403,7 @@ class Upstreams(Mapping[str, Any]):
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any
         if upstream.is_map:
-            annotation = list_of(annotation, signature(step).levels if step is not None else 0)
+            annotation = whole_of(annotation, upstream.result, signature(step).levels if step is not None else 0)
         return _decoded(self.passage, "context", upstream, annotation)
 
     def __iter__(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from oban import Job
 
@@ -363,6 +363,12 @@ class Memory:
         if node.is_later and node.state is State.AVAILABLE:
             node.state = State.SCHEDULED
 
+    def models_of(self, name: str) -> list[str] | None:
+        """The models that a step of several runs with, in order; None for any other."""
+        over = self.model.nodes[name].over
+        assert over is not None
+        return cast("list[str]", over.values[0]) if self.specs[step_of(name)].is_per_model else None
+
     def error(self, name: str) -> str | None:
         """Why a node failed, or failed last, was cancelled or skipped."""
         row = self.jobs.get(name)
@@ -389,11 +395,12 @@ def _node(spec: StepSpec, upstreams: tuple[str, ...], template: Mapping[str, Any
     if made_map is not None:
         rules = made_map.facts["rules"]
         over = [it for it in spec.parameters if it.each]
+        sources = tuple(it.source if it.is_upstream else None for it in over)
         node.state = State.GONE
         node.over = Over(
-            sources=tuple(it.source if it.is_upstream else None for it in over),
+            sources=sources or (None,),  # a step of several models maps over their names
             values=tuple(json.loads(made_map.items)),
-            levels=spec.levels,
+            levels=made_map.facts["levels"],
             is_product=rules.get("combine") == "product",
             most=rules["max_items"],
             window=rules.get("max_concurrency"),

@@ -11,6 +11,7 @@ from oban import Job
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Outcome
 from baton_dsl.runtime.gate import Passage, Upstream
+from baton_dsl.runtime.lowering import mapped_by
 
 if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory
@@ -55,7 +56,7 @@ def passage_of(memory: Memory, name: str) -> Passage:
     items: dict[str, str | Upstream] = {}
     if node.parent is not None:
         sources, values = _entry(memory, node.parent, name)
-        parameters = [it.name for it in memory.specs[step_of(name)].parameters if it.each]
+        parameters = mapped_by(memory.specs[step_of(name)])
         for parameter, source, value in zip(parameters, sources, values, strict=True):
             items[parameter] = json.dumps(value) if source is None else _upstream(memory, source)
     found = [_upstream(memory, above) for above in reads]
@@ -98,6 +99,7 @@ def collect(memory: Memory, name: str) -> tuple[str | None, list[dict[str, Any]]
     node = memory.model.nodes[name]
     if node.items is None:
         return None, []
+    models = memory.models_of(name)
     texts: list[str] = []
     missing: list[dict[str, Any]] = []
     for index, (child_name, child) in enumerate(memory.model.children(name).items()):
@@ -107,6 +109,10 @@ def collect(memory: Memory, name: str) -> tuple[str | None, list[dict[str, Any]]
         else:
             text, inner = memory.results.get(child_name), []
         if child.outcome is not Outcome.COMPLETED and not (child.is_map and child.items is not None):
-            missing.append({"path": [index], "state": child.outcome, "reason": memory.error(child_name)})
+            place = index if models is None else models[index]
+            missing.append({"path": [place], "state": child.outcome, "reason": memory.error(child_name)})
         texts.append("null" if text is None else text)
+    if models is not None:
+        pairs = (f"{json.dumps(model)}:{text}" for model, text in zip(models, texts, strict=True))
+        return f"{{{','.join(pairs)}}}", missing
     return f"[{','.join(texts)}]", missing

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from baton_dsl.core.items import step_of
 from baton_dsl.core.lifecycle import Node, Outcome
+from baton_dsl.runtime.lowering import mapped_by
 
 if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory
@@ -15,7 +16,7 @@ def refusal(memory: Memory, name: str, node: Node) -> str:
     """Why a map could not be made, in the words of `baton_expand`."""
     over = node.over
     assert over is not None
-    parameters = [it.name for it in memory.specs[step_of(name)].parameters if it.each]
+    parameters = mapped_by(memory.specs[step_of(name)])
     values = [
         value if source is None else _seen(memory, source)
         for source, value in zip(over.sources, over.values, strict=True)

@@ -22,7 +22,7 @@ from baton_dsl.errors import (
 from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, list_of
+from baton_dsl.runtime.collected import collected, whole_of
 from baton_dsl.runtime.results import Index
 from baton_dsl.runtime.status import NodeStatus
 from baton_dsl.status import WorkflowStatus
@@ -136,8 +136,8 @@ class Run:
         text = self._memory.results.get(name)
         if node.is_map:
             below = sum(1 for _ in index_of(name) or ())
-            annotation = list_of(annotation, self._memory.specs[step_of(name)].levels - below)
             text, missing = collect(self._memory, name)
+            annotation = whole_of(annotation, text, self._memory.specs[step_of(name)].levels - below)
             text = collected(annotation, text, payload.encode(Any, missing) if missing else None)
         return payload.decode_result(name, "result", name, annotation, text)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from baton_dsl.core.items import step_of
+from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, State
 from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
+from baton_dsl.runtime.lowering import MODEL
 from baton_dsl.runtime.status import NodeStatus, state_of_items
 from baton_dsl.status import WorkflowStatus
 
@@ -99,7 +100,20 @@ def _node_status(memory: Memory, name: str) -> NodeStatus:
         scheduled_at=_moment(memory, row.due if row is not None else None),
         settled_at=_moment(memory, memory.settled_at.get(name)),
         items=items,
+        model=model_of(memory, name),
     )
+
+
+def model_of(memory: Memory, name: str) -> str | None:
+    """The model that was chosen for a node."""
+    node = memory.model.nodes[name]
+    if node.is_map:
+        return None
+    models = None if node.parent is None else memory.models_of(node.parent)
+    index = index_of(name)
+    if models is not None and index is not None:
+        return models[index[-1]]
+    return memory.args[name].get(MODEL) if node.parent is None else None
 
 
 def facts_of(memory: Memory) -> WorkflowFacts:
@@ -139,4 +153,5 @@ def _node_facts(memory: Memory, name: str, node: Node) -> NodeFacts:
         part_of=node.parent,
         has_expanded=node.items is not None,
         is_held=node.parent is not None and bool(node.is_held),
+        model=model_of(memory, name) if node.parent is not None else None,
     )

@@ -25,10 +25,12 @@ class Result(NamedTuple):
     Attributes:
         type: Its result; that of one item if the step is mapped.
         levels: How many lists deep it is, all items together.
+        is_by_model: True if it is a dict by model, all models together; None if that can't be told.
     """
 
     type: Type
     levels: int = 0
+    is_by_model: bool | None = False
 
 
 class Strict(NamedTuple):
@@ -84,7 +86,7 @@ class FlowFacts(NamedTuple):
             text: mypy's `builtins.str`.
         """
         attributes: dict[str, Type] = {f"{_RESULT}{name}": result.type for name, result in self.results.items()}
-        levels = {name: result.levels for name, result in self.results.items() if result.levels}
+        levels = {name: result[1:] for name, result in self.results.items() if result[1:] != (0, False)}
         attributes[_LEVELS] = LiteralType(json.dumps(levels), text)
         written = [self.takers, self.ignores, [strict for strict, _ in self.strict]]
         attributes[_KEY] = LiteralType(json.dumps(written, separators=(",", ":")), text)
@@ -124,7 +126,7 @@ def results_of_flow(instance: Instance) -> dict[str, Result] | None:
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     levels = json.loads(literal_attribute(instance, _LEVELS) or "{}")
     found = {
-        name: Result(given, levels.get(name, 0))
+        name: Result(given, *levels.get(name, ()))
         for key, given in attributes.items()
         if (name := key.removeprefix(_RESULT)) != key
     }

@@ -38,6 +38,7 @@ from baton_dsl.core.spec import (
 )
 from baton_mypy import names
 from baton_mypy.branches import varying
+from baton_mypy.flow_facts import Result
 from baton_mypy.literals import arguments_of, called, is_true, option, receiver, strings, text_of
 from baton_mypy.markers import marked
 from baton_mypy.options import GivenOptions
@@ -62,15 +63,13 @@ class Collected(NamedTuple):
 
     Attributes:
         spec: The flow.
-        results: The result type of each step that could be told, by name; of one item if the step is mapped.
-        levels: How many lists deep the results of mapped steps are, by name.
+        results: What each step that could be told gives, by name.
         arguments: Where the flow takes each step.
         facts: What is known of each step besides its type.
     """
 
     spec: FlowSpec
-    results: Mapping[str, Type]
-    levels: Mapping[str, int]
+    results: Mapping[str, Result]
     arguments: Mapping[str, Place]
     facts: Mapping[str, Facts]
 
@@ -88,9 +87,8 @@ class Collector:
         self._has_places = places
         self._module: MypyFile = checker.tree
         self._steps: list[StepSpec] = []
-        self._results: dict[str, Type] = {}
+        self._results: dict[str, Result] = {}
         self._facts: dict[str, Facts] = {}
-        self._levels: dict[str, int] = {}
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
@@ -135,7 +133,7 @@ class Collector:
         for step in self._steps:
             if step.argument_place is not None:
                 places.setdefault(step.name, step.argument_place)
-        return Collected(spec, self._results, self._levels, places, self._facts)
+        return Collected(spec, self._results, places, self._facts)
 
     def _alone(self, call: CallExpr) -> Collected:
         """One step that is added to a flow of which nothing else is known."""
@@ -143,7 +141,7 @@ class Collector:
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
         spec = FlowSpec(name="", steps=tuple(self._steps), open_because=tuple(self._open))
-        return Collected(spec, self._results, self._levels, places, self._facts)
+        return Collected(spec, self._results, places, self._facts)
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -211,9 +209,7 @@ class Collector:
         self._steps.append(step)
         self._facts.setdefault(name, facts)
         if name not in self._results:
-            self._results[name] = proper.args[1]
-            if levels := step.levels:
-                self._levels[name] = levels
+            self._results[name] = Result(proper.args[1], step.levels, is_by_model=step.is_per_model)
 
     def _place(self, node: Expression) -> Place:
         """Where something stands in the module; not looked up before there is something to report."""
@@ -242,6 +238,7 @@ class Collector:
                     value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name)
                 )
                 for key, value in facts.options.items()
+                if not value.is_text
             },
             bound={key: Given() for key in facts.bound},
             is_bound_checked=True,

@@ -24,7 +24,7 @@ from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.spec import FlowSpec, ParameterSpec
 from baton_mypy import names
 from baton_mypy.closing import Ending, ending_of, grows_later
-from baton_mypy.flow_facts import FlowFacts, Result, attach_results, flow_facts_of, results_of_flow
+from baton_mypy.flow_facts import FlowFacts, attach_results, flow_facts_of, results_of_flow
 from baton_mypy.flow_specs import Collector
 from baton_mypy.literals import called
 from baton_mypy.relations import MypyTypes
@@ -151,7 +151,7 @@ def _checked(
             inputs = _given_already(inputs, call)
     steps = UnionType.make_union([LiteralType(name, text) for name in collected.results])
     facts = FlowFacts(
-        results={name: Result(given, collected.levels.get(name, 0)) for name, given in collected.results.items()},
+        results=collected.results,
         takers=takers,
         ignores=(spec.ignore_cancelled, spec.ignore_discarded),
         strict=tuple(strict_parameters(collected, types)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mypy.nodes import (
     ArgKind,
     BytesExpr,
     CallExpr,
+    DictExpr,
     Expression,
     FloatExpr,
     IntExpr,
@@ -19,8 +20,9 @@ from mypy.nodes import (
     TupleExpr,
     UnaryExpr,
 )
-from mypy.types import Instance, LiteralType, Type, get_proper_type
+from mypy.types import Instance, LiteralType, TupleType, Type, get_proper_type
 
+from baton_dsl.core.spec import UNKNOWN
 from baton_mypy.step_facts import OptionValue
 
 _CONSTANTS = {"builtins.True": True, "builtins.False": False, "builtins.None": None}
@@ -48,6 +50,33 @@ def option(expression: Expression, type: Type) -> OptionValue:
             if literal is not None and isinstance(literal.value, str | int | float):
                 return OptionValue(is_known=True, value=literal.value)
             return UNKNOWN_OPTION
+
+
+def models(expression: Expression, type: Type) -> OptionValue:
+    """The models of a step: by its type it is known whether they are one or several, whatever their names."""
+    found = option(expression, type)
+    proper = get_proper_type(type)
+    if found.is_known or not isinstance(proper, Instance | TupleType):
+        return found
+    fallback = proper.partial_fallback if isinstance(proper, TupleType) else proper
+    if fallback.type.has_base("builtins.str"):
+        return OptionValue(is_text=True)
+    is_several = any(fallback.type.has_base(name) for name in ("builtins.list", "builtins.tuple"))
+    return OptionValue(is_known=True, value=[], is_partial=True) if is_several else found
+
+
+def models_by_step(expression: Expression, type: Type, type_of: Callable[[Expression], Type | None]) -> OptionValue:
+    """The models that a flow gives to steps, as far as they are written out."""
+    if not isinstance(expression, DictExpr):
+        return option(expression, type)
+    found: dict[str, object] = {}
+    for key, value in expression.items:
+        keyed, given = type_of(key) if key is not None else None, type_of(value)
+        name = key.value if isinstance(key, StrExpr) else text_of(keyed) if keyed is not None else None
+        if name is not None and given is not None:
+            model = models(value, given)
+            found[name] = model.python if model.is_known else UNKNOWN
+    return OptionValue(is_known=True, value=found)
 
 
 def literal_of(type: Type) -> LiteralType | None:

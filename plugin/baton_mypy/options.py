@@ -8,7 +8,7 @@ from mypy.nodes import CallExpr
 
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import UNKNOWN, Option, Place
-from baton_mypy.literals import arguments_of, is_true, option
+from baton_mypy.literals import arguments_of, is_true, models_by_step, option
 from baton_mypy.report import before, here
 from baton_mypy.step_facts import OptionValue
 
@@ -35,7 +35,11 @@ class GivenOptions(NamedTuple):
         for expression, _, keyword in arguments_of(call):
             if keyword in option_rule.FLOW_CHECKS:
                 found = checker.lookup_type_or_none(expression)
-                options[keyword] = option(expression, found or checker.named_type("builtins.object"))
+                inferred = found or checker.named_type("builtins.object")
+                if keyword == "models":
+                    options[keyword] = models_by_step(expression, inferred, checker.lookup_type_or_none)
+                else:
+                    options[keyword] = option(expression, inferred)
                 places[keyword] = before(here(checker.path, expression), keyword)
         return GivenOptions(options, places)
 

@@ -104,6 +104,13 @@ class MypyTypes:
         """`list[item]`."""
         return self._api.named_generic_type("builtins.list", [item]) if isinstance(item, Type) else UNKNOWN
 
+    def dict_of(self, value: object, /) -> object:
+        """`dict[str, value]`."""
+        if not isinstance(value, Type):
+            return UNKNOWN
+        text = self._api.named_generic_type("builtins.str", [])
+        return self._api.named_generic_type("builtins.dict", [text, value])
+
     def optional(self, item: object, /) -> object:
         """`item | None`."""
         return make_simplified_union([item, NoneType()]) if isinstance(item, Type) else UNKNOWN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from mypy.nodes import CallExpr
 from mypy.plugin import MethodContext, MethodSigContext
 from mypy.types import (
+    AnyType,
     FunctionLike,
     Instance,
     NoneType,
@@ -16,6 +17,7 @@ from mypy.types import (
     TupleType,
     Type,
     TypedDictType,
+    TypeOfAny,
     get_proper_type,
 )
 
@@ -27,6 +29,7 @@ from baton_mypy.markers import levels_of
 from baton_mypy.relations import MypyTypes
 from baton_mypy.signatures import is_step
 from baton_mypy.signatures import result as result_signature
+from baton_mypy.step_facts import facts_of
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -108,7 +111,8 @@ def _found(context: MethodContext) -> Result | None:
 def _asked(asked: ProperType, workflow: Type) -> Result | None:
     """What the step gives that is asked for, by itself or by its name."""
     if isinstance(asked, Instance) and is_step(asked):
-        return Result(asked.args[1], levels_of(asked))
+        own = facts_of(asked)
+        return Result(asked.args[1], levels_of(asked), is_by_model=own.is_per_model if own else False)
     name = text_of(asked)
     results = results_of_flow(workflow) if isinstance(workflow, Instance) else None
     return results.get(name) if results is not None and name is not None else None
@@ -138,7 +142,11 @@ def _number(type: Type) -> int | None:
 
 
 def _all_items(found: Result, checker: TypeChecker) -> Type:
-    """The result of a step as others see it: a list for each level that it is mapped over."""
+    """The result of a step as others see it: a list for each level that it is mapped over, or a dict by model."""
+    if found.is_by_model is None:
+        return AnyType(TypeOfAny.special_form)
+    if found.is_by_model:
+        return cast("Type", MypyTypes(checker).dict_of(found.type))
     return cast("Type", maps.listed(MypyTypes(checker), found.type, found.levels))
 
 

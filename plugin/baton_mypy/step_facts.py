@@ -16,20 +16,34 @@ from typing import Any, Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, get_proper_type
 
+from baton_dsl.core.spec import UNKNOWN
+
 _KEY: Final = "baton facts"
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class OptionValue(NamedTuple):
-    """The value of a decorator option, if it is a literal."""
+    """The value of a decorator option, if it is a literal.
+
+    Attributes:
+        is_known: True if the value is.
+        value: It.
+        is_tuple: True if it is a tuple; as JSON it is a list.
+        is_partial: True if there may be more items than can be seen.
+        is_text: True if it is a text that is not known.
+    """
 
     is_known: bool = False
     value: Any = None
     is_tuple: bool = False
+    is_partial: bool = False
+    is_text: bool = False
 
     @property
     def python(self) -> Any:
         """The value as it was written."""
+        if self.is_partial:
+            return [*self.value, UNKNOWN]
         return tuple(self.value) if self.is_tuple else self.value
 
 
@@ -77,6 +91,14 @@ class Facts(NamedTuple):
     def name(self) -> str:
         """The function's own name."""
         return self.function.rpartition(".")[2]
+
+    @property
+    def is_per_model(self) -> bool | None:
+        """Whether the step runs once a model; None if that can't be told."""
+        models = self.options.get("models")
+        if models is None or models.is_text:
+            return False
+        return isinstance(models.value, list) if models.is_known else None
 
     def encode(self) -> str:
         """As text, without what is at its default."""

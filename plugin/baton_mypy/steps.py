@@ -30,7 +30,7 @@ from mypy.types import (
 
 from baton_mypy import names
 from baton_mypy.definitions import definition_facts
-from baton_mypy.literals import UNKNOWN_OPTION, option, text_of
+from baton_mypy.literals import UNKNOWN_OPTION, models, option, text_of
 from baton_mypy.step_facts import Facts, OptionValue, attach, facts_of
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ def _options(context: FunctionContext) -> dict[str, OptionValue]:
     for keywords, expressions, types in zip(context.arg_names, context.args, context.arg_types, strict=True):
         for keyword, expression, inferred in zip(keywords, expressions, types, strict=True):
             if keyword is not None:
-                options[keyword] = option(expression, inferred)
+                options[keyword] = models(expression, inferred) if keyword == "models" else option(expression, inferred)
     if any(kind is ARG_STAR2 for kinds in context.arg_kinds for kind in kinds):
-        options.setdefault("combine", UNKNOWN_OPTION)  # it may be among what is unpacked
+        for name in ("combine", "models"):  # it may be among what is unpacked
+            options.setdefault(name, UNKNOWN_OPTION)
     return options
 
 

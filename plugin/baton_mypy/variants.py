@@ -7,6 +7,7 @@ carries what such a call can change the verdict of: the parameters that have no 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mypy.nodes import CallExpr
@@ -14,9 +15,10 @@ from mypy.types import Type
 
 from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
+from baton_dsl.core.rules import models as models_rule
 from baton_dsl.core.rules import not_optional
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, Role, StepSpec, Types
+from baton_dsl.core.spec import NO_OPTIONS, UNKNOWN, FlowSpec, Option, ParameterSpec, Place, Role, StepSpec, Types
 from baton_mypy.flow_facts import FlowFacts, Result, Strict
 from baton_mypy.flow_specs import Collected
 from baton_mypy.options import GivenOptions
@@ -74,6 +76,9 @@ def check_options(
     findings: list[Diagnostic] = []
     if option_rule.finding.code in codes:
         findings += option_rule.flow_options(given.specs())
+    if known is not None and "models" in given.options and models_rule.finding.code in codes:
+        flow = replace(_reduced(known, checker), options={"models": given.specs()["models"]})
+        findings += check(flow, MypyTypes(checker), codes={models_rule.finding.code}).findings
     cancelled, discarded = given.flag("ignore_cancelled"), given.flag("ignore_discarded")
     arguments: dict[str, Place] = {}
     if known is not None and (cancelled, discarded) != (None, None):
@@ -118,11 +123,13 @@ def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
 def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
     """A step with some of its parameters, and one more that stands for all others: it makes the step mapped."""
     rest = ParameterSpec(name="", role=Role.UNKNOWN, each=result.levels)
+    models = UNKNOWN if result.is_by_model is None else [UNKNOWN]
     return StepSpec(
         name=name,
         parameters=(*(parameter for _, parameter in strict), rest),
         result=result.type,
         ignore_cancelled=strict[0][0].ignore_cancelled if strict else None,
         ignore_discarded=strict[0][0].ignore_discarded if strict else None,
+        options={"models": Option(models)} if result.is_by_model is not False else NO_OPTIONS,
         is_open=True,
     )

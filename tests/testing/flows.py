@@ -228,3 +228,34 @@ def follows_anyway(item: Each[int | None]) -> int:
 @step(ignore_discarded=True, ignore_cancelled=True)
 def gathers(item: list[int | None] | None, windowed: list[Outcome[int]] | None) -> list[str]:
     return [str(item), str([it.state for it in windowed or []])]
+
+
+MODELS = ("anthropic:a", "openai:b\u00e9\\", 'local:"c"')
+
+
+@step(max_attempts=2, backoff=1, models=MODELS)
+async def assess(numbers: list[int] | None, context: StepContext) -> int | Skip:
+    return len(context.model or "") + len(numbers or ())
+
+
+@step(max_attempts=2, backoff=1, models=MODELS[:2], max_concurrency=1, min_success=1)
+def vote(context: StepContext) -> str:
+    return context.model or "none"
+
+
+@step(max_attempts=2, backoff=1)
+def synthesis(assess: dict[str, int]) -> list[str]:
+    return [f"{model}: {value}" for model, value in assess.items()]
+
+
+@step(max_attempts=2, backoff=1)
+def synthesis_anyway(assess: dict[str, int | None]) -> list[str]:
+    return [f"{model}: {value}" for model, value in assess.items()]
+
+
+@step(ignore_discarded=True, ignore_cancelled=True)
+def compares(
+    assess: dict[str, int | None] | None, vote: dict[str, Outcome[str]] | None, context: StepContext
+) -> list[str]:
+    seen = {model: it.state for model, it in (vote or {}).items()}
+    return [str(assess), str(seen), str(context.upstream["vote"])]

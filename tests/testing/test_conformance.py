@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oban import Cancel, Snooze
 
-from baton_dsl import Flow, Skip
+from baton_dsl import Flow, Skip, StepContext
 from baton_dsl.core.wording import last_exception
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError
 from baton_dsl.testing import Baton, attempts
@@ -79,12 +79,45 @@ def random_flows(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
     return flow, replace
 
 
+def _by_model(luck: dict[str, Luck]) -> Callable[[StepContext], Any]:
+    """What stands in for a step of several models: each model has luck of its own, attempt by attempt."""
+
+    def answers(context: StepContext) -> Any:
+        several = luck[context.model or ""]
+        value = context.model if context.step == "vote" else len(several)
+        return answer_of(several[min(context.attempt, len(several)) - 1], value)()
+
+    return answers
+
+
+unsnoozed = lucks.filter(lambda luck: "snooze" not in luck)
+
+
+@st.composite
+def flows_of_models(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
+    """A flow with steps of several models behind and beside others, and what its steps do."""
+    is_lenient = draw(st.booleans())
+    flow = Flow("models", ignore_cancelled=is_lenient, ignore_discarded=is_lenient and draw(st.booleans()))
+    flow.add("first", flows.work)
+    replace: dict[str, Any] = {"first": attempts(*(answer_of(luck, 1) for luck in draw(lucks)))}
+    flow.add("numbers", flows.numbers, deps=draw(st.sampled_from([(), ("first",)])))
+    for name in ("assess", "vote"):
+        flow.add(name, getattr(flows, name), deps=draw(st.sampled_from([(), ("first",)])))
+        replace[name] = _by_model({model: draw(unsnoozed) for model in flows.MODELS})
+    flow.add("synthesis", flows.synthesis_anyway if is_lenient else flows.synthesis)
+    flow.add("compares", flows.compares)
+    if draw(st.booleans()):
+        chosen = draw(st.lists(st.sampled_from(flows.MODELS), unique=True, min_size=1))
+        flow = flow.options(models={"assess": chosen, "vote": flows.MODELS[2], "*": "one"})
+    return flow, replace
+
+
 def seen(run: Run | DatabaseRun) -> Any:
     """All that both engines tell, but for moments."""
 
     def told(node: Any) -> Any:
         error = last_exception(node.error) if node.state != "completed" else None
-        return node.step, node.state, node.attempt, node.max_attempts, node.items, error
+        return node.step, node.state, node.attempt, node.max_attempts, node.items, node.model, error
 
     nodes = sorted(map(told, run.nodes), key=str)
     maps = [node.step for node in run.nodes if node.items is not None]
@@ -114,6 +147,23 @@ def compare(baton: Baton, database: BatonDatabase, flow: Flow[..., Any], replace
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(random_flows())
 def test_a_run_in_memory_is_as_one_on_a_database(
+    baton: Baton, database: BatonDatabase, drawn: tuple[Flow[..., Any], dict[str, Any]]
+) -> None:
+    compare(baton, database, *drawn)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(flows_of_models())
+def test_several_models_run_in_memory_as_on_a_database(
+    baton: Baton, database: BatonDatabase, drawn: tuple[Flow[..., Any], dict[str, Any]]
+) -> None:
+    compare(baton, database, *drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@given(flows_of_models())
+def test_several_models_run_in_memory_as_on_a_database_many_times(
     baton: Baton, database: BatonDatabase, drawn: tuple[Flow[..., Any], dict[str, Any]]
 ) -> None:
     compare(baton, database, *drawn)

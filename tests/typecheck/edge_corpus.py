@@ -22,7 +22,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from baton_dsl import Each, Flow, Input, Outcome, Skip, step
+from baton_dsl import Each, Flow, Input, Outcome, Skip, StepContext, step
 
 
 @dataclass
@@ -136,6 +136,9 @@ class Edge:
     code: str = "BTN201"
     is_claimed: bool = True
 
+
+MODELS = 'models=("anthropic:a", "openai:b")'
+"""The option of a step of several models."""
 
 EDGES = (
     # the same, and nothing like it
@@ -373,6 +376,22 @@ EDGES = (
     Edge("int", "list[int | None]", True, levels=1, given="min_success=1"),
     Edge("int", "list[Outcome[int]]", True, levels=1, taken="ignore_discarded=True"),
     Edge("int | None", "list[int | None]", True, levels=1, taken="ignore_cancelled=True"),
+    # the results of several models
+    Edge("int", "dict[str, int]", True, given=MODELS),
+    Edge("int", "Mapping[str, float]", True, given=MODELS, is_async=True),
+    Edge("int", "object", True, given=MODELS),
+    Edge("int | Skip", "dict[str, int]", True, given=MODELS),
+    Edge("dict[str, int]", "dict[str, dict[str, int]]", True, given=MODELS),
+    Edge("int", "int", False, given=MODELS),
+    Edge("int", "list[int]", False, given=MODELS),
+    Edge("int", "dict[str, str]", False, given=MODELS, is_async=True),
+    Edge("int", "dict[int, int]", False, given=MODELS),
+    Edge("int", "dict[str, Outcome[int]]", True, given=MODELS),
+    Edge("int", "dict[str, int | None]", True, given=MODELS, taken="ignore_discarded=True"),
+    Edge("int", "dict[str, int]", False, given=MODELS, taken="ignore_discarded=True", code="BTN202"),
+    Edge("int", "Mapping[str, int]", False, given=MODELS + ", min_success=1", code="BTN202"),
+    Edge("int", "int", True, given='models="anthropic:a"'),
+    Edge("int", "dict[str, int]", False, given='models="anthropic:a"'),
 )
 
 
@@ -397,7 +416,14 @@ def _steps(edge: Edge) -> Iterator[str]:
         yield _overloaded("up_NUMBER", items, f"(kind: Input[{edge.source}]) -> {edge.source}")
     else:
         kind = "async def" if edge.is_async else "def"
-        seed = f"seed: {'Each[' * edge.levels}Input[int]{']' * edge.levels}" if edge.levels else ""
+        is_several = edge.given.startswith(MODELS)
+        seed = (
+            "context: StepContext"
+            if is_several
+            else f"seed: {'Each[' * edge.levels}Input[int]{']' * edge.levels}"
+            if edge.levels
+            else ""
+        )
         options = f"({edge.given})" if edge.given else ""
         yield f"\n@step{options}\n{kind} up_NUMBER({seed}) -> {edge.source}:\n    raise NotImplementedError\n\n"
     if edge.overloaded == "down":

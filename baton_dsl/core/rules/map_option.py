@@ -11,6 +11,8 @@ finding = Finder("BTN305", "baton-option")
 
 MAP_OPTIONS: Final = ("combine", "max_concurrency", "max_items", "min_success")
 """The options of a step with an `Each` parameter."""
+OF_EVERY_FAN_OUT: Final = ("max_concurrency", "min_success")
+"""Those that a step of several models may have too."""
 WAYS: Final = ("product", "zip")
 """How several `Each` parameters go together."""
 
@@ -27,6 +29,8 @@ def of_map(step: StepSpec) -> Iterator[Diagnostic]:
     mapped = [parameter for parameter in step.parameters if parameter.each]
     if not mapped:
         yield from _of_no_map(step)
+    elif step.is_per_model is not False:
+        return  # BTN312
     elif "combine" not in step.options:
         if len(mapped) > 1:
             yield _uncombined(step, mapped)
@@ -36,6 +40,8 @@ def of_map(step: StepSpec) -> Iterator[Diagnostic]:
 
 def _of_no_map(step: StepSpec) -> Iterator[Diagnostic]:
     for name in MAP_OPTIONS:
+        if name in OF_EVERY_FAN_OUT and step.is_per_model is not False:
+            continue
         if name in step.options and not (name == "combine" and step.options[name].value is UNKNOWN):
             yield finding(
                 f'option "{name}" of step "{step.name}" needs an Each parameter: the step runs once',

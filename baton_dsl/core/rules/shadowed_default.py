@@ -35,10 +35,11 @@ def run(context: Context) -> Iterator[Diagnostic]:
                     parameter=parameter.name,
                     place=parameter.place,
                 )
-            elif parameter.is_input and parameter.name == MODEL:
+            elif (parameter.is_input or parameter.each) and parameter.name == MODEL:
+                kind = "input" if parameter.is_input else "parameter"
                 yield finding(
-                    f'input "{MODEL}" of step "{step.name}" has the name under which a job keeps its model',
-                    help="rename the input; the model that was chosen is in StepContext.model",
+                    f'{kind} "{MODEL}" of step "{step.name}" has the name under which a job keeps its model',
+                    help="rename it; the model that was chosen is in StepContext.model",
                     step=step.name,
                     parameter=parameter.name,
                     place=parameter.place,

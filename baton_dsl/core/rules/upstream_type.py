@@ -46,7 +46,12 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
     """
     shown, taken = apart(types, given, parameter.type)
     annotation = maps.around(parameter, shown)
-    if maps.Edge.of(parameter, upstream).lists:
+    edge = maps.Edge.of(parameter, upstream)
+    if edge.is_by_model:
+        remedy = (
+            f'"{upstream.name}" runs once a model, so it is seen as a dict by model: {parameter.name}: {annotation}'
+        )
+    elif edge.lists:
         remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {annotation}'
     else:
         remedy = f"annotate the parameter as {annotation}, or change what the upstream returns"

@@ -236,7 +236,10 @@ class Flows:
 
     def _options(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> dict[str, Option]:
         return {
-            name: Option(value=self.steps.literal(path, scope, expression), place=self._place(path, span))
+            name: Option(
+                value=(self.steps.models_by_step if name == "models" else self.steps.literal)(path, scope, expression),
+                place=self._place(path, span),
+            )
             for name, span, expression in keywords
             if name
         }

@@ -71,7 +71,7 @@ class Steps:
     ) -> StepSpec:
         """A step under its name in a flow."""
         place = self.names.project.place
-        options = {keyword.name: self._option(keyword) for keyword in step.maker.options}
+        options = {keyword.name: self._option(keyword) for keyword in step.maker.options if not self._is_one(keyword)}
         bound = {
             keyword.name: Argument(
                 type=self.type_of_value(keyword.path, keyword.scope, keyword.expression),
@@ -127,6 +127,21 @@ class Steps:
             return UNKNOWN if UNKNOWN in items else items
         return UNKNOWN
 
+    def models(self, path: str, scope: int, expression: Expression) -> object:
+        """The models of a step: one, or a list, with `UNKNOWN` in the places of those that can't be told."""
+        value = self.names.evaluate(path, scope, expression)
+        if isinstance(value, ItemsValue):
+            items = [self.literal(value.path, value.scope, item) for item in value.items]
+            return [*items, UNKNOWN] if value.changes else items
+        return self.literal(path, scope, expression)
+
+    def models_by_step(self, path: str, scope: int, expression: Expression) -> object:
+        """The models that a flow gives to steps, as far as they are written out."""
+        if expression[0] != "dict":
+            return self.literal(path, scope, expression)
+        pairs = ((self.literal(path, scope, key), value) for key, value in expression[2])
+        return {name: self.models(path, scope, value) for name, value in pairs if name is not UNKNOWN}
+
     def references(self, keyword: Keyword) -> tuple[tuple[Reference, ...], bool]:
         """The names in `after=` or `deps=`, and whether those are all."""
         value = self.names.evaluate(keyword.path, keyword.scope, keyword.expression)
@@ -146,8 +161,15 @@ class Steps:
         return self.references(after)[0] if after else ()
 
     def _option(self, keyword: Keyword) -> Option:
-        value = self.literal(keyword.path, keyword.scope, keyword.expression)
+        read = self.models if keyword.name == "models" else self.literal
+        value = read(keyword.path, keyword.scope, keyword.expression)
         return Option(value=value, place=self.names.project.place(keyword.path, keyword.span))
+
+    def _is_one(self, keyword: Keyword) -> bool:
+        """True for the one model of a step that is a text which can't be told: there is nothing to check."""
+        if keyword.name != "models":
+            return False
+        return isinstance(self.names.evaluate(keyword.path, keyword.scope, keyword.expression), TextValue)
 
     # -- functions --------------------------------------------------------------------------------------------
 

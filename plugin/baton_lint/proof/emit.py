@@ -11,7 +11,8 @@ def baton_edges_1() -> object:  # step "total" of flow "shop"
 
 `From(step)` is typed as the step's result, a coroutine unwrapped, so neither the order of the steps nor `await`
 matters, and a flow with a cycle can be emitted too. `Skip` is narrowed away; what `Each` takes is an item of the
-result; and the result of a mapped step goes into a list. Whatever is no edge is given as `Any`.
+result; the result of a mapped step goes into a list, and that of a step of several models into a dict. Whatever is no
+edge is given as `Any`.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ def baton_one_of[T](items: Iterable[T], /) -> T:
 
 def baton_list_of[R](result: R, /) -> list[R]:
     return [result]
+
+
+def baton_dict_of[R](result: R, /) -> dict[str, R]:
+    return {"": result}
 
 
 def baton_optional[R](result: R, /) -> R | None:
@@ -258,6 +263,8 @@ def _may_be_absent(flow: FlowSpec, step: StepSpec, taken: _Taken) -> bool:
 
 def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edge: maps.Edge) -> maps.Form | None:
     """How a parameter takes items of a map that have no result; None if nothing can be claimed of the edge."""
+    if upstream.is_per_model is None or (upstream.is_per_model and parameter.each):
+        return None
     if types is None:
         return maps.Form.PLAIN
     if edge.peeled:
@@ -265,6 +272,8 @@ def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edg
     item: object | None = parameter.type
     for _ in range(edge.lists):
         item = item if item in (None, MISSING, UNKNOWN) else types.item_of(item)
+        if edge.is_by_model and isinstance(item, TupleOf):
+            item = item.items[-1]  # of a mapping, its keys with their values
     if not edge.lists or item is None:
         return maps.Form.PLAIN
     if item in (MISSING, UNKNOWN):
@@ -326,7 +335,7 @@ def _given(lines: _Lines, call: _Call, parameter: ParameterSpec, paths: Mapping[
         lines.add(f"    assert not isinstance({given}, Skip)")
     if edge.lists:
         given = _WRAPPED[maps.Form.OPTIONAL if call.absent else taken.form].format(given)
-        given = "baton_list_of(" * edge.lists + given + ")" * edge.lists
+        given = f"baton_{edge.whole}_of(" * edge.lists + given + ")" * edge.lists
         # A name of its own: where it is an argument, a checker would widen the list to what the parameter takes.
         lines.add(f"    baton_{name} = {given}")
         return f"baton_{name}"

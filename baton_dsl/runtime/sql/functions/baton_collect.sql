@@ -1,6 +1,7 @@
 -- What the children of a map returned, as a list (of lists, where there are levels), with null where there is nothing;
 -- and for each such place why: `[{"path", "state", "reason"}]`, or NULL if there is none. The reasons share 32 million
--- characters: jsonb holds 256 MB, and a map may have as many failed items as others have items.
+-- characters: jsonb holds 256 MB, and a map may have as many failed items as others have items. What a step of several
+-- models returned is an object by model, and the path of what is absent is the model.
 CREATE OR REPLACE FUNCTION baton.baton_collect(map_id bigint, OUT result text, OUT absent jsonb)
 LANGUAGE plpgsql
 STABLE
@@ -9,16 +10,27 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     wanted bigint := map_id;
-    longest integer := (SELECT 32000000 / greatest(items, 1) FROM baton.workflow_nodes WHERE oban_job_id = wanted);
+    longest integer;
+    is_per_model boolean;
 BEGIN
-    SELECT coalesce('[' || string_agg(coalesce(entry.text, 'null'), ',' ORDER BY entry.item_index) || ']', '[]'),
+    SELECT 32000000 / greatest(items, 1), coalesce(mapping ? 'per_model', false)
+    INTO longest, is_per_model
+    FROM baton.workflow_nodes WHERE oban_job_id = wanted;
+
+    SELECT CASE WHEN is_per_model THEN '{' ELSE '[' END
+            || coalesce(string_agg(entry.key || coalesce(entry.text, 'null'), ',' ORDER BY entry.item_index), '')
+            || CASE WHEN is_per_model THEN '}' ELSE ']' END,
         jsonb_agg(entry.missing ORDER BY entry.item_index) FILTER (WHERE entry.missing IS NOT NULL)
     INTO result, absent
     FROM (
         SELECT child.item_index, child.result::text AS text,
+            CASE WHEN is_per_model THEN (child.item -> 0)::text || ':' ELSE '' END AS key,
             CASE
                 WHEN child.outcome IS DISTINCT FROM 'completed' THEN jsonb_build_object(
-                    'path', jsonb_build_array(child.item_index),
+                    'path', CASE
+                        WHEN is_per_model THEN child.item::jsonb
+                        ELSE jsonb_build_array(child.item_index)
+                    END,
                     'state', child.outcome,
                     'reason', coalesce(child.reason, (
                         SELECT CASE

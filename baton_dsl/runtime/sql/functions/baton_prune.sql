@@ -19,6 +19,8 @@ BEGIN
     ) AS settled;
     DELETE FROM baton.baton_checkpoints
     WHERE oban_job_id IN (SELECT node.oban_job_id FROM baton.workflow_nodes AS node WHERE node.workflow_id = ANY(old));
+    DELETE FROM baton.baton_spans
+    WHERE oban_job_id IN (SELECT node.oban_job_id FROM baton.workflow_nodes AS node WHERE node.workflow_id = ANY(old));
     DELETE FROM baton.baton_captures WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_usage WHERE workflow_id = ANY(old);
     DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old);

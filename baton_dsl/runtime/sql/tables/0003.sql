@@ -75,3 +75,13 @@ CREATE TABLE IF NOT EXISTS baton.baton_checkpoints (
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (oban_job_id, name, number)
 );
+
+-- Traces: the span that was current when a workflow was inserted, as W3C's `traceparent`; and that of the last attempt of
+-- each job, for the links of the steps behind it. Only where tracing is on. Unlogged: after a crash of the server, links
+-- are missing, and nothing else.
+ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS traceparent text COLLATE "C";
+
+CREATE UNLOGGED TABLE IF NOT EXISTS baton.baton_spans (
+    oban_job_id bigint PRIMARY KEY,
+    traceparent text COLLATE "C" NOT NULL
+);

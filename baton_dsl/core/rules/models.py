@@ -1,0 +1,166 @@
+"""BTN312: a step of several models that can't run as such, or several models for a step that runs once."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from baton_dsl.core import maps
+from baton_dsl.core.diagnostics import Diagnostic, Note, quoted
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Form, ParameterSpec, Role, StepSpec, Types
+
+finding = Finder("BTN312", "baton-models")
+
+ALL_OTHERS: Final = "*"
+"""Stands for every step that the option `models` of a flow does not name."""
+
+
+def run(context: Context) -> Iterator[Diagnostic]:
+    """A finding for each step, and each parameter, that several models don't go together with."""
+    for step in context.flow.steps:
+        if step.options and step.is_per_model:  # most steps have no options
+            yield from _of_step(step)
+        for parameter in step.parameters:
+            if parameter.each and parameter.source is not None:
+                upstream = context.graph.steps.get(parameter.source)
+                if upstream is not None and upstream.options and upstream.is_per_model:
+                    yield _mapped_over(context.types, step, parameter, upstream)
+    yield from _of_flow(context.flow, context.graph.steps)
+
+
+def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
+    place = step.options["models"].place
+    mapped = [parameter.name for parameter in step.parameters if parameter.each]
+    if mapped:
+        yield finding(
+            f'step "{step.name}" runs once a model, so it can\'t run once for each item of {quoted(mapped)} too',
+            help="map in a step of its own, and let this one take its list",
+            step=step.name,
+            place=place,
+        )
+    if not step.is_open and not any(_may_tell_the_model(parameter) for parameter in step.parameters):
+        yield finding(
+            f'step "{step.name}" runs once a model, but takes no StepContext, so it can\'t know which one',
+            help="take one, and call the model that it names: context: StepContext, context.model",
+            step=step.name,
+            place=place,
+        )
+
+
+def _may_tell_the_model(parameter: ParameterSpec) -> bool:
+    if parameter.role is Role.INJECTED:
+        return parameter.access is None
+    return parameter.role is Role.UNKNOWN and parameter.form is Form.KEYWORD
+
+
+def _mapped_over(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec) -> Diagnostic:
+    whole = maps.result(types, upstream)
+    shown = "a dict by model" if whole in (MISSING, UNKNOWN) else types.show(whole)
+    place = upstream.return_place or upstream.place
+    return finding(
+        f'parameter "{parameter.name}" of step "{step.name}" maps over "{upstream.name}", which runs once a model',
+        help=f"take its results whole, as {shown}; or let a step between them return a list",
+        step=step.name,
+        parameter=parameter.name,
+        place=parameter.place,
+        notes=(Note(f'"{upstream.name}" is defined here', place),) if place else (),
+    )
+
+
+def _of_flow(flow: FlowSpec, steps: Mapping[str, StepSpec]) -> Iterator[Diagnostic]:
+    option = flow.options.get("models")
+    if option is None or not isinstance(option.value, Mapping):
+        return
+    for name, models in option.value.items():
+        if not isinstance(models, list | tuple):
+            continue
+        step = steps.get(name)
+        if name == ALL_OTHERS:
+            told = 'option "models" gives several models to all steps that it does not name ("*")'
+        elif step is not None and step.is_per_model is False:
+            told = f'option "models" gives step "{name}" several models, but it runs once'
+        else:
+            continue
+        yield finding(
+            told,
+            help="give it one; or declare the step with several, @step(models=(...)), and what takes its result "
+            "takes a dict by model",
+            step=None if name == ALL_OTHERS else name,
+            place=option.place,
+        )
+
+
+RULE = Rule(
+    code=finding.code,
+    slug=finding.slug,
+    summary="a step of several models that can't run as such, or several models for a step that runs once",
+    why=(
+        "`@step(models=(...))` runs a step once a model and gives a dict of results by model. That is decided where "
+        "the step is defined, since it changes what its downstream takes; a flow may only say which models. It is a "
+        "fan-out of its own, so it does not mix with `Each`. And a step that doesn't look at `context.model` would do, "
+        "and pay for, the same work twice."
+    ),
+    bad=(
+        Example(
+            """\
+from baton_dsl import Each, Flow, Input, StepContext, step
+
+@step(models=("anthropic:a", "openai:b"))
+def assess(source: Each[Input[str]], context: StepContext) -> float:
+    return len(source) / 2
+
+@step(models=["anthropic:a"])
+def grade(text: Input[str]) -> float:
+    return len(text) / 2
+
+@step
+def check(grade: Each[float]) -> bool:
+    return grade > 0.1
+
+review = Flow("review", assess, grade, check)
+""",
+            (
+                '3:7: BTN312: step "assess" runs once a model, so it can\'t run once for each item of "source" too',
+                '7:7: BTN312: step "grade" runs once a model, but takes no StepContext, so it can\'t know which one',
+                '12:11: BTN312: parameter "grade" of step "check" maps over "grade", which runs once a model',
+            ),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, Input, StepContext, step
+
+@step(models="anthropic:a")
+def assess(text: Input[str], context: StepContext) -> float:
+    return 0.5
+
+review = Flow("review", assess, models={"assess": ["anthropic:a", "openai:b"]})
+""",
+            ('7:33: BTN312: option "models" gives step "assess" several models, but it runs once',),
+        ),
+    ),
+    good=(
+        Example(
+            """\
+from baton_dsl import Each, Flow, Input, Outcome, StepContext, step
+
+@step(models="anthropic:a")
+def summary(source: Each[Input[str]], context: StepContext) -> str:
+    return source
+
+@step(models=("anthropic:a", "openai:b"), max_concurrency=1)
+async def assess(summary: list[str], context: StepContext) -> float:
+    return len(summary) / 2
+
+@step(models=["anthropic:a", "openai:b"], min_success=1)
+def vote(summary: list[str], context: StepContext) -> bool:
+    return len(summary) > 1
+
+@step
+def report(assess: dict[str, float], vote: dict[str, Outcome[bool]]) -> str:
+    return f"{assess} {vote}"
+
+review = Flow("review", summary, assess, vote, report, models={"assess": ("openai:c", "openai:d"), "vote": "openai:c"})
+"""
+        ),
+    ),
+    run=run,
+)

@@ -1,0 +1,260 @@
+"""What the page of a workflow reads: it and its steps, as values, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, LiteralString
+
+from psycopg import sql
+
+from baton_dsl.core.wording import unstorable
+from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.status import Standing, standing_of
+
+SHOWN: Final = 20_000
+"""Characters of a result, an input or an error that a page shows; the rest is for the download."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """One step of a workflow, as the graph, the timeline and the table show it.
+
+    Attributes:
+        step: The name of the step.
+        state: Its outcome; until it has one, Oban's state. A map is `executing` while its items run.
+        function: What it runs: the worker's name.
+        upstreams: The names of the steps that it waits for.
+        is_map: Whether it has items in place of a job.
+        items: Of a map, how many items are in each state.
+        by_upstream: Whether it was cancelled or skipped because of another.
+        queue: Its queue; None once its job is gone.
+        attempt: How often it was tried.
+        max_attempts: After how many tries it is discarded.
+        ready_at: When it could have started: when its last upstream settled, or when it was put off to.
+        began_at: When its last try began; of a map, when the first of its items did.
+        settled_at: When it settled.
+        failed_at: When earlier tries failed.
+    """
+
+    step: str
+    state: str
+    function: str = ""
+    upstreams: tuple[str, ...] = ()
+    is_map: bool = False
+    items: Mapping[str, int] = field(default_factory=dict)
+    by_upstream: bool = False
+    queue: str | None = None
+    attempt: int = 0
+    max_attempts: int = 0
+    ready_at: datetime | None = None
+    began_at: datetime | None = None
+    settled_at: datetime | None = None
+    failed_at: tuple[datetime, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has an outcome."""
+        return self.settled_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowView:
+    """One workflow with its steps.
+
+    Attributes:
+        id: Its id.
+        label: Its label.
+        flow: The name of its flow.
+        standing: Its outcome, or how it stands until it has one.
+        inserted_at: When it was inserted.
+        settled_at: When its last node settled.
+        now: The moment of the database at which all this was read.
+        inputs: Its inputs as JSON, perhaps cut.
+        inputs_size: Their size in bytes.
+        nodes: Its steps in topological order, without the items of maps.
+        of_maps: How many items its maps have.
+    """
+
+    id: str
+    label: str
+    flow: str
+    standing: Standing
+    inserted_at: datetime
+    settled_at: datetime | None
+    paused_at: datetime | None
+    stopped_at: datetime | None
+    now: datetime
+    inputs: str
+    inputs_size: int
+    nodes: Sequence[NodeView]
+    of_maps: int
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many steps are in each state that any is in."""
+        found: dict[str, int] = {}
+        for node in self.nodes:
+            found[node.state] = found.get(node.state, 0) + 1
+        return found
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all of it has settled."""
+        return self.settled_at is not None
+
+    @property
+    def lasted(self) -> float:
+        """Seconds from its insert to its end, or until now."""
+        return ((self.settled_at or self.now) - self.inserted_at).total_seconds()
+
+
+_WORKFLOW: Final[LiteralString] = """
+    SELECT workflow_id, workflow_label, flow_name, outcome, inserted_at, settled_at, paused_at, stopped_at,
+        left(inputs::text, %(shown)s) AS inputs, octet_length(inputs::text) AS inputs_size, clock_timestamp() AS now
+    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
+"""
+
+_NODES: Final[LiteralString] = """
+    SELECT node.step_name, node.oban_job_id, node.deps, node.worker, node.outcome, node.updated_at, node.is_map,
+        node.by_upstream,
+        CASE
+            WHEN node.outcome IS NOT NULL THEN node.outcome
+            WHEN node.items IS NOT NULL THEN 'executing'
+            WHEN node.is_map THEN 'suspended'
+            ELSE coalesce(job.state::text, 'gone')
+        END AS state,
+        job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
+        CASE WHEN jsonb_array_length(job.errors) > 0 THEN ARRAY(
+            SELECT error ->> 'at' FROM jsonb_array_elements(job.errors) AS error LIMIT 50
+        ) END AS failed_at
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
+    ORDER BY node.oban_job_id
+"""
+
+_ITEM_COUNTS: Final[LiteralString] = """
+    SELECT node.root_id, coalesce(node.outcome, job.state::text, 'gone') AS state, count(*) AS count,
+        min(job.attempted_at) AS began_at
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NOT NULL AND NOT node.is_map
+    GROUP BY 1, 2
+"""
+
+
+def workflow(workflow_id: str) -> Reading[WorkflowView]:
+    """A workflow with its steps.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is none of that id.
+    """
+    if reason := unstorable(workflow_id):
+        raise WorkflowNotFoundError(f"no workflow has that id: {reason}")
+    rows = yield _WORKFLOW, {"workflow_id": workflow_id, "shown": SHOWN}
+    if not rows:
+        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    nodes = yield _NODES, {"workflow_id": workflow_id}
+    counts = (yield _ITEM_COUNTS, {"workflow_id": workflow_id}) if any(node["is_map"] for node in nodes) else []
+    items: dict[int, dict[str, int]] = {}
+    began: dict[int, datetime] = {}
+    for count in counts:
+        root = count["root_id"]
+        items.setdefault(root, {})[count["state"]] = count["count"]
+        if count["began_at"] is not None:
+            began[root] = min(began.get(root, count["began_at"]), count["began_at"])
+    row = rows[0]
+    settled = {node["step_name"]: node["updated_at"] for node in nodes if node["outcome"]}
+    return WorkflowView(
+        id=row["workflow_id"],
+        label=row["workflow_label"],
+        flow=row["flow_name"],
+        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
+        inserted_at=row["inserted_at"],
+        settled_at=row["settled_at"],
+        paused_at=row["paused_at"],
+        stopped_at=row["stopped_at"],
+        now=row["now"],
+        inputs=row["inputs"],
+        inputs_size=row["inputs_size"],
+        nodes=[
+            _node(node, row["inserted_at"], settled, items.get(node["oban_job_id"], {}), began.get(node["oban_job_id"]))
+            for node in nodes
+        ],
+        of_maps=sum(count["count"] for count in counts),
+    )
+
+
+def _node(
+    row: Row, inserted_at: datetime, settled: Mapping[str, datetime], items: Mapping[str, int], began: datetime | None
+) -> NodeView:
+    upstreams = tuple(row["deps"])
+    above = [settled[name] for name in upstreams if name in settled]
+    is_open = len(above) == len(upstreams)
+    ready = max([inserted_at, *above]) if is_open else None
+    attempted_at = in_utc(began if row["is_map"] else row["attempted_at"])
+    return NodeView(
+        step=row["step_name"],
+        state=row["state"],
+        function=row["worker"],
+        upstreams=upstreams,
+        is_map=row["is_map"],
+        items=items,
+        by_upstream=row["by_upstream"],
+        queue=row["queue"],
+        attempt=row["attempt"] or 0,
+        max_attempts=row["max_attempts"] or 0,
+        ready_at=ready,
+        began_at=attempted_at,
+        settled_at=row["updated_at"] if row["outcome"] else None,
+        failed_at=tuple(filter(None, map(moment_of, row["failed_at"] or ()))),
+    )
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A moment as Oban writes it into JSON, in UTC; None if it is none."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:  # whatever somebody has written there
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """Oban's columns are UTC without a zone."""
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+_FAILURES: Final[LiteralString] = """
+    SELECT node.step_name, coalesce(node.reason, right(job.errors -> -1 ->> 'error', 4000)) AS error
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE node.workflow_id = %(workflow_id)s AND NOT node.by_upstream
+        AND (node.outcome = 'discarded' OR (node.outcome IS NULL AND job.state = 'retryable'))
+        AND NOT (node.is_map AND node.items IS NOT NULL)
+    ORDER BY node.outcome NULLS LAST, node.oban_job_id LIMIT %(most)s
+"""
+
+
+def failures(workflow_id: str, *, most: int) -> Reading[list[tuple[str, str]]]:
+    """The nodes that failed by themselves, or wait for their next try, each with the end of its last error."""
+    rows = yield _FAILURES, {"workflow_id": workflow_id, "most": most}
+    return [(row["step_name"], row["error"] or "") for row in rows]
+
+
+_TEXT: Final[Mapping[str, sql.SQL]] = {
+    "inputs": sql.SQL("SELECT inputs::text AS text FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s"),
+    "result": sql.SQL(
+        "SELECT result::text AS text FROM baton.workflow_nodes "
+        "WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s"
+    ),
+}
+
+
+def whole(kind: str, workflow_id: str, name: str | None = None) -> Reading[str | None]:
+    """The inputs of a workflow or the result of a step, whole, as JSON; None if there are none."""
+    for text in (workflow_id, name):
+        if text is not None and unstorable(text):
+            return None
+    rows = yield _TEXT[kind], {"workflow_id": workflow_id, "step": name}
+    return rows[0]["text"] if rows else None

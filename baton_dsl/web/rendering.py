@@ -1,0 +1,143 @@
+"""Pages out of templates: everything is escaped, and nothing that others have written moves a line or hides."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from baton_dsl.core.wording import duration, last_exception, printable_lines
+from baton_dsl.version import __version__
+from baton_dsl.web.access import token_of
+from baton_dsl.web.graph import GLYPHS, shares, shortened, told
+from baton_dsl.web.visit import Visit
+
+_STATIC: Final = Path(__file__).parent / "static"
+
+
+def _visible(value: Any) -> Any:
+    """What a template writes: texts of others without characters that turn or hide what stands around them."""
+    if type(value) is str:
+        return printable_lines(value.expandtabs(4))
+    return "" if value is None else value
+
+
+def clock(moment: datetime | None) -> Markup:
+    """A moment in UTC, which the browser shows in the reader's own zone."""
+    if moment is None:
+        return Markup("-")
+    at = moment.astimezone(UTC)
+    return Markup('<time datetime="{}" data-local>{}</time>').format(
+        at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def ago(moment: datetime | None, now: datetime) -> Markup:
+    """How long ago a moment was, with the moment itself to be seen on demand."""
+    if moment is None:
+        return Markup("-")
+    seconds = (now - moment).total_seconds()
+    text = f"{coarse(seconds)} ago" if seconds >= 0 else f"in {coarse(-seconds)}"
+    at = moment.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="milliseconds"), f"{at:%Y-%m-%d %H:%M:%S} UTC", text
+    )
+
+
+def coarse(seconds: float) -> str:
+    """A duration by its largest unit.
+
+    Example:
+        >>> coarse(0.4), coarse(75), coarse(7300), coarse(200_000)
+        ('0 s', '1 min', '2 h', '2 d')
+    """
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size * (2 if unit == "d" else 1):
+            return f"{int(seconds // size):,} {unit}"
+    return f"{int(seconds)} s"
+
+
+def size(octets: int) -> str:
+    """So many bytes in words.
+
+    Example:
+        >>> size(900), size(20_480), size(3_500_000)
+        ('900 B', '20.0 kB', '3.3 MB')
+    """
+    if octets < 1000:
+        return f"{octets} B"
+    return f"{octets / 1024:.1f} kB" if octets < 1_000_000 else f"{octets / 1024**2:.1f} MB"
+
+
+def pretty(text: str | None) -> str:
+    """JSON with a line for each member; what was cut, or is no JSON, as it is."""
+    if text is None:
+        return ""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("baton_dsl.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ago": ago,
+        "clock": clock,
+        "coarse": coarse,
+        "duration": duration,
+        "last_exception": last_exception,
+        "pretty": pretty,
+        "shares": shares,
+        "shortened": shortened,
+        "size": size,
+        "told": told,
+    }
+    environment.globals |= {"glyphs": GLYPHS, "version": __version__, "fingerprint": _fingerprint()}
+    return environment
+
+
+def _fingerprint() -> str:
+    """A name for the static files as they are, so that a browser takes them anew when they change."""
+    state = blake2b(digest_size=6)
+    for path in sorted(_STATIC.rglob("*")):
+        if path.is_file():
+            state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
+    """A page.
+
+    Args:
+        visit: The request.
+        template: The name of the template.
+        status: The HTTP status.
+        values: What the template names.
+    """
+    text = (
+        _environment().get_template(template).render(visit=visit, url=visit.url, csrf=token_of(visit.request), **values)
+    )
+    return HTMLResponse(text, status)
+
+
+def download(text: str, name: str) -> Response:
+    """JSON as a file, which no browser shows as a page."""
+    return Response(
+        text, media_type="application/json", headers={"content-disposition": f'attachment; filename="{name}.json"'}
+    )

@@ -1,0 +1,67 @@
+"""One request: who asks, what for, and how to reach the database for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.reading import Reading, read
+from baton_dsl.web.access import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A request that is being answered.
+
+    Attributes:
+        request: As Starlette has it.
+        level: What whoever asks may do; None while that is not known, or if it is nothing.
+        database: Where the workflows are; None until whoever asks may know.
+        packages: The top-level packages of the code that is deployed here.
+    """
+
+    request: Request
+    level: Level | None
+    database: Database | None
+    packages: tuple[str, ...] = ()
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether whoever asks may change anything."""
+        return self.level == "operate"
+
+    @property
+    def base(self) -> str:
+        """The path under which the dashboard is mounted; nothing, if it is served by itself."""
+        root: str = self.request.scope.get("root_path", "")
+        return root.rstrip("/")
+
+    def asked(self, name: str) -> str:
+        """A parameter of the query; blank, if it is not there."""
+        return self.request.query_params.get(name, "")
+
+    def url(self, path: str, **parameters: Any) -> str:
+        """The way to a page of the dashboard, wherever that is mounted.
+
+        Args:
+            path: Its path within the dashboard, such as `/workflow`.
+            parameters: Its query; what is None or blank is left out.
+        """
+        given = {name: str(value) for name, value in parameters.items() if value not in (None, "", False)}
+        query = urlencode(given, errors="backslashreplace")
+        return f"{self.base}{path}" + (f"?{query}" if query else "")
+
+    def url_with(self, **parameters: Any) -> str:
+        """The way to this page with some parameters changed, and back to its beginning."""
+        kept = {name: value for name, value in self.request.query_params.items() if name not in ("at", "before")}
+        path = self.request.url.path.removeprefix(self.base) or "/"
+        return self.url(path, **{**kept, **parameters})
+
+    async def read[T](self, reading: Reading[T]) -> T:
+        """Read from the database, in a read-only transaction."""
+        assert self.database is not None, "nobody reads before it is known who asks"
+        return await read(self.database, reading)

@@ -1,0 +1,110 @@
+"""A dashboard on a port of its own, and a real browser in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from oban import Oban
+from playwright.async_api import Browser, Page, async_playwright
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl.runtime import bridge
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+
+type Serve = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Debian's chromium, which `.ci/servers` installs."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI"):
+        pytest.fail("no chromium is on this machine; .ci/servers installs it")
+    pytest.skip("no chromium is on this machine: apt-get install chromium")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """One browser for the whole run."""
+    async with async_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+        opened = await playwright.chromium.launch(executable_path=chromium, args=sandbox)
+        yield opened
+        await opened.close()
+
+
+class Reader:
+    """Somebody at a browser: a page, and all that went wrong on it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        self.expected: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("dialog", lambda dialog: self.problems.append(f"a dialog: {dialog.message}"))
+        page.on("console", self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error" and not any(text in message.text for text in self.expected):
+            self.problems.append(message.text)
+
+    async def ailments(self) -> list[str]:
+        """What axe finds wrong for people who don't see or don't use a mouse."""
+        await self.page.evaluate(AXE)
+        found: list[str] = await self.page.evaluate(
+            """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
+                it => `${it.id}: ${it.help}: ${it.nodes.slice(0, 3).map(n => n.target + " " + n.failureSummary)}`
+            )"""
+        )
+        return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(browser: Browser) -> AsyncIterator[Reader]:
+    """A page of a fresh browser profile; nothing may go wrong on it, which a broken content policy would be."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    reading = Reader(await context.new_page())
+    yield reading
+    await context.close()
+    assert reading.problems == []
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+    """Serve an application on a free port; its address."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, **options)
+    server = uvicorn.Server(config)
+    listening = config.bind_socket()
+    served = asyncio.create_task(server._serve([listening]))
+    while not server.started:
+        assert not served.done()
+        await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await served
+
+
+@asynccontextmanager
+async def working(dsn: str, **queues: int) -> AsyncIterator[Oban]:
+    """A real worker on a database."""
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False) as pool:
+        instance = Oban(pool=pool, queues=queues or {"default": 10})
+        try:
+            async with instance:
+                yield instance
+        finally:
+            bridge.forget(instance)

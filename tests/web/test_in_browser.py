@@ -1,0 +1,249 @@
+"""The dashboard in a real browser, on a real database, with a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from playwright.async_api import Page, expect
+
+from baton_dsl import web
+from baton_dsl.runtime.workflow import Workflow
+from tests.web.conftest import Reader, serving, working
+from tests.web.steps import GO, hostile, shop, wide
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+NASTY = "<img src=x onerror=alert(1)>\"'--><script>alert(2)</script>{{7*7}}\u202e\x1b[31m\n&amp;"
+"""What would run, break out, turn the line, or be taken for a template, if it were not shown as it is."""
+
+
+def insert(dsn: str, *flows: Any, **inputs: Any) -> list[Workflow[Any]]:
+    with psycopg.connect(dsn) as conn:
+        return [flow.insert(conn, **inputs) for flow in flows]
+
+
+async def ended(*workflows: Workflow[Any]) -> None:
+    for workflow in workflows:
+        await workflow.wait(timeout=30)
+
+
+async def test_from_the_list_to_the_error_of_an_item(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, shop, country="de", fail="north")
+    async with working(dsn):
+        await ended(workflow)
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(address)
+        row = page.get_by_role("row", name=re.compile("shop"))
+        await expect(row.locator(".badge.is-discarded")).to_be_visible()
+        assert await reader.ailments() == []
+        await row.get_by_role("link", name="shop").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("shop")
+        await expect(page.locator(".why")).to_contain_text("RuntimeError: no route to de-north")
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name=re.compile(r"^orders\[\]: 1 discarded, 1 completed")).click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("orders[]")
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name="orders[0]").click()
+        await expect(page.locator(".code").first).to_contain_text("Traceback (most recent call last)")
+        await expect(page.get_by_role("link", name="orders[]")).to_be_visible()
+        assert await reader.ailments() == []
+
+
+async def test_a_workflow_moves_while_one_looks_and_nothing_jumps(dsn: str, reader: Reader) -> None:
+    GO["at"] = asyncio.Event()
+    (workflow,) = insert(dsn, shop, country="at")
+    page = reader.page
+    async with serving(web.app(dsn)) as address, working(dsn):
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await expect(page.locator("a.node.is-executing")).to_have_count(1)
+        graph = page.locator(".drawing")
+        before = await graph.bounding_box()
+        await graph.evaluate("it => it.dataset.mine = 'the same element'")
+        await page.get_by_role("link", name=re.compile("^regions: executing")).focus()
+        GO["at"].set()
+        await expect(page.locator("a.node.is-completed")).to_have_count(3, timeout=15000)
+        await expect(page.locator("h1")).to_contain_text("completed")
+        assert await graph.bounding_box() == before
+        assert await page.evaluate("document.activeElement.getAttribute('href')") is not None
+        await expect(page.locator("[data-live-state]")).to_have_text("live")
+    await expect(page.locator("[data-live-state]")).to_have_text("live")
+
+
+async def confirm(page: Page, action: str, button: str) -> None:
+    await page.get_by_role("link", name=f"{action}…").click()
+    await expect(page.get_by_role("heading", level=2)).to_have_text("What will happen")
+    await page.get_by_role("button", name=button).click()
+
+
+async def test_pause_resume_cancel_and_retry_do_what_they_say(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, shop, country="de")
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await confirm(page, "Pause", "Pause the workflow")
+        await expect(page.locator(".done")).to_have_text("The workflow is paused: no further step starts.")
+        assert (await workflow.status()).paused_at is not None
+        await confirm(page, "Resume", "Resume the workflow")
+        assert (await workflow.status()).paused_at is None
+        await page.get_by_role("link", name="Cancel…").click()
+        await expect(page.locator("main")).to_contain_text("3 steps that have not started will never run.")
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name="Go back").click()
+        assert (await workflow.status()).outcome is None
+        await confirm(page, "Cancel", "Cancel the workflow")
+        assert (await workflow.status()).outcome == "cancelled"
+        await page.get_by_role("link", name="Retry…").click()
+        await expect(page.locator("main")).to_contain_text("3 steps that failed or were cancelled will run again")
+        await page.get_by_role("button", name="Retry the workflow").click()
+        assert (await workflow.status()).outcome is None
+        async with working(dsn):
+            await ended(workflow)
+        await page.goto(f"{address}/step?id={workflow.id}&step=orders")
+        await page.get_by_role("link", name="Retry from here…").click()
+        await expect(page.locator("main")).to_contain_text(
+            "2 steps will run again: this one, and all that depend on it."
+        )
+        await expect(page.locator("main")).to_contain_text("2 steps of these completed: the results will be forgotten.")
+        await page.get_by_role("button", name="Retry from here").click()
+        await expect(page.locator(".done")).to_contain_text("run again")
+        assert (await workflow.status()).outcome is None
+
+
+async def test_a_reader_finds_no_action_and_an_unauthorised_user_nothing(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, shop, country="de")
+    page = reader.page
+    reader.expected = ["403 (Forbidden)"]
+    levels: list[Any] = ["read"]
+    async with serving(web.app(dsn, authorize=lambda request: levels[0])) as address:
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await expect(page.get_by_text("read only")).to_be_visible()
+        assert await page.get_by_role("link", name="Cancel…").count() == 0
+        await page.goto(f"{address}/action?id={workflow.id}&do=cancel")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Read only")
+        levels[0] = None
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("No access")
+        assert workflow.id not in await page.locator("body").inner_text()
+        assert await reader.ailments() == []
+
+
+async def test_hostile_texts_are_shown_as_they_are(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, hostile, words=NASTY)
+    async with working(dsn):
+        await ended(workflow)
+    with psycopg.connect(dsn) as conn:  # what no flow lets through, somebody may have written by hand
+        for statement in (
+            "UPDATE workflow_nodes SET step_name = %(it)s WHERE step_name = 'behind'",
+            "UPDATE workflow_nodes SET workflow_id = %(it)s, workflow_label = %(it)s, deps = ARRAY[%(it)s]",
+            "UPDATE baton_workflows SET workflow_id = %(it)s, workflow_label = %(it)s, flow_name = %(it)s",
+            "UPDATE oban_jobs SET tags = ARRAY[%(it)s], attempted_by = ARRAY[%(it)s, %(it)s]",
+        ):
+            conn.execute(statement, {"it": NASTY})
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(address)
+        await expect(page.locator("main")).to_contain_text("<img src=x onerror=alert(1)>")
+        assert await reader.ailments() == []
+        await page.locator(".c-name > a").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text(r"{{7*7}}\u202e\x1b[31m")
+        for name in ("refuse", "echo", NASTY):
+            await page.goto(f"{address}/step?{urlencode({'id': NASTY, 'step': name})}")
+            await expect(page.get_by_role("heading", level=1)).to_contain_text(name[:60])
+            await expect(page.locator("main")).to_contain_text(r"<script>alert(2)</script>{{7*7}}\u202e")
+        await page.goto(f"{address}/action?{urlencode({'id': NASTY, 'do': 'retry'})}")
+        await page.get_by_role("button", name="Retry the workflow").click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("<script>alert(2)</script>")
+        assert await page.locator("main img, main script, main iframe").count() == 0
+        assert "49" not in await page.locator("h1").inner_text()
+        reader.expected = ["404 (Not Found)"]
+        for path in ("/?q=", "/?flow=", "/?label=", "/workflow?id=", "/step?id="):
+            await page.goto(f"{address}{path}{urlencode({'': NASTY}).removeprefix('=')}")
+            assert await page.locator("main img, main script").count() == 0
+
+
+async def test_it_is_whole_at_400_pixels_and_in_the_dark(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, shop, country="de", fail="north")
+    async with working(dsn):
+        await ended(workflow)
+    page = reader.page
+    await page.set_viewport_size({"width": 400, "height": 800})
+    await page.emulate_media(color_scheme="dark")
+    async with serving(web.app(dsn)) as address:
+        for path in (
+            "/",
+            f"/workflow?id={workflow.id}",
+            f"/step?id={workflow.id}&step=orders%5B0%5D",
+            f"/action?id={workflow.id}&do=retry",
+        ):
+            await page.goto(address + path)
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert await reader.ailments() == []
+
+
+async def test_mounted_under_a_path_of_an_application_every_link_holds(dsn: str, reader: Reader) -> None:
+    from fastapi import FastAPI
+
+    api = FastAPI()
+    api.mount("/ops/workflows", web.app(dsn))
+    (workflow,) = insert(dsn, shop, country="de")
+    page = reader.page
+    async with serving(api) as address:
+        await page.goto(f"{address}/ops/workflows")
+        await page.locator(".c-name > a").click()
+        await confirm(page, "Cancel", "Cancel the workflow")
+        await expect(page).to_have_url(re.compile(rf"{address}/ops/workflows/workflow\?id="))
+        assert (await workflow.status()).outcome == "cancelled"
+        await page.get_by_role("link", name="baton").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Workflows")
+
+
+async def test_the_beginning_of_an_id_leads_to_the_workflow(dsn: str, reader: Reader) -> None:
+    first, _ = insert(dsn, shop, shop, country="de")
+    page = reader.page
+    reader.expected = ["404 (Not Found)"]
+    async with serving(web.app(dsn)) as address:
+        await page.goto(address)
+        await page.get_by_role("searchbox").fill(first.id[:30])
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".id")).to_have_text(first.id)
+        await page.goto(f"{address}/workflow?id={first.id[:32]}")
+        await expect(page.locator(".id")).to_have_text(first.id)
+        await page.goto(f"{address}/workflow?id=nothing")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+        await page.goto(f"{address}/?q=nothing")
+        await expect(page.locator(".empty")).to_contain_text("No workflow meets these conditions.")
+
+
+async def test_a_thousand_steps_are_folded_and_can_be_unfolded_zoomed_and_moved(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, wide(998))
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await expect(page.locator("a.node")).to_have_count(3)
+        await expect(page.locator("a.node").nth(1)).to_have_accessible_name(
+            re.compile("^998 x part: 998 steps, such as part_0: 998 suspended")
+        )
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name="Unfold 1,000 steps").click()
+        await expect(page.locator("a.node")).to_have_count(1000)
+        frame = page.locator(".graph")
+        wide_before = (await page.locator(".drawing").bounding_box() or {})["width"]
+        await frame.focus()
+        await page.keyboard.press("+")
+        await page.keyboard.press("+")
+        assert (await page.locator(".drawing").bounding_box() or {})["width"] > 1.4 * wide_before
+        top = await frame.evaluate("it => it.scrollTop")
+        await frame.hover()
+        await page.mouse.down()
+        await page.mouse.move(600, 120, steps=4)
+        await page.mouse.up()
+        assert await frame.evaluate("it => it.scrollTop") > top
+        await expect(page).to_have_url(re.compile("fold=no"))  # the click that ends a drag opens nothing
+        await page.get_by_role("button", name="Fit").click()
+        assert (await page.locator(".drawing").bounding_box() or {})["width"] == wide_before
