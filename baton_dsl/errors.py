@@ -383,6 +383,13 @@ class OnceError(StepError, TypeError):
     default_remedy = "give a sync function, or make the step async and await context.once(...)"
 
 
+class MetricsPortError(BatonError):
+    """A worker can't listen for those who ask for its metrics and its health."""
+
+    code = "BTN534"
+    default_remedy = "another process has the port, or it is not this user's: give another one with --metrics-port"
+
+
 class ReplacementError(BatonError):
     """A test replaces what is not in the flow, or replaces a step by what it can't return."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -62,6 +63,16 @@ logger = logging.getLogger("baton_dsl.worker")
 )
 @click.option("--paused", is_flag=True, help="Start with all queues paused: baton queue resume NAME lets them run.")
 @click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    envvar="BATON_METRICS_PORT",
+    help="Answer /metrics for Prometheus, /healthz and /readyz there; with --processes, each further process has "
+    "the next port.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="The address for that; in a container 0.0.0.0."
+)
+@click.option(
     "--direct-dsn",
     envvar=DIRECT,
     callback=database.read,
@@ -78,6 +89,8 @@ def command(
     log_level: str,
     log_format: str,
     paused: bool,
+    metrics_port: int | None,
+    metrics_host: str,
     direct_dsn: str | None,
     dsn: str | None,
     prefix: str,
@@ -106,8 +119,13 @@ def command(
             options += ["--log-level", log_level, "--log-format", log_format]
             options += ["--retain", written(retain)] if retain is not None else []
             options += ["--paused"] if paused else []
+            options += ["--metrics-host", metrics_host]
             arguments = ["worker", *(module.__name__ for module in modules), *options]
-            return asyncio.run(_supervise(arguments, processes, grace, target))
+            commands = [
+                [*arguments, *(["--metrics-port", str(metrics_port + number)] if metrics_port is not None else [])]
+                for number in range(processes)
+            ]
+            return asyncio.run(_supervise(commands, grace, target))
         logging_of_a_worker.set_up(log_level, log_format)
         leaving = Leaving(grace)
         leaving.watch()
@@ -119,6 +137,7 @@ def command(
             retain=retain,
             leaving=leaving,
             is_paused=paused,
+            endpoint=None if metrics_port is None else _endpoint(metrics_host, metrics_port, target),
         )
         try:
             uvloop.run(served_by)
@@ -127,8 +146,15 @@ def command(
         return leaving.code
 
 
-async def _supervise(arguments: list[str], processes: int, grace: float, target: database.Target) -> int:
-    """Run so many nodes as processes of their own, and stop all when one ends or a signal comes.
+def _endpoint(host: str, port: int, target: database.Target) -> node.Endpoint:
+    """Metrics in the registry of prometheus_client, where those of the application are too."""
+    metrics = importlib.import_module("baton_dsl.metrics")  # it needs an extra
+    metrics.install(dsn=target.dsn, prefix=target.prefix)
+    return node.Endpoint(host, port, metrics.exposition)
+
+
+async def _supervise(commands: list[list[str]], grace: float, target: database.Target) -> int:
+    """Run nodes as processes of their own, one a command, and stop all when one ends or a signal comes.
 
     A node that ends by itself is a fault; whoever supervises this process shall see it and start it again. A signal
     goes on to every node; a second one ends them at once, and so does their time when it is up.
@@ -140,9 +166,10 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     # The DSN may hold a password, so it goes by the environment; a group of its own keeps the terminal's Ctrl-C from
     # reaching a node twice.
     environment = os.environ | {"BATON_DSN": target.dsn, "OBAN_PREFIX": target.prefix}
-    command = (sys.executable, "-m", "baton_dsl.cli", *arguments)
+    environment.pop("BATON_METRICS_PORT", None)
+    start = (sys.executable, "-m", "baton_dsl.cli")
     children = [
-        await asyncio.create_subprocess_exec(*command, env=environment, process_group=0) for _ in range(processes)
+        await asyncio.create_subprocess_exec(*start, *command, env=environment, process_group=0) for command in commands
     ]
     ends = [asyncio.create_task(child.wait()) for child in children]
     asked = asyncio.create_task(signals.get())

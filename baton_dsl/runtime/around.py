@@ -64,13 +64,13 @@ observers: tuple[Observer, ...] = ()
 
 def observe(observer: Observer) -> None:
     """Have something around each attempt of this process from now on."""
-    global observers  # noqa: PLW0603
+    global observers
     observers = (*(each for each in observers if each is not observer), observer)
 
 
 def forget(observer: Observer) -> None:
     """Take it away."""
-    global observers  # noqa: PLW0603
+    global observers
     observers = tuple(each for each in observers if each is not observer)
 
 
@@ -120,8 +120,10 @@ _LINKED: Final[LiteralString] = """
 SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
     SELECT span.traceparent
     FROM (
-        SELECT DISTINCT wanted.id FROM unnest(node.upstreams || coalesce(node.beside, '{{}}') || node.sources)
-            AS wanted(id) WHERE wanted.id > 0 LIMIT {links}
+        SELECT DISTINCT wanted.id FROM unnest(
+            node.upstreams || coalesce(node.beside, '{{}}') || coalesce(node.sources, '{{}}')
+            || coalesce(map.upstreams, '{{}}')  -- an item has had its own from there
+        ) AS wanted(id) WHERE wanted.id > 0 LIMIT {links}
     ) AS upstream
     CROSS JOIN LATERAL (
         SELECT upstream.id
@@ -133,6 +135,7 @@ SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
 )
 FROM unnest(%s::int8[]) AS job(id)
 JOIN {nodes} AS node ON node.oban_job_id = job.id
+LEFT JOIN {nodes} AS map ON map.oban_job_id = node.root_id
 JOIN {workflows} AS workflow ON workflow.workflow_id = node.workflow_id
 """
 

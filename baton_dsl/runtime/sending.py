@@ -27,5 +27,5 @@ def told(flow: str, workflows: Sequence[Lowered]) -> AbstractContextManager[str 
 
 def observe(sending: Sending | None) -> None:
     """Have something around each insert of this process from now on; None takes it away."""
-    global _sending  # noqa: PLW0603
+    global _sending
     _sending = sending
