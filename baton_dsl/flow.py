@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import psycopg
     from oban import Job
 
-    from baton_dsl.runtime.connections import AsyncSessionLike, SyncSessionLike
+    from baton_dsl.runtime.database.connections import AsyncSessionLike, SyncSessionLike
     from baton_dsl.runtime.workflow import Workflow
 
 _option = option_rule.finding

@@ -3,7 +3,7 @@
 See `baton_dsl.steps`, which does the same for steps.
 """
 
-from baton_dsl.runtime.hooks import worker_class
+from baton_dsl.runtime.executing.hook_worker import worker_class
 
 
 def __getattr__(name: str) -> type:

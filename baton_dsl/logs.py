@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from oban import current_job
 
-from baton_dsl.runtime.jobs import fields_of
+from baton_dsl.runtime.oban.jobs import fields_of
 from baton_dsl.runtime.observing.step_log import log_steps as log_steps
 
 __all__ = ["JsonFormatter", "StepFields", "TextFormatter", "log_steps", "step_fields"]

@@ -33,15 +33,15 @@ with needed():
     from prometheus_client.registry import Collector
 
 from baton_dsl.core.items import step_of
-from baton_dsl.runtime import around
-from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import Reading, Row, read_sync
+from baton_dsl.runtime.executing import around
 from baton_dsl.runtime.observing.fleet import QueueStatus, nodes, queues
-from baton_dsl.runtime.reading import Reading, Row, read_sync
 
 if TYPE_CHECKING:
     from oban import Job
 
-    from baton_dsl.runtime.around import Attempt, Origin, Remember
+    from baton_dsl.runtime.executing.around import Attempt, Origin, Remember
 
 __all__ = ["exposition", "install", "uninstall"]
 

@@ -5,7 +5,7 @@ must be a class. A step is a function, so this module makes the class when it is
 name of its own in Oban Web and in telemetry, and `oban start` alone can run it.
 """
 
-from baton_dsl.runtime.worker import worker_class
+from baton_dsl.runtime.executing.worker import worker_class
 
 
 def __getattr__(name: str) -> type:

@@ -31,14 +31,14 @@ with needed():
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from baton_dsl.core.items import index_of, step_of
-from baton_dsl.runtime import sending
+from baton_dsl.runtime.lowering import sending
 from baton_dsl.version import __version__
 
 if TYPE_CHECKING:
     from oban import Job
 
-    from baton_dsl.runtime.around import Attempt, Origin, Remember
-    from baton_dsl.runtime.lowering import Lowered
+    from baton_dsl.runtime.executing.around import Attempt, Origin, Remember
+    from baton_dsl.runtime.lowering.lower import Lowered
 
 __all__ = ["install", "uninstall"]
 
@@ -76,7 +76,7 @@ _installed: list[_Tracing] = []
 def _observe(tracing: _Tracing | None) -> None:
     """Have attempts traced, where this process can run any: who only inserts need not install Oban."""
     try:
-        from baton_dsl.runtime import around
+        from baton_dsl.runtime.executing import around
     except ImportError:
         return
     while _installed:
@@ -208,7 +208,7 @@ def _attributes(job: Job, origin: Origin | None, node: str, step: str) -> dict[s
 
 def _fail(span: Span, error: BaseException) -> None:
     """Record what was raised; an error type is the class, as the conventions have it."""
-    from baton_dsl.runtime.raised import described
+    from baton_dsl.runtime.values.raised import described
 
     span.set_attribute("error.type", type(error).__qualname__)
     if isinstance(error, Exception):

@@ -20,8 +20,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import URL
 
-from baton_dsl.runtime import bridge, schema
+from baton_dsl.runtime import schema
 from baton_dsl.runtime.embedded import serve
+from baton_dsl.runtime.oban import bridge
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 TEMPLATE = f"baton_template_{RUN[:12]}"

@@ -13,8 +13,8 @@ from baton_dsl.cli import database, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.core.diagnostics import quoted
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.deploy import Judgement, Obstacle, judge
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
 
 NAMED: Final = 5
 """Workflows that are named of those with the same problem."""

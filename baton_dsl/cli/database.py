@@ -16,9 +16,10 @@ from click.core import ParameterSource
 
 from baton_dsl.cli.exits import FailedError
 from baton_dsl.errors import BatonError, ConnectionStringError, SchemaMissingError
-from baton_dsl.runtime import dsn as connection_string
-from baton_dsl.runtime import embedded, readiness, schema
-from baton_dsl.runtime.prefix import checked_prefix
+from baton_dsl.runtime import embedded, schema
+from baton_dsl.runtime.database import dsn as connection_string
+from baton_dsl.runtime.database import readiness
+from baton_dsl.runtime.database.prefix import checked_prefix
 
 FOLDER: Final = Path(".baton")
 """What `baton` keeps in the current folder."""

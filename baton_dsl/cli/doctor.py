@@ -10,8 +10,8 @@ from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.wording import printable
-from baton_dsl.runtime.doctor import RETAIN, Finding, Report, examine
-from baton_dsl.runtime.reading import read_sync
+from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.runtime.observing.doctor import RETAIN, Finding, Report, examine
 
 
 @click.command("doctor")

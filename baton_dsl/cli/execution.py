@@ -12,7 +12,7 @@ import psycopg
 from baton_dsl.cli import progress
 from baton_dsl.cli.database import Target
 from baton_dsl.cli.target import AnyFlow
-from baton_dsl.runtime import node
+from baton_dsl.runtime.executing import process
 from baton_dsl.runtime.workflow import Workflow, WorkflowStatus
 
 
@@ -42,7 +42,7 @@ async def see_through(
 
 @asynccontextmanager
 async def _node(target: Target, queues: Mapping[str, int]) -> AsyncIterator[asyncio.Task[None]]:
-    running = asyncio.create_task(node.serve(target.dsn, queues=queues, prefix=target.prefix, grace=1.0))
+    running = asyncio.create_task(process.serve(target.dsn, queues=queues, prefix=target.prefix, grace=1.0))
     try:
         yield running
     finally:

@@ -16,7 +16,7 @@ from baton_dsl.core.rules import inputs
 from baton_dsl.core.types import ANY, Instance
 from baton_dsl.errors import InputError
 from baton_dsl.reflect import LIVE_TYPES, term_of
-from baton_dsl.runtime.given import annotations_of
+from baton_dsl.runtime.lowering.given import annotations_of
 
 TEXT = Instance("builtins.str")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection, table, terminal
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.listing import workflows
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.reading import read_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 
 
 @click.command("list")
@@ -29,7 +29,7 @@ def command(common: selection.Conditions, most: int, as_json: bool, in_utc: bool
       baton list --flow billing --outcome discarded --json
     """
     with database.opened(dsn, prefix) as target:
-        which = Which(**common.given) if common.given else None
+        which = WorkflowFilter(**common.given) if common.given else None
         found = read_sync(selection.database_of(target), workflows(which, most=most + 1))
     shown = found[:most]
     if as_json:

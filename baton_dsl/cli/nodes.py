@@ -8,8 +8,8 @@ import click
 
 from baton_dsl.cli import database, moments, selection, table, terminal
 from baton_dsl.core.wording import duration, printable
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.observing.fleet import ServingNode, nodes
-from baton_dsl.runtime.reading import read_sync
 
 
 @click.command("nodes")

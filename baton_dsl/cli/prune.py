@@ -8,9 +8,10 @@ import click
 
 from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.ages import AGE
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.listing import count
-from baton_dsl.runtime.operating import Which, prune_sync
-from baton_dsl.runtime.reading import read_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import prune_sync
 
 
 @click.command("prune")
@@ -29,7 +30,7 @@ def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, pr
     """
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
-        old = read_sync(where, count(Which(settled_before=older_than)))
+        old = read_sync(where, count(WorkflowFilter(settled_before=older_than)))
         if dry_run:
             terminal.echo(f"Without --dry-run, it would prune {selection.counted(old)}.", err=True)
             return

@@ -13,11 +13,11 @@ from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.database import Target
 from baton_dsl.cli.exits import FailedError
 from baton_dsl.core.diagnostics import did_you_mean
-from baton_dsl.runtime import bridge
+from baton_dsl.runtime.database.pools import open_pool
+from baton_dsl.runtime.database.prefix import checked_prefix
+from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.observing.fleet import ServingNode, nodes
-from baton_dsl.runtime.pools import open_pool
-from baton_dsl.runtime.prefix import checked_prefix
-from baton_dsl.runtime.reading import read_sync
 
 PATIENCE: Final = 5.0
 """Seconds for the nodes to do what they are told."""

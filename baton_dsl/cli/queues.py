@@ -6,8 +6,8 @@ import click
 
 from baton_dsl.cli import database, selection, table, terminal
 from baton_dsl.core.wording import duration, printable
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.observing.fleet import MOST_COUNTED, QueueStatus, queues
-from baton_dsl.runtime.reading import read_sync
 
 
 @click.command("queues")

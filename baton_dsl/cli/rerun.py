@@ -8,8 +8,8 @@ import click
 
 from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.target import AnyFlow, flow_argument
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.rerun import rerun_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.rerun import rerun_sync
 
 
 @click.command("rerun")
@@ -37,6 +37,6 @@ def command(
         if common.given:
             selected = replace(selected, common=replace(common, flow=common.flow or flow.name))
         chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
-        inserted = rerun_sync(where, Which(ids=chosen), flow)
+        inserted = rerun_sync(where, WorkflowFilter(ids=chosen), flow)
     for old, new in inserted.items():
         terminal.echo(f"workflow {new}, once more for {old}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection
-from baton_dsl.runtime.operating import Action
+from baton_dsl.runtime.operating.actions import Action
 
 
 @click.command("resume")

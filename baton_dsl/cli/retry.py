@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection, terminal
-from baton_dsl.runtime.operating import Action, Which, operate_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate_sync
 from baton_dsl.runtime.workflow import Workflow
 
 
@@ -49,7 +50,7 @@ def command(
                 terminal.echo("  help: without --from, all that failed runs again, what it waits for too", err=True)
             done = chosen
         else:
-            done = operate_sync(where, Action.RETRY, Which(ids=chosen), from_step=from_step)
+            done = operate_sync(where, Action.RETRY, WorkflowFilter(ids=chosen), from_step=from_step)
     selection.tell("retried", done)
     if len(done) < len(chosen):
         left = selection.counted(len(chosen) - len(done))

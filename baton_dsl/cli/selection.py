@@ -14,10 +14,11 @@ import click
 from baton_dsl.cli import table, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.database import Target
-from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.listing import Listed, full_ids, workflows
-from baton_dsl.runtime.operating import Action, Which, operate_sync
-from baton_dsl.runtime.reading import read_sync
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate_sync
 
 ID: Final = "The beginning of an id will do, if no other workflow's id begins so."
 
@@ -152,7 +153,7 @@ def chosen(
         given["ids"] = read_sync(database, full_ids(list(selected.ids)))
     if not given:
         raise click.UsageError("name the workflows: by their ids, or by options such as --flow and --outcome")
-    found = read_sync(database, workflows(Which(**given)))
+    found = read_sync(database, workflows(WorkflowFilter(**given)))
     fitting = [workflow for workflow in found if applies(workflow)]
     for workflow in found:
         if selected.ids and workflow not in fitting:
@@ -189,7 +190,7 @@ def operate(
 ) -> None:
     """Do something to workflows, and say to which it was done: `done` is such as `cancelled`."""
     ids = chosen(database, action.name.lower(), selected, applies=applies)
-    tell(done, operate_sync(database, action, Which(ids=ids)))
+    tell(done, operate_sync(database, action, WorkflowFilter(ids=ids)))
 
 
 def tell(done: str, ids: list[str]) -> None:

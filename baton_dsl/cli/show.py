@@ -15,10 +15,10 @@ from baton_dsl.cli.status import headline
 from baton_dsl.core.drawing import columns
 from baton_dsl.core.tracebacks import folded
 from baton_dsl.core.wording import duration, printable, printable_lines
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.observing.record import WHOLE, Attempt, NodeRecord, Taken, record
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
 from baton_dsl.runtime.observing.workflow_record import WorkflowRecord, workflow_record
-from baton_dsl.runtime.reading import read_sync
 
 LINE: Final = 2000
 """Characters of a value that are shown, unless `--full` is given."""

@@ -19,9 +19,9 @@ from baton_dsl.cli import database, logging_of_a_worker, queue_limits, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
-from baton_dsl.runtime import node
-from baton_dsl.runtime.leaving import MOMENT, Leaving
-from baton_dsl.runtime.pooling import DIRECT, require_session
+from baton_dsl.runtime.database.pooling import DIRECT, require_session
+from baton_dsl.runtime.executing import process
+from baton_dsl.runtime.executing.leaving import MOMENT, Leaving
 
 logger = logging.getLogger("baton_dsl.worker")
 
@@ -129,7 +129,7 @@ def command(
         logging_of_a_worker.set_up(log_level, log_format)
         leaving = Leaving(grace)
         leaving.watch()
-        served_by = node.serve(
+        served_by = process.serve(
             target.dsn,
             queues=served,
             prefix=target.prefix,
@@ -146,11 +146,11 @@ def command(
         return leaving.code
 
 
-def _endpoint(host: str, port: int, target: database.Target) -> node.Endpoint:
+def _endpoint(host: str, port: int, target: database.Target) -> process.Endpoint:
     """Metrics in the registry of prometheus_client, where those of the application are too."""
     metrics = importlib.import_module("baton_dsl.metrics")  # it needs an extra
     metrics.install(dsn=target.dsn, prefix=target.prefix)
-    return node.Endpoint(host, port, metrics.exposition)
+    return process.Endpoint(host, port, metrics.exposition)
 
 
 async def _supervise(commands: list[list[str]], grace: float, target: database.Target) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from baton_dsl.runtime.prefix import checked_prefix
+from baton_dsl.runtime.database.prefix import checked_prefix
 
 _GRANTS: Final = files("baton_dsl.runtime.sql.grants")
 _ROLES: Final = {"worker": "worker", "insert": "inserter", "operate": "operator", "read": "reader"}

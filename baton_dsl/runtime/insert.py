@@ -24,11 +24,13 @@ from baton_dsl.errors import (
     WorkflowExistsError,
 )
 from baton_dsl.flow import Flow
-from baton_dsl.runtime import connections, instances, schema, sending
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.importing import is_of_a_script
-from baton_dsl.runtime.insert_arguments import arguments_of
-from baton_dsl.runtime.lowering import Lowered, check_flow, lower
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database import connections, instances
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.lowering import sending
+from baton_dsl.runtime.lowering.insert_arguments import arguments_of
+from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
+from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 

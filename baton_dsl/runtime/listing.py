@@ -13,8 +13,8 @@ from psycopg import sql
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime.operating import STUCK, Which
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.workflow_filter import STUCK, WorkflowFilter
 from baton_dsl.status import Standing, standing_of
 
 
@@ -80,7 +80,7 @@ _BEHIND: Final = sql.SQL("{} AND (inserted_at, workflow_id) < (%(behind)s, %(beh
 
 
 def workflows(
-    which: Which | None = None, *, most: int | None = None, behind: Place | None = None
+    which: WorkflowFilter | None = None, *, most: int | None = None, behind: Place | None = None
 ) -> Reading[list[Listed]]:
     """The workflows that meet the conditions, the newest first.
 
@@ -91,7 +91,7 @@ def workflows(
 
     Example:
         ```python
-        await read(database, workflows(Which(outcome="discarded"), most=20))
+        await read(database, workflows(WorkflowFilter(outcome="discarded"), most=20))
         ```
     """
     conditions, values = which.conditions if which else (_ALL, {})
@@ -151,7 +151,7 @@ def _common(one: str, other: str) -> int:
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def count(which: Which | None = None, *, most: int | None = None) -> Reading[int]:
+def count(which: WorkflowFilter | None = None, *, most: int | None = None) -> Reading[int]:
     """How many workflows meet the conditions.
 
     Args:

@@ -1,64 +1,12 @@
-"""Several reads that belong together: written once, run from async and from sync code, on one snapshot."""
+"""The former place of `read` and `read_sync` of `baton_dsl.runtime.database`; it goes with the next minor release."""
 
-from __future__ import annotations
+import warnings
 
-from collections.abc import Generator, Mapping
-from typing import Any, LiteralString
-
-from psycopg import sql
-from psycopg.abc import AdaptContext
-from psycopg.rows import dict_row
-
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.pieces import in_schema
-
-type Row = dict[str, Any]
-type Query = tuple[LiteralString | sql.SQL | sql.Composed, Mapping[str, Any]]
-type Reading[T] = Generator[Query, list[Row], T]
-"""A function that yields a query with its parameters, is sent the rows, and returns what it made of them.
-
-Its queries write `baton.` for the schema, as the files of `sql` do; nothing else is looked up in it.
-
-Example:
-    ```python
-    def how_many(label: str) -> Reading[int]:
-        query = "SELECT count(*) AS n FROM baton.baton_workflows WHERE workflow_label = %(label)s"
-        (row,) = yield query, {"label": label}
-        return row["n"]
-
-    await read(database, how_many("billing"))
-    ```
-"""
+from baton_dsl.runtime import database
 
 
-async def read[T](database: Database, reading: Reading[T]) -> T:
-    """Run a reading."""
-    async with database.snapshot() as conn:
-        cursor = conn.cursor(row_factory=dict_row, binary=True)
-        rows: list[Row] | None = None
-        while True:
-            try:
-                text, values = next(reading) if rows is None else reading.send(rows)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            rows = await (await cursor.execute(_in_schema(text, database, cursor), values)).fetchall()
-
-
-def read_sync[T](database: Database, reading: Reading[T]) -> T:
-    """As `read`, for sync code."""
-    with database.sync_snapshot() as conn:
-        cursor = conn.cursor(row_factory=dict_row, binary=True)
-        rows: list[Row] | None = None
-        while True:
-            try:
-                text, values = next(reading) if rows is None else reading.send(rows)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            rows = cursor.execute(_in_schema(text, database, cursor), values).fetchall()
-
-
-def _in_schema(text: str | sql.Composable, database: Database, cursor: AdaptContext) -> sql.SQL:
-    written = text if isinstance(text, str) else text.as_string(cursor)
-    return sql.SQL(in_schema(written, database.prefix))
+def __getattr__(name: str) -> object:
+    if name not in ("read", "read_sync"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"import {name} from baton_dsl.runtime.database", DeprecationWarning, stacklevel=2)
+    return getattr(database, name)

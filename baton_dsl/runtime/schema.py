@@ -26,14 +26,14 @@ from baton_dsl.errors import (
     ServerTooOldError,
     install_remedy,
 )
-from baton_dsl.runtime import dsn as connection_string
-from baton_dsl.runtime import pieces
-from baton_dsl.runtime.autogenerate import include_name as include_name
-from baton_dsl.runtime.autogenerate import include_object as include_object
+from baton_dsl.runtime.database import dsn as connection_string
+from baton_dsl.runtime.database.prefix import checked_prefix
 from baton_dsl.runtime.grants import Grants
-from baton_dsl.runtime.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
-from baton_dsl.runtime.pieces import VERSION as VERSION
-from baton_dsl.runtime.prefix import checked_prefix
+from baton_dsl.runtime.sql import pieces
+from baton_dsl.runtime.sql.autogenerate import include_name as include_name
+from baton_dsl.runtime.sql.autogenerate import include_object as include_object
+from baton_dsl.runtime.sql.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
+from baton_dsl.runtime.sql.pieces import VERSION as VERSION
 
 logger = logging.getLogger(__name__)
 

@@ -16,16 +16,18 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reports import Capture, WorkflowUsage
-from baton_dsl.runtime import facts, reads
-from baton_dsl.runtime.database import Database, pauses
-from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, refusal
-from baton_dsl.runtime.reading import read, read_sync
-from baton_dsl.runtime.rerun import rerun, rerun_sync
-from baton_dsl.runtime.results import Index, every, known, many, missing, node_name, one
-from baton_dsl.runtime.retrying import TRIES, pause_after
-from baton_dsl.runtime.status import NodeStatus as NodeStatus
-from baton_dsl.runtime.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.status import has_maps, items_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.database import reads
+from baton_dsl.runtime.database.database import Database, pauses
+from baton_dsl.runtime.database.retrying import TRIES, pause_after
+from baton_dsl.runtime.database.snapshot import read, read_sync
+from baton_dsl.runtime.observing import why_facts
+from baton_dsl.runtime.observing.results import Index, every, known, many, missing, node_name, one
+from baton_dsl.runtime.observing.status import NodeStatus as NodeStatus
+from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
+from baton_dsl.runtime.observing.status import has_maps, items_of, nodes_of, status_of, workflow_row
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
+from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
 from baton_dsl.runtime.usage import reports
 from baton_dsl.step import Step
 
@@ -255,7 +257,7 @@ class Workflow(Generic[S]):
             FlowMismatchError: BTN416, if this one was inserted from a flow of another name.
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
-        inserted = await rerun(self._database, Which(ids=[self.id]), flow)
+        inserted = await rerun(self._database, WorkflowFilter(ids=[self.id]), flow)
         return Workflow(_new_id(self.id, inserted), database=self._database)
 
     async def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
@@ -274,7 +276,7 @@ class Workflow(Generic[S]):
             # "report" waits for "charge", which could start, but no node runs queue "llm".
             ```
         """
-        return await read(self._database, facts.explain(self.id, _name(step)))
+        return await read(self._database, why_facts.explain(self.id, _name(step)))
 
     async def usage(self) -> WorkflowUsage:
         """What the calls of models have used and cost: in total, by step and by model; those of failed attempts too.
@@ -319,7 +321,7 @@ class Workflow(Generic[S]):
         return await self._operate(Action.RESUME)
 
     async def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(await operate(self._database, action, Which(ids=[self.id]), from_step=from_step))
+        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
 
     async def _outcome(self) -> str | None:
         rows = await self._read(reads.WORKFLOW)
@@ -438,12 +440,12 @@ class SyncWorkflow(Generic[S]):
 
     def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """See `Workflow.rerun`."""
-        inserted = rerun_sync(self._database, Which(ids=[self.id]), flow)
+        inserted = rerun_sync(self._database, WorkflowFilter(ids=[self.id]), flow)
         return Workflow(_new_id(self.id, inserted), database=self._database)
 
     def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
         """See `Workflow.why`."""
-        return read_sync(self._database, facts.explain(self.id, _name(step)))
+        return read_sync(self._database, why_facts.explain(self.id, _name(step)))
 
     def usage(self) -> WorkflowUsage:
         """See `Workflow.usage`."""
@@ -462,7 +464,7 @@ class SyncWorkflow(Generic[S]):
         return self._operate(Action.RESUME)
 
     def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(operate_sync(self._database, action, Which(ids=[self.id]), from_step=from_step))
+        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
 
     def _read(self, conn: psycopg.Connection[Any], statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
         text, values = reads.query(statement, self._database.prefix), {"workflow_id": self.id, **parameters}

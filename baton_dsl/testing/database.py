@@ -25,11 +25,12 @@ from baton_dsl.core.items import item_of, step_of
 from baton_dsl.errors import ReplacementError, RunError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import bridge, embedded, schema
-from baton_dsl.runtime.calling import call
-from baton_dsl.runtime.names import WORKERS, load_step, worker_name
-from baton_dsl.runtime.results import Index
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime import embedded, schema
+from baton_dsl.runtime.executing.calling import call
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.observing.results import Index
+from baton_dsl.runtime.observing.status import NodeStatus
+from baton_dsl.runtime.values.names import WORKERS, load_step, worker_name
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step

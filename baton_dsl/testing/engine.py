@@ -17,14 +17,14 @@ from oban.worker import JobTimeoutError
 
 from baton_dsl.core.items import step_of
 from baton_dsl.errors import RunError
-from baton_dsl.runtime import bridge
-from baton_dsl.runtime.calling import call, contained
-from baton_dsl.runtime.dispatching import default_backoff
-from baton_dsl.runtime.gate import Passage
-from baton_dsl.runtime.names import worker_name
-from baton_dsl.runtime.settle import Finished
-from baton_dsl.runtime.threads import RUNS
-from baton_dsl.runtime.worker import FINAL, arguments_of, finished_of, journal_of, worker_of
+from baton_dsl.runtime.executing.calling import call, contained
+from baton_dsl.runtime.executing.gate import Passage
+from baton_dsl.runtime.executing.settle import Finished
+from baton_dsl.runtime.executing.worker import FINAL, arguments_of, finished_of, journal_of, worker_of
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.dispatching import default_backoff
+from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.values.names import worker_name
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.memory import Memory

@@ -15,9 +15,9 @@ from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
 from baton_dsl.flow import Flow
-from baton_dsl.runtime.crashes import MAX_CRASHES
-from baton_dsl.runtime.gate import Passage
-from baton_dsl.runtime.lowering import Lowered, LoweredMap, lower, needed_upstreams, read_beside
+from baton_dsl.runtime.executing.gate import Passage
+from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower, needed_upstreams, read_beside
+from baton_dsl.runtime.values.names import MAX_CRASHES
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.passages import Entries, job_of, passage_of
 from baton_dsl.testing.reasons import failing, refusal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from baton_dsl.core.drawing import Drawing
 from baton_dsl.core.spec import FlowSpec
 from baton_dsl.core.wording import duration, last_exception
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime.observing.status import NodeStatus
 
 
 def picture(flow: FlowSpec, nodes: Sequence[NodeStatus]) -> str:

@@ -17,8 +17,8 @@ from baton_dsl.core.items import step_of
 from baton_dsl.errors import BatonError, ReplacementError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload
-from baton_dsl.runtime.calling import call
+from baton_dsl.runtime.executing.calling import call
+from baton_dsl.runtime.values import payload
 from baton_dsl.step import Entry, Step
 
 type AnyFlow = Flow[..., Any]

@@ -21,10 +21,10 @@ from baton_dsl.errors import (
 )
 from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
-from baton_dsl.runtime import payload
-from baton_dsl.runtime.collected import collected, whole_of
-from baton_dsl.runtime.results import Index
-from baton_dsl.runtime.status import NodeStatus
+from baton_dsl.runtime.observing.results import Index
+from baton_dsl.runtime.observing.status import NodeStatus
+from baton_dsl.runtime.values import payload
+from baton_dsl.runtime.values.collected import collected, whole_of
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock, VirtualLoop

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, State
 from baton_dsl.core.why import NodeFacts, QueueFacts, WorkflowFacts
-from baton_dsl.runtime.lowering import MODEL
-from baton_dsl.runtime.status import NodeStatus, state_of_items
+from baton_dsl.runtime.lowering.lower import MODEL
+from baton_dsl.runtime.observing.status import NodeStatus, state_of_items
 from baton_dsl.status import WorkflowStatus
 
 if TYPE_CHECKING:

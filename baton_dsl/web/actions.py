@@ -10,8 +10,9 @@ from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import BatonError
-from baton_dsl.runtime.operating import Action, Which, operate, refusal
-from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate, refusal
 from baton_dsl.web import reads
 from baton_dsl.web.access import Refused, form_of, note
 from baton_dsl.web.reads import WorkflowView
@@ -222,7 +223,7 @@ async def act(visit: Visit) -> Response:
     else:
         deed = _deed(name)
         action, said = deed.action, deed.name
-    done = await operate(visit.database, action, Which(ids=[workflow_id]), from_step=step or None)
+    done = await operate(visit.database, action, WorkflowFilter(ids=[workflow_id]), from_step=step or None)
     outcome = "done" if done else "nothing to do"
     note(visit.request, f'asked to {said} workflow "{workflow_id}": {outcome}')
     if done:

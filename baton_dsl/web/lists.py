@@ -11,7 +11,7 @@ from psycopg import sql
 from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.wording import unstorable
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.status import Standing, standing_of
 from baton_dsl.web.access import Refused
 from baton_dsl.web.rendering import render

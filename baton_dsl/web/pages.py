@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.items import index_of
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime import facts
+from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.listing import full_ids
-from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.observing import why_facts
 from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
@@ -75,7 +75,7 @@ def _workflow(
     failures = yield from reads.failures(workflow_id, most=FAILURES_SHOWN + 1)
     sentence = None
     if explained or len(view.nodes) + view.of_maps <= MOST_EXPLAINED:
-        sentence = yield from facts.explain(workflow_id, None)
+        sentence = yield from why_facts.explain(workflow_id, None)
     return view, failures, sentence
 
 
@@ -109,7 +109,7 @@ def _step(
     items: list[step_reads.ItemView] = []
     if view.is_map:
         items = yield from step_reads.items(workflow_id, name, first=begin, state=state, most=ITEMS_SHOWN + 1)
-    sentence = yield from facts.explain(workflow_id, name)
+    sentence = yield from why_facts.explain(workflow_id, name)
     return view, sentence, items
 
 

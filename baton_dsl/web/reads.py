@@ -11,7 +11,7 @@ from psycopg import sql
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.status import Standing, standing_of
 
 SHOWN: Final = 20_000

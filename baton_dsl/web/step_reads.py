@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import StepNotInWorkflowError
-from baton_dsl.runtime.reading import Reading
+from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.web.reads import SHOWN, in_utc, moment_of
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.reading import Reading, read
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import Reading, read
 from baton_dsl.web.access import Level
 
 

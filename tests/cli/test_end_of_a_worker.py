@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from baton_dsl.runtime.leaving import MOMENT
+from baton_dsl.runtime.executing.leaving import MOMENT
 from tests.cli.stubborn import blocking, hung, stubborn
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import until
@@ -112,7 +112,7 @@ async def test_a_step_that_blocks_the_event_loop_does_not_hold_up_the_end(
     assert 'step "blocks_the_loop"' in log
 
 
-FEW = "import baton_dsl.runtime.threads as it; it.MOST_LOST = 3; from baton_dsl.cli.main import main; main()"
+FEW = "import baton_dsl.runtime.oban.threads as it; it.MOST_LOST = 3; from baton_dsl.cli.main import main; main()"
 
 
 async def test_a_worker_that_has_lost_too_many_threads_leaves_to_be_started_again(

@@ -20,7 +20,8 @@ from psycopg.conninfo import make_conninfo
 from baton_dsl import Workflow
 from baton_dsl.cli.main import COMMANDS, cli, run
 from baton_dsl.errors import ConnectionStringError
-from baton_dsl.runtime import node, schema
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.executing import process
 from tests.cli.test_on_a_database import BATON, ROOT, baton, environment
 from tests.conftest import TEMPLATE
 
@@ -113,7 +114,7 @@ def test_a_connection_string_is_refused_with_a_reason_where_there_is_one(dsn: st
 CALLS = (
     lambda dsn: Workflow.load("w", dsn=dsn),
     schema.install,
-    lambda dsn: asyncio.run(node.serve(dsn, queues={})),
+    lambda dsn: asyncio.run(process.serve(dsn, queues={})),
 )
 
 
@@ -137,7 +138,7 @@ def test_a_password_of_the_environment_is_in_no_traceback(monkeypatch: pytest.Mo
 
 def test_no_value_shows_a_password_when_it_is_printed() -> None:
     program = (
-        "from baton_dsl.cli.database import Target; from baton_dsl.runtime.database import Database; "
+        "from baton_dsl.cli.database import Target; from baton_dsl.runtime.database.database import Database; "
         "dsn = 'postgresql://app:s3cr3t@db/app'; "
         "print(Target(dsn=dsn, prefix='public', is_embedded=False), Database.configured(dsn=dsn))"
     )

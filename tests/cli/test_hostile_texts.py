@@ -25,7 +25,7 @@ from baton_dsl.cli.main import run
 from baton_dsl.core.wording import printable, printable_lines
 from baton_dsl.errors import FlowError, InputError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.observing.step_log import _log
-from baton_dsl.runtime.operating import Which
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from tests.cli import flows
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J\x1b[31mred\x1b[8m \u202eturned\u2066 \x9b31m \x9d0;x\x9c \r\x08 \x7f"
@@ -204,7 +204,7 @@ def test_an_id_that_no_workflow_can_have_is_told_in_a_sentence(text: str, dsn: s
         Workflow.load(text, dsn=dsn)
     for condition in ({"flow": text}, {"label": text}):
         with pytest.raises(WorkflowNotFoundError):
-            Which(**condition)  # type: ignore[arg-type]
+            WorkflowFilter(**condition)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", UNSTORABLE, ids=ascii)

@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli import selection
+from baton_dsl.runtime.schema import VERSION
 from tests.cli import flows
 from tests.cli.conftest import Shown
 from tests.cli.test_on_a_database import BATON, ROOT, environment, read, wait_until_ready, worker
@@ -336,7 +337,7 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     code, shown, _ = baton("doctor")
     about, end = shown.splitlines()
     assert (code, end) == (0, "Nothing is wrong.")
-    assert about.endswith('schema "public" of version 3, 0 workflows under way')
+    assert about.endswith(f'schema "public" of version {VERSION}, 0 workflows under way')
     insert(conn, "waiting-1", flows.waiting)
     code, shown, _ = baton("doctor")
     assert (code, shown.splitlines()[1:]) == (

@@ -12,9 +12,9 @@ from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs
 from oban._query import Query, _ack_jobs
 
-from baton_dsl.runtime import settle
-from baton_dsl.runtime.gate import Gate
-from baton_dsl.runtime.settle import Settler
+from baton_dsl.runtime.executing import settle
+from baton_dsl.runtime.executing.gate import Gate
+from baton_dsl.runtime.executing.settle import Settler
 
 
 class Point(StrEnum):

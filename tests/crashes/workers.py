@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from baton_dsl.runtime import node
+from baton_dsl.runtime.executing import process
 from tests.crashes import (
     points,
     steps,  # noqa: F401 - so that no worker has to import it
@@ -160,7 +160,7 @@ def _start(order: Mapping[str, Any]) -> int:
             os.dup2(file, number)
         if order["point"]:
             TRAP.arm(Point(order["point"]), order["passes"])
-        asyncio.run(node.serve(os.environ[THROUGH], queues=order["queues"]))
+        asyncio.run(process.serve(os.environ[THROUGH], queues=order["queues"]))
     finally:
         os._exit(0)
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from baton_dsl.runtime.autogenerate import TABLES
+from baton_dsl.runtime.sql.autogenerate import TABLES
 from baton_dsl.runtime.workflow import Workflow
 from tests.cli.test_on_a_database import BATON, environment, wait_until_ready
 from tests.docs.test_code_blocks import ROOT, blocks_of

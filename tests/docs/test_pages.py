@@ -9,7 +9,7 @@ import pytest
 
 from baton_dsl import errors
 from baton_dsl.core.rules import CATALOGUE
-from baton_dsl.runtime import pieces
+from baton_dsl.runtime.sql import pieces
 from tests.docs.test_code_blocks import PAGES, ROOT
 
 

@@ -15,10 +15,10 @@ import pytest
 from oban.worker import _registry
 
 from baton_dsl import Flow, Workflow
-from baton_dsl.runtime import absent
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
-from baton_dsl.runtime.reading import read
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read
+from baton_dsl.runtime.executing import absent
+from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
 from tests.integration import hooks as given_hooks
 from tests.integration import steps

@@ -9,7 +9,7 @@ import pytest
 
 from baton_dsl import Flow
 from baton_dsl.core.wording import LONGEST_ERROR
-from baton_dsl.runtime import acks
+from baton_dsl.runtime.oban import acks
 from tests.conftest import StartOban, until
 from tests.integration import outcome_steps as given
 from tests.integration import steps

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from baton_dsl.runtime import schema
-from baton_dsl.runtime.autogenerate import TABLES
+from baton_dsl.runtime.sql.autogenerate import TABLES
 from tests.conftest import sqlalchemy_url
 from tests.docs.test_code_blocks import ROOT, blocks_of
 

@@ -17,8 +17,8 @@ from psycopg import errors
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import RetryError
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import prune, prune_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.operating.actions import prune, prune_sync
 from tests.conftest import StartOban, until
 from tests.integration import steps
 from tests.integration.mapped import numbers, squares, total

@@ -1,4 +1,4 @@
-"""What we rely on inside oban. If one of these fails after an update of oban, `runtime/bridge.py` must follow it."""
+"""What we rely on inside oban. If one of these fails after an update of oban, `runtime/oban/` must follow it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from oban.worker import resolve_worker
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
+import baton_dsl.runtime.executing.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
 from baton_dsl.errors import ObanNotFoundError
-from baton_dsl.runtime import bridge
-from baton_dsl.runtime.acks import ACKNOWLEDGEMENTS, Acknowledgements
-from baton_dsl.runtime.dispatching import default_backoff
-from baton_dsl.runtime.fetches import dispatch
-from baton_dsl.runtime.pools import kept_alive
+from baton_dsl.runtime.database.pools import kept_alive
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS, Acknowledgements
+from baton_dsl.runtime.oban.dispatching import default_backoff
+from baton_dsl.runtime.oban.fetches import dispatch
 from tests.conftest import StartOban, until
 from tests.integration import steps
 
@@ -251,7 +251,8 @@ async def test_a_paused_queue_claims_nothing(start_oban: StartOban, conn: psycop
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
 
 
-async def test_a_job_of_no_instance_here_says_so() -> None:
+async def test_a_job_of_no_instance_here_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oban.oban._instances", {})  # Oban keeps those of earlier tests that have stopped
     with pytest.raises(ObanNotFoundError):
         bridge.instance_of(Job(worker="x", attempted_by=["elsewhere", "no-such-uuid"]))
 

@@ -114,7 +114,7 @@ async def test_a_timeout_of_a_cancellable_step_is_a_failed_attempt(start_oban: S
 
 NODE = """
 import asyncio, sys
-from baton_dsl.runtime.node import serve
+from baton_dsl.runtime.executing.process import serve
 asyncio.run(serve(sys.argv[1], queues={"default": 5}, grace=float(sys.argv[2])))
 """
 

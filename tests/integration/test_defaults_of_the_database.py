@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from baton_dsl import Each, Flow, Input, step
-from baton_dsl.runtime.pools import open_pool
+from baton_dsl.runtime.database.pools import open_pool
 from tests.conftest import StartOban, until
 
 SERVER = "SELECT current_setting('server_version_num')::int >= 170000"

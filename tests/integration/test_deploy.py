@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from baton_dsl.errors import SchemaMissingError
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.deploy import Judgement, judge
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.observing.deploy import Judgement, judge
 from tests.conftest import StartOban
 from tests.integration import steps
 from tests.integration.test_at_once import SETTLE

@@ -11,9 +11,9 @@ import pytest
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.runtime import schema
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import Finding, Report, examine
-from baton_dsl.runtime.reading import read, read_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read, read_sync
+from baton_dsl.runtime.observing.doctor import Finding, Report, examine
 from tests.conftest import StartOban, until
 from tests.integration import hooks, mapped, steps
 from tests.integration.test_orphans import DEAD

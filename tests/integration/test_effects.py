@@ -15,7 +15,7 @@ import pytest
 from oban import Cancel, Snooze
 
 from baton_dsl import Flow, Workflow
-from baton_dsl.runtime import effects as runtime_effects
+from baton_dsl.runtime.executing import effects as runtime_effects
 from tests.conftest import StartOban, until
 from tests.integration import effect_steps as shop
 from tests.integration import steps
@@ -439,7 +439,7 @@ async def test_no_connection_outlives_the_instance(
 
 NODE = """
 import asyncio, sys
-from baton_dsl.runtime.node import serve
+from baton_dsl.runtime.executing.process import serve
 asyncio.run(serve(sys.argv[1], queues={"default": 5}))
 """
 

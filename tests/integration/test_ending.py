@@ -16,10 +16,10 @@ from oban import telemetry
 
 from baton_dsl import Flow
 from baton_dsl.errors import FlowError, StepNotFoundError
-from baton_dsl.runtime import bridge, telling
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.hooks import load_hook
-from baton_dsl.runtime.operating import prune_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.executing.hook_worker import load_hook
+from baton_dsl.runtime.oban import bridge, telling
+from baton_dsl.runtime.operating.actions import prune_sync
 from tests.conftest import StartOban, until
 from tests.integration import hooks, steps
 from tests.integration.hooks import CALLS, hooked

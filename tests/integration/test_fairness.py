@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from baton_dsl import Flow
-from baton_dsl.runtime.settle import LONGEST_STREAK
+from baton_dsl.runtime.executing.settle import LONGEST_STREAK
 from tests.conftest import StartOban, until
 from tests.integration import fair_steps as given
 

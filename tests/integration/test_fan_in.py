@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from baton_dsl import Flow
-from baton_dsl.runtime import payload as runtime_payload
+from baton_dsl.runtime.values import payload as runtime_payload
 from tests.conftest import StartOban
 from tests.integration import large_steps as given
 from tests.integration import steps

@@ -18,9 +18,9 @@ from baton_dsl.errors import (
     StepNotInWorkflowError,
     WorkflowNotFoundError,
 )
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
-from baton_dsl.runtime.reading import read
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read
+from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
 from tests.integration import map_steps, mapped
 from tests.integration.test_processes import oban_start

@@ -26,7 +26,7 @@ SWIFT = {"interval": 0.02}
 
 @pytest.fixture(autouse=True)
 def swift_guard(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baton_dsl.runtime.guard.INTERVAL", 0.05)
+    monkeypatch.setattr("baton_dsl.runtime.oban.guard.INTERVAL", 0.05)
     RUNS.clear()
 
 

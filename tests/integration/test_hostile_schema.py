@@ -13,11 +13,13 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow, Workflow
-from baton_dsl.runtime import pieces, schema
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
-from baton_dsl.runtime.operating import Action, Which, operate_sync, prune_sync
-from baton_dsl.runtime.reading import read_sync
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.runtime.observing.doctor import examine
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate_sync, prune_sync
+from baton_dsl.runtime.sql import pieces
 from tests.conftest import StartOban
 from tests.integration import hooks, mapped, steps
 from tests.integration.roles import role, user_of
@@ -129,10 +131,10 @@ async def test_nobody_runs_what_somebody_else_has_planted(hostile_dsn: str, star
             return [flow.options(prefix="jobs").insert(conn, **inputs) for flow, inputs in flows]
 
     handled = insert()
-    every = Which(ids=[workflow.id for workflow in handled])
+    every = WorkflowFilter(ids=[workflow.id for workflow in handled])
     for action in (Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY):
         assert len(operate_sync(database, action, every)) == len(flows)
-    assert operate_sync(database, Action.RETRY, Which(ids=[handled[3].id]), from_step="first")
+    assert operate_sync(database, Action.RETRY, WorkflowFilter(ids=[handled[3].id]), from_step="first")
     with psycopg.connect(hostile_dsn, autocommit=True) as conn:
         conn.execute("UPDATE jobs.oban_jobs SET state = 'discarded' WHERE state = 'available'")
         conn.execute("UPDATE jobs.oban_jobs SET state = 'available' WHERE state = 'discarded'")

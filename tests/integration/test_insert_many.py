@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from baton_dsl import Flow, FlowError
 from baton_dsl.errors import EmptyFlowError, InputError, InsertTooLargeError, WorkflowExistsError
-from baton_dsl.runtime import insert_arguments
+from baton_dsl.runtime.lowering import insert_arguments
 from tests.conftest import StartOban
 from tests.integration import hooks, mapped, steps
 from tests.integration.callers import KINDS

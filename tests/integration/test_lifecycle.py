@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.runtime.insert import _statement
-from baton_dsl.runtime.lowering import Lowered, lower
+from baton_dsl.runtime.lowering.lower import Lowered, lower
 from tests.integration import steps
 
 LATER = 3600

@@ -8,9 +8,9 @@ import pytest
 
 from baton_dsl import FlowError
 from baton_dsl.core.wording import last_exception
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
-from baton_dsl.runtime.reading import read
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read
+from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban
 from tests.integration import several_model_steps
 from tests.integration.several_model_steps import (

@@ -11,9 +11,10 @@ import pytest
 from oban import Job
 
 from baton_dsl import Flow, Workflow, step
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.fetches import FETCHES
-from baton_dsl.runtime.operating import Action, Which, operate, operate_sync, prune, prune_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.oban.fetches import FETCHES
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, prune, prune_sync
 from tests.conftest import StartOban
 from tests.integration import steps
 from tests.integration.long_steps import hangs, waits_for_cancellation
@@ -181,13 +182,13 @@ async def test_many_workflows_are_operated_on_by_what_they_have_in_common(start_
             name: (await Flow(flow, steps.noop).options(workflow_name=label).insert()).id
             for name, flow, label in [("a", "one", "x"), ("b", "one", "y"), ("c", "two", "y")]
         }
-    assert await operate(database, Action.CANCEL, Which(flow="one", label="y")) == [ids["b"]]
-    assert await operate(database, Action.CANCEL, Which(flow="one")) == [ids["a"]]
-    assert operate_sync(database, Action.RETRY, Which(outcome="cancelled")) == sorted([ids["a"], ids["b"]])
-    assert operate_sync(database, Action.PAUSE, Which(is_running=True, older_than=timedelta(hours=1))) == []
-    assert operate_sync(database, Action.PAUSE, Which(ids=[ids["c"], "nowhere"])) == [ids["c"]]
+    assert await operate(database, Action.CANCEL, WorkflowFilter(flow="one", label="y")) == [ids["b"]]
+    assert await operate(database, Action.CANCEL, WorkflowFilter(flow="one")) == [ids["a"]]
+    assert operate_sync(database, Action.RETRY, WorkflowFilter(outcome="cancelled")) == sorted([ids["a"], ids["b"]])
+    assert operate_sync(database, Action.PAUSE, WorkflowFilter(is_running=True, older_than=timedelta(hours=1))) == []
+    assert operate_sync(database, Action.PAUSE, WorkflowFilter(ids=[ids["c"], "nowhere"])) == [ids["c"]]
     with pytest.raises(ValueError, match="at least one condition"):
-        Which()
+        WorkflowFilter()
 
 
 async def test_pruning_removes_what_settled_long_ago_and_never_what_still_runs(

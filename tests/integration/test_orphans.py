@@ -15,7 +15,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow
-from baton_dsl.runtime.bridge import Running
+from baton_dsl.runtime.oban.bridge import Running
 from tests.conftest import StartOban
 from tests.integration import steps
 from tests.integration.long_steps import hangs, hangs_at_first
@@ -152,7 +152,7 @@ async def test_any_oban_process_that_starts_looks_for_orphans(
 async def test_a_producer_that_dies_before_its_guard_works_is_known_to_be_gone_within_seconds(
     start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baton_dsl.runtime.guard.Guard.start", lambda _: None)
+    monkeypatch.setattr("baton_dsl.runtime.oban.guard.Guard.start", lambda _: None)
     async with start_oban():
         row = conn.execute("SELECT uuid, meta ->> 'baton_guarded', baton_lives(uuid::text) FROM oban_producers")
         producer, guarded, lives = row.fetchone() or ("", "", None)
@@ -163,7 +163,7 @@ async def test_a_producer_that_dies_before_its_guard_works_is_known_to_be_gone_w
 
 NODE = """
 import asyncio, sys
-from baton_dsl.runtime.node import serve
+from baton_dsl.runtime.executing.process import serve
 asyncio.run(serve(sys.argv[1], queues={"default": 5}))
 """
 

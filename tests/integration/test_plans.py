@@ -12,9 +12,9 @@ import pytest
 from oban._query import Query
 
 from baton_dsl import Flow
-from baton_dsl.runtime import reads
-from baton_dsl.runtime.gate import Gate
-from baton_dsl.runtime.settle import Settler
+from baton_dsl.runtime.database import reads
+from baton_dsl.runtime.executing.gate import Gate
+from baton_dsl.runtime.executing.settle import Settler
 from tests.conftest import TEMPLATE, fresh_database
 from tests.integration import steps
 

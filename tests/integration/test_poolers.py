@@ -17,11 +17,11 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
+import baton_dsl.runtime.executing.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli.main import run
 from baton_dsl.errors import SessionNeededError
-from baton_dsl.runtime.pooling import require_session
+from baton_dsl.runtime.database.pooling import require_session
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -59,7 +59,7 @@ def worker(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("size", [1, 10])
 def test_a_pooled_transaction_is_no_session(dsn: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baton_dsl.runtime.pooling.ANSWER", 1.0)  # with one server, nobody gets a second one
+    monkeypatch.setattr("baton_dsl.runtime.database.pooling.ANSWER", 1.0)  # with one server, nobody gets a second one
     with pgbouncer(dsn, size=size) as through, pytest.raises(SessionNeededError):
         require_session(through)
 

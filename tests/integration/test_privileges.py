@@ -20,14 +20,16 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from baton_dsl import Workflow
-from baton_dsl.runtime import pieces, schema
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
+from baton_dsl.runtime import schema
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.grants import Grants
 from baton_dsl.runtime.listing import workflows
-from baton_dsl.runtime.operating import Action, Which, operate_sync, prune_sync
-from baton_dsl.runtime.reading import read_sync
-from baton_dsl.runtime.rerun import rerun_sync
+from baton_dsl.runtime.observing.doctor import examine
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate_sync, prune_sync
+from baton_dsl.runtime.operating.rerun import rerun_sync
+from baton_dsl.runtime.sql import pieces
 from tests.conftest import StartOban, sqlalchemy_url
 from tests.integration import mapped, steps
 from tests.integration.roles import may, role, user_of
@@ -233,12 +235,12 @@ def test_an_operator_operates(jobs_dsn: str, roles: ExitStack) -> None:
     with psycopg.connect(jobs_dsn, autocommit=True) as conn:
         ids = [steps.billing.options(prefix="jobs").insert(conn, api_key="k").id for _ in range(2)]
         ids.append(mapped.greeting.options(prefix="jobs").insert(conn, names=["a"], greeting="hi").id)
-    every = Which(ids=ids)
+    every = WorkflowFilter(ids=ids)
     for action in (Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY):
         assert sorted(operate_sync(database, action, every)) == sorted(ids)
-    assert operate_sync(database, Action.RETRY, Which(ids=ids[:1]), from_step="regions") == ids[:1]
+    assert operate_sync(database, Action.RETRY, WorkflowFilter(ids=ids[:1]), from_step="regions") == ids[:1]
     assert operate_sync(database, Action.CANCEL, every)
-    assert len(rerun_sync(database, Which(ids=ids[:2]), steps.billing)) == 2
+    assert len(rerun_sync(database, WorkflowFilter(ids=ids[:2]), steps.billing)) == 2
     assert read_sync(database, examine("jobs")).is_well is False  # nobody runs the queue
     assert prune_sync(database, timedelta(0)) == 3
     assert not may(operator, "DROP TABLE jobs.workflow_nodes")

@@ -10,9 +10,9 @@ import pytest
 
 from baton_dsl import Flow, Input, Workflow, step
 from baton_dsl.errors import FlowMismatchError, InputError, WorkflowNotFoundError
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.rerun import rerun
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.rerun import rerun
 from tests.conftest import StartOban
 from tests.integration import mapped, steps
 from tests.integration.steps import Colour, Line, Point
@@ -77,12 +77,12 @@ async def test_of_many_workflows_all_or_none_run_once_more(start_oban: StartOban
     database = Database.configured(dsn=dsn)
     async with start_oban(queues={}):
         old = [(await showing.insert(**GIVEN)).id for _ in range(3)]
-    new = await rerun(database, Which(flow="showing"), showing)
+    new = await rerun(database, WorkflowFilter(flow="showing"), showing)
     assert sorted(new) == sorted(old)
     assert len({*new.values(), *old}) == 6
     with pytest.raises(InputError):
-        await rerun(database, Which(flow="showing"), Flow("showing", strict))
-    assert await rerun(database, Which(ids=["nowhere"]), showing) == {}
+        await rerun(database, WorkflowFilter(flow="showing"), Flow("showing", strict))
+    assert await rerun(database, WorkflowFilter(ids=["nowhere"]), showing) == {}
 
 
 async def test_what_was_mapped_over_is_mapped_over_once_more(start_oban: StartOban) -> None:

@@ -12,8 +12,9 @@ import pytest
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import workflow as runtime_workflow
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.operating import Action, Which, operate, operate_sync
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating.actions import Action, operate, operate_sync
 from tests.conftest import StartOban
 from tests.integration import mapped, steps
 from tests.integration.test_operating import TIMEOUT, mend
@@ -140,7 +141,7 @@ async def test_many_workflows_are_retried_from_a_step_and_those_that_can_not_are
         "UPDATE oban_jobs SET state = 'executing' WHERE meta @> jsonb_build_object('workflow_id', %s::text)", [running]
     )
     can = sorted(workflow.id for workflow in done[1:])
-    every = Which(newer_than=timedelta(hours=1))
+    every = WorkflowFilter(newer_than=timedelta(hours=1))
     assert await operate(database, Action.RETRY, every, from_step="second") == can
     assert operate_sync(database, Action.RETRY, every, from_step="second") == can
     assert operate_sync(database, Action.RETRY, every, from_step="nothing") == []

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from baton_dsl.errors import PrefixError
-from baton_dsl.runtime import pieces, schema, tables
+from baton_dsl.runtime import schema, tables
+from baton_dsl.runtime.sql import pieces
 from tests.conftest import sqlalchemy_url
 from tests.integration import steps
 

@@ -11,13 +11,13 @@ import pytest
 
 from baton_dsl import Each, Flow, Input, Workflow, step
 from baton_dsl.errors import ItemNotFoundError, StepNotInWorkflowError, WorkflowNotFoundError
-from baton_dsl.runtime.database import Database
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read, read_sync
 from baton_dsl.runtime.listing import count, counts, full_ids, workflows
 from baton_dsl.runtime.observing.fleet import nodes, queues
 from baton_dsl.runtime.observing.record import record
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.observing.workflow_record import items, workflow_record
-from baton_dsl.runtime.operating import Which
-from baton_dsl.runtime.reading import read, read_sync
 from tests.conftest import StartOban, until
 from tests.integration import mapped, steps
 from tests.integration.long_steps import hangs
@@ -201,8 +201,8 @@ async def test_what_nobody_runs_is_stuck_and_what_runs_is_not(
 
         await until(is_stuck)
         assert await standing(long) == "running"
-        assert [it.id for it in await read(asked, workflows(Which(is_stuck=True)))] == [waiting.id]
-        assert await read(asked, count(Which(is_stuck=False))) == 2
+        assert [it.id for it in await read(asked, workflows(WorkflowFilter(is_stuck=True)))] == [waiting.id]
+        assert await read(asked, count(WorkflowFilter(is_stuck=False))) == 2
         assert (await read(asked, counts(most=10)))["stuck"] == 1
         await waiting.pause()
         assert await standing(waiting) == "paused"
@@ -245,13 +245,15 @@ async def test_pages_of_the_list_follow_each_other(asked: Database, conn: psycop
     conn.execute("UPDATE baton_workflows SET inserted_at = now()")  # all at the same moment
     first = await read(asked, workflows(most=2))
     second = await read(asked, workflows(most=2, behind=(first[-1].inserted_at, first[-1].id)))
-    third = await read(asked, workflows(Which(flow="pricing"), most=2, behind=(second[-1].inserted_at, second[-1].id)))
+    third = await read(
+        asked, workflows(WorkflowFilter(flow="pricing"), most=2, behind=(second[-1].inserted_at, second[-1].id))
+    )
     assert [it.id for it in (*first, *second, *third)] == sorted(ids, reverse=True)
     for it in (*first, *second, *third):
         assert await read(asked, full_ids([it.short_id])) == [it.id]
-        assert [other.id for other in await read(asked, workflows(Which(starting=it.short_id)))] == [it.id]
+        assert [other.id for other in await read(asked, workflows(WorkflowFilter(starting=it.short_id)))] == [it.id]
     assert await read(asked, count(most=3)) == 3
-    assert await read(asked, count(Which(is_paused=True))) == 0
+    assert await read(asked, count(WorkflowFilter(is_paused=True))) == 0
 
 
 async def test_queues_tell_who_serves_them_and_for_how_long_their_jobs_wait(

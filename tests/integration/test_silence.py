@@ -13,12 +13,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-import baton_dsl.runtime.worker  # noqa: F401 - so that each instance is accompanied from its start
+import baton_dsl.runtime.executing.worker  # noqa: F401 - so that each instance is accompanied from its start
 from baton_dsl import Flow
-from baton_dsl.runtime import silence
-from baton_dsl.runtime.bridge import Running
-from baton_dsl.runtime.pools import kept_alive, open_pool
-from baton_dsl.runtime.silence import SilenceError, WatchedAsyncConnection, WatchedConnection
+from baton_dsl.runtime.database import silence
+from baton_dsl.runtime.database.pools import kept_alive, open_pool
+from baton_dsl.runtime.database.silence import SilenceError, WatchedAsyncConnection, WatchedConnection
+from baton_dsl.runtime.oban.bridge import Running
 from tests.conftest import StartOban, until
 from tests.integration import steps
 from tests.integration.pooled_steps import pooled
@@ -191,7 +191,7 @@ async def test_a_process_without_a_guard_is_asked_whether_it_lives(
     start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its guard can't connect again, and what it had locked is free."""
-    monkeypatch.setattr("baton_dsl.runtime.guard.INTERVAL", 0.1)
+    monkeypatch.setattr("baton_dsl.runtime.oban.guard.INTERVAL", 0.1)
     async with start_oban(), start_oban(name="another", queues={"other": 1}):
         Flow("alone").add("first", waits).insert(conn)
         await until(lambda: bool(RUNS), TIMEOUT)
@@ -227,7 +227,7 @@ def ended(conn: psycopg.Connection[Any]) -> tuple[str, int] | None:
 async def test_a_listener_that_hears_nothing_is_replaced(
     network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baton_dsl.runtime.listening.BEAT", 0.2)
+    monkeypatch.setattr("baton_dsl.runtime.oban.listening.BEAT", 0.2)
     async with (
         AsyncConnectionPool[Any](network.dsn, min_size=1, max_size=4, open=False) as pool,
         start_oban(pool=pool) as oban,

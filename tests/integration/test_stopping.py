@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from baton_dsl import Flow
-from baton_dsl.runtime import threads
-from baton_dsl.runtime.database import Database
-from baton_dsl.runtime.doctor import examine
-from baton_dsl.runtime.reading import read
-from baton_dsl.runtime.threads import RUNS as THREADS
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import read
+from baton_dsl.runtime.oban import threads
+from baton_dsl.runtime.oban.threads import RUNS as THREADS
+from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
 from tests.integration import steps
 from tests.integration.stopping_steps import GO_ON, RUNS, holds_a_thread, is_interrupted, loses_its_thread, waits

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from baton_dsl import tracing
-from baton_dsl.runtime import around
+from baton_dsl.runtime.executing import around
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban
 from tests.integration.traced_steps import PROVIDER, failing, traced

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, field_serializer
 
 from baton_dsl import Flow, Input, step
 from baton_dsl.errors import InputError
-from baton_dsl.runtime import payload
+from baton_dsl.runtime.values import payload
 from tests.conftest import StartOban
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -113,10 +114,13 @@ def flows_of_models(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
 
 
 def seen(run: Run | DatabaseRun) -> Any:
-    """All that both engines tell, but for moments."""
+    """All that both engines tell, but for moments and for what depends on which of two upstreams ended first."""
+    states = {node.step: node.state for node in run.nodes}
 
     def told(node: Any) -> Any:
         error = last_exception(node.error) if node.state != "completed" else None
+        if {"cancelled", "discarded"} <= {states.get(dep) for dep in node.deps}:
+            error = re.sub(r"(?<=since an upstream was )(cancelled|discarded)$", "not completed", error or "")
         return node.step, node.state, node.attempt, node.max_attempts, node.items, node.model, error
 
     nodes = sorted(map(told, run.nodes), key=str)

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from baton_dsl.runtime.answers import VERDICTS, Verdict, verdict
+from baton_dsl.runtime.database.answers import VERDICTS, Verdict, verdict
 
 OUTAGE = """
     08000 08001 08003 08004 08006 08007 25006 28000 28P01 53300 57P01 57P02 57P03 57P05

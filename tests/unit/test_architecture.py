@@ -16,7 +16,7 @@ from baton_dsl.core.rules import CATALOGUE
 PACKAGE = Path(baton_dsl.__file__).parent
 MODULES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "plugin").rglob("*.py")])
 LONGEST = 450
-BRIDGE = {PACKAGE / "runtime" / name for name in ("acks.py", "bridge.py", "dispatching.py", "fetches.py")}
+BRIDGE = {PACKAGE / "runtime" / "oban" / name for name in ("acks.py", "bridge.py", "dispatching.py", "fetches.py")}
 """The modules that know what oban keeps to itself."""
 HEAVY = {"psycopg", "psycopg_pool", "sqlalchemy", "oban", "libcst", "mypy", "click", "rich", "alembic", "django"}
 BASES = {errors.BatonError, errors.FlowError, errors.InputError, errors.StepError}
@@ -49,7 +49,7 @@ def test_defining_and_checking_flows_loads_nothing_heavy(statement: str) -> None
 
 def test_a_worker_loads_sqlalchemy_only_for_steps_that_take_a_connection() -> None:
     assert "sqlalchemy" not in loaded_by("import baton_dsl.steps")
-    assert "sqlalchemy" in loaded_by("import baton_dsl.runtime.effects")
+    assert "sqlalchemy" in loaded_by("import baton_dsl.runtime.executing.effects")
 
 
 def test_the_core_loads_not_even_pydantic() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton_dsl.runtime import coalesce
-from baton_dsl.runtime.coalesce import MOST, Coalescer
-from baton_dsl.runtime.retrying import TRIES
+from baton_dsl.runtime.database import coalesce
+from baton_dsl.runtime.database.coalesce import MOST, Coalescer
+from baton_dsl.runtime.database.retrying import TRIES
 
 
 class Recorder:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from baton_dsl import Flow, FlowError, Input, step
 from baton_dsl.errors import EmptyFlowError, InputError
-from baton_dsl.runtime.lowering import lower, new_workflow_id
+from baton_dsl.runtime.lowering.lower import lower, new_workflow_id
 from tests.strategies import LiveFlow, live_flows
 
 

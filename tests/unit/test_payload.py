@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from baton_dsl.errors import ResultNotSerializableError, ResultTooLargeError, StoredValueError
-from baton_dsl.runtime import payload
+from baton_dsl.runtime.values import payload
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from baton_dsl.core.wording import LONGEST_ERROR, shortened
-from baton_dsl.runtime.raised import MOST, described, kind_of, tellable, text_of, told
+from baton_dsl.runtime.values.raised import MOST, described, kind_of, tellable, text_of, told
 
 
 class Broken:

@@ -6,8 +6,8 @@ import pytest
 
 from baton_dsl import Outcome
 from baton_dsl.errors import ResultNotReadyError
-from baton_dsl.runtime.collected import collected
-from baton_dsl.runtime.results import one
+from baton_dsl.runtime.observing.results import one
+from baton_dsl.runtime.values.collected import collected
 
 
 @pytest.mark.parametrize(

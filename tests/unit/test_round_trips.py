@@ -38,7 +38,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from baton_dsl.errors import ResultNotSerializableError
-from baton_dsl.runtime import payload
+from baton_dsl.runtime.values import payload
 
 T = TypeVar("T")
 

@@ -24,9 +24,9 @@ from pydantic import (
 )
 
 from baton_dsl.core.schemas import refusal
-from baton_dsl.runtime import payload
-from baton_dsl.runtime.deploy import _refused
-from baton_dsl.runtime.json_schema import accepted, returned
+from baton_dsl.runtime.observing.deploy import _refused
+from baton_dsl.runtime.values import payload
+from baton_dsl.runtime.values.json_schema import accepted, returned
 
 
 class Colour(Enum):

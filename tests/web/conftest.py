@@ -17,7 +17,7 @@ from oban import Oban
 from playwright.async_api import Browser, Page, async_playwright
 from psycopg_pool import AsyncConnectionPool
 
-from baton_dsl.runtime import bridge
+from baton_dsl.runtime.oban import bridge
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 

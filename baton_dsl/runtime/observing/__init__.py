@@ -1,1 +1,3 @@
-"""What is asked of the database to see how workflows, queues and processes are doing. Nothing here changes a row."""
+"""Reads: how workflows stand and why, what is wrong with a database, what a deploy would do. Nothing is written."""
+
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter as WorkflowFilter

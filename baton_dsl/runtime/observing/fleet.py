@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, LiteralString
 
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

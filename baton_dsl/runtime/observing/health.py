@@ -12,8 +12,8 @@ from typing import Final
 import psycopg
 from oban import Oban
 
-from baton_dsl.runtime import bridge
-from baton_dsl.runtime.threads import RUNS
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.threads import RUNS
 
 BEAT: Final = 1.0
 """Seconds between two signs of life of the event loop."""

@@ -10,13 +10,13 @@ from typing import Any, Final, LiteralString
 
 from baton_dsl.core.items import step_of
 from baton_dsl.errors import ItemNotFoundError
-from baton_dsl.runtime import reads
-from baton_dsl.runtime.facts import explain
-from baton_dsl.runtime.lowering import MODEL
+from baton_dsl.runtime.database import reads
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.lowering.lower import MODEL
+from baton_dsl.runtime.observing.results import missing, node_name
+from baton_dsl.runtime.observing.status import NodeStatus, nodes_of
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
-from baton_dsl.runtime.reading import Reading, Row
-from baton_dsl.runtime.results import missing, node_name
-from baton_dsl.runtime.status import NodeStatus, nodes_of
+from baton_dsl.runtime.observing.why_facts import explain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

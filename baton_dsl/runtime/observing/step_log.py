@@ -8,7 +8,7 @@ from typing import Any, Final
 from oban import Job, telemetry
 
 from baton_dsl.core.wording import duration, last_exception, printable
-from baton_dsl.runtime.jobs import fields_of, name_of
+from baton_dsl.runtime.oban.jobs import fields_of, name_of
 
 logger = logging.getLogger("baton_dsl.steps")
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from oban import telemetry
 
-from baton_dsl.runtime.jobs import fields_of
+from baton_dsl.runtime.oban.jobs import fields_of
 
 _ID: Final = "baton-structlog"
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
-from baton_dsl.runtime import reads
-from baton_dsl.runtime.facts import explain
+from baton_dsl.runtime.database import reads
+from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus, items_of, nodes_of, status_of
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
-from baton_dsl.runtime.reading import Reading
-from baton_dsl.runtime.status import NodeStatus, WorkflowStatus, items_of, nodes_of, status_of
+from baton_dsl.runtime.observing.why_facts import explain
 
 PREVIEW: Final = 2000
 """Characters of the result of each step that are read."""

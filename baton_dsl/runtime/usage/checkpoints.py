@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_origin
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import CheckpointError, OnceError, StoredValueError
 from baton_dsl.hints import evaluated
-from baton_dsl.runtime import payload
+from baton_dsl.runtime.values import payload
 from baton_dsl.step import Step
 
 LONGEST_NAME: Final = 255

@@ -17,7 +17,7 @@ from baton_dsl.errors import OnceError
 from baton_dsl.llm.redaction import captured, text_without_secrets
 from baton_dsl.llm.responses import LONGEST_NAME, usage_of
 from baton_dsl.llm.usage import Usage
-from baton_dsl.runtime.lowering import new_workflow_id
+from baton_dsl.runtime.lowering.lower import new_workflow_id
 from baton_dsl.runtime.usage import checkpoints
 from baton_dsl.runtime.usage.entries import CaptureEntry, Place, UsageEntry
 

@@ -14,7 +14,7 @@ from baton_dsl.core.items import step_of
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.llm.reports import Capture, Totals, WorkflowUsage
 from baton_dsl.llm.usage import TOKENS, Usage
-from baton_dsl.runtime.reading import Reading, Row
+from baton_dsl.runtime.database.snapshot import Reading, Row
 
 UNKNOWN_MODEL: Final = "unknown"
 """The name under which calls are counted that say no model."""

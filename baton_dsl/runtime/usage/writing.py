@@ -10,9 +10,9 @@ from typing import Final, LiteralString
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from baton_dsl.runtime.coalesce import Coalescer
-from baton_dsl.runtime.pieces import in_schema
-from baton_dsl.runtime.pools import Pool, autocommit
+from baton_dsl.runtime.database.coalesce import Coalescer
+from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.pieces import in_schema
 from baton_dsl.runtime.usage.entries import CaptureEntry, UsageEntry
 
 _USAGE: Final[LiteralString] = "SELECT baton.baton_record_usage(%s::json)"

@@ -1,0 +1,5 @@
+"""Where workflows live: how to reach a database, ask it in one snapshot, and bear that it does not answer."""
+
+from baton_dsl.runtime.database.database import Database as Database
+from baton_dsl.runtime.database.snapshot import read as read
+from baton_dsl.runtime.database.snapshot import read_sync as read_sync

@@ -1,0 +1,163 @@
+"""Connections of a pool, which keep themselves alive and don't wait for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any, Final, cast
+from weakref import WeakKeyDictionary, ref
+
+from psycopg import AsyncConnection, AsyncCursor, IsolationLevel
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from baton_dsl.runtime.database.silence import PATIENCE, WATCH, SilenceError, WatchedAsyncConnection
+
+type Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+KEPT_ALIVE: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""What we ask of TCP, unless the DSN says otherwise: a peer that is gone is found out, no NAT forgets a connection."""
+
+
+def kept_alive(dsn: str) -> str:
+    """A DSN with our defaults for what it does not say."""
+    said = conninfo_to_dict(dsn)
+    return make_conninfo(dsn, **{name: value for name, value in KEPT_ALIVE.items() if name not in said})
+
+
+async def _configure(conn: AsyncConnection[Any]) -> None:
+    """Let each BEGIN say the level that Oban's statements and ours are written for, which costs no round trip.
+
+    And let the server keep a connection that is idle in the pool: the next fetch would find it dead.
+    """
+    await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+    await conn.set_autocommit(True)
+    await conn.execute("SET idle_session_timeout = 0")
+    await conn.set_autocommit(False)
+
+
+async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -> Pool:
+    """Open a pool whose connections are watched.
+
+    Args:
+        dsn: The database.
+        min_size: Connections that are kept open.
+        max_size: Connections at once.
+        options: How psycopg connects, beyond the DSN.
+    """
+    pool: Pool = AsyncConnectionPool(
+        kept_alive(dsn), kwargs=options, min_size=min_size, max_size=max_size, configure=_configure, open=False
+    )
+    watch(pool)
+    await pool.open()
+    await pool.wait()
+    return pool
+
+
+def watch(pool: Pool) -> bool:
+    """Have the connections that a pool opens from now on watched, unless they are of a class of somebody else's.
+
+    One that is silent is seldom alone: then all that are idle in the pool are replaced with it.
+
+    Returns:
+        True if they were not watched before.
+    """
+    if pool.connection_class is not AsyncConnection:
+        return False
+    pool_of = ref(pool)
+    drained = float("-inf")
+
+    class Watched(WatchedAsyncConnection):
+        async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal drained
+            try:
+                return await super().wait(gen, *args, **kwargs)
+            except SilenceError:
+                now, pool = time.monotonic(), pool_of()
+                if pool is not None and not pool.closed and now - drained > PATIENCE:
+                    drained = now
+                    await pool.drain()
+                raise
+
+    pool.connection_class = cast("type[AsyncConnection[Any]]", Watched)
+    return True
+
+
+_draining: Final[set[asyncio.Task[None]]] = set()
+
+
+def rewatch(pool: Pool) -> None:
+    """As `watch`, for a pool that is in use: what it has open is replaced."""
+    if watch(pool) and not pool.closed:
+        task = asyncio.get_running_loop().create_task(pool.drain())
+        _draining.add(task)
+        task.add_done_callback(_draining.discard)
+
+
+@asynccontextmanager
+async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
+    """A connection for one statement, which is a transaction: BEGIN and COMMIT would be two more round trips.
+
+    Where the defaults of the database or the role don't suit it, BEGIN and COMMIT are said, with what does for this
+    transaction alone: a serializable one may fail each time that others work beside it, and one with too little time
+    each time.
+    """
+    async with pool.connection() as conn:
+        before = conn.autocommit
+        await conn.set_autocommit(True)
+        try:
+            with nullcontext() if isinstance(conn, WatchedAsyncConnection) else WATCH.over(conn):
+                if await _suits(conn):
+                    yield conn
+                else:
+                    async with _suited(conn):
+                        yield conn
+        finally:
+            if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
+                await conn.set_autocommit(before)
+
+
+_suiting: Final[WeakKeyDictionary[AsyncConnection[Any], bool]] = WeakKeyDictionary()
+
+SHORTEST: Final = 10_000
+"""Milliseconds that a statement of ours may need, with thousands of steps in it on a busy server."""
+
+
+async def _suits(conn: AsyncConnection[Any]) -> bool:
+    """Whether a statement by itself is as it should be; asked once for each connection."""
+    known = _suiting.get(conn)
+    if known is None:
+        cursor = AsyncCursor(conn, row_factory=tuple_row)
+        row = await (await cursor.execute(_DEFAULTS)).fetchone()
+        isolation, timeout = row or ("read committed", 0)
+        known = _suiting[conn] = isolation == "read committed" and (timeout == 0 or timeout >= SHORTEST)
+    return known
+
+
+_DEFAULTS: Final = """
+SELECT pg_catalog.current_setting('default_transaction_isolation'), setting::pg_catalog.int4
+FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'
+"""
+
+
+@asynccontextmanager
+async def _suited(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    level = conn.isolation_level
+    await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+    try:
+        async with conn.transaction():
+            await conn.execute("SET LOCAL statement_timeout = 0")
+            yield
+    finally:
+        if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
+            await conn.set_isolation_level(level)

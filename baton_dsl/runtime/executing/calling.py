@@ -1,0 +1,231 @@
+"""Calling a step's function: on the event loop or in a thread, and ending it early when its job is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import isawaitable
+from math import ceil
+from types import TracebackType
+from typing import Any, Final
+
+from oban import Cancel, Job, Snooze
+
+from baton_dsl.context import Skip, StepEnded
+from baton_dsl.core.wording import shortened
+from baton_dsl.errors import StepAbortedError
+from baton_dsl.runtime.oban.bridge import cancellation_of
+from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.values.raised import described, kind_of, tellable, text_of
+from baton_dsl.step import Step
+
+LONGEST: Final = 2**31 - 1
+"""Seconds of a pause, at the most: the column that Oban writes them to holds no more."""
+
+CANCELLED: Final = "cancelled while it ran"
+"""Why a step was cancelled that let itself be interrupted."""
+
+
+async def in_thread[T](function: Callable[[], T], job: Job) -> T:
+    """Run the function of a job in a thread, with the context variables of the caller."""
+    context = contextvars.copy_context()
+    return await RUNS.run(lambda: context.run(function), job)
+
+
+def call_here(
+    step: Step[..., Any, Any, Any], arguments: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None = None
+) -> Any:
+    """Call the function of a sync step in this thread.
+
+    Args:
+        step: The step.
+        arguments: What its function takes.
+        loop: Where an awaitable that it returns is awaited, with this thread waiting for it; None returns it.
+
+    Raises:
+        StepAbortedError: BTN514, if it raised what is no `Exception`.
+    """
+    with contained(f'step "{step.name}"'):
+        try:
+            value = step.function(**arguments)
+        except StepEnded as ended:
+            return _said(ended)
+    if loop is None or not isawaitable(value):
+        return value
+    return asyncio.run_coroutine_threadsafe(_awaited(step, lambda: value), loop).result()
+
+
+async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
+    """Call the function of a step where it belongs.
+
+    Returns:
+        What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
+    """
+    if step.stand_in is not None:
+        return await step.stand_in(job, arguments)
+    if not step.is_async:
+        value = await in_thread(lambda: call_here(step, arguments), job)
+        # A decorator that knows nothing of async functions makes of one a plain function that returns a coroutine.
+        return await _awaited(step, lambda: value) if isawaitable(value) else value
+    asked = cancellation_of(job) if step.options.get("cancellable") else None
+    if asked is None:
+        return await _awaited(step, lambda: step.function(**arguments))
+    interruption = Interruption(asked)
+    try:
+        async with interruption:
+            return await _awaited(step, lambda: step.function(**arguments))
+    except Exception as error:
+        if not interruption.has_come:
+            raise
+        return Cancel(f"{CANCELLED}, and its clean-up failed: {described(error)}")
+    return Cancel(CANCELLED)
+
+
+async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable[Any]]) -> Any:
+    with contained(f'step "{step.name}"'):
+        try:
+            return await start()
+        except StepEnded as ended:
+            return _said(ended)
+        except BaseExceptionGroup as group:
+            if (said := _ended_in(group)) is None:
+                raise
+            return _said(said)
+
+
+@contextmanager
+def contained(what: str) -> Iterator[None]:
+    """Let out only exceptions that Oban hears of and can tell of.
+
+    Of others the job would seem to run for ever, or the process would end.
+
+    Args:
+        what: What runs inside, for the message: `step "charge"`.
+
+    Raises:
+        StepAbortedError: BTN514, if something else was raised than an `Exception`.
+    """
+    task = _current_task()
+    try:
+        yield
+    except BaseException as error:
+        if _is_for_the_loop(error, task):
+            raise
+        failure = _failure(what, error)
+        if failure is error:
+            raise
+        raise failure from failure.__cause__
+
+
+def _failure(what: str, error: BaseException) -> Exception:
+    if isinstance(error, StopIteration):  # what a future can't hand on
+        return RuntimeError(f"{what} raised StopIteration").with_traceback(error.__traceback__)
+    if isinstance(error, Exception):
+        return tellable(error)
+    text = text_of(error)
+    said = f": {text}" if text else ""
+    failure = StepAbortedError(f"{what} raised {kind_of(error)}, which is no Exception{said}")
+    failure.__cause__ = error
+    return tellable(failure)
+
+
+def _is_for_the_loop(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """True for Ctrl-C, for a cancellation that was asked for, and for a coroutine that is closed with its loop.
+
+    Args:
+        error: What was raised.
+        task: What runs; None in a thread.
+    """
+    if task is None:
+        return False
+    match error:
+        case asyncio.CancelledError():  # by a timeout, or a worker that stops
+            return task.cancelling() > 0
+        case GeneratorExit():  # the task itself is not at work when its coroutine is closed
+            return _current_task() is not task
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
+        return None
+
+
+def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
+    """How the tasks of a group have ended their step, if nothing else is in it."""
+    ended, others = group.split(StepEnded)
+    if ended is None or others is not None:
+        return None
+    first: BaseException = ended
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, StepEnded)
+    return first
+
+
+def ending(value: Cancel | Snooze) -> Cancel | Snooze:
+    """How a step ends itself, as Oban can store it.
+
+    Raises:
+        ValueError: If a snooze is not so many seconds.
+    """
+    if isinstance(value, Cancel):
+        reason: object = value.reason
+        return Cancel(shortened(reason if isinstance(reason, str) else _shown(reason)))
+    seconds: object = value.seconds
+    if not isinstance(seconds, int | float) or not seconds <= LONGEST:
+        raise ValueError(f"Snooze takes at most {LONGEST:,} seconds, got {_shown(seconds)}")
+    return Snooze(max(0, ceil(seconds)), value.meta)
+
+
+def _shown(value: object) -> str:
+    try:
+        return shortened(repr(value))
+    except Exception as error:  # noqa: BLE001
+        return f"a {type(value).__name__} without a text: {described(error)}"
+
+
+def _said(ended: StepEnded) -> Cancel | Snooze | Skip:
+    if ended.skip is not None:
+        return ended.skip
+    return Cancel(ended.reason) if ended.reason is not None else Snooze(ended.seconds or 0)
+
+
+class Interruption:
+    """Cancels the task inside `async with` once an event is set, as `asyncio.timeout` does when the time is up.
+
+    A cancellation by anybody else goes on its way: that of a timeout, or of a worker that stops.
+
+    Args:
+        asked: The event.
+
+    Attributes:
+        has_come: Whether the task was cancelled by it.
+    """
+
+    def __init__(self, asked: asyncio.Event) -> None:
+        self.has_come = False
+        self._asked = asked
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = task.cancelling()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await self._asked.wait()
+        self.has_come = True
+        self._task.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watcher.cancel()
+        is_ours = self.has_come and self._task.uncancel() <= self._before
+        return is_ours and kind is asyncio.CancelledError

@@ -1,0 +1,207 @@
+"""The gate: what a job reads before its function runs. Many jobs ask together; shared results are sent once."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from psycopg import sql
+from psycopg.rows import args_row
+
+from baton_dsl.core.items import step_of
+from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.values.limits import fan_in_limit
+
+CACHED_BYTES: Final = 16 * 1024 * 1024
+"""Large results that a process keeps for the next job that shares an upstream."""
+LARGE: Final = 16 * 1024
+"""Characters from which a result is kept: a smaller one costs less to send again than to ask for by its stamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How an upstream ended, and its result as JSON; None if it has none.
+
+    Attributes:
+        step: The name of its step.
+        worker: The worker of its job.
+        outcome: How it ended; None if it has not.
+        result: What it returned; for a map, the list of what its items returned.
+        is_map: Whether it is a map.
+        absent: The items of a map that returned nothing, as JSON; None if there are none.
+        size: The bytes of a map's list; if they are more than `most`, there is no list.
+    """
+
+    step: str
+    worker: str
+    outcome: str | None
+    result: str | None
+    is_map: bool = False
+    absent: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A node as its job finds it.
+
+    Attributes:
+        workflow_id: Its workflow.
+        node: Its own name: `orders`, or `orders[3]` for an item of a map.
+        outcome: How it has settled; None if it has not.
+        pending: How much it waits for.
+        is_stopped: Whether its workflow was cancelled as a whole while this job was on its way.
+        upstreams: What it reads, by the names of their steps.
+        items: For an item of a map, what its mapped parameters take: JSON, or a node.
+        args: For an item of a map, the map's args, which its job does not have.
+    """
+
+    workflow_id: str
+    node: str
+    outcome: str | None
+    pending: int
+    is_stopped: bool
+    upstreams: Mapping[str, Upstream]
+    items: Mapping[str, str | Upstream]
+    args: Mapping[str, Any] | None
+
+    @property
+    def step(self) -> str:
+        """The name of its step."""
+        return step_of(self.node)
+
+
+_SELECT: Final = """
+SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name AS name, node.outcome AS outcome,
+    node.pending AS pending, (
+        SELECT workflow.stopped_at IS NOT NULL FROM {workflows} AS workflow
+        WHERE workflow.workflow_id = node.workflow_id
+    ) AS is_stopped, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
+    node.sources AS sources, CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END
+    AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent,
+    NULL::bigint AS size
+FROM {nodes} AS node
+WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
+UNION ALL
+SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, NULL, NULL, NULL,
+    upstream.worker,
+    CASE
+        WHEN wanted.id < 0 THEN upstream.mapping ->> 'args'
+        WHEN upstream.is_map THEN list.result
+        ELSE upstream.result::text
+    END,
+    upstream.updated_at, upstream.is_map, list.absent::text, list.size
+FROM (
+    SELECT DISTINCT unnest(node.upstreams || coalesce(node.beside, '{{}}')) AS id
+    FROM {nodes} AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
+) AS wanted
+CROSS JOIN LATERAL (SELECT * FROM {nodes} AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0) AS upstream
+LEFT JOIN LATERAL {collect}(
+    -- a condition of the join would be looked at after the call; of nothing, it does nothing
+    CASE WHEN upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0 THEN upstream.oban_job_id END,
+    %(most)s::int8
+) AS list ON true
+WHERE (wanted.id, upstream.updated_at) NOT IN (SELECT * FROM unnest(%(known)s::int8[], %(stamps)s::timestamptz[]))
+"""
+
+
+class _Row(NamedTuple):
+    """A row of the statement: a node, or something that nodes read."""
+
+    id: int
+    workflow_id: str | None
+    name: str
+    outcome: str | None
+    pending: int
+    is_stopped: bool
+    reads: list[int]
+    parameters: list[str] | None
+    sources: list[int] | None
+    items: list[str] | None
+    worker: str
+    result: str | None
+    stamp: datetime
+    is_map: bool
+    absent: str | None
+    size: int | None
+
+
+class Gate:
+    """Reads nodes and the results that they need, in one statement for all jobs that ask at the same time.
+
+    Args:
+        pool: Where connections come from.
+        prefix: The schema.
+    """
+
+    def __init__(self, pool: Pool, prefix: str) -> None:
+        self._pool = pool
+        self._select = sql.SQL(_SELECT).format(
+            nodes=sql.Identifier(prefix, "workflow_nodes"),
+            workflows=sql.Identifier(prefix, "baton_workflows"),
+            collect=sql.Identifier(prefix, "baton_collect_within"),
+        )
+        self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
+        self._bytes = 0
+
+    async def read(self, job_ids: Sequence[int], _is_again: bool = False) -> list[Passage | None]:
+        """The passage of each job; None for a job that has no node."""
+        known = dict(self._known)
+        asked = {
+            "jobs": list(job_ids),
+            "known": list(known),
+            "most": fan_in_limit(),
+            "stamps": [stamp for stamp, _ in known.values()],
+        }
+        async with autocommit(self._pool) as conn:
+            cursor = conn.cursor(row_factory=args_row(_Row), binary=True)
+            await cursor.execute(self._select, asked)
+            rows = await cursor.fetchall()
+        nodes: dict[int, _Row] = {}
+        upstreams = {node_id: upstream for node_id, (_, upstream) in known.items()}
+        for row in rows:
+            if row.workflow_id is not None:
+                nodes[row.id] = row
+            else:
+                upstreams[row.id] = upstream = Upstream(
+                    step_of(row.name), row.worker, row.outcome, row.result, row.is_map, row.absent, row.size
+                )
+                self._remember(row.id, row.stamp, upstream)
+        return [_passage(nodes.get(job_id), upstreams) for job_id in job_ids]
+
+    def _remember(self, node_id: int, stamp: datetime, upstream: Upstream) -> None:
+        size = len(upstream.result or "")
+        is_final = upstream.outcome == "completed" or node_id < 0  # args never change
+        if not is_final or not LARGE <= size <= CACHED_BYTES // 4:
+            return
+        replaced = self._known.pop(node_id, None)
+        self._bytes += size - (len(replaced[1].result or "") if replaced else 0)
+        self._known[node_id] = (stamp, upstream)
+        while self._bytes > CACHED_BYTES:
+            _, (_, oldest) = self._known.popitem(last=False)
+            self._bytes -= len(oldest.result or "")
+
+
+def _passage(row: _Row | None, upstreams: Mapping[int, Upstream]) -> Passage | None:
+    if row is None:
+        return None
+    assert row.workflow_id is not None
+    items: dict[str, str | Upstream] = {}
+    for name, source, text in zip(row.parameters or (), row.sources or (), row.items or (), strict=True):
+        items[name] = upstreams[source] if source else text
+    args = next((json.loads(upstreams[node_id].result or "{}") for node_id in row.reads if node_id < 0), None)
+    found = [upstreams[node_id] for node_id in row.reads if node_id > 0 and node_id in upstreams]
+    return Passage(
+        workflow_id=row.workflow_id,
+        node=row.name,
+        outcome=row.outcome,
+        pending=row.pending,
+        is_stopped=row.is_stopped,
+        upstreams={upstream.step: upstream for upstream in found},
+        items=items,
+        args=args if args is not None or row.parameters is None else {},
+    )

@@ -1,0 +1,37 @@
+"""How long a step may run, and how long it pauses before its next attempt, as Oban asks for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from oban import Job
+
+from baton_dsl.runtime.executing.calling import LONGEST, contained
+from baton_dsl.runtime.oban.dispatching import default_backoff
+from baton_dsl.runtime.values.raised import described
+
+logger = logging.getLogger(__name__)
+
+type Backoff = float | timedelta | Callable[[int], float | timedelta]
+
+
+def seconds_of(duration: float | timedelta) -> float:
+    """The seconds of a duration."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def backoff_of(backoff: Backoff, job: Job) -> int:
+    """Seconds before the next attempt of a job. Oban schedules by whole ones; half a second is rounded up.
+
+    A function that gives none must not keep the attempt from ending, so Oban's own pause takes its place.
+    """
+    try:
+        with contained("backoff"):
+            seconds = seconds_of(backoff(job.attempt) if callable(backoff) else backoff)
+            return min(max(0, -int(-seconds // 1)), LONGEST)
+    except Exception as error:  # noqa: BLE001 - it is the user's function
+        what = job.meta.get("workflow_name")
+        logger.warning('the backoff of step "%s" gives no seconds: %s; Oban\'s own is used', what, described(error))
+        return default_backoff(job)

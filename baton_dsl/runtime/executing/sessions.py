@@ -1,0 +1,188 @@
+"""Connections and sessions for steps: where they come from, and how a function is called with one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import psycopg
+from oban import Cancel, Job, Oban, Snooze
+from psycopg.rows import dict_row, tuple_row
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+
+from baton_dsl.runtime.database.silence import WatchedAsyncConnection, WatchedConnection
+from baton_dsl.runtime.executing.settle import Finished
+from baton_dsl.runtime.oban.bridge import connecting_of
+
+IDLE: Final = 5
+"""Connections of each kind that are kept. How many there are at once, the limits of the queues say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One attempt of a step that takes a connection.
+
+    Attributes:
+        job: Its job.
+        wants: The class of connection or session that the step takes.
+        has_dict_rows: True if its annotation says that rows are dicts: `psycopg.Connection[dict[str, Any]]`.
+        function: Calls it with the connection; gives a coroutine if it is async.
+        finish: Makes of what it returned what is to be settled, or Oban's `Cancel` or `Snooze`.
+    """
+
+    job: Job
+    wants: type
+    has_dict_rows: bool
+    function: Callable[[Any], Any]
+    finish: Callable[[Any], Finished | Cancel | Snooze]
+
+
+class Phase(Enum):
+    """What a try is at."""
+
+    BEGIN = "begin"
+    FUNCTION = "function"
+    WRITE = "write"
+    """The function has returned; what a session has kept back is written."""
+    SETTLE = "settle"
+    """The end, which nobody interrupts."""
+
+    @property
+    def is_past_the_function(self) -> bool:
+        """True once the function has returned."""
+        return self in (Phase.WRITE, Phase.SETTLE)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a try has come, and whether somebody waits for it still."""
+
+    phase: Phase = Phase.BEGIN
+    is_given_up: bool = False
+
+
+# --- what the function gets ------------------------------------------------------------------------------------------
+
+# A transaction block of psycopg is around all of it: in it, commit() and rollback() of psycopg and of a SQLAlchemy
+# connection raise an error. Those of a session end a savepoint: code that commits works, and breaks no promise.
+
+
+def called(
+    work: Work, progress: Progress, connection: Connection, driver: psycopg.Connection[Any]
+) -> Finished | Cancel | Snooze:
+    """Call the function of a sync step, and write what its session has kept back.
+
+    Args:
+        work: What to call.
+        progress: Is told when the function has returned.
+        connection: SQLAlchemy's.
+        driver: psycopg's, which is below it and in a transaction block.
+    """
+    if issubclass(work.wants, psycopg.Connection):
+        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
+        try:
+            value = work.function(driver)
+        finally:
+            driver.row_factory = tuple_row
+        progress.phase = Phase.WRITE
+        return work.finish(value)
+    connection.begin()
+    if not issubclass(work.wants, Session):
+        value = work.function(connection)
+        progress.phase = Phase.WRITE
+        return work.finish(value)
+    session = work.wants(bind=connection, join_transaction_mode="create_savepoint")
+    try:
+        value = work.function(session)
+        progress.phase = Phase.WRITE
+        if not isinstance(value, Cancel | Snooze):
+            session.flush()
+        finished = work.finish(value)  # before the session forgets what its objects hold
+        if isinstance(finished, Finished):
+            session.commit()
+    except BaseException:
+        with suppress(Exception):  # the connection may be lost
+            session.close()
+        raise
+    session.close()
+    return finished
+
+
+async def async_called(
+    work: Work, progress: Progress, connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]
+) -> Finished | Cancel | Snooze:
+    """The same for an async step."""
+    if issubclass(work.wants, psycopg.AsyncConnection):
+        driver.row_factory = dict_row if work.has_dict_rows else tuple_row
+        try:
+            value = await work.function(driver)
+        finally:
+            driver.row_factory = tuple_row
+        progress.phase = Phase.WRITE
+        return work.finish(value)
+    await connection.begin()
+    if not issubclass(work.wants, AsyncSession):
+        value = await work.function(connection)
+        progress.phase = Phase.WRITE
+        return work.finish(value)
+    # Objects that expire at a commit would be read anew, which an async session can't do on the way.
+    session = work.wants(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
+    try:
+        value = await work.function(session)
+        progress.phase = Phase.WRITE
+        if not isinstance(value, Cancel | Snooze):
+            await session.flush()
+        finished = work.finish(value)
+        if isinstance(finished, Finished):
+            await session.commit()
+    except BaseException:
+        with suppress(Exception):
+            await session.close()
+        raise
+    await session.close()
+    return finished
+
+
+# --- where connections come from -------------------------------------------------------------------------------------
+
+_URL: Final = "postgresql+psycopg://"
+STAYS: Final = "SET idle_session_timeout = 0"
+"""Keeps the server from ending a connection that no step has at the moment: the next one would find it dead."""
+LEVEL: Final = psycopg.IsolationLevel.READ_COMMITTED
+"""The level of a step's transaction, whatever is the default: a serializable one might run the step again and again."""
+_POOL: Final = {"pool_size": IDLE, "max_overflow": -1}
+
+
+def sync_engine(oban: Oban) -> Engine:
+    """Blocking connections to the database of an Oban instance."""
+    engine = create_engine(_URL, **_POOL)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
+        # In the step's thread. Oban is asked each time: a password may change between two connects.
+        conn = WatchedConnection.connect(**options, **asyncio.run(connecting_of(oban)))
+        conn.isolation_level = LEVEL
+        with conn.transaction():
+            conn.execute(STAYS)
+        return conn
+
+    return engine
+
+
+def async_engine(oban: Oban) -> AsyncEngine:
+    """Async connections to the database of an Oban instance."""
+
+    async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
+        conn = await WatchedAsyncConnection.connect(**options, **await connecting_of(oban))
+        await conn.set_isolation_level(LEVEL)
+        async with conn.transaction():
+            await conn.execute(STAYS)
+        return conn
+
+    return create_async_engine(_URL, connect_args={"async_creator_fn": connect}, **_POOL)

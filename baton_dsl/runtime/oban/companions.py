@@ -1,0 +1,46 @@
+"""What runs beside an Oban instance: its guard, who tells of ended workflows, and who sees to it that it stops well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oban import Oban
+
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.guard import Guard
+from baton_dsl.runtime.oban.listening import Listening
+from baton_dsl.runtime.oban.stopping import Stopping
+from baton_dsl.runtime.oban.telling import Teller
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """All companions of one instance as one."""
+
+    members: tuple[bridge.Companion, ...]
+
+    @staticmethod
+    def of(running: bridge.Running) -> Companions:
+        """Those of an instance."""
+        guard = Guard(running.connect, running.prefix, running.producers)
+        return Companions((guard, Teller(running), Listening(running), Stopping(running)))
+
+    def start(self) -> None:
+        """The instance starts."""
+        for member in self.members:
+            member.start()
+
+    def retire(self) -> None:
+        """The instance stops; its jobs may go on for a while."""
+        for member in self.members:
+            member.retire()
+
+
+def accompany_instances() -> None:
+    """Give companions to every Oban instance of this process that is made from now on."""
+    bridge.accompany_all(Companions.of)
+
+
+def accompany(instance: Oban) -> None:
+    """Give companions to an instance that runs already, unless it has them."""
+    bridge.accompany(instance, Companions.of)

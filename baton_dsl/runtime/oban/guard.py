@@ -1,0 +1,139 @@
+"""The guard of a process: shows that its producers live, and looks after the steps of those that do not.
+
+It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. How it is
+done is told in `sql/README.md`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from baton_dsl.errors import SessionNeededError
+from baton_dsl.runtime.database.pooling import is_session
+from baton_dsl.runtime.oban.bridge import RunningProducer
+from baton_dsl.runtime.oban.threads import RUNS
+
+logger = logging.getLogger(__name__)
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks; the first ones come faster, since producers start at the same time."""
+RECONNECT: Final = 0.25
+"""Seconds before it connects again; well within the grace that `baton_rescue` gives to a producer that is not seen."""
+NOT_INSTALLED: Final = 30.0
+"""Seconds before it looks again for a schema that is not there."""
+
+POOLED: Final = 60.0
+"""Seconds before it looks again for a session behind a pooler."""
+
+# A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
+_SETTINGS: Final = (
+    "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
+    "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
+)
+
+
+class Guard:
+    """Guards the producers of one Oban instance until it is retired and the last of its jobs has ended.
+
+    Args:
+        connect: Opens a connection in autocommit mode.
+        prefix: The schema.
+        producers: The producers that run now.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], psycopg.Connection[Any]],
+        prefix: str,
+        producers: Callable[[], Iterable[RunningProducer]],
+    ) -> None:
+        self._connect = connect
+        self._producers = producers
+        self._guard = sql.SQL("SELECT {}(%s::text[], %s::text[])").format(sql.Identifier(prefix, "baton_guard"))
+        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s::text))").format(
+            sql.Identifier(prefix, "baton_producer_key")
+        )
+        self._unguard = sql.SQL("UPDATE {} SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)").format(
+            sql.Identifier(prefix, "oban_producers")
+        )
+        self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
+        self._lose = sql.SQL(
+            "UPDATE {} SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4) WHERE uuid::text = ANY(%s)"
+        ).format(sql.Identifier(prefix, "oban_producers"))
+        self._known: dict[str, RunningProducer] = {}
+        self._retired = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def retire(self) -> None:
+        """End as soon as no job runs any more."""
+        self._retired.set()
+
+    def _run(self) -> None:
+        pause = RECONNECT
+        while not self._is_done():
+            try:
+                with self._connect() as conn:
+                    conn.execute(_SETTINGS)
+                    if is_session(conn, self._connect):
+                        self._watch(conn)
+                    else:
+                        self._go_without(conn)
+                        pause = POOLED
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                pause = RECONNECT  # the server restarts, or the database is gone
+            except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
+                pause = NOT_INSTALLED
+            except Exception:  # whatever it is, such as an error of what gives the password: without a guard, steps
+                # that run would be taken for orphans
+                logger.exception("the guard of the running steps starts anew")
+                pause = RECONNECT
+            self._retired.wait(pause)
+
+    def _go_without(self, conn: psycopg.Connection[Any]) -> None:
+        """Leave it to Oban's sign of life to show that the producers live: no lock would be held here."""
+        logger.error(
+            "%s",
+            SessionNeededError(
+                "steps of a process that dies are found only after a minute: its connections are no sessions, since a "
+                "pooler is between"
+            ),
+        )
+        conn.execute(self._unguard, [[producer.uuid for producer in self._producers()]])
+
+    def _watch(self, conn: psycopg.Connection[Any]) -> None:
+        held: list[str] = []
+        lost = 0
+        pause = 0.02
+        while not self._is_done():
+            pause = min(INTERVAL, pause * 1.5)
+            current = {producer.uuid: producer for producer in self._producers()}
+            self._known.update(current)
+            for producer in current.values():
+                producer.nudge()
+            for uuid, producer in list(self._known.items()):
+                if uuid not in current and not producer.is_busy:  # its queue was stopped, and what ran has ended
+                    del self._known[uuid]
+                    conn.execute(self._release, [uuid])
+            row = conn.execute(self._guard, [list(self._known), held]).fetchone()
+            held = row[0] if row is not None else []
+            conn.execute(self._rescue)
+            if lost != RUNS.lost:  # for the doctor
+                lost = RUNS.lost
+                conn.execute(self._lose, [lost, held])
+            if self._retired.wait(pause):
+                time.sleep(RECONNECT)  # jobs end one after another now
+
+    def _is_done(self) -> bool:
+        return self._retired.is_set() and not any(producer.is_busy for producer in self._known.values())

@@ -1,0 +1,84 @@
+"""How an instance stops: its jobs hear of cancellations until the last one has ended, and what is cut off is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+from typing import Any, Final
+from weakref import WeakSet
+
+from oban import Job
+
+from baton_dsl.runtime.database.coalesce import all_kept
+from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.jobs import fields_of, name_of
+
+logger = logging.getLogger(__name__)
+
+SIGNALS: Final = "signal"
+"""The channel of Oban on which jobs are asked to stop."""
+MOMENT: Final = 0.5
+"""Seconds after the grace for what Oban has cancelled, and as many for results that came in time."""
+
+
+class Stopping:
+    """Lets the jobs of an instance hear of cancellations, also while it stops, and tells what its stop has cut off.
+
+    Oban's producers and its notifier stop listening before they wait for the jobs that run.
+
+    Args:
+        running: The Oban instance.
+    """
+
+    def __init__(self, running: bridge.Running) -> None:
+        self._running = running
+        self._told: WeakSet[asyncio.Task[None]] = WeakSet()
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._running.hold_notifier(self._until_all_have_ended)
+        self._listening = asyncio.create_task(self._listen(), name="baton-cancellations")
+
+    def retire(self) -> None:
+        """The instance stops: whatever is cancelled from now on is cut off."""
+        self._look()
+
+    async def _listen(self) -> None:
+        await self._running.notifier.listen(SIGNALS, self._hear, wait=False)
+
+    def _hear(self, _channel: str, payload: dict[str, Any]) -> None:
+        if payload.get("action") == "pkill":
+            for producer in self._running.all_producers():
+                producer.ask_to_stop(payload["job_id"])
+
+    async def _until_all_have_ended(self) -> None:
+        graces = [producer.grace for producer in self._running.all_producers()]
+        finite = [grace for grace in graces if grace is not None]
+        latest = time.monotonic() + max(finite, default=0.0) + MOMENT if len(finite) == len(graces) else None
+        while tasks := self._look():
+            left = None if latest is None else latest - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await all_kept(MOMENT)
+
+    def _look(self) -> set[asyncio.Task[None]]:
+        """Have each job that runs tell if it is cut off. Returns what goes on, the producers' fetches included."""
+        tasks: set[asyncio.Task[None]] = set()
+        for producer in self._running.all_producers():
+            tasks.update(producer.loop())
+            for job, task in producer.running():
+                tasks.add(task)
+                if task not in self._told:
+                    self._told.add(task)
+                    task.add_done_callback(partial(_tell, job))
+        return {task for task in tasks if not task.done()}
+
+
+def _tell(job: Job, task: asyncio.Task[None]) -> None:
+    if task.cancelled():
+        said = "%s was cut off in attempt %d: its time was up"
+        logger.warning(said, name_of(job), job.attempt, extra=fields_of(job) | {"outcome": "cut off"})

@@ -1,0 +1,119 @@
+"""Telemetry of workflows: tells each end once, in one of the processes that listen for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from oban import telemetry
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg_pool import PoolClosed
+
+from baton_dsl.runtime.database.instances import CHANNEL
+from baton_dsl.runtime.database.pools import autocommit
+from baton_dsl.runtime.oban import bridge
+
+logger = logging.getLogger(__name__)
+
+STOP: Final = "baton.workflow.stop"
+"""The event of an end."""
+EVENTS: Final = (STOP,)
+"""All events of baton-dsl, for `oban.telemetry.attach`."""
+
+LOOK: Final = 30.0
+"""Seconds between two looks for ends whose notification nobody heard."""
+BACK: Final = timedelta(minutes=5)
+"""How far the first look of a process goes back: while all were restarted, nobody heard."""
+OVERLAP: Final = timedelta(minutes=1)
+"""How far each further look goes back behind the one before: an end is dated by the start of its transaction."""
+
+
+class Teller:
+    """Tells the ends of workflows to the telemetry handlers of this process, from its start until it is retired.
+
+    Each end is told by one process: the one that gets it from `baton_tell`. A process without a handler for the event
+    asks for none, so where nobody listens it costs nothing.
+
+    Args:
+        running: The Oban instance.
+    """
+
+    def __init__(self, running: bridge.Running) -> None:
+        self._pool, self._notifier = running.pool, running.notifier
+        self._tell = sql.SQL("SELECT * FROM {}(%s::text[], %s::timestamptz)").format(
+            sql.Identifier(running.prefix, "baton_tell")
+        )
+        self._ended: set[str] = set()
+        self._heard = asyncio.Event()
+        self._since = datetime.now(UTC) - BACK
+        self._looked = float("-inf")
+        self._retired = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name="baton-teller")
+
+    def retire(self) -> None:
+        """End. What ends from now on is told by another process, or by the next one."""
+        self._retired = True
+        self._heard.set()
+
+    async def _run(self) -> None:
+        token = await self._notifier.listen(CHANNEL, self._hear)
+        try:
+            while not self._retired:
+                await self._once()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._heard.wait(), LOOK)
+        finally:
+            await self._notifier.unlisten(token)
+
+    def _hear(self, _channel: str, payload: dict[str, Any]) -> None:
+        self._ended.add(str(payload.get("workflow_id")))
+        self._heard.set()
+
+    async def _once(self) -> None:
+        self._heard.clear()
+        ended, self._ended = self._ended, set()
+        if not bridge.is_heard(STOP):
+            return
+        now = datetime.now(UTC)
+        looks = time.monotonic() - self._looked >= LOOK
+        try:
+            rows = await self._untold(list(ended), self._since if looks else None)
+        except (psycopg.errors.UndefinedFunction, PoolClosed):
+            return  # not installed yet, or the instance stops
+        except psycopg.Error as error:  # such as a standby that is read-only, for a moment after a failover
+            logger.warning("the next look finds the workflows that have ended: %s", str(error).strip())
+            return
+        if looks:
+            self._looked, self._since = time.monotonic(), now - OVERLAP
+        for row in rows:
+            telemetry.execute(STOP, _metadata(row))
+
+    async def _untold(self, ids: Sequence[str], since: datetime | None) -> list[dict[str, Any]]:
+        async with autocommit(self._pool) as conn:
+            cursor = conn.cursor(row_factory=dict_row, binary=True)
+            return await (await cursor.execute(self._tell, [ids, since])).fetchall()
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    """What a handler gets; times in nanoseconds, as those of Oban's events."""
+    lasted: timedelta = row["settled_at"] - row["inserted_at"]
+    return {
+        "workflow_id": row["workflow_id"],
+        "workflow_name": row["workflow_label"],
+        "flow": row["flow_name"],
+        "outcome": row["outcome"],
+        "counts": row["counts"],
+        "duration": lasted // timedelta(microseconds=1) * 1000,
+        "system_time": time.time_ns(),
+    }

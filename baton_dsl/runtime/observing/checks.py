@@ -1,0 +1,311 @@
+"""What can be wrong with workflows whose schema is right: for each a query, and the words for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from baton_dsl.core.diagnostics import quoted
+from baton_dsl.runtime.database.snapshot import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that the doctor has found.
+
+    Attributes:
+        message: What it is, in a sentence.
+        help: What to do about it.
+        is_wrong: False for mere advice.
+    """
+
+    message: str
+    help: str
+    is_wrong: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """A query, each row of which is a finding, and the words for it. It may use the parameter `retain`, an interval."""
+
+    query: LiteralString
+    tell: Callable[[Row], Finding]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _unserved(row: Row) -> Finding:
+    queue = row["queue"]
+    due = f'{_number(row["jobs"], "job")} could start in queue "{queue}"'
+    if row["nodes"]:
+        return Finding(
+            message=f"{due}, which is paused on all nodes that run it",
+            help=f"resume it: baton queue resume {queue}",
+        )
+    return Finding(message=f"{due}, which no node runs", help=f"start one: baton worker MODULE --queues {queue}")
+
+
+def _jobless(row: Row) -> Finding:
+    return Finding(
+        message=f'steps of workflow "{row["workflow_id"]}" have lost their jobs and never settle: '
+        f"{quoted(row['steps'])}",
+        help=f"cancel what is left of it: baton cancel {row['workflow_id']}",
+    )
+
+
+def _nodeless(row: Row) -> Finding:
+    ids = ", ".join(map(str, row["ids"]))
+    return Finding(
+        message=f"{_number(row['jobs'], 'job')} of workflows that are not there any more can't run",
+        help=f"cancel them: await oban.cancel_many_jobs([{ids}{', ...' if row['jobs'] > len(row['ids']) else ''}])",
+    )
+
+
+def _abandoned(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, whose process is gone",
+        help="start a node, whatever queue it runs: it returns them to their queues within seconds",
+    )
+
+
+def _kept(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which gives no sign of life, but a session "
+        f"that does something else (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
+        help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
+        "with --direct-dsn",
+    )
+
+
+def _hung(row: Row) -> Finding:
+    return Finding(
+        message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
+        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
+        "it takes no further jobs",
+        is_wrong=False,
+    )
+
+
+def _absent(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which does not have the code: "
+        f"{row['reason']}",
+        help="deploy that code to every node that runs the queue; the jobs wait for it, and lose no attempt",
+    )
+
+
+def _unheard(row: Row) -> Finding:
+    ids = ",".join(map(str, row["ids"]))
+    return Finding(
+        message=f'{_number(len(row["ids"]), "step")} of workflow "{row["workflow_id"]}" did not settle, '
+        f"though the job is {row['state']}: a trigger was off",
+        help=f"settle them in psql: SELECT baton_end('{{{ids}}}', '{row['state']}')",
+    )
+
+
+def _miscounted(row: Row) -> Finding:
+    return Finding(
+        message=f'workflow "{row["workflow_id"]}" has counted wrong {row["what"]}',
+        help=f"let it count anew in psql: SELECT baton_revive('{row['workflow_id']}')",
+    )
+
+
+def _outlived(row: Row) -> Finding:
+    return Finding(
+        message=f"{_number(row['workflows'], 'workflow')} settled more than {row['days']:g} days ago, and "
+        f"{'is' if row['workflows'] == 1 else 'are'} kept with all results",
+        help=f"remove them: baton prune --older-than {row['days']:g}d, or baton worker --retain {row['days']:g}d",
+        is_wrong=False,
+    )
+
+
+AILMENTS: Final = (
+    Ailment(
+        """
+        SELECT due.queue, due.jobs, producers.nodes
+        FROM (
+            SELECT queue, count(*) AS jobs
+            FROM baton.oban_jobs
+            WHERE state IN ('available', 'scheduled', 'retryable')
+                AND scheduled_at <= timezone('UTC', now())
+                AND meta ?| ARRAY['workflow_id', 'baton_hook']
+            GROUP BY queue
+        ) AS due
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS nodes,
+                count(*) FILTER (WHERE NOT coalesce((producer.meta ->> 'paused')::boolean, false)) AS working
+            FROM baton.oban_producers AS producer
+            WHERE producer.queue = due.queue AND baton.baton_lives(producer.uuid::text)
+        ) AS producers
+        WHERE producers.working = 0
+        ORDER BY due.queue
+        """,
+        _unserved,
+    ),
+    Ailment(
+        """
+        SELECT absent.reason, count(*) AS jobs, array_agg(DISTINCT absent.node ORDER BY absent.node) AS nodes
+        FROM (
+            SELECT attempted_by[1] AS node, meta #>> '{baton_absent,reason}' AS reason
+            FROM baton.oban_jobs
+            WHERE state IN ('scheduled', 'available')
+                AND meta ? 'baton_absent'
+                AND (meta #>> '{baton_absent,of}')::timestamptz = attempted_at AT TIME ZONE 'UTC'
+        ) AS absent
+        GROUP BY absent.reason
+        ORDER BY absent.reason
+        LIMIT 20
+        """,
+        _absent,
+    ),
+    Ailment(
+        """
+        SELECT workflow_id, array_agg(node.step_name ORDER BY node.oban_job_id) AS steps
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
+        WHERE workflow.settled_at IS NULL
+            AND node.outcome IS NULL
+            AND NOT node.is_map
+            AND NOT EXISTS (SELECT FROM baton.oban_jobs AS job WHERE job.id = node.oban_job_id)
+        GROUP BY workflow_id
+        ORDER BY workflow_id
+        LIMIT 20
+        """,
+        _jobless,
+    ),
+    Ailment(
+        """
+        SELECT count(*) AS jobs, (array_agg(job.id ORDER BY job.id))[:5] AS ids
+        FROM baton.oban_jobs AS job
+        WHERE job.meta ? 'workflow_id'
+            AND job.state NOT IN ('completed', 'cancelled', 'discarded')
+            AND NOT EXISTS (SELECT FROM baton.workflow_nodes AS node WHERE node.oban_job_id = job.id)
+        HAVING count(*) > 0
+        """,
+        _nodeless,
+    ),
+    Ailment(
+        # Ten seconds: a node that runs anything returns them after three.
+        """
+        SELECT running.node, sum(running.jobs)::bigint AS jobs
+        FROM (
+            SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
+            FROM baton.oban_jobs
+            WHERE state = 'executing'
+                AND meta ? 'workflow_id'
+                AND attempted_at < timezone('UTC', now()) - interval '10 seconds'
+            GROUP BY 1, 2
+        ) AS running
+        WHERE NOT baton.baton_lives(running.producer)
+        GROUP BY running.node
+        ORDER BY running.node
+        """,
+        _abandoned,
+    ),
+    Ailment(
+        # A guard says something every second, and Oban gives its sign of life every 15.
+        """
+        SELECT running.node, holder.pid, sum(running.jobs)::bigint AS jobs
+        FROM (
+            SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
+            FROM baton.oban_jobs
+            WHERE state = 'executing' AND meta ? 'workflow_id'
+            GROUP BY 1, 2
+        ) AS running
+        JOIN pg_locks AS lock
+            ON lock.locktype = 'advisory'
+            AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND lock.objsubid = 1
+            AND lock.granted
+            AND (lock.classid::bigint << 32) | lock.objid::bigint = baton.baton_producer_key(running.producer)
+        JOIN pg_stat_activity AS holder ON holder.pid = lock.pid
+        WHERE (
+                holder.query !~ 'baton_(guard|rescue|producer_key)'
+                OR holder.state_change < now() - interval '30 seconds'
+            )
+            AND NOT EXISTS (
+                SELECT
+                FROM baton.oban_producers AS producer
+                WHERE producer.uuid::text = running.producer
+                    AND producer.updated_at > timezone('UTC', now()) - interval '60 seconds'
+            )
+        GROUP BY running.node, holder.pid
+        ORDER BY running.node, holder.pid
+        """,
+        _kept,
+    ),
+    Ailment(
+        # All queues of a process say the same.
+        """
+        SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
+        FROM baton.oban_producers
+        WHERE (meta ->> 'baton_lost_threads')::integer > 0 AND baton.baton_lives(uuid::text)
+        GROUP BY node
+        ORDER BY node
+        """,
+        _hung,
+    ),
+    Ailment(
+        """
+        SELECT workflow_id, job.state::text AS state, array_agg(job.id ORDER BY job.id) AS ids
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
+        JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE workflow.settled_at IS NULL
+            AND node.outcome IS NULL
+            AND job.state IN ('completed', 'cancelled', 'discarded')
+        GROUP BY workflow_id, job.state
+        ORDER BY workflow_id, state
+        LIMIT 20
+        """,
+        _unheard,
+    ),
+    Ailment(
+        """
+        WITH counted AS (
+            SELECT node.workflow_id, node.oban_job_id, node.pending, waits.pending AS waits
+            FROM baton.baton_waits(ARRAY(
+                SELECT workflow_id FROM baton.baton_workflows WHERE settled_at IS NULL
+            )) AS waits
+            JOIN baton.workflow_nodes AS node ON node.oban_job_id = waits.id
+        )
+        SELECT workflow_id, 'what ' || count(*) || ' of its steps wait for' AS what
+        FROM counted
+        LEFT JOIN baton.oban_jobs AS job ON job.id = counted.oban_job_id
+        WHERE counted.pending <> counted.waits OR (counted.waits = 0 AND job.state = 'suspended')
+        GROUP BY workflow_id
+        ORDER BY workflow_id
+        LIMIT 20
+        """,
+        _miscounted,
+    ),
+    Ailment(
+        """
+        SELECT workflow.workflow_id, 'how its steps have ended' AS what
+        FROM baton.baton_workflows AS workflow
+        JOIN baton.workflow_nodes AS node USING (workflow_id)
+        WHERE workflow.settled_at IS NULL AND node.map_id IS NULL
+        GROUP BY workflow.workflow_id
+        HAVING workflow.unsettled = 0
+            OR workflow.unsettled <> count(*) FILTER (WHERE node.outcome IS NULL)
+            OR workflow.cancelled <> count(*) FILTER (WHERE node.outcome = 'cancelled')
+            OR workflow.discarded <> count(*) FILTER (WHERE node.outcome = 'discarded')
+        ORDER BY workflow.workflow_id
+        LIMIT 20
+        """,
+        _miscounted,
+    ),
+    Ailment(
+        """
+        SELECT count(*) AS workflows, extract(epoch FROM %(retain)s::interval)::float / 86400 AS days
+        FROM baton.baton_workflows
+        WHERE settled_at < now() - %(retain)s::interval
+        HAVING count(*) > 0
+        """,
+        _outlived,
+    ),
+)
+"""In the order in which they are told. All are read on one snapshot, so that what changes meanwhile looks whole."""

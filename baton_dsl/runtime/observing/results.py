@@ -1,0 +1,111 @@
+"""Stored results, decoded for whoever asks a workflow for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from baton_dsl.core import maps
+from baton_dsl.core.items import index_of, item_of, step_of
+from baton_dsl.core.wording import printable, unstorable
+from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.reflect import signature
+from baton_dsl.runtime.values import payload
+from baton_dsl.runtime.values.collected import collected, whole_of
+from baton_dsl.runtime.values.names import step_of_worker
+from baton_dsl.step import Step
+
+type Row = dict[str, Any]
+type AnyStep = Step[..., Any, Any, Any]
+type Index = int | tuple[int, ...] | None
+
+
+def node_name(step: AnyStep | str, index: Index) -> str:
+    """The name of a node: `orders`, `orders[3]`, `orders[3,1]`.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if no step can have such a name.
+    """
+    name = step if isinstance(step, str) else step.name
+    if reason := unstorable(name):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(name)}": {reason}')
+    if index is None:
+        return name
+    return item_of(name, index if isinstance(index, tuple) else (index,))
+
+
+def missing(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence[Row]) -> Exception:
+    """What is wrong if a workflow has no such node, given the rows of `reads.STEP_NAMES`."""
+    name = step if isinstance(step, str) else step.name
+    if not names:
+        return WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    if index is not None and any(row["step_name"] == name for row in names):
+        return ItemNotFoundError(f'step "{name}" of workflow "{workflow_id}" has no item {index}')
+    return StepNotInWorkflowError.among(workflow_id, name, [row["step_name"] for row in names])
+
+
+def known(workflow_id: str, step: str, names: Sequence[Row]) -> None:
+    """See that a workflow has a step, given the rows of `reads.STEP_NAMES`.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if it has no such step.
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    if all(row["step_name"] != step for row in names):
+        raise missing(workflow_id, step, None, names)
+
+
+def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
+    """The result of a node, of its row of `reads.RESULT` and, if it is a map, that of `reads.COLLECTED`.
+
+    Raises:
+        ResultNotReadyError: BTN409, if it has not completed.
+        StoredValueError: BTN504, if it does not validate.
+    """
+    name = row["step_name"]
+    if row["outcome"] != "completed":
+        ended = f"was {row['outcome']}" if row["outcome"] else "has not completed"
+        raise ResultNotReadyError(
+            f'step "{name}" {ended}, so it has no result',
+            remedy=f"see its error in {_where(name)}" if row["outcome"] else None,
+        )
+    return _decode(row, step_of_worker(row["worker"]) if isinstance(step, str) else step, lists)
+
+
+def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Sequence[Row]) -> list[Any]:
+    """The results of the items of a map, as `one` gives them.
+
+    Raises:
+        ItemNotFoundError: BTN413, if the node is no map, or one of other levels than those asked for.
+        ResultNotReadyError: BTN409, if it has not completed.
+        StoredValueError: BTN504, if one does not validate.
+    """
+    indices = index_of(row["step_name"]) or ()
+    mapped = len(indices) + (row["levels"] if row["is_map"] else 0)
+    if wrong := maps.unlisted(step_of(row["step_name"]), mapped, indices, levels):
+        raise ItemNotFoundError(f'workflow "{workflow_id}": {wrong[0]}', remedy=wrong[1])
+    found: Any = one(step, row, lists)
+    if isinstance(found, dict):  # results by model, which nobody means by a list
+        told, remedy = maps.unlisted(step_of(row["step_name"]), 0, (), levels) or ("", "")
+        raise ItemNotFoundError(f'workflow "{workflow_id}": {told}', remedy=remedy)
+    return list(found)
+
+
+def _where(name: str) -> str:
+    return "workflow.nodes()" if index_of(name) is None else f'workflow.items("{step_of(name)}")'
+
+
+def every(rows: Sequence[Row], lists: Sequence[Row]) -> dict[str, Any]:
+    """The results of many nodes by name."""
+    return {row["step_name"]: _decode(row, step_of_worker(row["worker"]), lists) for row in rows}
+
+
+def _decode(row: Row, step: AnyStep | None, lists: Sequence[Row]) -> Any:
+    name = row["step_name"]
+    annotation = signature(step).returns if step is not None else Any
+    text = row["result"]
+    if row["is_map"]:
+        found = next((each for each in lists if each["step_name"] == name), {"result": None, "absent": None})
+        annotation = whole_of(annotation, found["result"], row["levels"])
+        text = collected(annotation, found["result"], found["absent"])
+    return payload.decode_result(name, "result", name, annotation, text)

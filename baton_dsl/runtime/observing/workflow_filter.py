@@ -1,0 +1,125 @@
+"""Which workflows a list shows or an operator means: conditions on the rows of `baton_workflows`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, LiteralString
+
+from psycopg import sql
+
+from baton_dsl.core.wording import printable, unstorable
+from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.runtime.sql.pieces import in_schema
+
+
+def _check_storable(name: str, text: str | None) -> None:
+    if text is not None and (reason := unstorable(text)):
+        raise WorkflowNotFoundError(f'no workflow has the {name} "{printable(text)}": {reason}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowFilter:
+    """Which workflows are meant: those that meet every condition that is given.
+
+    Attributes:
+        ids: Their ids.
+        flow: The name of their flow.
+        label: Their label.
+        outcome: How they ended: `completed`, `cancelled` or `discarded`.
+        is_running: True for those with a node that has not settled, False for the others.
+        is_paused: True for those that are paused, False for the others.
+        is_stuck: True for those under way of which nothing moves, False for the others: no step runs, and none will by
+            itself, since no node runs its queue, or the queue is paused everywhere, or its code or its job is missing.
+        starting: How their ids begin.
+        older_than: How long ago they were inserted, at least.
+        newer_than: How long ago they were inserted, at the most.
+        settled_before: How long ago their last node settled, at least.
+
+    Examples:
+        >>> WorkflowFilter(flow="billing", outcome="discarded", older_than=timedelta(hours=1)).flow
+        'billing'
+    """
+
+    ids: Iterable[str] | None = None
+    flow: str | None = None
+    label: str | None = None
+    outcome: str | None = None
+    is_running: bool | None = None
+    is_paused: bool | None = None
+    is_stuck: bool | None = None
+    starting: str | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+    settled_before: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if all(getattr(self, name) is None for name in _CONDITIONS):
+            raise ValueError("name the workflows: at least one condition of WorkflowFilter must be given")
+        for name in ("flow", "label", "outcome"):
+            _check_storable(name, getattr(self, name))
+        _check_storable("id", self.starting)
+
+    @property
+    def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
+        """The conditions on rows of `baton_workflows`, and their parameters."""
+        given: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
+        if "ids" in given:
+            given["ids"] = list(given["ids"])
+            for workflow_id in given["ids"]:
+                _check_storable("id", workflow_id)
+        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given)
+        if "starting" in given:
+            given["starting_end"] = given["starting"] + chr(0x10FFFF)
+        return conditions, given
+
+    def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
+        """The statement that selects their ids, and its parameters."""
+        conditions, given = self.conditions
+        statement = sql.SQL("SELECT workflow_id FROM {} WHERE {} ORDER BY workflow_id").format(
+            sql.Identifier(prefix, "baton_workflows"), sql.SQL(in_schema(conditions.as_string(), prefix))
+        )
+        return statement, given
+
+
+_MOVES: Final[LiteralString] = """
+    EXISTS (
+        SELECT
+        FROM baton.workflow_nodes AS node
+        JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+        WHERE node.workflow_id = baton_workflows.workflow_id
+            AND node.outcome IS NULL
+            AND job.state IN ('executing', 'available', 'scheduled', 'retryable')
+            -- the node that fetched it last does not have its code
+            AND ((job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC') IS NOT TRUE
+            AND (
+                -- what runs on a process that is gone is returned to its queue by any other
+                job.queue = ANY(ARRAY(
+                    SELECT queue FROM baton.oban_producers
+                    WHERE baton.baton_lives(uuid::text) AND NOT coalesce((meta ->> 'paused')::boolean, false)
+                ))
+                OR (job.state = 'executing' AND job.attempted_by[2] = ANY(ARRAY(
+                    SELECT uuid::text FROM baton.oban_producers WHERE baton.baton_lives(uuid::text)
+                )))
+            )
+    )
+"""
+
+STUCK: Final[LiteralString] = f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_MOVES})"
+"""Whether nothing of a workflow moves: a condition on rows of `baton_workflows`."""
+
+
+_CONDITIONS: Final[dict[str, LiteralString]] = {
+    "ids": "workflow_id = ANY(%(ids)s)",
+    "flow": "flow_name = %(flow)s",
+    "label": "workflow_label = %(label)s",
+    "outcome": "outcome = %(outcome)s",
+    "is_running": "(outcome IS NULL) = %(is_running)s",
+    "is_paused": "(outcome IS NULL AND paused_at IS NOT NULL) = %(is_paused)s",
+    "is_stuck": f"{STUCK} = %(is_stuck)s",
+    "starting": "workflow_id >= %(starting)s AND workflow_id < %(starting_end)s",
+    "older_than": "inserted_at < now() - %(older_than)s::interval",
+    "newer_than": "inserted_at >= now() - %(newer_than)s::interval",
+    "settled_before": "settled_at < now() - %(settled_before)s::interval",
+}

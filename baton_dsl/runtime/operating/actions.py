@@ -1,0 +1,183 @@
+"""What an operator does with workflows, each in one statement, for one or for many: cancel, retry, pause, prune."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final, LiteralString
+
+from psycopg import errors, sql
+from psycopg.rows import tuple_row
+
+from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import printable, unstorable
+from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.retrying import TRIES, pause_after
+from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+
+TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
+"""What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
+
+
+class Action(StrEnum):
+    """What can be done to a workflow; the value is the name of the SQL function."""
+
+    CANCEL = "baton_stop"
+    RETRY = "baton_retry"
+    PAUSE = "baton_pause"
+    RESUME = "baton_resume"
+
+
+async def operate(
+    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
+) -> list[str]:
+    """Do something to workflows, in one transaction.
+
+    Args:
+        database: Where they are.
+        action: What to do: `Action.CANCEL` cancels all that has not started, and what runs is told so and not tried
+            again; `RETRY` lets all run again that was cancelled or discarded, and keeps stored results; `PAUSE` lets
+            nothing start until `RESUME`.
+        which: To which.
+        from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
+            results are forgotten, all others stay.
+
+    Returns:
+        The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
+        retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
+    """
+    statement, values = _statement(database, action, which, from_step)
+    return list(await _answer(database, statement, values) or ())
+
+
+def operate_sync(
+    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
+) -> list[str]:
+    """As `operate`, for sync code."""
+    statement, values = _statement(database, action, which, from_step)
+    return list(_answer_sync(database, statement, values) or ())
+
+
+async def _answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+    """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
+    for number in range(TRIES):
+        try:
+            async with database.connection() as conn:
+                row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
+        except TAKEN_BACK:
+            if number == TRIES - 1:
+                raise
+            await asyncio.sleep(pause_after(number))
+        else:
+            return row[0] if row is not None else None
+    raise AssertionError("unreachable")
+
+
+def _answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+    """As `_answer`, for sync code."""
+    for number in range(TRIES):
+        try:
+            with database.sync_connection() as conn:
+                row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
+        except TAKEN_BACK:
+            if number == TRIES - 1:
+                raise
+            time.sleep(pause_after(number))
+        else:
+            return row[0] if row is not None else None
+    raise AssertionError("unreachable")
+
+
+def _statement(
+    database: Database, action: Action, which: WorkflowFilter, from_step: str | None
+) -> tuple[sql.Composed, dict[str, Any]]:
+    chosen, values = which.query(database.prefix)
+    if from_step is None:
+        return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
+    if action is not Action.RETRY:
+        raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
+    if reason := unstorable(from_step):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(from_step)}": {reason}')
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
+    return statement, {**values, "from_step": from_step}
+
+
+_HELD: Final[LiteralString] = """
+    SELECT node.step_name, job.id IS NOT NULL AS runs
+    FROM baton.baton_behind(ARRAY[%(workflow_id)s::text], %(step)s::text) AS behind
+    JOIN baton.workflow_nodes AS node ON node.oban_job_id = behind.id
+    LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    WHERE (behind.is_whole OR behind.is_made_anew)
+        AND ((job.id IS NULL AND NOT node.is_map AND behind.is_whole) OR job.state = 'executing')
+    ORDER BY node.oban_job_id
+"""
+
+
+def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
+    """Why a workflow could not be retried from a step; None if it can be by now."""
+    rows = yield (
+        "SELECT step_name FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
+        {"workflow_id": workflow_id},
+    )
+    names = [row["step_name"] for row in rows]
+    if not names:
+        return WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    if step not in names:
+        return StepNotInWorkflowError.among(workflow_id, step, names)
+    held = yield _HELD, {"workflow_id": workflow_id, "step": step}
+    gone = [row["step_name"] for row in held if not row["runs"]]
+    if gone:
+        return RetryError(
+            f'workflow "{workflow_id}" can\'t be retried from step "{step}": the jobs of {quoted(gone)} are gone',
+            remedy="insert it anew, with the same inputs: workflow.rerun(flow), or baton rerun",
+        )
+    if held:
+        running = quoted(row["step_name"] for row in held)
+        verb, they = ("runs", "it ends") if len(held) == 1 else ("run", "they end")
+        return RetryError(
+            f'workflow "{workflow_id}" can\'t be retried from step "{step}" while {running} {verb}',
+            remedy=f"wait until {they}, or cancel the workflow first",
+        )
+    return None
+
+
+BATCH: Final = 1000
+"""Workflows that one transaction of a prune removes."""
+
+
+async def prune(database: Database, older_than: timedelta) -> int:
+    """Remove workflows that settled longer ago than that, with their results; never one that still runs.
+
+    Args:
+        database: Where they are.
+        older_than: How long they are kept.
+
+    Returns:
+        How many were removed.
+    """
+    removed = 0
+    while True:
+        count: int = await _answer(database, *_prune_statement(database, older_than))
+        removed += count
+        if count < BATCH:
+            return removed
+
+
+def prune_sync(database: Database, older_than: timedelta) -> int:
+    """As `prune`, for sync code."""
+    removed = 0
+    while True:
+        count: int = _answer_sync(database, *_prune_statement(database, older_than))
+        removed += count
+        if count < BATCH:
+            return removed
+
+
+def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
+    statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
+    return statement, {"older_than": older_than, "most": BATCH}

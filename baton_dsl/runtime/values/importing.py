@@ -1,0 +1,66 @@
+"""Names by which workers find functions: `app/flows:charge` for `charge` in `app/flows.py`, and back.
+
+Oban takes what follows the last dot of a worker's name for a class, and what is before it for its module; so such a
+name has no dots.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from baton_dsl.errors import StepNotFoundError
+from baton_dsl.runtime.values.raised import described, text_of
+
+MAIN: Final = "__main__"
+SCRIPTS: Final = frozenset([MAIN, "__mp_main__"])
+"""The names of what `python` runs, here and in the children of multiprocessing: another file in each process."""
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a function. A module run with `python -m` goes by its real name."""
+    module = function.__module__
+    if module == MAIN:
+        spec = getattr(sys.modules[MAIN], "__spec__", None)
+        module = spec.name if spec is not None else module
+    return f"{module}:{function.__qualname__}".replace(".", "/")
+
+
+def is_of_a_script(function: Callable[..., Any]) -> bool:
+    """True if no other process can import a function by its name, since it was defined in what `python` ran."""
+    return module_of(name_of(function)) in SCRIPTS
+
+
+def module_of(name: str) -> str:
+    """The module that a name says: `app.flows`."""
+    return name.partition(":")[0].replace("/", ".")
+
+
+def find(name: str, kind: str) -> object:
+    """What has that name.
+
+    Args:
+        name: As `name_of` gives it.
+        kind: What it should be, for the message: a step, or a hook.
+
+    Raises:
+        StepNotFoundError: BTN501, if its module can't be imported here or has no such name.
+    """
+    module, _, attribute = name.replace("/", ".").partition(":")
+    try:
+        found: object = importlib.import_module(module)
+    except (Exception, SystemExit, GeneratorExit) as error:  # importing runs the module, which may raise anything
+        reason = text_of(error) if isinstance(error, ImportError) else described(error)
+        raise StepNotFoundError(f'module "{module}" of {kind} "{attribute}" can\'t be imported: {reason}') from error
+    try:
+        return functools.reduce(getattr, attribute.split("."), found)
+    except AttributeError as error:
+        if module in SCRIPTS:
+            raise StepNotFoundError(
+                f'{kind} "{attribute}" is of a script, which ran as "{module}": no worker can import it',
+                remedy="move it to a module; or run the script with python -m, so that it has a name, and insert anew",
+            ) from error
+        raise StepNotFoundError(f'module "{module}" has no {kind} "{attribute}"') from error
