@@ -35,6 +35,7 @@ from pydantic import (
     TypeAdapter,
 )
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation
+from pydantic.fields import FieldInfo
 
 from baton_dsl.core.spec import UNKNOWN
 from baton_dsl.core.types import (
@@ -165,6 +166,8 @@ _ONLY_CHECKS: Final = cast("type", InstanceOf)
 def _is_stored_otherwise(annotated: Any) -> bool:
     """Whether metadata changes how pydantic stores a type: a serializer, a validator, or a schema of its own."""
     metadata = annotated.__metadata__
+    if any(isinstance(item, FieldInfo) and item.default_factory is not None for item in metadata):
+        return True  # the default of a defaultdict
     if not any(hasattr(item, _HOOK) and not isinstance(item, _ONLY_CHECKS) for item in metadata):
         return False
     try:

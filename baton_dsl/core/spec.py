@@ -218,7 +218,7 @@ class Replaced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsertCall:
-    """One call of `flow.insert(...)` or `flow.bind(...)`: which inputs it gives."""
+    """One call of `flow.insert(...)` or `flow.bind(...)`, or one workflow of `flow.insert_many(...)`: its inputs."""
 
     arguments: Mapping[str, Argument]
     place: Place | None = None
@@ -226,6 +226,8 @@ class InsertCall:
     """True if more may be given than can be seen (`**inputs`)."""
     is_dropped: bool = False
     """True if the call gives an awaitable that nothing takes."""
+    is_mapping: bool = False
+    """True if the inputs are given as a mapping."""
     replaced: tuple[Replaced, ...] = ()
     """What stands in for steps, if a test runs the flow."""
 
@@ -301,8 +303,14 @@ class Types(Protocol):
     def unserializable(self, type: object, /) -> str | None:
         """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
 
+    def unreadable(self, type: object, /) -> str | None:
+        """The part of the type that can't be made of JSON, as users would write it; None if all can."""
+
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within the type whose fields have annotations that can't be evaluated, and why; None without any."""
 
-    def show(self, type: object, /, *, full: bool = False) -> str:
-        """The type as users would write it: by short names, or the classes of users by their dotted names."""
+    def apart(self, one: object, other: object, /) -> tuple[str, str]:
+        """Two types that are not the same, as users would write them: told apart where short names are equal."""
+
+    def show(self, type: object, /) -> str:
+        """The type as users would write it, by short names."""

@@ -126,6 +126,25 @@ NOT_KEYS: Final = (
 )
 """What JSON carries as a value but not as the key of an object: keys are strings, which these don't come back from."""
 
+ONLY_READ: Final = (
+    *("pydantic.types.SecretStr", "pydantic.types.SecretBytes", "builtins.type", "collections.abc.Callable"),
+    "collections.abc.Generator",
+)
+"""What JSON does not carry, though pydantic makes it of JSON, or lets it stand beside what it makes."""
+
+DEFAULTDICT: Final = "collections.defaultdict"
+HAVE_DEFAULT: Final = frozenset(
+    {
+        *(f"builtins.{name}" for name in ("float", "int", "str", "bool", "tuple", "list", "set", "frozenset", "dict")),
+        *("collections.OrderedDict", "collections.Counter"),
+        *(
+            f"collections.abc.{name}"
+            for name in ("Sequence", "MutableSequence", "Set", "MutableSet", "Mapping", "MutableMapping")
+        ),
+    }
+)
+"""What the values of a `defaultdict` may be for pydantic to know the default; it stores no other."""
+
 COVARIANT: Final = {
     "builtins.tuple": (True,),
     "builtins.frozenset": (True,),

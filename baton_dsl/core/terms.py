@@ -123,3 +123,12 @@ def classes_in(term: Term) -> Iterator[Instance]:
             return
     for item in items:
         yield from classes_in(item)
+
+
+_TERMS: Final = (Instance, UnionOf, TupleOf, LiteralOf, AnyType, Absent)
+"""The kinds of terms. A tuple: a union would be made anew for each of ten thousand questions."""
+
+
+def term_of(type: object) -> Term:
+    """A type of a spec as a term; unknown if it is none."""
+    return type if isinstance(type, _TERMS) else Absent.UNKNOWN

@@ -7,13 +7,20 @@ typing specification), so the verdict is the one a type checker would give, or `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, Literal
 
+from baton_dsl.core.showing import apart, show
 from baton_dsl.core.spec import Absent
-from baton_dsl.core.standard import COVARIANT, IMPLEMENTED, NOT_KEYS, OUTCOME, STANDARD
+from baton_dsl.core.standard import (
+    COVARIANT,
+    IMPLEMENTED,
+    OUTCOME,
+    STANDARD,
+)
+from baton_dsl.core.storing import Storing
 from baton_dsl.core.terms import (
     ANY,
     NEVER,
@@ -27,8 +34,8 @@ from baton_dsl.core.terms import (
     Term,
     TupleOf,
     UnionOf,
-    classes_in,
     customized,
+    term_of,
     union,
 )
 
@@ -56,11 +63,6 @@ _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
 """Iterable, but nobody means to run a step once for each of their characters."""
 
 
-def _single(name: str) -> str:
-    """The last part of a full name, without what a front end adds to tell two classes of one name apart."""
-    return name.rsplit(".", 1)[-1].partition("#")[0]
-
-
 @dataclass(slots=True)
 class TermTypes:
     """`Types` over terms.
@@ -72,11 +74,11 @@ class TermTypes:
 
     facts: Callable[[str], ClassFacts | None]
     dotted: Callable[[str], str] = str
-    _stored: set[str] = field(default_factory=set)
-    """Classes that JSON can carry, or that nobody can tell of, with all that they hold."""
-    _complete: set[str] = field(default_factory=set)
-    """Classes whose annotations could be evaluated, with all that they hold: they stay so."""
+    _storing: Storing = field(init=False)
     _ancestors: dict[str, dict[str, tuple[Term, ...]] | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._storing = Storing(self.about, self._as)
 
     def about(self, name: str) -> ClassFacts | None:
         """What is known of a class: the standard library's first, then the front end's."""
@@ -86,7 +88,7 @@ class TermTypes:
         """May a value of type `source` go where `target` is expected? None if that can't be told."""
         if isinstance(source, LiteralOf) and isinstance(target, Instance) and source.kind == target.name:
             return True  # nearly every bound input
-        return self._assignable(_term(source), _term(target), 0)
+        return self._assignable(term_of(source), term_of(target), 0)
 
     def accepts_none(self, target: object, /) -> bool | None:
         """May `None` go where `target` is expected?"""
@@ -94,29 +96,29 @@ class TermTypes:
 
     def list_of(self, item: object, /) -> object:
         """`list[item]`."""
-        return Instance("builtins.list", (_term(item),))
+        return Instance("builtins.list", (term_of(item),))
 
     def dict_of(self, value: object, /) -> object:
         """`dict[str, value]`."""
-        return Instance("builtins.dict", (Instance("builtins.str"), _term(value)))
+        return Instance("builtins.dict", (Instance("builtins.str"), term_of(value)))
 
     def optional(self, item: object, /) -> object:
         """`item | None`."""
-        return union([_term(item), NONE])
+        return union([term_of(item), NONE])
 
     def outcome_of(self, item: object, /) -> object:
         """`Outcome[item]`."""
-        return Instance(OUTCOME, (_term(item),))
+        return Instance(OUTCOME, (term_of(item),))
 
     def item_of(self, collection: object, /) -> object | None:
         """What iterating gives; for a mapping, its keys with their values. None for what is no collection."""
-        term = _term(collection)
+        term = term_of(collection)
         match term:
             case TupleOf(items):
                 return union(list(items))
             case UnionOf(items):
                 parts = [self.item_of(item) for item in items]
-                return None if None in parts else union([_term(part) for part in parts])
+                return None if None in parts else union([term_of(part) for part in parts])
             case Instance() if any(isinstance(self._as(term, name), tuple) for name in _NOT_ITEMS):
                 return None
             case Instance(name, arguments):
@@ -136,98 +138,25 @@ class TermTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        seen: set[str] = set()
-        part = self._unserializable(_term(type), seen)
-        if part is None:
-            self._stored |= seen
-        return part
+        return self._storing.unserializable(term_of(type))
 
-    def _unserializable(self, term: Term, seen: set[str]) -> str | None:
-        inner: Iterable[Term]
-        match term:
-            case Instance(name, arguments):
-                if term.is_custom:
-                    return None
-                inner = arguments
-                if name not in self._stored and name not in seen:  # a class may hold itself, and many hold the same
-                    facts = self.about(name)
-                    seen.add(name)
-                    if facts is not None:
-                        if facts.parts and (part := self._first_unserializable(facts.parts, seen)):
-                            return part
-                        if facts.serializable is False:
-                            return self.show(term)
-                if not arguments and name in STANDARD:
-                    return None
-                if self._has_bad_keys(term):
-                    return self.show(term)
-            case UnionOf(items) | TupleOf(items):
-                inner = items
-            case _:
-                return None
-        return self._first_unserializable(inner, seen)
-
-    def _first_unserializable(self, terms: Iterable[Term], seen: set[str]) -> str | None:
-        for term in terms:
-            if part := self._unserializable(term, seen):
-                return part
-        return None
+    def unreadable(self, type: object, /) -> str | None:
+        """The part of a type that nothing can be made of that is stored as JSON, or None."""
+        return self._storing.unreadable(term_of(type))
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
         if isinstance(type, Instance) and not type.arguments and type.name in STANDARD:
             return None  # nearly every type
-        seen: set[str] = set()
-        waiting = [_term(type)]
-        while waiting:
-            for found in classes_in(waiting.pop()):
-                if found.name in seen or found.name in self._complete or found.name in STANDARD:
-                    continue
-                seen.add(found.name)
-                facts = self.about(found.name)
-                if facts is not None and facts.incomplete is not None:
-                    return _single(found.name), facts.incomplete
-                waiting += facts.parts if facts is not None else ()
-        self._complete |= seen
-        return None
+        return self._storing.unevaluable(term_of(type))
 
-    def _has_bad_keys(self, mapping: Instance) -> bool:
-        as_mapping = self._as(mapping, "collections.abc.Mapping")
-        if not as_mapping:
-            return False
-        keys = as_mapping[0].items if isinstance(as_mapping[0], UnionOf) else as_mapping[:1]
-        return any(
-            isinstance(key, TupleOf) or any(isinstance(self._as(key, name), tuple) for name in NOT_KEYS) for key in keys
-        )
+    def apart(self, one: object, other: object, /) -> tuple[str, str]:
+        """Two types side by side: classes of one short name by their dotted names, all others by the short ones."""
+        return apart(term_of(one), term_of(other), self.dotted)
 
-    def show(self, type: object, /, *, full: bool = False) -> str:
-        """The type as users write it: by short names, or the classes of users by their dotted names."""
-
-        def shown(type: object) -> str:
-            return self.show(type, full=full)
-
-        match _term(type):
-            case AnyType():
-                return "Any"
-            case Absent():
-                return "?"
-            case UnionOf(()):
-                return "Never"
-            case UnionOf(items):
-                rest = [item for item in items if item != NONE]
-                parts = [shown(item) for item in rest]
-                return " | ".join([*parts, "None"] if len(rest) < len(items) else parts)
-            case TupleOf(items):
-                return f"tuple[{', '.join(map(shown, items)) or '()'}]"
-            case LiteralOf(value):
-                return f"Literal[{value}]"
-            case Instance("types.NoneType"):
-                return "None"
-            case Instance("builtins.tuple", (item,)):
-                return f"tuple[{shown(item)}, ...]"
-            case Instance(name, arguments):
-                named = self.dotted(name).partition("#")[0] if full and name not in STANDARD else _single(name)
-                return f"{named}[{', '.join(map(shown, arguments))}]" if arguments else named
+    def show(self, type: object, /) -> str:
+        """The type as users write it, by short names."""
+        return show(term_of(type))
 
     # -- relations --------------------------------------------------------------------------------------------
 
@@ -400,14 +329,6 @@ def _inherit(
     given = dict(zip(facts.parameters, base.arguments, strict=False))
     for further, arguments in above.items():
         found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
-
-
-_TERMS: Final = (Instance, UnionOf, TupleOf, LiteralOf, AnyType, Absent)
-"""The kinds of terms. A tuple: a union would be made anew for each of ten thousand questions."""
-
-
-def _term(type: object) -> Term:
-    return type if isinstance(type, _TERMS) else Absent.UNKNOWN
 
 
 def _has_unknown(term: Term) -> bool:

@@ -105,7 +105,7 @@ def _lower_all(flow: Flow[..., Any], asked: Asked) -> list[Lowered]:
     faulty = 0
     for index, (each, inputs) in enumerate(asked):
         try:
-            lowered.append(lower(each, inputs))
+            lowered.append(lower(each, inputs, is_mapping=True))
         except FlowError as error:
             findings += [finding.in_workflow(index) for finding in error.diagnostics]
             error_class = error_class if isinstance(error, InputError) else FlowError

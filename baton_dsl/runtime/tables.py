@@ -106,6 +106,8 @@ nodes: Final = Table(
     Column("root_id", BigInteger),
     Column("item_index", Integer),
     Column("held", Boolean),
+    Column("held_from", BigInteger),
+    Column("held_to", BigInteger),
     Column("parameters", ARRAY(Text)),
     Column("sources", ARRAY(BigInteger)),
     Column("item", JSON),

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton_dsl.errors import BatonError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.web import access, actions, lists, pages
+from baton_dsl.web import access, actions, fleet, lists, pages
 from baton_dsl.web.access import Authorize, Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -134,11 +134,14 @@ class _Dashboard:
     def routes(self) -> list[BaseRoute]:
         """All that there is to ask for."""
         return [
-            self._get("/", lists.workflows),
+            self._get("/", lists.answer),
             self._get("/workflow", pages.workflow),
             self._get("/workflow/inputs", pages.inputs),
             self._get("/step", pages.step),
             self._get("/step/result", pages.result),
+            self._get("/queues", fleet.serving),
+            self._get("/deploy", fleet.deployed),
+            self._get("/health", fleet.health),
             Route("/action", self._answering(actions.confirm), methods=["GET"]),
             Route("/action", self._answering(actions.act, level="operate"), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),

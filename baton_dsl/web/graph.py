@@ -36,7 +36,16 @@ STATES: Final = (
 )
 """The order in which states are told: what needs somebody first."""
 
-GLYPHS: Final = {**UNICODE.states, "gone": "?", "running": "▶", "paused": "‖", "stopping": "■", "stuck": "!"}
+GLYPHS: Final = {
+    **UNICODE.states,
+    "gone": "?",
+    "failed": "✘",
+    "lost": "?",
+    "running": "▶",
+    "paused": "‖",
+    "stopping": "■",
+    "stuck": "!",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString
 
-from psycopg import sql
 from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.wording import unstorable
-from baton_dsl.runtime.database.snapshot import Reading, Row
-from baton_dsl.status import Standing, standing_of
+from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.listing import Listed, Place, counts, workflows
+from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.web.access import Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -23,63 +23,27 @@ MOST_COUNTED: Final = 1_000
 """What is counted exactly; beyond, a page says `1,000+`."""
 MOST_FLOWS: Final = 40
 
-AGES: Final[Mapping[str, tuple[str, timedelta, bool]]] = {
-    "1h": ("last hour", timedelta(hours=1), True),
-    "1d": ("last day", timedelta(days=1), True),
-    "7d": ("last week", timedelta(days=7), True),
-    "over-1h": ("older than an hour", timedelta(hours=1), False),
-    "over-1d": ("older than a day", timedelta(days=1), False),
-    "over-7d": ("older than a week", timedelta(days=7), False),
+AGES: Final[Mapping[str, tuple[str, Mapping[str, timedelta]]]] = {
+    "1h": ("last hour", {"newer_than": timedelta(hours=1)}),
+    "1d": ("last day", {"newer_than": timedelta(days=1)}),
+    "7d": ("last week", {"newer_than": timedelta(days=7)}),
+    "over-1h": ("older than an hour", {"older_than": timedelta(hours=1)}),
+    "over-1d": ("older than a day", {"older_than": timedelta(days=1)}),
+    "over-7d": ("older than a week", {"older_than": timedelta(days=7)}),
 }
-STANDINGS: Final = ("running", "stuck", "paused", "completed", "cancelled", "discarded")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedView:
-    """One workflow of the list.
-
-    Attributes:
-        id: Its id.
-        label: Its label.
-        flow: The name of its flow.
-        standing: How it stands.
-        is_stuck: Whether nothing of it goes on by itself.
-        steps: How many steps it has; at the most as many as are counted.
-        settled: How many of them have settled.
-        cancelled: How many were cancelled.
-        discarded: How many were discarded.
-        lasted: Seconds from its insert to its end, or until now.
-    """
-
-    id: str
-    label: str
-    flow: str
-    standing: Standing
-    is_stuck: bool
-    steps: int
-    settled: int
-    cancelled: int
-    discarded: int
-    inserted_at: datetime
-    settled_at: datetime | None
-    lasted: float
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """What its bar shows."""
-        ended = max(self.settled - self.cancelled - self.discarded, 0)
-        open_steps = max(self.steps - self.settled, 0)
-        return {
-            "completed": ended,
-            "cancelled": self.cancelled,
-            "discarded": self.discarded,
-            "suspended": open_steps,
-        }
+STANDINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "running": {"is_running": True, "is_stuck": False},
+    "stuck": {"is_running": True, "is_stuck": True},
+    "paused": {"is_running": True, "is_paused": True},
+    "completed": {"outcome": "completed"},
+    "cancelled": {"outcome": "cancelled"},
+    "discarded": {"outcome": "discarded"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which workflows are wanted: those that meet every condition that is given."""
+    """WorkflowFilter workflows are wanted: those that meet every condition that is given."""
 
     standing: str = ""
     flow: str = ""
@@ -88,136 +52,49 @@ class Filter:
     start: str = ""
 
     @property
-    def is_given(self) -> bool:
-        """Whether there is any condition."""
-        return any((self.standing, self.flow, self.label, self.age, self.start))
+    def which(self) -> WorkflowFilter | None:
+        """The same for the runtime; None for all that there are."""
+        given = {
+            **STANDINGS.get(self.standing, {}),
+            **(AGES[self.age][1] if self.age else {}),
+            **{name: text for name, text in (("flow", self.flow), ("label", self.label)) if text},
+            **({"starting": self.start} if self.start else {}),
+        }
+        return WorkflowFilter(**given) if given else None
 
-    def conditions(self) -> tuple[list[sql.SQL], dict[str, Any]]:
-        """Conditions on rows of `baton_workflows`, and their parameters."""
-        given: list[sql.SQL] = []
-        values: dict[str, Any] = {}
-        match self.standing:
-            case "running":
-                given.append(sql.SQL("outcome IS NULL"))
-            case "paused":
-                given.append(sql.SQL("outcome IS NULL AND paused_at IS NOT NULL"))
-            case "stuck":
-                given.append(sql.SQL("outcome IS NULL AND paused_at IS NULL"))
-                given.append(_STUCK)
-            case "completed" | "cancelled" | "discarded":
-                given.append(sql.SQL("outcome = %(outcome)s"))
-                values["outcome"] = self.standing
-        if self.flow:
-            given.append(sql.SQL("flow_name = %(flow)s"))
-            values["flow"] = self.flow
-        if self.label:
-            given.append(sql.SQL("workflow_label = %(label)s"))
-            values["label"] = self.label
-        if self.age:
-            _, age, is_newer = AGES[self.age]
-            compared = "inserted_at >= now() - %(age)s" if is_newer else "inserted_at < now() - %(age)s"
-            given.append(sql.SQL(compared))
-            values["age"] = age
-        if self.start:
-            given.append(sql.SQL("workflow_id >= %(start)s AND workflow_id < %(end)s"))
-            values |= {"start": self.start, "end": self.start + chr(0x10FFFF)}
-        return given, values
+    @staticmethod
+    def of(visit: Visit) -> Filter:
+        """The conditions that the query of a page names.
+
+        Raises:
+            Refused: If one of them is none that there is.
+        """
+        wanted = Filter(
+            standing=visit.asked("standing"),
+            flow=visit.asked("flow"),
+            label=visit.asked("label"),
+            age=visit.asked("age"),
+            start=visit.asked("q").strip(),
+        )
+        if wanted.standing not in ("", *STANDINGS):
+            raise Refused(400, "No such filter", f"No workflow stands “{wanted.standing}”.")
+        if wanted.age not in ("", *AGES):
+            raise Refused(400, "No such filter", f"“{wanted.age}” is no age.")
+        for text in (wanted.flow, wanted.label, wanted.start):
+            if reason := unstorable(text):
+                raise Refused(400, "No such filter", f"Nothing has such a name: {reason}.")
+        return wanted
 
 
-# Nothing of it goes on by itself: no step runs in a process that lives, none waits for a moment or for a queue that a
-# node runs. Only workflows in flight are asked, and of each as many steps as are open until one is found.
-_STUCK: Final = sql.SQL("""
-    NOT EXISTS (
-        SELECT FROM baton.workflow_nodes AS node JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-        WHERE node.workflow_id = workflow.workflow_id AND node.outcome IS NULL
-            AND job.state IN ('executing', 'scheduled', 'retryable', 'available')
-            AND (
-                job.state = 'executing' AND baton.baton_lives(job.attempted_by[2])
-                OR EXISTS (
-                    SELECT FROM baton.oban_producers AS producer
-                    WHERE producer.queue = job.queue AND NOT coalesce((producer.meta ->> 'paused')::boolean, false)
-                )
-            )
-    )
-""")
+def bar_of(listed: Listed) -> Mapping[str, int]:
+    """What the bar of a workflow shows: how many steps completed, failed, and are open."""
+    return {
+        "completed": max(listed.steps - listed.unsettled - listed.cancelled - listed.discarded, 0),
+        "cancelled": listed.cancelled,
+        "discarded": listed.discarded,
+        "suspended": listed.unsettled,
+    }
 
-_LIST: Final = sql.SQL("""
-    SELECT workflow.*, clock_timestamp() AS now, outcome IS NULL AND paused_at IS NULL AND {stuck} AS is_stuck, (
-        SELECT count(*) FROM (
-            SELECT FROM baton.workflow_nodes AS node
-            WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL LIMIT %(counted)s
-        ) AS step
-    ) AS steps
-    FROM (
-        SELECT workflow_id, workflow_label, flow_name, outcome, inserted_at, settled_at, paused_at, stopped_at,
-            unsettled, cancelled, discarded
-        FROM baton.baton_workflows AS workflow WHERE {conditions}
-        ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
-    ) AS workflow
-    ORDER BY inserted_at DESC, workflow_id DESC
-""")
-
-
-def listed(wanted: Filter, *, behind: tuple[datetime, str] | None = None, most: int) -> Reading[list[ListedView]]:
-    """Workflows, the newest first.
-
-    Args:
-        wanted: The conditions.
-        behind: The moment of insert and the id of the last row of the page before.
-        most: So many at the most.
-    """
-    given, values = wanted.conditions()
-    if behind is not None:
-        given.append(sql.SQL("(inserted_at, workflow_id) < (%(at)s, %(before)s)"))
-        values |= {"at": behind[0], "before": behind[1]}
-    conditions = sql.SQL(" AND ").join(given) if given else sql.SQL("true")
-    rows = yield (
-        _LIST.format(conditions=conditions, stuck=_STUCK),
-        {**values, "most": most, "counted": MOST_COUNTED},
-    )
-    return [_listed(row) for row in rows]
-
-
-def _listed(row: Row) -> ListedView:
-    steps = max(row["steps"], row["unsettled"])
-    return ListedView(
-        id=row["workflow_id"],
-        label=row["workflow_label"],
-        flow=row["flow_name"],
-        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
-        is_stuck=row["is_stuck"],
-        steps=steps,
-        settled=steps - row["unsettled"],
-        cancelled=row["cancelled"],
-        discarded=row["discarded"],
-        inserted_at=row["inserted_at"],
-        settled_at=row["settled_at"],
-        lasted=((row["settled_at"] or row["now"]) - row["inserted_at"]).total_seconds(),
-    )
-
-
-_COUNTS: Final[LiteralString] = """
-    SELECT standing, (
-        CASE standing
-            WHEN 'running' THEN (
-                SELECT count(*) FROM (
-                    SELECT FROM baton.baton_workflows WHERE outcome IS NULL LIMIT %(most)s
-                ) AS found
-            )
-            WHEN 'paused' THEN (
-                SELECT count(*) FROM (
-                    SELECT FROM baton.baton_workflows WHERE outcome IS NULL AND paused_at IS NOT NULL LIMIT %(most)s
-                ) AS found
-            )
-            ELSE (
-                SELECT count(*) FROM (
-                    SELECT FROM baton.baton_workflows WHERE outcome = standing LIMIT %(most)s
-                ) AS found
-            )
-        END
-    ) AS count
-    FROM unnest(ARRAY['running', 'paused', 'completed', 'cancelled', 'discarded']) AS standing
-"""
 
 # One look into the index for each name, however many workflows have it.
 _FLOWS: Final[LiteralString] = """
@@ -233,42 +110,13 @@ _FLOWS: Final[LiteralString] = """
 """
 
 
-def counts() -> Reading[Mapping[str, int]]:
-    """How many workflows stand so, each counted up to a bound."""
-    rows = yield _COUNTS, {"most": MOST_COUNTED + 1}
-    return {row["standing"]: row["count"] for row in rows}
-
-
 def flows() -> Reading[Sequence[str]]:
     """The names of flows that there are workflows of."""
     rows = yield _FLOWS, {"most": MOST_FLOWS}
     return [row["name"] for row in rows]
 
 
-def filter_of(visit: Visit) -> Filter:
-    """The conditions that the query of a page names.
-
-    Raises:
-        Refused: If one of them is none that there is.
-    """
-    wanted = Filter(
-        standing=visit.asked("standing"),
-        flow=visit.asked("flow"),
-        label=visit.asked("label"),
-        age=visit.asked("age"),
-        start=visit.asked("q").strip(),
-    )
-    if wanted.standing not in ("", *STANDINGS):
-        raise Refused(400, "No such filter", f"No workflow stands “{wanted.standing}”.")
-    if wanted.age not in ("", *AGES):
-        raise Refused(400, "No such filter", f"“{wanted.age}” is no age.")
-    for text in (wanted.flow, wanted.label, wanted.start):
-        if reason := unstorable(text):
-            raise Refused(400, "No such filter", f"Nothing has such a name: {reason}.")
-    return wanted
-
-
-def _behind(visit: Visit) -> tuple[datetime, str] | None:
+def _behind(visit: Visit) -> Place | None:
     at, before = visit.asked("at"), visit.asked("before")
     if not at:
         return None
@@ -281,10 +129,18 @@ def _behind(visit: Visit) -> tuple[datetime, str] | None:
     return moment, before
 
 
-async def workflows(visit: Visit) -> Response:
+def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, int], Sequence[str]]]:
+    """What a page of the list shows: workflows, one more than fit; counts; names of flows."""
+    found = yield from workflows(wanted.which, most=PAGE + 1, behind=behind)
+    counted = yield from counts(most=MOST_COUNTED + 1)
+    names = yield from flows()
+    return found, counted, names
+
+
+async def answer(visit: Visit) -> Response:
     """The page."""
-    wanted, behind = filter_of(visit), _behind(visit)
-    found, counted, names = await visit.read(_page(wanted, behind))
+    wanted, behind = Filter.of(visit), _behind(visit)
+    found, counted, names = await visit.read(page(wanted, behind))
     if wanted.start and not behind and len(found) == 1 and not visit.request.headers.get("hx-request"):
         return RedirectResponse(visit.url("/workflow", id=found[0].id), 303)
     shown = found[:PAGE]
@@ -296,6 +152,7 @@ async def workflows(visit: Visit) -> Response:
         "workflows.html",
         wanted=wanted,
         workflows=shown,
+        bar_of=bar_of,
         counts=counted,
         most=MOST_COUNTED,
         flows=names,
@@ -304,12 +161,3 @@ async def workflows(visit: Visit) -> Response:
         further=further,
         is_first=behind is None,
     )
-
-
-def _page(
-    wanted: Filter, behind: tuple[datetime, str] | None
-) -> Reading[tuple[list[ListedView], Mapping[str, int], Sequence[str]]]:
-    found = yield from listed(wanted, behind=behind, most=PAGE + 1)
-    counted = yield from counts()
-    names = yield from flows()
-    return found, counted, names

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import RedirectResponse, Response
 
-from baton_dsl.core.items import index_of
 from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.llm.reports import WorkflowUsage
 from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.listing import full_ids
 from baton_dsl.runtime.observing import why_facts
+from baton_dsl.runtime.usage.reports import usage_of_workflow
 from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
 from baton_dsl.web.graph import READABLE, draw
 from baton_dsl.web.rendering import download, render
+from baton_dsl.web.step_reads import ITEMS_SHOWN
 from baton_dsl.web.timeline import timeline
 from baton_dsl.web.visit import Visit
 
 MOST_EXPLAINED: Final = 5_000
 """Nodes of a workflow whose sentence is made anew at each look; of a larger one it is made when it is asked for."""
 STEPS_SHOWN: Final = 100
-ITEMS_SHOWN: Final = 100
 FAILURES_SHOWN: Final = 10
 
 
@@ -36,27 +38,54 @@ async def nowhere(_visit: Visit) -> Response:
     raise Refused(404, "Not found", "The dashboard has no such page.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What the page of a workflow shows."""
+
+    view: reads.WorkflowView
+    failures: Sequence[tuple[str, str]]
+    sentence: str | None
+    usage: WorkflowUsage
+
+
+def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
+    """What the page of a workflow shows.
+
+    Args:
+        workflow_id: The workflow.
+        explained: Whether its sentence is wanted though there are many nodes.
+    """
+    view = yield from reads.workflow(workflow_id)
+    failures = yield from reads.failures(workflow_id, most=FAILURES_SHOWN + 1)
+    usage = yield from usage_of_workflow(workflow_id)
+    sentence = None
+    if explained or len(view.nodes) + view.of_maps <= MOST_EXPLAINED:
+        sentence = yield from why_facts.explain(workflow_id, None)
+    return _Read(view=view, failures=failures, sentence=sentence, usage=usage)
+
+
 async def workflow(visit: Visit) -> Response:
     """The page of a workflow."""
     given = visit.asked("id")
     try:
-        view, failures, sentence = await visit.read(_workflow(given, explained=bool(visit.asked("why"))))
+        found = await visit.read(read_workflow(given, explained=bool(visit.asked("why"))))
     except WorkflowNotFoundError:
         (whole,) = await visit.read(full_ids([given]))
         if whole == given:
             raise
         return RedirectResponse(visit.url("/workflow", id=whole), 303)
+    view = found.view
     wanted, begin = visit.asked("state"), _number(visit, "first")
     steps = [node for node in view.nodes if not wanted or node.state == wanted]
-    picture = draw(view.nodes, fold=visit.asked("fold") != "no")
     return render(
         visit,
         "workflow.html",
         workflow=view,
-        sentence=sentence,
-        failures=failures,
+        sentence=found.sentence,
+        failures=found.failures,
         most_failures=FAILURES_SHOWN,
-        picture=picture,
+        usage=found.usage,
+        picture=draw(view.nodes, fold=visit.asked("fold") != "no"),
         readable=READABLE,
         timeline=timeline(view),
         steps=steps[begin : begin + STEPS_SHOWN],
@@ -68,49 +97,23 @@ async def workflow(visit: Visit) -> Response:
     )
 
 
-def _workflow(
-    workflow_id: str, *, explained: bool
-) -> Reading[tuple[reads.WorkflowView, Sequence[tuple[str, str]], str | None]]:
-    view = yield from reads.workflow(workflow_id)
-    failures = yield from reads.failures(workflow_id, most=FAILURES_SHOWN + 1)
-    sentence = None
-    if explained or len(view.nodes) + view.of_maps <= MOST_EXPLAINED:
-        sentence = yield from why_facts.explain(workflow_id, None)
-    return view, failures, sentence
-
-
 async def step(visit: Visit) -> Response:
     """The page of a step."""
     begin, wanted = _number(visit, "first"), visit.asked("state")
-    workflow_id, name = visit.asked("id"), visit.asked("step")
-    view, sentence, items = await visit.read(_step(workflow_id, name, begin, wanted or None))
-    shown = items[:ITEMS_SHOWN]
-    following = None
-    if len(items) > ITEMS_SHOWN:
-        following = index_of(items[ITEMS_SHOWN].step)
+    view = await visit.read(step_reads.step(visit.asked("id"), visit.asked("step"), first=begin, state=wanted or None))
     return render(
         visit,
         "step.html",
-        step=view,
-        sentence=sentence,
-        items=shown,
+        view=view,
+        record=view.record,
+        node=view.record.node,
+        items=view.items[:ITEMS_SHOWN],
+        following=view.items[ITEMS_SHOWN].place if len(view.items) > ITEMS_SHOWN else None,
         first=begin,
-        following=following[-1] if following else None,
         state=wanted,
         can_retry=visit.may_operate,
         done=DONE.get(visit.asked("done")),
     )
-
-
-def _step(
-    workflow_id: str, name: str, begin: int, state: str | None
-) -> Reading[tuple[step_reads.StepView, str | None, list[step_reads.ItemView]]]:
-    view = yield from step_reads.step(workflow_id, name)
-    items: list[step_reads.ItemView] = []
-    if view.is_map:
-        items = yield from step_reads.items(workflow_id, name, first=begin, state=state, most=ITEMS_SHOWN + 1)
-    sentence = yield from why_facts.explain(workflow_id, name)
-    return view, sentence, items
 
 
 async def inputs(visit: Visit) -> Response:

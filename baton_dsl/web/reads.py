@@ -11,7 +11,10 @@ from psycopg import sql
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.runtime.database import reads as statements
 from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.status import state_of_items
+from baton_dsl.runtime.observing.stored import StoredJson
 from baton_dsl.status import Standing, standing_of
 
 SHOWN: Final = 20_000
@@ -24,7 +27,7 @@ class NodeView:
 
     Attributes:
         step: The name of the step.
-        state: Its outcome; until it has one, Oban's state. A map is `executing` while its items run.
+        state: As `NodeStatus.state`.
         function: What it runs: the worker's name.
         upstreams: The names of the steps that it waits for.
         is_map: Whether it has items in place of a job.
@@ -72,8 +75,7 @@ class WorkflowView:
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
         now: The moment of the database at which all this was read.
-        inputs: Its inputs as JSON, perhaps cut.
-        inputs_size: Their size in bytes.
+        inputs: Its inputs, perhaps cut.
         nodes: Its steps in topological order, without the items of maps.
         of_maps: How many items its maps have.
     """
@@ -87,8 +89,7 @@ class WorkflowView:
     paused_at: datetime | None
     stopped_at: datetime | None
     now: datetime
-    inputs: str
-    inputs_size: int
+    inputs: StoredJson | None
     nodes: Sequence[NodeView]
     of_maps: int
 
@@ -113,32 +114,25 @@ class WorkflowView:
 
 _WORKFLOW: Final[LiteralString] = """
     SELECT workflow_id, workflow_label, flow_name, outcome, inserted_at, settled_at, paused_at, stopped_at,
-        left(inputs::text, %(shown)s) AS inputs, octet_length(inputs::text) AS inputs_size, clock_timestamp() AS now
+        left(inputs::text, %(shown)s + 1) AS inputs, octet_length(inputs::text) AS inputs_size, clock_timestamp() AS now
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
 _NODES: Final[LiteralString] = """
     SELECT node.step_name, node.oban_job_id, node.deps, node.worker, node.outcome, node.updated_at, node.is_map,
         node.by_upstream,
-        CASE
-            WHEN node.outcome IS NOT NULL THEN node.outcome
-            WHEN node.items IS NOT NULL THEN 'executing'
-            WHEN node.is_map THEN 'suspended'
-            ELSE coalesce(job.state::text, 'gone')
-        END AS state,
-        job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
+        {state} AS state, job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
         CASE WHEN jsonb_array_length(job.errors) > 0 THEN ARRAY(
             SELECT error ->> 'at' FROM jsonb_array_elements(job.errors) AS error LIMIT 50
         ) END AS failed_at
-    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
     ORDER BY node.oban_job_id
 """
 
 _ITEM_COUNTS: Final[LiteralString] = """
-    SELECT node.root_id, coalesce(node.outcome, job.state::text, 'gone') AS state, count(*) AS count,
-        min(job.attempted_at) AS began_at
-    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    SELECT node.root_id, {state} AS state, count(*) AS count, min(job.attempted_at) AS began_at
+    FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NOT NULL AND NOT node.is_map
     GROUP BY 1, 2
 """
@@ -155,8 +149,12 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
     rows = yield _WORKFLOW, {"workflow_id": workflow_id, "shown": SHOWN}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    nodes = yield _NODES, {"workflow_id": workflow_id}
-    counts = (yield _ITEM_COUNTS, {"workflow_id": workflow_id}) if any(node["is_map"] for node in nodes) else []
+    nodes = yield statements.in_reading(_NODES), {"workflow_id": workflow_id}
+    counts = (
+        (yield statements.in_reading(_ITEM_COUNTS), {"workflow_id": workflow_id})
+        if any(node["is_map"] for node in nodes)
+        else []
+    )
     items: dict[int, dict[str, int]] = {}
     began: dict[int, datetime] = {}
     for count in counts:
@@ -176,8 +174,7 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
         paused_at=row["paused_at"],
         stopped_at=row["stopped_at"],
         now=row["now"],
-        inputs=row["inputs"],
-        inputs_size=row["inputs_size"],
+        inputs=StoredJson.of(row["inputs"], row["inputs_size"], SHOWN),
         nodes=[
             _node(node, row["inserted_at"], settled, items.get(node["oban_job_id"], {}), began.get(node["oban_job_id"]))
             for node in nodes
@@ -196,7 +193,7 @@ def _node(
     attempted_at = in_utc(began if row["is_map"] else row["attempted_at"])
     return NodeView(
         step=row["step_name"],
-        state=row["state"],
+        state=state_of_items(items) if row["state"] == "expanded" else row["state"],
         function=row["worker"],
         upstreams=upstreams,
         is_map=row["is_map"],
@@ -245,8 +242,11 @@ def failures(workflow_id: str, *, most: int) -> Reading[list[tuple[str, str]]]:
 _TEXT: Final[Mapping[str, sql.SQL]] = {
     "inputs": sql.SQL("SELECT inputs::text AS text FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s"),
     "result": sql.SQL(
-        "SELECT result::text AS text FROM baton.workflow_nodes "
-        "WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s"
+        "SELECT CASE WHEN is_map THEN list.result ELSE node.result::text END AS text "
+        "FROM baton.workflow_nodes AS node "
+        "LEFT JOIN LATERAL baton.baton_collect_within("
+        "CASE WHEN node.is_map AND node.items IS NOT NULL THEN node.oban_job_id END, 500000000) AS list ON true "
+        "WHERE node.workflow_id = %(workflow_id)s AND node.step_name = %(step)s"
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -13,10 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
+from baton_dsl.core.tracebacks import folded
 from baton_dsl.core.wording import duration, last_exception, printable_lines
 from baton_dsl.version import __version__
 from baton_dsl.web.access import token_of
 from baton_dsl.web.graph import GLYPHS, shares, shortened, told
+from baton_dsl.web.reads import SHOWN
 from baton_dsl.web.visit import Visit
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -76,6 +79,22 @@ def size(octets: int) -> str:
     return f"{octets / 1024:.1f} kB" if octets < 1_000_000 else f"{octets / 1024**2:.1f} MB"
 
 
+def money(amount: Decimal) -> str:
+    """An amount of dollars, exact.
+
+    Example:
+        >>> money(Decimal("0.00230000")), money(Decimal(12))
+        ('$0.0023', '$12')
+    """
+    return f"${amount.normalize():f}"
+
+
+def plain(value: Any) -> str:
+    """Plain data as JSON with a line for each member, cut where it is too long to be read."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def pretty(text: str | None) -> str:
     """JSON with a line for each member; what was cut, or is no JSON, as it is."""
     if text is None:
@@ -101,7 +120,10 @@ def _environment() -> Environment:
         "clock": clock,
         "coarse": coarse,
         "duration": duration,
+        "folded": folded,
         "last_exception": last_exception,
+        "money": money,
+        "plain": plain,
         "pretty": pretty,
         "shares": shares,
         "shortened": shortened,
@@ -130,9 +152,9 @@ def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> 
         status: The HTTP status.
         values: What the template names.
     """
-    text = (
-        _environment().get_template(template).render(visit=visit, url=visit.url, csrf=token_of(visit.request), **values)
-    )
+    made = _environment().get_template(template)
+    token, now = token_of(visit.request), datetime.now(UTC)
+    text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
     return HTMLResponse(text, status)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from mypy.nodes import MypyFile
 from mypy.options import Options
-from mypy.plugin import Plugin, ReportConfigContext
+from mypy.plugin import FunctionSigContext, MethodSigContext, Plugin, ReportConfigContext
 
 from baton_mypy import names, remembered
 from baton_mypy.configuration import configured
@@ -49,9 +49,13 @@ class BatonPlugin(Plugin):
         """The hook of a method by its full name."""
         return self._hooks.methods[fullname] if fullname in names.METHODS else None
 
-    def get_method_signature_hook(self, fullname: str) -> SignatureHook | None:
+    def get_method_signature_hook(self, fullname: str) -> SignatureHook[MethodSigContext] | None:
         """The signature hook of a method by its full name."""
         return self._hooks.signatures[fullname] if fullname in names.SIGNATURES else None
+
+    def get_function_signature_hook(self, fullname: str) -> SignatureHook[FunctionSigContext] | None:
+        """The signature hook of a function by its full name."""
+        return self._hooks.function_signatures[fullname] if fullname in names.FUNCTION_SIGNATURES else None
 
     def get_attribute_hook(self, fullname: str) -> AttributeHook | None:
         """The hook of an attribute by its full name."""

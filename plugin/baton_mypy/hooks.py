@@ -3,10 +3,12 @@
 | name | hook | does |
 |---|---|---|
 | `step`, `StepDecorator()` | `steps.step`, `steps.decorate` | a step's type: its name a literal, with its facts |
+| `From` | `defaults.upstream` | what a parameter takes of a map |
 | `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
 | `Flow.options` | `flows.options` | the same flow |
 | `Flow.insert` | `signatures.insert`, `flows.insert` | what it is given; the workflow's results |
+| `Flow.insert_many` | `signatures.insert_many`, `flows.insert` | the same of each mapping that is written out |
 | `Step.bind` | `signatures.bind` | what it is given |
 | `Workflow.result` | `signatures.result`, `results.result` | whether the flow has the step; a result by name |
 | `Workflow.results_of`, `Run.results_of` | `results.lists`, `results.results_of` | whether the step is mapped |
@@ -24,16 +26,16 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from mypy.plugin import AttributeContext, FunctionContext, MethodContext, MethodSigContext
+from mypy.plugin import AttributeContext, FunctionContext, FunctionSigContext, MethodContext, MethodSigContext
 from mypy.types import FunctionLike, Type
 
-from baton_mypy import flows, names, replacing, results, signatures, steps
+from baton_mypy import defaults, flows, names, replacing, results, signatures, steps
 from baton_mypy.codes import BATON
 
 type FunctionHook = Callable[[FunctionContext], Type]
 type MethodHook = Callable[[MethodContext], Type]
 type AttributeHook = Callable[[AttributeContext], Type]
-type SignatureHook = Callable[[MethodSigContext], FunctionLike]
+type SignatureHook[C: (MethodSigContext, FunctionSigContext)] = Callable[[C], FunctionLike]
 
 
 def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> Callable[[C], Type]:
@@ -52,10 +54,10 @@ def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> 
     return guarded
 
 
-def _guarded_signature(hook: SignatureHook) -> SignatureHook:
+def _guarded_signature[C: (MethodSigContext, FunctionSigContext)](hook: SignatureHook[C]) -> SignatureHook[C]:
     """The same for a signature hook."""
 
-    def guarded(context: MethodSigContext) -> FunctionLike:
+    def guarded(context: C) -> FunctionLike:
         try:
             return hook(context)
         except Exception as error:  # noqa: BLE001 - told to the user, and the run goes on
@@ -74,7 +76,8 @@ class Hooks(NamedTuple):
 
     functions: Mapping[str, FunctionHook]
     methods: Mapping[str, MethodHook]
-    signatures: Mapping[str, SignatureHook]
+    signatures: Mapping[str, SignatureHook[MethodSigContext]]
+    function_signatures: Mapping[str, SignatureHook[FunctionSigContext]]
     attributes: Mapping[str, AttributeHook]
 
 
@@ -94,6 +97,7 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.FLOW}.bind": _guarded(flows.bind),
             f"{names.FLOW}.options": _guarded(partial(flows.options, codes=codes)),
             f"{names.FLOW}.insert": _guarded(flows.insert),
+            f"{names.FLOW}.insert_many": _guarded(flows.insert),
             **{f"{workflow}.result": _guarded(results.result) for workflow in workflows},
             **{f"{workflow}.results": _guarded(results.results) for workflow in workflows},
             **{method: _guarded(results.results_of) for method in names.RESULTS_OF},
@@ -102,9 +106,11 @@ def hooks(codes: Collection[str]) -> Hooks:
             f"{names.STEP}.bind": _guarded_signature(partial(signatures.bind, codes=codes)),
             f"{names.FLOW}.bind": _guarded_signature(partial(signatures.preset, codes=codes)),
             f"{names.FLOW}.insert": _guarded_signature(partial(signatures.insert, codes=codes)),
+            f"{names.FLOW}.insert_many": _guarded_signature(partial(signatures.insert_many, codes=codes)),
             **{f"{workflow}.result": _guarded_signature(signatures.result) for workflow in workflows},
             **{method: _guarded_signature(results.lists) for method in names.RESULTS_OF},
             **{method: _guarded_signature(partial(replacing.run, codes=codes)) for method in names.RUNS},
         },
+        function_signatures={names.FROM: _guarded_signature(defaults.upstream)},
         attributes={f"{names.WORKFLOW}.sync": flows.sync},
     )

@@ -141,6 +141,8 @@ class Reader:
         module = self._checker.modules.get(alias.module)
         if module is None:
             return NOTHING
+        if module.fullname in ("typing", "typing_extensions"):
+            return NOTHING  # `DefaultDict` is `defaultdict`
         if module.fullname.partition(".")[0] in _KNOWN:
             return Metadata(is_custom=True)
         path = self.file(module)
@@ -291,6 +293,8 @@ class Reader:
         """Whether metadata may change how pydantic stores a type: a serializer, a validator, a schema of its own."""
         if isinstance(item, ast.Constant):
             return False
+        if isinstance(item, ast.Call) and any(keyword.arg == "default_factory" for keyword in item.keywords):
+            return True  # the default of a defaultdict
         named = self._resolved(item.func if isinstance(item, ast.Call) else item, scope)
         name = named.fullname if named is not None else ""
         return name not in (names.FROM, *_MARKERS, *_HARMLESS) and not name.startswith("annotated_types.")

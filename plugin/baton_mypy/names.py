@@ -34,19 +34,26 @@ RESULTS_OF: Final = (
 """What gives the results of a map as lists."""
 
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
+FUNCTION_SIGNATURES: Final = frozenset({FROM})
 METHODS: Final = frozenset(
     {
         f"{STEP_DECORATOR}.__call__",
         *(f"{STEP}.{method}" for method in ("named", "bind")),
-        *(f"{FLOW}.{method}" for method in ("add", "bind", "options", "insert")),
+        *(f"{FLOW}.{method}" for method in ("add", "bind", "options", "insert", "insert_many")),
         *(f"{workflow}.{method}" for workflow in (WORKFLOW, SYNC_WORKFLOW) for method in ("result", "results")),
         *RESULTS_OF,
     }
 )
 SIGNATURES: Final = frozenset(
     {
-        *(f"{STEP}.bind", f"{FLOW}.bind", f"{FLOW}.insert", f"{WORKFLOW}.result", f"{SYNC_WORKFLOW}.result"),
-        *(*RESULTS_OF, *RUNS),
+        f"{STEP}.bind",
+        f"{FLOW}.bind",
+        f"{FLOW}.insert",
+        f"{FLOW}.insert_many",
+        f"{WORKFLOW}.result",
+        f"{SYNC_WORKFLOW}.result",
+        *RESULTS_OF,
+        *RUNS,
     }
 )
 ATTRIBUTES: Final = frozenset({f"{WORKFLOW}.sync"})

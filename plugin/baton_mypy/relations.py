@@ -167,9 +167,19 @@ class MypyTypes:
             self._unserializable[type] = self._terms.unserializable(self._term(type))
         return self._unserializable[type]
 
-    def show(self, type: object, /, *, full: bool = False) -> str:
+    def unreadable(self, type: object, /) -> str | None:
+        """The part of a type that nothing can be made of that is stored as JSON, or None."""
+        if not isinstance(type, Type) or _is_customized(type):
+            return None
+        return self._terms.unreadable(self._term(type))
+
+    def apart(self, one: object, other: object, /) -> tuple[str, str]:
+        """Two types side by side, in the words of the other doors."""
+        return self._terms.apart(*(self._term(each) if isinstance(each, Type) else UNKNOWN for each in (one, other)))
+
+    def show(self, type: object, /) -> str:
         """The type in the words of the other doors."""
-        return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN, full=full)
+        return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN)
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""

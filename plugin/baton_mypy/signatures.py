@@ -7,10 +7,20 @@ is wrong, and hand mypy a signature that accepts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from mypy.nodes import ARG_STAR2, CallExpr, Expression
+from mypy.nodes import (
+    ARG_STAR2,
+    CallExpr,
+    DictExpr,
+    Expression,
+    GeneratorExpr,
+    ListComprehension,
+    ListExpr,
+    StrExpr,
+    TupleExpr,
+)
 from mypy.plugin import MethodSigContext
 from mypy.types import (
     AnyType,
@@ -70,6 +80,54 @@ def insert(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     return _given_to_flow(context, codes, kept=1, find=rule.inserted)
 
 
+def insert_many(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
+    """`.insert_many(conn, [...])` takes the inputs of the flow for each mapping that is written out in it."""
+    flow, call, signature = context.type, context.context, context.default_signature
+    if rule.finding.code not in codes or not isinstance(flow, Instance) or not isinstance(call, CallExpr):
+        return signature
+    facts, inputs = flow_facts_of(flow), get_proper_type(flow.args[0])
+    if facts is None or not isinstance(inputs, Parameters) or len(call.args) != 2:
+        return signature
+    checker = cast("TypeChecker", context.api)
+    checker.get_expression_type(call.args[1])  # so that the names of a comprehension have types
+    parameters, types = _parameters_of(inputs), MypyTypes(checker)
+    spec = _spec(parameters, facts.takers)
+    for mapping in _mappings(call.args[1]):
+        report(rule.inserted(spec, _workflow(mapping, parameters, types, checker), types), {}, mapping, checker)
+    return signature
+
+
+def _mappings(workflows: Expression) -> Iterator[DictExpr]:
+    """The mappings of inputs that are written out: in a list, a tuple or a comprehension, alone or with options."""
+    match workflows:
+        case ListExpr(items=entries) | TupleExpr(items=entries):
+            pass
+        case ListComprehension(generator=generator):
+            entries = [generator.left_expr]
+        case GeneratorExpr(left_expr=entry):
+            entries = [entry]
+        case _:
+            entries = []
+    for entry in entries:
+        given = entry.items[0] if isinstance(entry, TupleExpr) and len(entry.items) == 2 else entry
+        if isinstance(given, DictExpr):
+            yield given
+
+
+def _workflow(
+    mapping: DictExpr, parameters: tuple[ParameterSpec, ...], types: MypyTypes, checker: TypeChecker
+) -> InsertCall:
+    """What a mapping gives, as if by keywords; each input stands where its key does."""
+    expected = _expected(parameters, types)
+    arguments = {
+        key.value: Argument(type=_inferred(value, expected.get(key.value), checker), place=here(checker.path, key))
+        for key, value in mapping.items
+        if isinstance(key, StrExpr)
+    }
+    is_open = any(not isinstance(key, StrExpr) for key, _ in mapping.items)
+    return InsertCall(arguments=arguments, place=here(checker.path, mapping), is_open=is_open, is_mapping=True)
+
+
 def preset(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
     """`.bind(...)` of a flow takes some of its inputs, each of its type."""
     return _given_to_flow(context, codes, kept=0, find=rule.given)
@@ -96,13 +154,7 @@ def given(
         find: The rule.
         besides: Keywords of the call that are no inputs.
     """
-    parameters = tuple(
-        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
-        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
-        if name is not None
-    )
-    types = MypyTypes(checker)
-    steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
+    parameters, types = _parameters_of(inputs), MypyTypes(checker)
     arguments = InsertCall(
         arguments={
             name: argument
@@ -112,7 +164,21 @@ def given(
         place=here(checker.path, call),
         is_open=ARG_STAR2 in call.arg_kinds,
     )
-    return find(FlowSpec(name="", steps=steps), arguments, types)
+    return find(_spec(parameters, takers), arguments, types)
+
+
+def _parameters_of(inputs: Parameters) -> tuple[ParameterSpec, ...]:
+    return tuple(
+        ParameterSpec(name=name, role=Role.INPUT, type=known(annotation), has_default=not kind.is_required())
+        for name, annotation, kind in zip(inputs.arg_names, inputs.arg_types, inputs.arg_kinds, strict=True)
+        if name is not None
+    )
+
+
+def _spec(parameters: tuple[ParameterSpec, ...], takers: Mapping[str, str]) -> FlowSpec:
+    """A flow that has these inputs, and no more."""
+    steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
+    return FlowSpec(name="", steps=steps)
 
 
 def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: int, find: Find) -> FunctionLike:
@@ -152,8 +218,7 @@ def _arguments(
     call: CallExpr, parameters: tuple[ParameterSpec, ...], types: MypyTypes, checker: TypeChecker
 ) -> Mapping[str, Argument]:
     """The keyword arguments of a call, each inferred as a value for the parameter of its name."""
-    taken = {item.name: maps.given(types, item) for item in parameters}
-    expected = {name: value for name, value in taken.items() if isinstance(value, Type)}
+    expected = _expected(parameters, types)
     return {
         keyword: Argument(
             type=_inferred(expression, expected.get(keyword), checker),
@@ -162,6 +227,11 @@ def _arguments(
         for expression, keyword in zip(call.args, call.arg_names, strict=True)
         if keyword is not None
     }
+
+
+def _expected(parameters: tuple[ParameterSpec, ...], types: MypyTypes) -> dict[str, Type]:
+    taken = {item.name: maps.given(types, item) for item in parameters}
+    return {name: value for name, value in taken.items() if isinstance(value, Type)}
 
 
 def _inferred(expression: Expression, expected: Type | None, checker: TypeChecker) -> Type:

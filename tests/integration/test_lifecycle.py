@@ -21,8 +21,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
+from baton_dsl.runtime import schema
 from baton_dsl.runtime.insert import _statement
-from baton_dsl.runtime.lowering.lower import Lowered, lower
+from baton_dsl.runtime.lowering.insert_arguments import arguments_of
+from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
 from tests.integration import steps
 
 LATER = 3600
@@ -90,7 +92,7 @@ class Lifecycle(RuleBasedStateMachine):
                 ignore_discarded=ignore_discarded,
             )
         lowered = _with_maps(lower(flow, {}), model)
-        self.conn.execute(*_statement(lowered, "public"))
+        self.conn.execute(_statement("public"), arguments_of([lowered], schema.VERSION))
         self.workflow_id = lowered.workflow_id
         self.model = Workflow(model)
         self.model.insert()
@@ -394,16 +396,16 @@ def _with_maps(lowered: Lowered, model: dict[str, Node]) -> Lowered:
             "least": over.least,
         }
         maps.append(
-            json.dumps(
-                {
-                    "position": position[name],
+            LoweredMap(
+                position=position[name],
+                sources=[position[source] if source else 0 for source in over.sources],
+                beside=[],
+                facts={
                     "levels": over.levels,
                     "parameters": [f"p{number}" for number in range(len(over.sources))],
-                    "sources": [position[source] if source else 0 for source in over.sources],
-                    "item": over.values,
-                    "beside": [],
                     "rules": {key: value for key, value in rules.items() if value is not None},
-                }
+                },
+                items=json.dumps(over.values),
             )
         )
     needed = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
 from tests.conftest import TEMPLATE, fresh_database
-from tests.integration import steps
+from tests.integration import mapped, steps
 
 PER_WORKFLOW = 10
 LARGE = ["oban_jobs", "workflow_nodes", "baton_workflows"]
@@ -208,3 +209,55 @@ def test_the_cost_of_a_settle_does_not_grow_with_the_number_of_old_workflows(
     small, large = min(buffers(conn) for _ in range(3)), min(buffers(full) for _ in range(3))
     print(f"pages of a settle: {small} in an empty database, {large} beside many old steps")
     assert large < 2 * small + 30
+
+
+# --- maps with a window ---------------------------------------------------------------------------------------------
+
+ITEMS = 4_000
+WINDOW = 100
+
+
+class Crowd:
+    """A map of many items, of which `WINDOW` may run at once, in a session that does with it what a worker does."""
+
+    def __init__(self, conn: psycopg.Connection[Any], *, analyzed: bool) -> None:
+        self.conn = conn
+        for table in LARGE:
+            conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        mapped.crowded.insert(conn, count=ITEMS)
+        (source,) = self.column("SELECT id FROM oban_jobs WHERE state = 'available'")
+        self.settle([source], json.dumps(list(range(ITEMS))))
+        if analyzed:
+            conn.execute("ANALYZE")
+
+    def column(self, query: str) -> list[Any]:
+        return [value for (value,) in self.conn.execute(query).fetchall()]
+
+    def settle(self, job_ids: list[int], result: str, explain: str = "") -> Any:
+        statement = explain + Settler(Alone()).statement.as_string(self.conn)  # type: ignore[arg-type]
+        values: list[Any] = [job_ids, [1] * len(job_ids), [result] * len(job_ids), [None] * len(job_ids), "[]", False]
+        return self.conn.execute(statement.encode(), values).fetchall()
+
+    def pages(self) -> int:
+        """Those that the settle of all that runs touches, by which as many others start."""
+        running = self.column("SELECT oban_job_id FROM workflow_nodes WHERE NOT held AND outcome IS NULL")
+        assert len(running) == WINDOW
+        ((plans,),) = self.settle(running, "1", "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ")
+        return int(plans[0]["Plan"]["Shared Hit Blocks"] + plans[0]["Plan"]["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize("session", ["fresh statistics", "no statistics", "an old snapshot"])
+def test_the_next_items_of_a_window_are_found_without_a_look_at_those_before_or_behind(
+    dsn: str, conn: psycopg.Connection[Any], session: str
+) -> None:
+    crowd = Crowd(conn, analyzed=session == "fresh statistics")
+    with psycopg.connect(dsn) as holder:
+        if session == "an old snapshot":  # what has died since can't be cleared away
+            holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            holder.execute("SELECT count(*) FROM workflow_nodes")
+        pages = [crowd.pages() for _ in range(ITEMS // WINDOW - 2)]
+    first, last = min(pages[1:6]), min(pages[-5:])
+    print(f"pages of a settle in a window of {WINDOW}, {session}: {first} at first, {last} at last")
+    assert max(first, last) < 50 * WINDOW
+    # an old snapshot leaves each version of the one row of the map, which every settle changes
+    assert last < 1.2 * first + (10 * len(pages) if session == "an old snapshot" else 0)

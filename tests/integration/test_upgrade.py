@@ -125,16 +125,18 @@ def test_an_install_with_nothing_to_do_locks_nothing(dsn: str, conn: psycopg.Con
 
 
 def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
-    """Those on Oban's tables stop writes for the moment that it takes; the column of `baton_workflows` comes last."""
+    """Those on Oban's tables stop writes for the moment that it takes; a new column stops reads of a node, too."""
     with psycopg.connect(old_dsn) as conn:
-        before = {name for (name,) in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+        tables = {name for (name,) in conn.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
         schema.install_on(conn)
-        assert {(name, mode) for name, mode in locks(conn) if name in before} == {
+        assert {(table, mode) for table, mode in locks(conn) if table in tables} == {
             ("oban_jobs", "ShareRowExclusiveLock"),
             ("oban_producers", "ShareRowExclusiveLock"),
             ("baton_migrations", "RowExclusiveLock"),
-            ("baton_workflows", "ShareLock"),  # while the indexes of the list are made
+            # while the columns of calls and of windows are made, and the indexes of the list
+            ("workflow_nodes", "AccessExclusiveLock"),
             ("baton_workflows", "AccessExclusiveLock"),
+            ("baton_workflows", "ShareLock"),
         }
 
 

@@ -152,3 +152,15 @@ def test_a_fix_finds_its_place_between_comments_semicolons_and_decorators(tmp_pa
         "+    Reports.report.bind(days=3),",
     ]
     assert lint(tmp_path) == []
+
+
+def test_a_key_of_insert_many_is_renamed(tmp_path: Path) -> None:
+    source = HEAD + (
+        "@step\ndef charge(amount: Input[int]) -> int:\n    return amount\n\n"
+        "shop = Flow('shop', charge)\n\nasync def main() -> None:\n"
+        "    await shop.insert_many(None, [{'amont': 3}, ({\"amuont\": 4}, {'debug': True})])\n"
+    )
+    after = fixed(tmp_path, source)
+    assert changed(source, after)[1:] == [
+        "+    await shop.insert_many(None, [{'amount': 3}, ({\"amount\": 4}, {'debug': True})])"
+    ]

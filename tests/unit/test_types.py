@@ -466,3 +466,12 @@ def test_what_a_class_of_the_standard_library_derives_from_is_known_too() -> Non
     for name, facts in STANDARD.items():
         assert facts.bases is not None, name
         assert all(isinstance(base, Instance) and base.name in STANDARD for base in facts.bases), name
+
+
+def test_classes_of_one_short_name_are_told_apart_wherever_they_stand_and_others_stay_short() -> None:
+    types = TermTypes({}.get)
+    one, other, user = Instance("app.a.Order"), Instance("app.b.Order"), Instance("app.a.User")
+    listed = Instance("builtins.list", (one,))
+    assert types.apart(listed, other) == ("list[app.a.Order]", "app.b.Order")
+    assert types.apart(union([one, user]), Instance("builtins.list", (user,))) == ("Order | User", "list[User]")
+    assert types.apart(Instance("app.a.list", (user,)), listed) == ("app.a.list[User]", "list[Order]")

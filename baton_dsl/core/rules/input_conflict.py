@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from baton_dsl.core import maps
-from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN
@@ -21,7 +20,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
             if {MISSING, UNKNOWN} & {first_taken, taken} or first_taken == taken:
                 continue
             if types.assignable(first_taken, taken) is False and types.assignable(taken, first_taken) is False:
-                shown, first_shown = apart(types, taken, first_taken)
+                shown, first_shown = types.apart(taken, first_taken)
                 yield finding(
                     f'input "{name}" is {shown} in step "{step.name}", but {first_shown} in step "{first_step.name}"',
                     help="one value is given to both: agree on a type, or rename one of the inputs",

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from baton_dsl.core import maps
-from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
@@ -39,7 +38,7 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
                 place=argument.place or step.bind_place,
             )
         elif types.assignable(argument.narrowest, expected := maps.given(types, inputs[name])) is False:
-            yield wrong_type(name, *apart(types, expected, argument.type), argument)
+            yield wrong_type(name, *types.apart(expected, argument.type), argument)
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
@@ -57,7 +56,7 @@ def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic
     for name, argument in call.arguments.items():
         for _, parameter in takers.get(name, ())[:1]:
             if types.assignable(argument.narrowest, expected := maps.given(types, parameter)) is False:
-                yield wrong_type(name, *apart(types, expected, argument.type), argument)
+                yield wrong_type(name, *types.apart(expected, argument.type), argument)
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
@@ -75,9 +74,9 @@ def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Dia
             )
 
 
-def give(name: str) -> str:
+def give(name: str, *, in_mapping: bool = False) -> str:
     """What to do about an input that is missing."""
-    return f"give it: insert(..., {name}=...)"
+    return f'give it: {{"{name}": ...}}' if in_mapping else f"give it: insert(..., {name}=...)"
 
 
 def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
@@ -87,7 +86,7 @@ def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
         if needing and name not in call.arguments:
             yield finding(
                 f'input "{name}" is missing; step "{needing[0]}" needs it',
-                help=give(name),
+                help=give(name, in_mapping=call.is_mapping),
                 parameter=name,
                 place=call.place,
             )
@@ -182,6 +181,28 @@ def charge(region: Input[str], amount: Input[int] = 1) -> int:
     return amount
 
 billing = Flow("billing", charge)
+in_europe = billing.bind(region="eu")
+
+async def main() -> None:
+    await billing.insert_many(None, [{"region": "eu", "amont": 3}, {"amount": 3}])
+    await in_europe.insert_many(None, [({"amount": "three"}, {"debug": True}), {}])
+""",
+            (
+                '11:55: BTN303: the flow has no input called "amont"; did you mean "amount"?',
+                '11:68: BTN303: input "region" is missing; step "charge" needs it',
+                '12:42: BTN303: input "amount" is int, got str',
+            ),
+            STATIC,
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, Input, step
+
+@step
+def charge(region: Input[str], amount: Input[int] = 1) -> int:
+    return amount
+
+billing = Flow("billing", charge)
 in_europe = billing.bind(region="eu", amuont=3)
 by_number = billing.bind(amount="ten").bind(region=7)
 """,
@@ -212,6 +233,7 @@ async def main() -> None:
     await billing.insert(region="eu", customer=["ada", "eve"])
     await in_europe.insert(customer=[])
     await in_europe.insert(amount=0.5, region="uk", customer=["ada"])
+    await in_europe.insert_many(None, [{"customer": ["ada"]}, ({"amount": 0.5, "customer": []}, {"workflow_id": "a"})])
 """
         ),
     ),

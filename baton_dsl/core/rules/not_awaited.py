@@ -45,11 +45,13 @@ async def order(session: AsyncSession, sessions: async_sessionmaker[AsyncSession
     async with sessions.begin() as other:
         shop.options(debug=True).insert(other)
     shop.insert()
+    shop.insert_many(session, [{}, {}])
 """,
             (
                 "12:5: BTN309: nobody awaits this insert, so nothing is inserted",
                 "14:9: BTN309: nobody awaits this insert, so nothing is inserted",
                 "15:5: BTN309: nobody awaits this insert, so nothing is inserted",
+                "16:5: BTN309: nobody awaits this insert, so nothing is inserted",
             ),
             frozenset({Door.TEXT}),
         ),

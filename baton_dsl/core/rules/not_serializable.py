@@ -1,10 +1,11 @@
 """BTN203: a result or an input that can't round-trip through JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN
+from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec
 
 finding = Finder("BTN203", "baton-not-serializable")
 
@@ -36,9 +37,11 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 place=step.place,
             )
         for parameter in step.parameters:
-            if not parameter.is_input or parameter.unevaluable is not None:
+            if parameter.unevaluable is not None:
                 continue
-            if part := unserializable(parameter.type):
+            if not parameter.is_input:
+                yield from _unreadable(context, step, parameter, unserializable)
+            elif part := unserializable(parameter.type):
                 yield finding(
                     f'input "{parameter.name}" of step "{step.name}" is '
                     f"{_tell(types.show(parameter.type), part)} be stored as JSON",
@@ -47,6 +50,28 @@ def run(context: Context) -> Iterator[Diagnostic]:
                     parameter=parameter.name,
                     place=parameter.place,
                 )
+
+
+def _unreadable(
+    context: Context, step: StepSpec, parameter: ParameterSpec, unserializable: Callable[[object], str | None]
+) -> Iterator[Diagnostic]:
+    """A finding for a parameter that can't be made of what its upstream stores, where nothing else is wrong."""
+    upstream, types = context.graph.steps.get(parameter.source or ""), context.types
+    if upstream is None or upstream.name == step.name or parameter.type in (MISSING, UNKNOWN):
+        return
+    if upstream.unevaluable is not None or unserializable(upstream.result):
+        return
+    if (part := types.unreadable(parameter.type)) and maps.forms(types, parameter, upstream):
+        given = maps.offer(types, parameter, upstream)
+        is_told = given in (MISSING, UNKNOWN) or isinstance(given, maps.Stuck)
+        yield finding(
+            f'parameter "{parameter.name}" of step "{step.name}" is '
+            f"{_tell(types.show(parameter.type), part)} be read from JSON",
+            help="annotate it as plain data" if is_told else f"annotate it as {maps.written(types, parameter, given)}",
+            step=step.name,
+            parameter=parameter.name,
+            place=parameter.place,
+        )
 
 
 def _tell(shown: str, part: str) -> str:
@@ -99,6 +124,37 @@ net = Flow("net", connections)
         ),
         Example(
             """\
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from baton_dsl import Each, Flow, step
+
+@step
+def words() -> list[str]:
+    return ["a"]
+
+@step
+def lengths(words: Collection[str]) -> defaultdict[str, int | None]:
+    return defaultdict(lambda: None, {word: len(word) for word in words})
+
+@step
+def first(words: Iterable[str]) -> list[frozenset[str]]:
+    return [frozenset(words)]
+
+@step
+def second(first: Each[Collection[str]]) -> int:
+    return len(first)
+
+counting = Flow("counting", words, lengths, first, second)
+""",
+            (
+                '11:13: BTN203: parameter "words" of step "lengths" is Collection[str], which can\'t be read from JSON',
+                '11:40: BTN203: step "lengths" returns defaultdict[str, int | None], which can\'t be stored as JSON',
+                '19:12: BTN203: parameter "first" of step "second" is Collection[str], which can\'t be read from JSON',
+            ),
+        ),
+        Example(
+            """\
 from collections.abc import AsyncIterator, Iterable
 
 from baton_dsl import Flow, step
@@ -123,15 +179,16 @@ export = Flow("export", numbers, pages)
     good=(
         Example(
             """\
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple, TypedDict
+from typing import Annotated, NamedTuple, TypedDict
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from baton_dsl import Flow, Input, step
 
@@ -154,6 +211,8 @@ class Line:
 class Report(BaseModel):
     total: Decimal
     lines: dict[str, Line]
+    totals: defaultdict[str, Annotated[Point, Field(default_factory=lambda: Point(0, 0))]]
+    words: defaultdict[str, Mapping[str, int]]
 
 @step
 def report(colour: Input[Colour], since: Input[datetime | None] = None) -> Report | None:

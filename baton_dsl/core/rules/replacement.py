@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean, quoted
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Replaced, Types
@@ -40,7 +39,7 @@ def wrong(flow: FlowSpec, replaced: Replaced, types: Types) -> Iterator[Diagnost
         return  # it may be one value
     for answer in replaced.answers:
         if types.assignable(answer.narrowest, result) is False:
-            expected, given = apart(types, result, answer.type)
+            expected, given = types.apart(result, answer.type)
             yield finding(
                 f'step "{name}" returns {expected}, but is replaced by {given}',
                 help="replace it by what its return annotation says",

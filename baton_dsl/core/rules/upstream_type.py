@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from baton_dsl.core import maps
-from baton_dsl.core.apart import apart
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
@@ -44,7 +43,7 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         upstream: The step that gives it.
         given: Its type as the parameter sees it: of one item for `Each`.
     """
-    shown, taken = apart(types, given, parameter.type)
+    shown, taken = types.apart(given, parameter.type)
     annotation = maps.around(parameter, shown)
     edge = maps.Edge.of(parameter, upstream)
     if edge.is_by_model:

@@ -352,13 +352,16 @@ def check_flow(flow: Flow[..., Any]) -> Checked:
     return checked
 
 
-def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | None = None) -> Lowered:
+def lower(
+    flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | None = None, is_mapping: bool = False
+) -> Lowered:
     """Turn a flow and its inputs into rows to be.
 
     Args:
         flow: The flow.
         given: The inputs by name.
         moment: From when on `scheduled_in` counts; default: now.
+        is_mapping: Whether they were given as a mapping, for the words of errors.
 
     Returns:
         The values of one insert; every input validated and written as JSON.
@@ -370,7 +373,8 @@ def lower(flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | 
     """
     checked = check_flow(flow)
     given = {**flow.bound, **given}
-    call = InsertCall(arguments={name: argument_of(value) for name, value in given.items()})
+    arguments = {name: argument_of(value) for name, value in given.items()}
+    call = InsertCall(arguments=arguments, is_mapping=is_mapping)
     findings = [found.in_flow(flow.name) for found in input_rule.inserted(checked.flow, call, LIVE_TYPES)]
     if findings:
         raise InputError(findings)

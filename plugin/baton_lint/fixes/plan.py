@@ -32,6 +32,7 @@ class Planner:
         self._flows_of: dict[Place, set[int]] = {}
         self._sources: dict[Place, tuple[str, str | None]] = {}
         self._given: set[str] = set()
+        self._keys: set[Place] = set()
         for index, flow in enumerate(analysis.flows):
             self._learn(index, flow)
         self._suggested: dict[Place, set[str | None]] = {}
@@ -43,6 +44,8 @@ class Planner:
     def _learn(self, index: int, flow: FlowSpec) -> None:
         for call in flow.inserts:
             self._given |= set(call.arguments)
+            if call.is_mapping:
+                self._keys |= {argument.place for argument in call.arguments.values() if argument.place}
         for step in flow.steps:
             for reference in (*step.after, *step.deps):
                 if reference.place:
@@ -62,7 +65,8 @@ class Planner:
         if finding.code == "BTN102":
             return self._missing(finding, place)
         if finding.code == "BTN303" and finding.suggestion and finding.parameter:
-            return _fix("keyword", True, place, finding.parameter, finding.suggestion)
+            kind = "string" if place in self._keys else "keyword"
+            return _fix(kind, True, place, finding.parameter if kind == "keyword" else "", finding.suggestion)
         if finding.code == "BTN305" and finding.suggestion:
             return _fix("keyword", True, place, "", finding.suggestion)
         return NONE

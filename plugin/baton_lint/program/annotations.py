@@ -44,6 +44,9 @@ _HARMLESS: Final = (
 )
 """Metadata that says nothing of how a type is stored, by the beginnings of full names."""
 
+_DEFAULT: Final = "default_factory"
+"""What pydantic's `Field` is given for the values of a defaultdict."""
+
 _NAMES: Final = ("name", "attr", "sub")
 """Kinds of expressions that name a class or an alias, perhaps with arguments."""
 
@@ -219,7 +222,8 @@ class Annotations:
             value = self.names.evaluate(path, scope, item[2] if item[0] == "call" else item)
             if isinstance(value, ConstantValue | TextValue) or ours(value) is not None:
                 continue
-            if not isinstance(value, External) or not value.name.startswith(_HARMLESS):
+            has_default = item[0] == "call" and any(keyword == _DEFAULT for keyword, *_ in item[4])
+            if has_default or not isinstance(value, External) or not value.name.startswith(_HARMLESS):
                 return True
         return False
 

@@ -10,6 +10,7 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, Reference, StepSpec
 from baton_dsl.core.types import ANY
 from baton_lint.program.known import ours
+from baton_lint.program.mappings import mappings_in
 from baton_lint.program.names import Names
 from baton_lint.program.replaced import OPTIONS, flow_of_run, replaced
 from baton_lint.program.steps import Steps
@@ -311,6 +312,8 @@ class Flows:
                 return flow.binding(given, hides=len(given) < len(link[4]))
             case "insert":
                 build.inserts.append(self._insert(flow, path, call, link))
+            case "insert_many" if len(link[3]) == 2:
+                build.inserts.extend(self._insert_many(flow, path, call, link))
             case _:
                 pass
         return flow
@@ -394,8 +397,29 @@ class Flows:
             is_dropped=call["is_dropped"] and is_awaitable and link is call["expression"],
         )
 
+    def _insert_many(self, flow: FlowValue, path: str, call: CallFacts, link: Expression) -> Iterator[InsertCall]:
+        """A call of `insert_many`: whether it is awaited, and each mapping of inputs that is written out in it."""
+        scope = call["scope"]
+        connection, workflows = link[3]
+        yield InsertCall(
+            arguments={},
+            place=self._place(path, link[1]),
+            is_open=True,
+            is_dropped=call["is_dropped"] and link is call["expression"] and self._is_async(path, scope, connection),
+        )
+        for mapping in mappings_in(workflows):
+            words = tuple(Keyword(*word, path, scope) for word in mapping.words)
+            yield InsertCall(
+                arguments=self._arguments(rebound(flow.bound, words)),
+                place=self._place(path, mapping.span),
+                is_open=flow.hides_bound or not mapping.is_whole,
+                is_mapping=True,
+            )
+
     def _is_async(self, path: str, scope: int, connection: Expression) -> bool:
-        """Whether a connection is certainly an async one, by its annotation or by `async with`."""
+        """Whether a connection is certainly an async one: by its annotation, by `async with`, or as None."""
+        if connection[0] == "const" and connection[2] is None:
+            return True
         value: Value = self.names.evaluate(path, scope, connection)
         if isinstance(value, Unknown):
             return value.reason.endswith("is set by an async with")

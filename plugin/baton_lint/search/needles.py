@@ -38,7 +38,9 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
     needles = [WORD]
     needles += [importing(leaf, names, is_package=leaf in packages) for leaf, names in exports.items()]
     if flows:
-        needles.append(((b".insert(", b".add(", b".bind(", b".options(", b"replace="), tuple(sorted(flows))))
+        needles.append(
+            ((b".insert(", b".insert_many(", b".add(", b".bind(", b".options(", b"replace="), tuple(sorted(flows)))
+        )
     return tuple(sorted(needles, key=lambda needle: (needle != WORD, needle)))
 
 

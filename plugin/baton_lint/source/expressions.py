@@ -8,7 +8,7 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
     ("string", place)                           a string whose content can't be told, such as an f-string
     ("sub", place, value, index)
     ("tuple", place, items)   ("list", place, items)
-    ("dict", place, ((key, value), ...))        without what is unpacked into it
+    ("dict", place, ((key, value), ...), whole) without what is unpacked into it; whole if there is nothing such
     ("star", place, value)
     ("or", place, left, right)                  `left | right`
     ("call", place, function, arguments, ((keyword or None, place, value), ...))
@@ -104,7 +104,8 @@ def _dict(node: ast.Dict, span: Span, columns: Columns, depth: int) -> Expressio
     if len(node.keys) > MOST_ITEMS:
         return ("?", span)
     pairs = [(key, value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
-    return ("dict", span, tuple([(encode(key, columns, depth), encode(value, columns, depth)) for key, value in pairs]))
+    items = tuple([(encode(key, columns, depth), encode(value, columns, depth)) for key, value in pairs])
+    return ("dict", span, items, len(items) == len(node.keys))
 
 
 def _starred(node: ast.Starred, span: Span, columns: Columns, depth: int) -> Expression:
@@ -179,7 +180,8 @@ def _moved(expression: Expression, span: Span) -> Expression:
         case "star":
             return (kind, span, _moved(expression[2], span))
         case "dict":
-            return (kind, span, tuple((_moved(key, span), _moved(value, span)) for key, value in expression[2]))
+            items = tuple((_moved(key, span), _moved(value, span)) for key, value in expression[2])
+            return (kind, span, items, expression[3])
         case "call":
             function, arguments, keywords = expression[2:]
             return (

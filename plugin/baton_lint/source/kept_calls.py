@@ -56,6 +56,8 @@ class Chain:
         if isinstance(node.func, ast.Attribute):
             if node.func.attr == "insert" and len(node.args) <= 1:
                 return True
+            if node.func.attr == "insert_many" and len(node.args) == 2:
+                return True
             if node.func.attr == "add" and (len(node.args) >= 2 or "add" in self.attributes[1:] or len(self.calls) > 1):
                 return True
             if node.func.attr in ("options", "bind") and node.keywords and not node.args:

@@ -9,6 +9,7 @@ AS $function$
 DECLARE
     below_ids bigint[];
     fewer jsonb; -- for each of them, by how many upstreams, and by how many children
+    bounds jsonb; -- for each root with items that wait for a place alone, the first and the last of them
 BEGIN
     SELECT array_agg(counts.id ORDER BY counts.id),
         jsonb_object_agg(counts.id, jsonb_build_array(counts.upstreams, counts.children)),
@@ -52,12 +53,20 @@ BEGIN
             SET pending = pending - (fewer -> oban_job_id::text ->> (items IS NOT NULL)::integer)::integer
             WHERE oban_job_id = ANY(below_ids) AND outcome IS NULL
             RETURNING oban_job_id, pending, is_map, held, root_id
+        ),
+        waiting AS (
+            SELECT root_id, min(oban_job_id) AS first, max(oban_job_id) AS last
+            FROM counted WHERE pending = 1 AND held GROUP BY root_id
         )
         SELECT array_agg(oban_job_id) FILTER (WHERE pending = 0 AND NOT is_map),
             array_agg(oban_job_id) FILTER (WHERE pending = 0 AND is_map),
-            array_agg(DISTINCT root_id) FILTER (WHERE pending = 1 AND held)
-        INTO ready, maps, windows
+            (SELECT jsonb_object_agg(root_id, jsonb_build_array(first, last)) FROM waiting)
+        INTO ready, maps, bounds
         FROM counted;
+        IF bounds IS NOT NULL THEN
+            PERFORM baton.baton_widen(bounds);
+            windows := ARRAY(SELECT jsonb_object_keys(bounds)::bigint);
+        END IF;
     END IF;
 END
 $function$;

@@ -14,6 +14,7 @@ DECLARE
     reasons text[];
     sizes jsonb;
     origins bigint[];
+    bounds jsonb; -- of the items of each root that wait for a place in its window alone
 BEGIN
     -- Whether, and into how many: what can't be made is refused before anything is made of it.
     SELECT array_agg(id) FILTER (WHERE reason IS NOT NULL),
@@ -48,9 +49,14 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT array_agg(oban_job_id) FILTER (WHERE is_map AND pending = 0), array_agg(DISTINCT root_id) FILTER (WHERE held)
-    INTO further, windows
+    SELECT array_agg(oban_job_id) FILTER (WHERE is_map AND pending = 0) INTO further
     FROM baton.workflow_nodes WHERE map_id = ANY(map_ids);
+    SELECT jsonb_object_agg(each.root_id, jsonb_build_array(each.first, each.last)), array_agg(each.root_id)
+    INTO bounds, windows
+    FROM (
+        SELECT root_id, min(oban_job_id) AS first, max(oban_job_id) AS last
+        FROM baton.workflow_nodes WHERE map_id = ANY(map_ids) AND held AND pending = 1 GROUP BY root_id
+    ) AS each;
 
     WITH expanded AS (
         UPDATE baton.workflow_nodes AS map
@@ -58,11 +64,16 @@ BEGIN
             pending = (sizes ->> map.oban_job_id::text)::integer,
             outcome = CASE WHEN sizes ->> map.oban_job_id::text = '0' THEN 'completed' END,
             in_flight = CASE WHEN map.map_id IS NULL THEN 0 END,
+            held_from = CASE WHEN map.map_id IS NULL THEN 9223372036854775807 END,
+            held_to = CASE WHEN map.map_id IS NULL THEN 0 END,
             updated_at = now()
         WHERE map.oban_job_id = ANY(map_ids)
         RETURNING map.oban_job_id, map.outcome
     )
     SELECT ended || array_agg(oban_job_id) INTO ended FROM expanded WHERE outcome IS NOT NULL;
+    IF bounds IS NOT NULL THEN
+        PERFORM baton.baton_widen(bounds);
+    END IF;
 
     further := further || baton.baton_count_expanded(map_ids);
 END

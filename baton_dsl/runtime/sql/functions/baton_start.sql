@@ -14,6 +14,8 @@ BEGIN
     INTO ready, maps, windows
     FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
 
+    -- Items may wait for a place again that had one.
+    UPDATE baton.workflow_nodes SET held_from = NULL, held_to = NULL WHERE oban_job_id = ANY(windows);
     PERFORM baton.baton_promote(ready, '[]'::json);
     IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN
         PERFORM baton.baton_spread(coalesce(settled, '{}'), '[]'::json, maps, windows);

@@ -11,6 +11,10 @@ CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflow
 
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
 
+-- Windows of maps. Of a root: bounds of the ids of those of its items that wait for a place alone; NULL is no bound.
+ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_from bigint;
+ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_to bigint;
+
 -- --- Calls of language models -------------------------------------------------------------------------------------
 -- What a workflow may cost, and what counts against that; `spent` is kept only where there is a budget.
 ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS budget numeric;

@@ -1,0 +1,78 @@
+"""The pages about what serves workflows: queues and nodes, the code that is deployed, and what the doctor says."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from starlette.responses import Response
+
+from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
+from baton_dsl.runtime.observing.doctor import examine
+from baton_dsl.runtime.observing.fleet import MOST_COUNTED, nodes, queues
+from baton_dsl.web.rendering import render
+from baton_dsl.web.visit import Visit
+
+NAMED: Final = 5
+"""Workflows that are named of those with the same problem."""
+
+
+async def serving(visit: Visit) -> Response:
+    """The queues, and the processes that run them."""
+    found = await visit.read(queues())
+    processes = await visit.read(nodes())
+    return render(visit, "queues.html", queues=found, nodes=processes, most=MOST_COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps several workflows from being finished by the code that is here.
+
+    Attributes:
+        obstacle: The first of them.
+        ids: Some of the workflows.
+        more: How many others there are.
+    """
+
+    obstacle: Obstacle
+    ids: Sequence[str]
+    more: int
+
+
+async def deployed(visit: Visit) -> Response:
+    """The workflows in flight that the code of this process can't finish."""
+    assert visit.database is not None, "nobody reads before it is known who asks"
+    judgement: Judgement | None = None
+    if visit.packages:
+        for package in visit.packages:
+            importlib.import_module(package)
+        judgement = await asyncio.to_thread(judge, visit.database, visit.packages)
+    obstacles = judgement.obstacles if judgement else ()
+    return render(
+        visit,
+        "deploy.html",
+        packages=visit.packages,
+        workflows=judgement.workflows if judgement else 0,
+        held=len({obstacle.workflow_id for obstacle in obstacles}),
+        problems=[_problem(list(alike)) for _, alike in groupby(obstacles, _of_kind)],
+    )
+
+
+def _of_kind(obstacle: Obstacle) -> tuple[str, str, str, str]:
+    return obstacle.flow, obstacle.step, obstacle.problem, obstacle.remedy
+
+
+def _problem(alike: Sequence[Obstacle]) -> Problem:
+    ids = list(dict.fromkeys(obstacle.workflow_id for obstacle in alike))
+    return Problem(alike[0], ids[:NAMED], max(len(ids) - NAMED, 0))
+
+
+async def health(visit: Visit) -> Response:
+    """What the doctor says."""
+    assert visit.database is not None, "nobody reads before it is known who asks"
+    report = await visit.read(examine(visit.database.prefix))
+    return render(visit, "health.html", report=report)
