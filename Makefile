@@ -15,13 +15,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web check docs bench soak clean
+.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web screenshots check docs bench soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY) ## audit this Python environment with a workflow, on an embedded PostgreSQL
 	@$(BIN)/baton demo
+
+example-brief: $(READY) ## several models side by side, what they cost and what they saw; on a local server without a key
+	@cd examples/research_brief && ../../$(BIN)/python -m research_brief
 
 test: check ## the checks and the tests
 	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
@@ -69,6 +72,10 @@ test-packages: $(READY) ## the wheel and the sdist, installed into fresh environ
 test-web: $(READY) ## the dashboard in a real browser; Debian's chromium, installed if it is missing
 	@.ci/servers
 	$(PYTEST) -m browser tests/web
+
+screenshots: $(READY) ## the pictures of the dashboard in the documentation
+	@.ci/servers
+	$(BIN)/python -m tests.web.screenshots
 
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -1,4 +1,4 @@
-"""Every exception that baton-dsl raises on purpose: a class, a code, a sentence and a remedy."""
+"""The exceptions of baton-dsl. Each has a class, a code, a message and a remedy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
 
 
 class BatonError(Exception):
-    """Base of all errors of baton-dsl.
+    """Base class of all errors of baton-dsl.
 
     Attributes:
-        code: Stable, such as `BTN404`.
+        code: The stable code, such as `BTN404`.
+        message: What is wrong.
         remedy: What to do about it.
     """
 
@@ -34,10 +35,10 @@ class BatonError(Exception):
 
 
 class FlowError(BatonError):
-    """A flow or a step is wrong; nothing was written.
+    """A flow or a step is wrong. Nothing was written.
 
     Attributes:
-        diagnostics: Everything that is wrong, not only the first finding.
+        diagnostics: All findings, not only the first.
         code: The code of the first finding.
     """
 
@@ -71,7 +72,7 @@ class EmptyFlowError(BatonError):
 
 
 class ConnectionTypeError(BatonError, TypeError):
-    """`insert` was given something that is no psycopg connection, nor one of SQLAlchemy or Django on psycopg."""
+    """The object passed to `insert` is no psycopg connection, and no SQLAlchemy or Django connection on psycopg."""
 
     code = "BTN402"
     default_remedy = (
@@ -81,10 +82,10 @@ class ConnectionTypeError(BatonError, TypeError):
 
 
 class WorkflowExistsError(BatonError):
-    """A workflow of that id has been inserted before."""
+    """A workflow with this id already exists."""
 
     code = "BTN403"
-    default_remedy = "choose another workflow_id, or Workflow.load() the one that exists"
+    default_remedy = "choose another workflow_id, or use Workflow.load() for the existing one"
 
 
 class InsertTooLargeError(BatonError):
@@ -95,10 +96,10 @@ class InsertTooLargeError(BatonError):
 
 
 class SchemaMissingError(BatonError):
-    """The tables of baton-dsl are not in that schema of the database."""
+    """The schema does not contain the tables of baton-dsl."""
 
     code = "BTN404"
-    default_remedy = "run: baton install --dsn ... --prefix ...; or name the schema that has them"
+    default_remedy = "run: baton install --dsn ... --prefix ...; or name the schema that contains them"
 
     @classmethod
     def in_schema(cls, prefix: str, *, elsewhere: Sequence[str] = ()) -> SchemaMissingError:
@@ -116,7 +117,7 @@ class SchemaMissingError(BatonError):
 
 
 class SchemaVersionError(BatonError):
-    """The tables of baton-dsl are of an older version than this library needs."""
+    """The tables of baton-dsl are older than this library needs."""
 
     code = "BTN405"
     default_remedy = "run: baton install --dsn ... --prefix ..."
@@ -134,21 +135,21 @@ def install_remedy(prefix: str) -> str:
 
 
 class ObanNotFoundError(BatonError):
-    """No Oban instance of that name runs in this process."""
+    """No Oban instance with this name runs in this process."""
 
     code = "BTN406"
     default_remedy = "start one with Oban(pool=...), or give insert() a connection"
 
 
 class WorkflowNotFoundError(BatonError):
-    """No workflow of that id is in the database."""
+    """The database contains no workflow with this id."""
 
     code = "BTN407"
     default_remedy = "check the id, the database and the prefix"
 
 
 class StepNotInWorkflowError(BatonError):
-    """The workflow has no step of that name."""
+    """The workflow has no step with this name."""
 
     code = "BTN408"
 
@@ -164,42 +165,42 @@ class StepNotInWorkflowError(BatonError):
 
 
 class ResultNotReadyError(BatonError):
-    """The step has no result (yet): it has not completed, or it was cancelled or discarded."""
+    """The step has no result: it has not completed yet, or it was cancelled or discarded."""
 
     code = "BTN409"
     default_remedy = "await workflow.wait() first"
 
 
 class ItemNotFoundError(BatonError, IndexError):
-    """The mapped step has no such item, or the step is not mapped."""
+    """The map has no such item, or the step is not a map."""
 
     code = "BTN413"
-    default_remedy = "see workflow.items(step) for those that there are"
+    default_remedy = "see workflow.items(step) for the existing ones"
 
 
 class PrefixError(BatonError, ValueError):
-    """The schema name can't be used for Oban's tables."""
+    """The name of the schema is not allowed."""
 
     code = "BTN410"
-    default_remedy = "use lower-case letters, digits and underscores, at most 63, not a reserved word"
+    default_remedy = "use at most 63 lower-case letters, digits and underscores, and no reserved word"
 
 
 class DatabaseNotConfiguredError(BatonError):
-    """No database was named, and the embedded PostgreSQL is not installed."""
+    """No connection string was given, and the embedded PostgreSQL is not installed."""
 
     code = "BTN411"
     default_remedy = "give --dsn, set BATON_DSN, or pip install 'baton-dsl[embedded]'"
 
 
 class WorkflowTimeoutError(BatonError, TimeoutError):
-    """The workflow has not ended in the time that `wait` was given."""
+    """The workflow did not end within the timeout of `wait`."""
 
     code = "BTN412"
-    default_remedy = "give it more time, or look at workflow.nodes() for what it waits for"
+    default_remedy = "allow more time, or see what it is waiting for: workflow.why()"
 
 
 class RetryError(BatonError):
-    """The workflow can't be retried from that step: a step at or behind it runs, or its job is gone."""
+    """The workflow can't be retried from this step: it, or a step downstream of it, is running or has lost its job."""
 
     code = "BTN415"
 
@@ -207,16 +208,16 @@ class RetryError(BatonError):
     def unexplained(cls, workflow_id: str, step: str) -> RetryError:
         """The error if the database did not do it, and nothing is found that was in its way."""
         return cls(
-            f'workflow "{workflow_id}" could not be retried from step "{step}": its steps change all the time',
+            f'workflow "{workflow_id}" could not be retried from step "{step}": its steps keep changing',
             remedy="try again, or cancel the workflow first",
         )
 
 
 class FlowMismatchError(BatonError):
-    """The workflow was inserted from another flow than the one that was given to run it again."""
+    """The flow given to `rerun` is not the one that the workflow was inserted from."""
 
     code = "BTN416"
-    default_remedy = "give the flow that it was inserted from, or insert the other one with inputs of its own"
+    default_remedy = "use the flow that it was inserted from, or insert the other flow with its own inputs"
 
 
 class ServerTooOldError(BatonError):
@@ -227,20 +228,20 @@ class ServerTooOldError(BatonError):
 
 
 class SchemaBusyError(BatonError):
-    """`baton install` could not have the locks that it needs: other transactions hold on to the tables."""
+    """`baton install` could not lock the tables, because other transactions keep using them."""
 
     code = "BTN419"
     default_remedy = (
-        "try again while no transaction stays open on the tables: SELECT pid, xact_start, query FROM pg_stat_activity "
+        "try again when no transaction is open on the tables: SELECT pid, xact_start, query FROM pg_stat_activity "
         "WHERE state LIKE 'idle in transaction%'"
     )
 
 
 class ExtraMissingError(BatonError, ImportError):
-    """What was called needs a package that comes with an extra of baton-dsl, and it is not installed."""
+    """A package is missing that an extra of baton-dsl installs."""
 
     code = "BTN420"
-    default_remedy = "run: pip install 'baton-dsl[...]', with the extra that the message names"
+    default_remedy = "run: pip install 'baton-dsl[...]', with the extra named above"
 
     @classmethod
     def of(cls, package: str, extra: str) -> ExtraMissingError:
@@ -249,20 +250,21 @@ class ExtraMissingError(BatonError, ImportError):
 
 
 class ConnectionStringError(BatonError, ValueError):
-    """A connection string can't be read. The message quotes nothing of it, since it may hold a password."""
+    """A connection string can't be read. The message does not quote it, because it may contain a password."""
 
     code = "BTN421"
     default_remedy = (
-        "write postgresql://user:password@host:5432/database, where a password has %40 for @, %2F for / and %25 for %"
+        "write postgresql://user:password@host:5432/database; in the password, write %40 for @, %2F for / and %25 for %"
     )
 
 
 class SessionNeededError(BatonError):
-    """A worker's connection string leads to a pooler that shares sessions. It would hold no lock and hear nothing."""
+    """The worker's connection string leads to a pooler in transaction mode, where it could neither lock nor listen."""
 
     code = "BTN422"
     default_remedy = (
-        "name the server itself besides, by --direct-dsn or BATON_DIRECT_DSN, or have the pooler pool sessions"
+        "also give the address of the server itself, with --direct-dsn or BATON_DIRECT_DSN, or set the pooler to "
+        "session mode"
     )
 
 
@@ -282,14 +284,14 @@ class DashboardOpenError(BatonError):
 
 
 class StepError(BatonError):
-    """Base of the errors that end a step while it runs."""
+    """Base class of the errors that end a running step."""
 
 
 class StepNotFoundError(StepError):
-    """The job names a step or a hook that can't be imported: its code was not deployed to this node.
+    """The job names a step or a hook that can't be imported: its code is not deployed to this worker.
 
-    The job is given back without an attempt, and fetched again after a pause that grows up to a minute, by whichever
-    node comes first: while code is deployed, nothing is lost. `baton why` and `baton doctor` tell of such jobs.
+    The worker gives the job back, which uses no attempt. Any worker may fetch it again after a pause, which grows up to
+    a minute. So nothing is lost during a deploy. `baton why` and `baton doctor` report such jobs.
     """
 
     code = "BTN501"
@@ -297,38 +299,40 @@ class StepNotFoundError(StepError):
 
 
 class ResultNotSerializableError(StepError):
-    """A step returned what JSON can't carry as its annotation says, or what comes back changed. Not tried again."""
+    """The result of a step can't be stored as JSON without a change, or does not match its annotation. No retry."""
 
     code = "BTN502"
-    default_remedy = "return what the annotation says, in plain data"
+    default_remedy = "return plain data that matches the annotation"
 
 
 class ResultTooLargeError(StepError):
-    """A step returned more JSON than the limit. Not tried again."""
+    """The result of a step is larger than the limit. No retry."""
 
     code = "BTN503"
-    default_remedy = "store it elsewhere and return a reference, or raise BATON_RESULT_LIMIT"
+    default_remedy = "store it elsewhere and return a reference, or increase BATON_RESULT_LIMIT"
 
 
 class FanInTooLargeError(StepError):
-    """The results of a map have more JSON together than a step may take. Not tried again."""
+    """The results of a map are together larger than a step may take. No retry."""
 
     code = "BTN515"
     default_remedy = (
-        "let the items return less, such as references to what they have stored; or raise BATON_FAN_IN_LIMIT, which "
-        "PostgreSQL bounds below 1 GiB"
+        "let the items return less, such as references to stored data; or increase BATON_FAN_IN_LIMIT, which "
+        "PostgreSQL limits to less than 1 GiB"
     )
 
 
 class StoredValueError(StepError):
-    """A stored result or input does not validate against the annotation of the step that takes it. Not tried again."""
+    """A stored result or input does not match the annotation of the step that takes it. No retry."""
 
     code = "BTN504"
-    default_remedy = "the code has changed since it was stored: make the annotation accept it, or insert anew"
+    default_remedy = (
+        "the code has changed since the value was stored: change the annotation to accept it, or insert a new workflow"
+    )
 
 
 class UpstreamAbsentError(StepError, KeyError):
-    """`StepContext.upstream` was asked for a step that is no upstream."""
+    """`StepContext.upstream` has no step with this name: it is no upstream."""
 
     code = "BTN505"
 
@@ -343,20 +347,20 @@ class NodeMissingError(StepError):
 
 
 class TransactionEndedError(StepError):
-    """A step ended the transaction of its connection with SQL (`COMMIT`, `ROLLBACK`). Not tried again."""
+    """A step ended the transaction of its connection with SQL (`COMMIT`, `ROLLBACK`). No retry."""
 
     code = "BTN510"
-    default_remedy = "leave BEGIN, COMMIT and ROLLBACK to the worker; for a part that may fail, open a savepoint"
+    default_remedy = "leave BEGIN, COMMIT and ROLLBACK to the worker; use a savepoint for a part that may fail"
 
 
 class StepAbortedError(StepError):
-    """A step or a hook raised what is no `Exception`: `SystemExit`, a `CancelledError` that nobody asked for.
+    """A step or a hook raised something other than an `Exception`: `SystemExit`, or an unexpected `CancelledError`.
 
-    A step is tried again.
+    A step is retried.
     """
 
     code = "BTN514"
-    default_remedy = "let it raise an Exception, or end it by its StepContext"
+    default_remedy = "raise an Exception, or use cancel(), snooze() or skip() of the StepContext"
 
 
 class UsageError(BatonError, ValueError):
@@ -391,19 +395,19 @@ class MetricsPortError(BatonError):
 
 
 class ReplacementError(BatonError):
-    """A test replaces what is not in the flow, or replaces a step by what it can't return."""
+    """A test replaces a step that is not in the flow, or gives a value that the step can't return."""
 
     code = "BTN601"
-    default_remedy = "give a value, an exception, a function, or a list of these, one an attempt"
+    default_remedy = "give a value, an exception, a function, or a list of these, one for each attempt"
 
 
 class RunError(BatonError):
-    """A run of a test can't go on: it would never end, waits for what never comes, or needs a database."""
+    """A test run can't continue: it would never end, waits for something that never happens, or needs a database."""
 
     code = "BTN602"
 
 
 class ExplorationError(BatonError, AssertionError):
-    """An exploration has found a schedule that breaks the flow."""
+    """An exploration found a schedule that breaks the flow."""
 
     code = "BTN603"

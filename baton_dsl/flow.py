@@ -425,7 +425,7 @@ def _not_a_step(flow: str, given: object, place: Place | None) -> Diagnostic:
     name = getattr(given, "__name__", None) or type(given).__name__
     return _option(
         f'"{name}" is no step',
-        help="decorate the function with @step; a plain Oban job is added with .add(name, Worker.new({...}))",
+        help="decorate the function with @step; to add a plain Oban job, use .add(name, Worker.new({...}))",
         flow=flow,
         place=place,
     )

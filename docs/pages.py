@@ -1,7 +1,8 @@
-"""The reference pages that the code itself tells: `python docs/pages.py` writes them, a test compares them."""
+"""Write the reference pages that come from the code: `python docs/pages.py`. A test compares them."""
 
 import inspect
 import os
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,29 +13,29 @@ from baton_dsl.cli.main import COMMANDS, cli
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.core.rules.rule import Door, Rule
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
 NAMES = ["-h", "--help"]
 WRITTEN = "<!-- Written by docs/pages.py from the code; change it there. -->"
 
 RULES = """\
-What can be wrong with a flow, and what is said about it. The same codes and words come from `flow.validate()` and
-`flow.insert()`, which raise a `FlowError` with all findings, from `baton graph`, and from the static checkers. For
-errors that no look at the flow can foresee, see [errors](errors.md)."""
+Each rule finds one kind of mistake in a flow. The codes and messages are the same everywhere: in the `FlowError` of
+`flow.validate()` and `flow.insert()`, which contains all findings, in `baton graph`, in `baton-lint` and in mypy. For
+errors that only show when something runs, see [errors](errors.md)."""
 EXCEPTIONS = """\
 Every exception is a `baton_dsl.errors.BatonError` with a `code`, a `message`, a `remedy` and a `url`. `FlowError`, and
-`InputError` below it, carry all `diagnostics` of a wrong flow; their codes are those of the [rules](rules.md). An error
-raised by `insert` has written nothing.
+its subclass `InputError`, contain all `diagnostics` of a flow; their codes are those of the [rules](rules.md). If
+`insert` raises, it has written nothing.
 
-BTN4xx come from calls; BTN6xx come from tests; BTN5xx end a step, and are told as its error in `workflow.nodes()` and
+BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them as its error in `workflow.nodes()` and
 `baton status`. Some codes belong to no exception. They say why a node ended without an error of its own:
 
-| code | why |
+| code | why the node ended |
 |---|---|
-| BTN507 | it was cancelled, since an upstream did not complete or the workflow was cancelled |
-| BTN508 | the process that ran the attempt is gone |
-| BTN509 | a map: what it maps over is no collection, or zipped collections differ in length |
-| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each did |
-| BTN512 | it was skipped, since an upstream whose result it needs was |
+| BTN507 | it was cancelled, because an upstream did not complete or the workflow was cancelled |
+| BTN508 | the process that ran the attempt died |
+| BTN509 | a map: the value is no collection, or zipped collections differ in length |
+| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each of them failed |
+| BTN512 | it was skipped, because an upstream whose result it needs was skipped |
 | BTN513 | a map: it would have more items than `max_items` |"""
 
 
@@ -89,14 +90,14 @@ def _help(command: click.Command, context: click.Context) -> str:
 
 
 LINT = """\
-How to use it, in pre-commit, CI and editors: [check flows before they run](../how-to/lint.md). What it finds:
-[rules](rules.md).
+[Check flows before they run](../how-to/lint.md) shows how to use it in pre-commit, CI and editors. [Rules](rules.md)
+lists what it finds.
 
 Findings go to the standard output, everything else to the error stream. With `--format json` each finding is an
 object with `path`, `line`, `column`, `end_line`, `end_column`, `code`, `slug`, `message`, `help`, `url`, `flow` and
-`step`; one in a notebook has `cell` too. Lines and columns count from 1, columns in characters; the end is exclusive.
-Characters of a file name that don't print, or are no UTF-8, are told as escapes (`caf\\xe9.py`); SARIF has them in its
-URIs as they are."""
+`step`, and in a notebook `cell`. Lines and columns start at 1, columns count characters, and the end is exclusive.
+Characters of a file name that can't be printed, or are no UTF-8, are escaped (`caf\\xe9.py`). SARIF has them unescaped
+in its URIs."""
 
 
 def lint() -> str:
@@ -104,8 +105,52 @@ def lint() -> str:
     return "\n\n".join(("# baton-lint", WRITTEN, LINT, f"```text\n{USAGE.rstrip()}\n```")) + "\n"
 
 
-PAGES = {"rules.md": rules, "errors.md": exceptions, "command-line.md": command_line, "baton-lint.md": lint}
+COLUMNS = (("baton_dsl", "imports point down"), ("baton_dsl.runtime", "the rooms of the runtime"))
+"""The contracts of import-linter that are drawn side by side."""
+WIDTH, ROW = 340, 40
+
+
+def layers() -> str:
+    """The layers of the packages, drawn from the contracts in pyproject.toml: a row a layer, the highest on top."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {it["name"]: it for it in project["tool"]["importlinter"]["contracts"]}
+    columns = [(title, contracts[name]["layers"]) for title, name in COLUMNS]
+    height = 40 + ROW * max(len(rows) for _, rows in columns)
+    lines = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {height}" role="img" '
+            'font-family="system-ui, sans-serif" font-size="14">'
+        ),
+        "<!-- Written by docs/pages.py from pyproject.toml; change it there. -->",
+        "<title>The layers of baton_dsl, and the rooms of its runtime: imports only point down</title>",
+        (
+            "<style>rect { fill: #eef0fb; stroke: #5c6bc0 } .room rect { fill: #e8f3e9; stroke: #5a9a5e } "
+            "text { text-anchor: middle; fill: #222 } .title { fill: #888; font-weight: bold }</style>"
+        ),
+    ]
+    for number, (title, rows) in enumerate(columns):
+        left = number * WIDTH + 10
+        lines.append(f'<text class="title" x="{left + (WIDTH - 20) // 2}" y="24">{title}</text>')
+        lines.append('<g class="room">' if number else "<g>")
+        for row, layer in enumerate(rows):
+            names = [name.strip(" ()") for name in layer.split("|")]
+            wide = (WIDTH - 20) // len(names)
+            for place, name in enumerate(names):
+                x, y = left + place * wide, 38 + row * ROW
+                lines.append(f'<rect x="{x}" y="{y}" width="{wide - 6}" height="30" rx="5"/>')
+                lines.append(f'<text x="{x + (wide - 6) // 2}" y="{y + 20}">{name}</text>')
+        lines.append("</g>")
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+PAGES = {
+    "reference/rules.md": rules,
+    "reference/errors.md": exceptions,
+    "reference/command-line.md": command_line,
+    "reference/baton-lint.md": lint,
+    "images/layers.svg": layers,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page(), encoding="utf-8")
+        (DOCS / name).write_text(page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`baton cancel`: end workflows."""
+"""`baton cancel`: cancel workflows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton_dsl.runtime.operating.actions import Action
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Cancel all that has not started of workflows; a running step is told, and not tried again.
+    """Cancel every step that has not started. Running steps are asked to stop, and are not retried.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`baton check-deploy`: whether this code can finish the workflows that are in flight."""
+"""`baton check-deploy`: whether this code can finish the workflows that are running."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ NAMED: Final = 5
 @click.command("check-deploy")
 @click.argument("modules", metavar="MODULE...", nargs=-1, required=True, callback=module_arguments)
 @click.option(
-    "--stopped", is_flag=True, help="No worker runs the code from before any more: what has not run yet is run by this."
+    "--stopped", is_flag=True, help="All old workers have stopped: only this code will run the remaining steps."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every problem of every workflow as JSON.")
 @database.options
 def command(modules: list[ModuleType], stopped: bool, as_json: bool, dsn: str | None, prefix: str) -> int:
-    """List the workflows in flight that this code can't finish.
+    """List the running workflows that this code can't finish.
 
-    Run it with the new code, before it is deployed. The modules are imported; workflows whose steps are in other
-    packages than these are left alone. What is stored is tried, what is not yet stored is compared by its schema.
+    Run it with the new code, before you deploy that. It imports the modules, and ignores workflows whose steps are in
+    other packages. It validates stored values, and compares the schemas of values that are not stored yet.
 
     \b
     Exit codes:
-      0  this code can finish all of them, as far as can be known
-      1  there are some that it can't finish
+      0  this code can finish all of them, as far as baton can know
+      1  it can't finish some of them
     """
     packages = sorted({module.__name__.partition(".")[0] for module in modules})
     with database.opened(dsn, prefix) as target:
@@ -58,12 +58,12 @@ def _told(judgement: Judgement, packages: Sequence[str]) -> Iterator[str]:
         yield f"  help: {remedy}"
     count = judgement.workflows
     if not count:
-        yield f"No workflow of {quoted(packages)} is in flight."
+        yield f"No workflow of {quoted(packages)} is running."
     elif not judgement.obstacles:
-        yield f"{_counted(count)} in flight: this code can finish {'it' if count == 1 else 'them'}."
+        yield f"{_counted(count)} running: this code can finish {'it' if count == 1 else 'them'}."
     else:
         stuck = len({obstacle.workflow_id for obstacle in judgement.obstacles})
-        yield f"{_counted(count)} in flight: this code can't finish {stuck:,}."
+        yield f"{_counted(count)} running: this code can't finish {stuck:,}."
 
 
 def _problem(obstacle: Obstacle) -> tuple[str, str, str, str]:

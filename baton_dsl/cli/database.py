@@ -64,7 +64,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--dsn",
         envvar=VARIABLES,
         callback=read,
-        help="The PostgreSQL server, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then the embedded one.",
+        help="The PostgreSQL database, as postgresql://...; default: BATON_DSN, then OBAN_DSN, then an embedded one.",
     )
     prefix = click.option(
         "--prefix", envvar="OBAN_PREFIX", default="public", show_default=True, help="The schema of Oban's tables."

@@ -7,6 +7,7 @@ Python, and there as in a clone it is imported as `baton_audit`, from its folder
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,15 @@ _PACKAGE: Final = Path(__file__).parents[1]
     "--html",
     "page",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the report as a page; default: .baton/package-audit.html.",
+    help="Where to write the report as an HTML page; default: .baton/package-audit.html.",
 )
-@click.option("--imports", type=click.IntRange(0), default=10, show_default=True, help="How many imports to time.")
+@click.option(
+    "--imports",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many packages to import, to measure the time.",
+)
 @database.options
 def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> int:
     """Audit this Python environment with a workflow: licences, sizes, dependencies, import costs.
@@ -47,7 +54,10 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
     page = page or database.folder() / "package-audit.html"
     page.write_text(report.html, encoding="utf-8")
     terminal.echo(report.text)
-    terminal.echo(f"\nThe report as a page: {page}")
+    terminal.echo(f"\nThe report as an HTML page: {page}")
+    baton = "baton" if shutil.which("baton") else sys.argv[0]
+    given = "" if target.is_embedded else " with the same --dsn"
+    terminal.echo(f"See what it ran in a browser: {baton} web{given}")
     return Exit.DONE
 
 

@@ -1,4 +1,4 @@
-"""`baton doctor`: what is wrong, and what to do about it."""
+"""`baton doctor`: what is wrong with the database, and what to do about it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from baton_dsl.runtime.observing.doctor import RETAIN, Finding, Report, examine
     metavar="AGE",
     default=RETAIN,
     show_default=f"{RETAIN.days}d",
-    help="How long workflows that have ended are to be kept.",
+    help="How long you want to keep ended workflows.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @database.options
 def command(retain: timedelta, as_json: bool, dsn: str | None, prefix: str) -> int:
-    """Examine the database: schema, triggers, queues without nodes, steps and jobs that have lost each other, counts.
+    """Check the database: its schema and triggers, queues without workers, steps without jobs, and counts.
 
-    Changes nothing. Exit code: 0 if all is well, perhaps with advice, 1 if something is wrong.
+    It changes nothing. Exit code: 0 if nothing is wrong (there may be advice), 1 if something is wrong.
     """
     with database.opened(dsn, prefix) as target:
         report = read_sync(selection.database_of(target), examine(target.prefix, retain=retain))

@@ -19,12 +19,12 @@ from baton_dsl.core.drawing import ASCII, Drawing
     type=click.Choice(["text", "ascii", "mermaid", "dot"]),
     default="text",
     show_default=True,
-    help="For a terminal; the same without Unicode; for GitHub and documentation; for Graphviz.",
+    help="text is for terminals, ascii for those without Unicode, mermaid for GitHub, dot for Graphviz.",
 )
 def command(flow: AnyFlow, form: str) -> int:
     """Draw a flow, without a database.
 
-    A wrong flow is drawn too; then what is wrong follows on standard error, and the exit code is 2.
+    A flow with errors is drawn too. The errors then follow on standard error, and the exit code is 2.
 
     \b
     Examples:

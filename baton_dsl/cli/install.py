@@ -20,14 +20,16 @@ def _grant(whom: str, what: str) -> Callable[[Callable[..., Any]], Callable[...,
         f"grant_{whom}",
         metavar="ROLE",
         multiple=True,
-        help=f"Give ROLE what it needs to {what}; may be given more than once.",
+        help=f"Grant ROLE what it needs to {what}. May be used several times.",
     )
 
 
 @click.command("install")
 @database.options
-@click.option("--check", is_flag=True, help="Change nothing: say what there is to do, and exit with 1 if there is.")
-@click.option("--dry-run", is_flag=True, help="Change nothing: print the SQL.")
+@click.option(
+    "--check", is_flag=True, help="Only report what an install would do; exit with 1 if it would do anything."
+)
+@click.option("--dry-run", is_flag=True, help="Only print the SQL.")
 @_grant("worker", "run steps")
 @_grant("insert", "insert workflows, and nothing else")
 @_grant("operate", "cancel, retry, pause, rerun and prune workflows")
@@ -45,7 +47,7 @@ def command(
 ) -> int:
     """Create or update the tables of Oban and of baton-dsl.
 
-    Running it again changes nothing. To have it in your own migrations instead, call
+    Running it again changes nothing. To do this in your own migrations instead, call
     baton_dsl.runtime.schema.upgrade(op) in one of Alembic's.
     """
     grants = Grants(worker=grant_worker, insert=grant_insert, operate=grant_operate, read=grant_read)

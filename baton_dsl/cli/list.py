@@ -1,4 +1,4 @@
-"""`baton list`: which workflows there are."""
+"""`baton list`: a table of workflows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 
 @click.command("list")
 @selection.conditions
-@click.option("--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="So many, the newest ones.")
+@click.option(
+    "--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many workflows to list at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @click.option("--utc", "in_utc", is_flag=True, help="Show when each was inserted, in UTC, instead of its age.")
 @database.options
 def command(common: selection.Conditions, most: int, as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
-    """List workflows, the newest first: those that meet every condition that is given.
+    """List workflows, newest first. Every condition must match.
 
     An id is shown as far as it tells the workflow from all others; every command takes it so. A workflow is stuck if
     nothing of it moves by itself, as when no node runs its queue: baton why tells what it waits for.
@@ -37,6 +39,6 @@ def command(common: selection.Conditions, most: int, as_json: bool, in_utc: bool
     elif shown:
         terminal.echo_coloured(table.of_workflows(shown, width=terminal.width(), in_utc=in_utc))
     else:
-        terminal.echo("There is no such workflow." if common.given else "There is no workflow.", err=True)
+        terminal.echo("No workflow matches." if common.given else "There are no workflows.", err=True)
     if len(found) > most:
-        terminal.echo(f"There are more than these {most:,}; see them with --most.", err=True)
+        terminal.echo(f"There are more than these {most:,}; list them with --most.", err=True)

@@ -1,4 +1,4 @@
-"""`baton`: which commands there are, and what becomes of their errors."""
+"""The command `baton`: its subcommands, and how it reports their errors."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ COMMANDS: Final = {
     "worker": "Run the steps of workflows.",
     "run": "Insert a workflow, follow it, and print its results.",
     "test": "Run a workflow in memory, without a database.",
-    "status": "Show how far a workflow has come.",
+    "status": "Show the progress of a workflow.",
     "show": "Show the inputs, results and attempts of a workflow or a step.",
-    "why": "Say why a workflow, or a step of it, stands where it stands.",
+    "why": "Explain what a workflow or step is waiting for, or why it ended.",
     "list": "List workflows.",
     "queues": "List the queues: what waits, for how long, and who runs it.",
     "queue": "Pause a queue, or let it run again.",
     "nodes": "List the processes that run steps.",
-    "cancel": "Cancel all that has not started of workflows.",
-    "retry": "Let steps run again that failed, or all from a step on.",
-    "pause": "Let nothing of workflows start.",
-    "resume": "End a pause.",
-    "rerun": "Insert workflows once more, with the old inputs.",
+    "cancel": "Cancel every step that has not started.",
+    "retry": "Retry failed steps, or everything from one step onward.",
+    "pause": "Pause workflows: no further step starts.",
+    "resume": "Resume paused workflows.",
+    "rerun": "Insert workflows again, with their old inputs.",
     "prune": "Remove workflows that ended long ago.",
     "web": "Serve the dashboard.",
-    "doctor": "Examine the database, and say what to do.",
-    "check-deploy": "List the workflows in flight that new code can't finish.",
+    "doctor": "Check the database, and say what to do about problems.",
+    "check-deploy": "List the running workflows that new code can't finish.",
 }
 """Each is `baton_dsl.cli.<name>.command`, with `_` for a dash. The words stand here too, so that help imports none:
 `graph` and help need no driver, and come at once."""
@@ -83,7 +83,7 @@ class Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Typed DAG workflows on Oban and PostgreSQL.
 
-    Without --dsn, BATON_DSN or OBAN_DSN, an embedded PostgreSQL serves, with its data in .baton/ of this folder.
+    Without --dsn, BATON_DSN or OBAN_DSN, baton runs an embedded PostgreSQL, with its data in .baton/ of this folder.
 
     \b
     Exit codes:

@@ -1,4 +1,4 @@
-"""`baton pause`: let nothing of workflows start."""
+"""`baton pause`: pause workflows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton_dsl.runtime.operating.actions import Action
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Let no step of workflows start until baton resume. What runs goes on.
+    """Pause workflows: no further step starts until baton resume. Running steps continue.
 
     \b
     Examples:

@@ -15,14 +15,20 @@ from baton_dsl.runtime.operating.actions import prune_sync
 
 
 @click.command("prune")
-@click.option("--older-than", type=AGE, metavar="AGE", required=True, help="How long they are kept, as 12h or 30d.")
-@click.option("--yes", "-y", is_flag=True, help="Don't ask first.")
-@click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
+@click.option(
+    "--older-than",
+    type=AGE,
+    metavar="AGE",
+    required=True,
+    help="Remove workflows that ended longer ago than this, such as 12h or 30d.",
+)
+@click.option("--yes", "-y", is_flag=True, help="Don't ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Only say how many workflows would be removed.")
 @database.options
 def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, prefix: str) -> None:
-    """Remove workflows that ended longer ago than that, with their results; never one that still runs.
+    """Remove workflows that ended long ago, with their results. Running workflows are never removed.
 
-    Their jobs are Oban's to prune. A worker does it by itself with --retain.
+    Oban prunes their jobs. A worker with --retain removes old workflows by itself.
 
     \b
     Example:
@@ -36,6 +42,6 @@ def command(older_than: timedelta, yes: bool, dry_run: bool, dsn: str | None, pr
             return
         if old and not yes:
             if not selection.is_asked():
-                raise click.UsageError(f"to prune {selection.counted(old)} without being asked, give --yes")
+                raise click.UsageError(f"to prune {selection.counted(old)} without a question, add --yes")
             click.confirm(f"Prune {selection.counted(old)}, with all their results?", abort=True, err=True)
         terminal.echo(f"pruned {selection.counted(prune_sync(where, older_than))}")

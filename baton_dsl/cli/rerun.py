@@ -1,4 +1,4 @@
-"""`baton rerun`: workflows once more."""
+"""`baton rerun`: insert workflows again."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> None:
-    """Insert workflows of FLOW once more: the flow as the code is now, with the old inputs and labels.
+    """Insert workflows of FLOW again: with the current code, and with their old inputs and labels.
 
-    The old workflows stay as they are. If the flow does not take the inputs of one any more, none is inserted.
+    The old workflows stay as they are. If the flow no longer accepts the inputs of one of them, none is inserted.
 
     \b
     Examples:
@@ -39,4 +39,4 @@ def command(
         chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
         inserted = rerun_sync(where, WorkflowFilter(ids=chosen), flow)
     for old, new in inserted.items():
-        terminal.echo(f"workflow {new}, once more for {old}")
+        terminal.echo(f"workflow {new}, a rerun of {old}")

@@ -1,4 +1,4 @@
-"""`baton resume`: end a pause."""
+"""`baton resume`: resume paused workflows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton_dsl.runtime.operating.actions import Action
 @selection.many
 @database.options
 def command(selected: selection.Selection, dsn: str | None, prefix: str) -> None:
-    """Let workflows go on that were paused.
+    """Resume paused workflows.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`baton retry`: let steps run again."""
+"""`baton retry`: run steps again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from baton_dsl.runtime.workflow import Workflow
 @click.command("retry")
 @selection.many
 @click.option(
-    "--from", "from_step", metavar="STEP", help="Let this step, or item[3] of one, and all behind it run again instead."
+    "--from",
+    "from_step",
+    metavar="STEP",
+    help="Run this step, or an item such as orders[3], and everything downstream again instead.",
 )
 @database.options
 def command(
@@ -22,10 +25,10 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> None:
-    """Let every step run again that was cancelled or discarded. Results that are stored stay.
+    """Run every step again that was cancelled or discarded. Stored results stay.
 
-    With --from, that step and all behind it run again, completed or not; their results are forgotten. Workflows of
-    which one of these steps runs, or has lost its job, are left alone.
+    With --from, that step and everything downstream of it run again, even if they completed, and their results are
+    deleted. Workflows in which one of these steps is running, or has lost its job, are left alone.
 
     \b
     Examples:
@@ -40,18 +43,18 @@ def command(
             "retry",
             selected,
             applies=lambda workflow: from_step is not None or workflow.cancelled + workflow.discarded > 0,
-            instead="a step that waits for its next attempt starts at once with --from STEP",
+            instead="to start a step at once that waits for its next attempt, use --from STEP",
         )
         if from_step is not None and len(chosen) == 1:
             workflow = Workflow(chosen[0], database=where)
             workflow.sync.retry(from_step)  # it says why, if it can't
             if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
                 terminal.echo(workflow.sync.why(from_step), err=True)
-                terminal.echo("  help: without --from, all that failed runs again, what it waits for too", err=True)
+                terminal.echo("  help: without --from, every failed step runs again, its upstreams too", err=True)
             done = chosen
         else:
             done = operate_sync(where, Action.RETRY, WorkflowFilter(ids=chosen), from_step=from_step)
     selection.tell("retried", done)
     if len(done) < len(chosen):
         left = selection.counted(len(chosen) - len(done))
-        terminal.echo(f"left {left} alone, whose steps run, have no jobs any more, or are not there", err=True)
+        terminal.echo(f"left {left} alone: a step is running, has no job any more, or does not exist", err=True)

@@ -1,4 +1,4 @@
-"""`baton run`: one workflow, from its inputs to its results."""
+"""`baton run`: insert a workflow, follow it, and print its results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ from baton_dsl.runtime.workflow import NodeStatus, Workflow
 
 @click.command("run")
 @click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
-@click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; JSON unless it is a text.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait for the end at the most.")
+@click.option(
+    "--input",
+    "-i",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input. A string is taken as it is; anything else is JSON.",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="How many seconds to wait for the end.")
 @click.option(
     "--worker/--no-worker",
     "works",
     default=None,
-    help="Whether this process runs steps too; by default only on the embedded database, for a named one may hold "
-    "jobs that are not yours to run.",
+    help="Whether this process runs steps too. By default it does so only on the embedded database, because another "
+    "one may hold jobs of other people.",
 )
 @click.option(
     "--queues",
@@ -34,9 +41,9 @@ from baton_dsl.runtime.workflow import NodeStatus, Workflow
     "limits",
     metavar="NAME:LIMIT,...",
     callback=queue_limits.limits,
-    help="What it serves then; default: the flow's queues, 10 jobs each.",
+    help="Queues to run, if this process runs steps; default: the flow's queues, 10 jobs each.",
 )
-@click.option("--every", is_flag=True, help="Print the results of every step, not only of the last ones.")
+@click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
 @database.options
 def command(
     flow: AnyFlow,
@@ -82,7 +89,7 @@ async def _run(
         status = await execution.see_through(workflow, target, queues=served, patience=patience)
     except (click.Abort, asyncio.CancelledError, TimeoutError):
         terminal.echo(
-            f"The workflow stays in the database; see what it waits for with: baton why {workflow.id}", err=True
+            f"The workflow stays in the database. See what it is waiting for: baton why {workflow.id}", err=True
         )
         raise
     terminal.echo_json(await _results(flow, workflow, every=every))

@@ -1,4 +1,4 @@
-"""Which workflows a command works on: those of some ids, or all that have something in common."""
+"""Which workflows a command works on: those with the given ids, or all that match the options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from baton_dsl.runtime.listing import Listed, full_ids, workflows
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate_sync
 
-ID: Final = "The beginning of an id will do, if no other workflow's id begins so."
+ID: Final = "The beginning of an id is enough, if only one workflow's id begins that way."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,20 +86,27 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, common=common, **others)
 
     options = (
-        click.option("--flow", "flow_name", metavar="NAME", help="Those of this flow."),
-        click.option("--label", metavar="NAME", help="Those with this label."),
+        click.option("--flow", "flow_name", metavar="NAME", help="Only workflows of this flow."),
+        click.option("--label", metavar="NAME", help="Only workflows with this label."),
         click.option(
-            "--outcome", type=click.Choice(["completed", "cancelled", "discarded"]), help="Those that ended so."
+            "--outcome",
+            type=click.Choice(["completed", "cancelled", "discarded"]),
+            help="Only workflows with this outcome.",
         ),
-        click.option("--running/--ended", default=None, help="Those that have not ended, or those that have."),
+        click.option("--running/--ended", default=None, help="Only workflows that have not ended, or only ended ones."),
         click.option(
             "--stuck/--not-stuck",
             "stuck",
             default=None,
-            help="Those under way of which nothing moves by itself, or all others.",
+            help="Only workflows in which nothing moves by itself, or only the others.",
         ),
-        click.option("--older-than", type=AGE, metavar="AGE", help="Those inserted longer ago, as 90m, 12h or 30d."),
-        click.option("--newer-than", type=AGE, metavar="AGE", help="Those inserted since."),
+        click.option(
+            "--older-than",
+            type=AGE,
+            metavar="AGE",
+            help="Only workflows inserted longer ago than this, such as 90m, 12h or 30d.",
+        ),
+        click.option("--newer-than", type=AGE, metavar="AGE", help="Only workflows inserted within this time."),
     )
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), gathered)
 
@@ -113,8 +120,8 @@ def many(command: Callable[..., Any]) -> Callable[..., Any]:
 
     options = (
         click.argument("ids", metavar="[ID]...", nargs=-1),
-        click.option("--yes", "-y", is_flag=True, help="Don't ask first."),
-        click.option("--dry-run", is_flag=True, help="Only show which workflows it would be."),
+        click.option("--yes", "-y", is_flag=True, help="Don't ask for confirmation."),
+        click.option("--dry-run", is_flag=True, help="Only list the workflows that match."),
     )
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), conditions(gathered))
 
@@ -152,7 +159,7 @@ def chosen(
     if selected.ids:
         given["ids"] = read_sync(database, full_ids(list(selected.ids)))
     if not given:
-        raise click.UsageError("name the workflows: by their ids, or by options such as --flow and --outcome")
+        raise click.UsageError("name the workflows, by their ids or with options such as --flow and --outcome")
     found = read_sync(database, workflows(WorkflowFilter(**given)))
     fitting = [workflow for workflow in found if applies(workflow)]
     for workflow in found:
@@ -162,7 +169,7 @@ def chosen(
                 terminal.echo(f"  help: {instead}", err=True)
     if not fitting:
         if not selected.ids or not found:
-            terminal.echo(f"There is no such workflow to {verb}.", err=True)
+            terminal.echo(f"No matching workflow to {verb}.", err=True)
         return []
     if selected.dry_run:
         terminal.echo_coloured(table.of_workflows(fitting, width=terminal.width()))
@@ -170,7 +177,7 @@ def chosen(
         return []
     if selected.common.given and not selected.yes:
         if not is_asked():
-            raise click.UsageError(f"to {verb} {counted(len(fitting))} without being asked, give --yes")
+            raise click.UsageError(f"to {verb} {counted(len(fitting))} without a question, add --yes")
         click.confirm(f"{verb.capitalize()} {counted(len(fitting))}?", abort=True, err=True)
     return [workflow.id for workflow in fitting]
 

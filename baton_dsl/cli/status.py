@@ -1,4 +1,4 @@
-"""`baton status`: how far a workflow has come."""
+"""`baton status`: the progress of a workflow."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ UNDER_WAY: Final = {"running": "under way", "paused": "paused, under way", "stop
 @click.command("status")
 @click.argument("workflow_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print the status and every node as JSON.")
-@click.option("--watch", is_flag=True, help="Follow it to its end; the exit code then tells the outcome, as with run.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Follow the workflow to its end; the exit code then tells the outcome, as in baton run.",
+)
 @database.options
 def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefix: str) -> int:
-    """Show how far a workflow has come: its graph with the state of each step, and why steps failed."""
+    """Show the progress of a workflow: its graph, the state of each step, and why steps failed."""
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
         workflow = Workflow(selection.full_id(where, workflow_id), database=where)

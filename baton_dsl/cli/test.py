@@ -1,4 +1,4 @@
-"""`baton test`: one workflow in memory, from its inputs to its results."""
+"""`baton test`: run a workflow in memory, and print its results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,19 @@ from baton_dsl.testing.run import Run
 
 @click.command("test")
 @click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
-@click.option("--input", "-i", "pairs", multiple=True, metavar="NAME=VALUE", help="An input; JSON unless it is a text.")
-@click.option("--every", is_flag=True, help="Print the results of every step, not only of the last ones.")
+@click.option(
+    "--input",
+    "-i",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input. A string is taken as it is; anything else is JSON.",
+)
+@click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
 def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
-    """Run a workflow of FLOW in memory: no database, and no waiting for backoffs, snoozes and timeouts.
+    """Run a workflow of FLOW in memory: without a database, and without waiting for backoffs, snoozes and timeouts.
 
-    The steps themselves run as they are: what they call, they call. The drawing goes to standard error, the results to
+    The functions of the steps really run, with all that they call. The drawing goes to standard error, the results to
     standard output. Exit code: 0 if the workflow completed, 1 if a step was cancelled or discarded, 2 if the flow or an
     input is wrong.
 

@@ -1,4 +1,4 @@
-"""`baton why`: what a workflow, or a step of it, waits for."""
+"""`baton why`: what a workflow or step is waiting for, or why it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from baton_dsl.runtime.workflow import Workflow
 @click.option("--json", "as_json", is_flag=True, help="Print the sentence in a JSON object.")
 @database.options
 def command(workflow_id: str, step: str | None, as_json: bool, dsn: str | None, prefix: str) -> None:
-    """Say in one sentence why a workflow, or a step of it, stands where it stands.
+    """Explain in one sentence what a workflow or step is waiting for, or why it ended.
 
     \b
     Example:

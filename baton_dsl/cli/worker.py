@@ -1,4 +1,4 @@
-"""`baton worker`: a node, or several processes of them."""
+"""`baton worker`: run the steps of workflows, in one process or several."""
 
 from __future__ import annotations
 
@@ -34,25 +34,32 @@ logger = logging.getLogger("baton_dsl.worker")
     "limits",
     metavar="NAME:LIMIT,...",
     callback=queue_limits.limits,
-    help=f"Which queues to serve, and how many jobs of each at once, as default:20,mail:5; "
+    help=f"Queues to run, and how many jobs of each at once, such as default:20,mail:5; "
     f"default: every queue that the modules name, {queue_limits.LIMIT} jobs each.",
 )
-@click.option("--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="So many nodes.")
 @click.option(
-    "--grace", type=click.FloatRange(0), default=15.0, show_default=True, help="Seconds for running jobs at the end."
+    "--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="Number of worker processes."
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=15.0,
+    show_default=True,
+    help="Seconds that running jobs get when the worker stops.",
 )
 @click.option(
     "--retain",
     type=AGE,
     metavar="AGE",
-    help="Remove workflows that ended longer ago, with their results, as 12h or 30d; default: keep them.",
+    help="Remove workflows, with their results, that ended longer ago than this, such as 12h or 30d; "
+    "default: keep them.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What to log on standard error: at info, the start and the end of each step.",
+    help="What to log to standard error; info includes the start and the end of each step.",
 )
 @click.option(
     "--log-format",
@@ -76,8 +83,8 @@ logger = logging.getLogger("baton_dsl.worker")
     "--direct-dsn",
     envvar=DIRECT,
     callback=database.read,
-    help="The server itself, if --dsn names a pooler that shares sessions: for the locks that show that this worker "
-    "lives, and for LISTEN.",
+    help="The address of the server itself, if --dsn names a pooler in transaction mode. Used for LISTEN, and for the "
+    "locks that show that this worker is alive.",
 )
 @database.options
 def command(
@@ -97,9 +104,9 @@ def command(
 ) -> int:
     """Run the steps of workflows, until SIGTERM or Ctrl-C.
 
-    MODULES are those that hold your flows; they are imported at the start, so that an error in them is told at once.
-    Jobs that run when the end comes get the time of --grace; what does not finish then is taken up by another node. A
-    second signal ends the worker at once.
+    MODULES hold your flows. They are imported first, so an error in them shows at once. When the worker stops, running
+    jobs get --grace seconds; another worker starts those again that take longer. A second signal ends the worker at
+    once.
 
     \b
     Example:

@@ -165,7 +165,7 @@ def why(facts: WorkflowFacts, step: str | None = None) -> str:
         >>> report = NodeFacts(step="report", state=State.SUSPENDED, upstreams=("charge",))
         >>> facts = WorkflowFacts(now=now, inserted_at=now, nodes={"charge": charge, "report": report})
         >>> why(facts, "report")
-        '"report" waits for "charge", which could start, but no node runs queue "llm".'
+        '"report" waits for "charge", which could start, but no worker runs queue "llm".'
     """
     said = _of_workflow(facts) if step is None else _of_step(facts, facts.nodes[step])
     return f"{said}."
@@ -194,7 +194,7 @@ def _of_step(facts: WorkflowFacts, node: NodeFacts) -> str:
     if others:
         said += f"; it also waits for {_some(other.named for other in others)}"
     if facts.paused_at and path[-1].state is not State.SUSPENDED:
-        said += f"; besides, the workflow is paused since {moment(facts.paused_at, facts.now)}"
+        said += f"; also, the workflow has been paused since {moment(facts.paused_at, facts.now)}"
     return said
 
 
@@ -282,9 +282,11 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
         return _ending(facts, node)
     match node.state:
         case State.SUSPENDED if node.is_held:
-            return f'waits until other items of "{node.part_of}" end, since only so many run at once'
+            return (
+                f'waits until other items of "{node.part_of}" end, because max_concurrency limits how many run at once'
+            )
         case State.SUSPENDED if facts.paused_at:
-            return f"does not start, since the workflow is paused since {moment(facts.paused_at, facts.now)}"
+            return f"does not start, because the workflow has been paused since {moment(facts.paused_at, facts.now)}"
         case State.SUSPENDED:
             return "waits, though nothing keeps it from running: see baton doctor"
         case State.EXECUTING:
@@ -294,7 +296,7 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
         case State.AVAILABLE:
             return _queued(facts, node)
         case State.GONE:
-            return "can't run, since its job is gone: see baton doctor"
+            return "can't run, because its job is gone: see baton doctor"
         case _:
             return f"has not settled, though its job is {node.state}: see baton doctor"
 
@@ -326,7 +328,7 @@ def _running(facts: WorkflowFacts, node: NodeFacts) -> str:
         return f"ran{where}, whose process is gone: it will start again {soon}"
     since = f" since {moment(node.attempted_at, facts.now)}" if node.attempted_at else ""
     said = f"has run{since}{where}, attempt {node.attempt} of {node.max_attempts}"
-    return said + (", and is not tried again, since the workflow was cancelled" if facts.stopped_at else "")
+    return said + (", and will not be retried, because the workflow was cancelled" if facts.stopped_at else "")
 
 
 def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -345,7 +347,7 @@ def _later(facts: WorkflowFacts, node: NodeFacts) -> str:
 
 def _absence(node: NodeFacts) -> str:
     where = f"node {node.runs_on}" if node.runs_on else "a node"
-    return f"was given back by {where}, which does not have its code ({node.absent})"
+    return f"was given back by {where}, which lacks its code ({node.absent})"
 
 
 def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -368,7 +370,7 @@ def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
     """What keeps a queue from starting anything."""
     queue = facts.queues.get(node.queue, QueueFacts())
     if not queue.nodes:
-        return f'no node runs queue "{node.queue}"'
+        return f'no worker runs queue "{node.queue}"'
     if queue.paused == queue.nodes:
         where = "on all nodes" if queue.nodes > 1 else "on the only node that runs it"
         return f'queue "{node.queue}" is paused {where}'
@@ -411,7 +413,7 @@ def _under_way(facts: WorkflowFacts) -> str:
     unsettled = sum(node.outcome is None for node in steps)
     said = f"{unsettled:,} of {_count(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
     if facts.paused_at:
-        said = f"The workflow is paused since {moment(facts.paused_at, facts.now)}: {said}"
+        said = f"The workflow has been paused since {moment(facts.paused_at, facts.now)}: {said}"
     elif facts.stopped_at:
         said = f"The workflow was cancelled{facts.at(facts.stopped_at)}: {said}"
     found = [facts.nodes[step] for step in causes(facts)]

@@ -273,7 +273,7 @@ class Workflow(Generic[S]):
         Example:
             ```python
             await workflow.why(report)
-            # "report" waits for "charge", which could start, but no node runs queue "llm".
+            # "report" waits for "charge", which could start, but no worker runs queue "llm".
             ```
         """
         return await read(self._database, why_facts.explain(self.id, _name(step)))

@@ -167,16 +167,16 @@ def _ordered(counts: Mapping[str, int]) -> list[str]:
 def critical_path(nodes: Sequence[NodeView]) -> list[str]:
     """The steps that the end, or the present moment, had to wait for, first to last.
 
-    It goes back from the step that settled last, or of those that run from the one that began first, each time to the
-    upstream that settled last. Steps that never ran, since another had failed, are on none.
+    It goes back from the step that settled last, or of those that could start or run from the one that could start
+    first, each time to the upstream that settled last. Steps that never ran, since another had failed, are on none.
 
     Args:
         nodes: The steps in topological order.
     """
     by_name = {node.step: node for node in nodes}
-    running = [node for node in nodes if node.began_at and not node.is_settled]
-    if running:
-        last = min(running, key=lambda node: node.began_at or _NEVER)
+    begun = [node for node in nodes if not node.is_settled and (node.ready_at or node.began_at)]
+    if begun:
+        last = min(begun, key=lambda node: node.ready_at or node.began_at or _NEVER)
     else:
         ended = [node for node in nodes if node.settled_at and node.began_at]
         if not ended:

@@ -53,14 +53,25 @@ class Filter:
 
     @property
     def which(self) -> WorkflowFilter | None:
-        """The same for the runtime; None for all that there are."""
-        given = {
+        """The same for the runtime, without the beginning of the id; None for all that there are."""
+        given = self._given()
+        return WorkflowFilter(**given) if given else None
+
+    def among(self, ids: Sequence[str]) -> WorkflowFilter:
+        """The same, of some workflows."""
+        return WorkflowFilter(ids=ids, **self._given())
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any condition."""
+        return bool(self.start or self._given())
+
+    def _given(self) -> dict[str, Any]:
+        return {
             **STANDINGS.get(self.standing, {}),
             **(AGES[self.age][1] if self.age else {}),
             **{name: text for name, text in (("flow", self.flow), ("label", self.label)) if text},
-            **({"starting": self.start} if self.start else {}),
         }
-        return WorkflowFilter(**given) if given else None
 
     @staticmethod
     def of(visit: Visit) -> Filter:
@@ -110,6 +121,12 @@ _FLOWS: Final[LiteralString] = """
 """
 
 
+_STARTING: Final[LiteralString] = """
+    SELECT workflow_id FROM baton.baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s
+    ORDER BY workflow_id LIMIT %(most)s
+"""
+
+
 def flows() -> Reading[Sequence[str]]:
     """The names of flows that there are workflows of."""
     rows = yield _FLOWS, {"most": MOST_FLOWS}
@@ -131,7 +148,11 @@ def _behind(visit: Visit) -> Place | None:
 
 def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, int], Sequence[str]]]:
     """What a page of the list shows: workflows, one more than fit; counts; names of flows."""
-    found = yield from workflows(wanted.which, most=PAGE + 1, behind=behind)
+    chosen = wanted.which
+    if wanted.start:  # by the primary key, however many ids begin so: whoever looks for one writes more of it
+        rows = yield _STARTING, {"start": wanted.start, "end": wanted.start + chr(0x10FFFF), "most": PAGE}
+        chosen = wanted.among([row["workflow_id"] for row in rows])
+    found = yield from workflows(chosen, most=PAGE + 1, behind=behind)
     counted = yield from counts(most=MOST_COUNTED + 1)
     names = yield from flows()
     return found, counted, names

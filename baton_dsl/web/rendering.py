@@ -80,13 +80,13 @@ def size(octets: int) -> str:
 
 
 def money(amount: Decimal) -> str:
-    """An amount of dollars, exact.
+    """An amount, exact, in whatever currency prices are.
 
     Example:
         >>> money(Decimal("0.00230000")), money(Decimal(12))
-        ('$0.0023', '$12')
+        ('0.0023', '12')
     """
-    return f"${amount.normalize():f}"
+    return f"{amount.normalize():f}"
 
 
 def plain(value: Any) -> str:

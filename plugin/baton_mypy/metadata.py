@@ -17,7 +17,16 @@ from mypy.util import correct_relative_import
 
 from baton_mypy import names, remembered
 from baton_mypy.literals import text_of
-from baton_mypy.source_text import absent_in, aliases_in, annotations_in, items_of, names_in, unquoted
+from baton_mypy.source_text import (
+    absent_in,
+    aliases_in,
+    annotations_in,
+    items_of,
+    names_in,
+    quoted_aliases_in,
+    quoted_names_in,
+    unquoted,
+)
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
@@ -177,6 +186,7 @@ class Reader:
                 yield from self._missing_in_aliases(item, within)
         elif alias not in within and len(within) < _DEEPEST:
             module = self._checker.modules.get(alias.module)
+            yield from self._missing_in_strings(alias, module)
             is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
             if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
                 path = self.file(module)
@@ -185,6 +195,18 @@ class Reader:
                     for value in aliases_in(path).get(own, ()):
                         yield from (name for name in names_in(value) if name in absent)
             yield from self._missing_in_aliases(annotation._expand_once(), (*within, alias))  # noqa: SLF001
+
+    def _missing_in_strings(self, alias: TypeAlias, module: MypyFile | None) -> Iterator[str]:
+        """The names in strings of an alias by assignment that the module which uses it has not at run time."""
+        if alias.python_3_12_type_alias or module is None or module is self._module:
+            return
+        if module.fullname.partition(".")[0] in _KNOWN or not module.path.endswith(".py"):
+            return
+        own, absent = alias.fullname.removeprefix(f"{module.fullname}."), self.absent(self._module)
+        for value in quoted_aliases_in(self.file(module)).get(own, ()):
+            for name in quoted_names_in(value):
+                if name in absent or (name not in self._module.names and name not in self._builtins.names):
+                    yield name
 
     def is_custom(self, annotation: ast.expr, scope: Scope) -> bool:
         """Whether metadata in an annotation, or in an alias of it, may store the type in another way."""

@@ -162,6 +162,28 @@ def _flags(statements: Sequence[ast.stmt]) -> Iterator[str]:
             yield from (alias.asname for alias in statement.names if alias.name == _FLAG and alias.asname)
 
 
+def quoted_aliases_in(path: str) -> Mapping[str, Sequence[ast.expr]]:
+    """What each name of a file that may be an alias stands for, whatever it says."""
+    status = _status(path)
+    return {} if status is None else _read_all_aliases(path, *status)
+
+
+@lru_cache(maxsize=64)
+def _read_all_aliases(path: str, mtime: int, size: int) -> Mapping[str, Sequence[ast.expr]]:
+    found: dict[str, list[ast.expr]] = {}
+    with suppress(SyntaxError, ValueError):
+        _collect(ast.parse("\n".join(_read(path, mtime, size))).body, "", found)
+    return found
+
+
+def quoted_names_in(annotation: ast.expr) -> Iterator[str]:
+    """The names in strings of an annotation, which are evaluated when it is used."""
+    if isinstance(annotation, ast.Constant):
+        yield from names_in(annotation)
+    for part in _parts(annotation):
+        yield from quoted_names_in(part)
+
+
 def names_in(annotation: ast.expr) -> Iterator[str]:
     """The names that an annotation is evaluated with, in their order; of one with dots the first part."""
     annotation = unquoted(annotation)
@@ -172,18 +194,25 @@ def names_in(annotation: ast.expr) -> Iterator[str]:
             yield from names_in(value)
         case ast.Subscript(value=form):
             yield from names_in(form)
-            word = form.attr if isinstance(form, ast.Attribute) else form.id if isinstance(form, ast.Name) else ""
-            items = items_of(annotation)
-            for item in items[:1] if word == "Annotated" else () if word == "Literal" else items:
-                yield from names_in(item)
-        case ast.BinOp(left=left, right=right):
-            yield from names_in(left)
-            yield from names_in(right)
-        case ast.List(elts=items) | ast.Tuple(elts=items):
-            for item in items:
-                yield from names_in(item)
         case _:
             pass
+    for part in _parts(annotation):
+        yield from names_in(part)
+
+
+def _parts(annotation: ast.expr) -> Sequence[ast.expr]:
+    """The types that an annotation is made of."""
+    match annotation:
+        case ast.Subscript(value=form):
+            word = form.attr if isinstance(form, ast.Attribute) else form.id if isinstance(form, ast.Name) else ""
+            items = items_of(annotation)
+            return items[:1] if word == "Annotated" else () if word == "Literal" else items
+        case ast.BinOp(left=left, right=right):
+            return left, right
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return items
+        case _:
+            return ()
 
 
 def classes_in(path: str) -> Mapping[str, ast.ClassDef]:

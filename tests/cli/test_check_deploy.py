@@ -50,11 +50,11 @@ def check(folder: Path, dsn: str, *arguments: str, code: str = CODE) -> subproce
 
 def test_code_that_can_finish_all_is_told_so(folder: Path, dsn: str) -> None:
     done = check(folder, dsn, "shopcode")
-    assert (done.returncode, done.stdout) == (0, "7 workflows in flight: this code can finish them.\n")
+    assert (done.returncode, done.stdout) == (0, "7 workflows running: this code can finish them.\n")
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("UPDATE oban_jobs SET state = 'cancelled'")
     done = check(folder, dsn, "shopcode")
-    assert (done.returncode, done.stdout) == (0, 'No workflow of "shopcode" is in flight.\n')
+    assert (done.returncode, done.stdout) == (0, 'No workflow of "shopcode" is running.\n')
 
 
 def test_what_can_not_be_finished_is_told_once_for_all_that_have_it(folder: Path, dsn: str) -> None:
@@ -68,7 +68,7 @@ def test_what_can_not_be_finished_is_told_once_for_all_that_have_it(folder: Path
         ),
         "  workflows: w0, w1, w2, w3, w4 and 2 more",
         '  help: name what it reads: orders: Annotated[..., From("fetch")]',
-        "7 workflows in flight: this code can't finish 7.",
+        "7 workflows running: this code can't finish 7.",
     ]
     told = json.loads(check(folder, dsn, "shopcode", "--json", code=renamed).stdout)
     assert told["workflows"] == 7

@@ -25,7 +25,7 @@ from baton_dsl.runtime.executing import process
 from tests.cli.test_on_a_database import BATON, ROOT, baton, environment
 from tests.conftest import TEMPLATE
 
-HELP = "write postgresql://user:password@host:5432/database, where a password has %40 for @, %2F for / and %25 for %"
+HELP = "write postgresql://user:password@host:5432/database; in the password, write %40 for @, %2F for / and %25 for %"
 UNREADABLE = [
     "postgresql//app:s3cr3t@db/app",
     "app:s3cr3t@db/app",
@@ -152,7 +152,7 @@ def test_no_value_shows_a_password_when_it_is_printed() -> None:
 def test_other_spellings_of_a_connection_string_are_understood(driver: str, dsn: str) -> None:
     parts = psycopg.conninfo.conninfo_to_dict(dsn)
     url = f"{driver}://{parts['user']}@/{parts['dbname']}?host={parts['host']}"
-    assert baton("list", "--dsn", url).stderr == "There is no workflow.\n"
+    assert baton("list", "--dsn", url).stderr == "There are no workflows.\n"
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

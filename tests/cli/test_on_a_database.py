@@ -96,7 +96,7 @@ def test_a_workflow_that_takes_too_long_is_left_with_a_code_of_its_own(dsn: str)
     done = baton("run", "tests.cli.flows:waiting", "--timeout", "0.2", BATON_DSN=dsn)
     assert done.returncode == 3
     workflow_id = done.stderr.split()[1]
-    assert f"The workflow stays in the database; see what it waits for with: baton why {workflow_id}" in done.stderr
+    assert f"The workflow stays in the database. See what it is waiting for: baton why {workflow_id}" in done.stderr
     assert "BTN412" in done.stderr
     assert Workflow.load(workflow_id, dsn=dsn).sync.status().outcome is None
 
@@ -263,7 +263,9 @@ def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
     done = baton("demo", "--imports", "1", cwd=served_folder)
     assert done.returncode == 0, done.stderr
     page = served_folder / ".baton" / "package-audit.html"
-    assert done.stdout.splitlines()[-1] == f"The report as a page: {page}"
+    *_, told, looked = done.stdout.splitlines()
+    assert told == f"The report as an HTML page: {page}"
+    assert re.fullmatch(r"See what it ran in a browser: \S+ web", looked)
     assert "Largest on disk" in done.stdout
     assert "completed  report  " in done.stderr
     assert page.read_text().startswith("<!doctype html>")

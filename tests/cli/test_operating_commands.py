@@ -43,7 +43,7 @@ def without_ages(text: str) -> list[str]:
 
 
 def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection[Any]) -> None:
-    assert baton("list") == (0, "", "There is no workflow.\n")
+    assert baton("list") == (0, "", "There are no workflows.\n")
     insert(conn, "a-1")
     insert(conn, "a-2")
     end(conn, "a-2", "discarded")
@@ -61,7 +61,7 @@ def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection
         "ID   FLOW  STANDING  STEPS   AGE",
         "a-1  shop  stuck     0 of 4  AGE",
     ]
-    assert baton("list", "--older-than", "1h") == (0, "", "There is no such workflow.\n")
+    assert baton("list", "--older-than", "1h") == (0, "", "No workflow matches.\n")
 
 
 def test_colours_are_for_terminals_that_want_them(dsn: str, conn: psycopg.Connection[Any]) -> None:
@@ -103,7 +103,7 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
         "settled_at": None,
         "is_paused": False,
     }
-    assert (code, told) == (0, "There are more than these 2; see them with --most.\n")
+    assert (code, told) == (0, "There are more than these 2; list them with --most.\n")
 
 
 def test_the_status_of_a_workflow_that_starts_nothing_says_so(baton: Shown, conn: psycopg.Connection[Any]) -> None:
@@ -125,7 +125,7 @@ def test_who_wants_a_waiting_step_now_is_told_how(baton: Shown, conn: psycopg.Co
         "",
         (
             "workflow shop-1 is stuck: there is nothing to retry\n"
-            "  help: a step that waits for its next attempt starts at once with --from STEP\n"
+            "  help: to start a step at once that waits for its next attempt, use --from STEP\n"
         ),
     )
     assert baton("retry", "shop-1", "--from", "fetch") == (0, "retried workflow shop-1\n", "")
@@ -143,7 +143,7 @@ def test_a_retry_from_a_step_that_still_can_not_run_says_why(baton: Shown, conn:
     assert code == 0
     assert '"report" was cancelled because of' in told
     assert '"fetch", which was discarded' in told
-    assert "  help: without --from, all that failed runs again, what it waits for too\n" in told
+    assert "  help: without --from, every failed step runs again, its upstreams too\n" in told
 
 
 def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
@@ -185,7 +185,7 @@ def test_a_blank_id_means_no_workflow_not_even_the_only_one(
 
 def test_ids_that_do_not_meet_the_conditions_are_told(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
-    told = "There is no such workflow to cancel.\n"
+    told = "No matching workflow to cancel.\n"
     assert baton("cancel", "shop-1", "--outcome", "completed", "--yes") == (0, "", told)
 
 
@@ -194,7 +194,7 @@ def test_who_has_closed_standard_input_is_not_asked(conn: psycopg.Connection[Any
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *BATON, "cancel", "--flow", "waiting", "--dsn", dsn]
     process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
     assert process.returncode == 2
-    assert process.stderr.splitlines()[-1] == "Error: to cancel 1 workflow without being asked, give --yes"
+    assert process.stderr.splitlines()[-1] == "Error: to cancel 1 workflow without a question, add --yes"
 
 
 def test_a_user_who_may_not_is_told(
@@ -217,14 +217,14 @@ def test_many_workflows_are_operated_on_after_a_word(baton: Shown, conn: psycopg
     insert(conn, "other", flows.waiting)
     code, _, told = baton("cancel")
     assert code == 2
-    assert "name the workflows: by their ids, or by options such as --flow and --outcome" in told
+    assert "name the workflows, by their ids or with options such as --flow and --outcome" in told
     code, shown, told = baton("cancel", "--flow", "shop", "--dry-run")
     assert (code, len(shown.splitlines()), told) == (0, 4, "Without --dry-run, it would cancel 3 workflows.\n")
     code, _, told = baton("cancel", "--flow", "shop")
-    assert (code, told.splitlines()[-1]) == (2, "Error: to cancel 3 workflows without being asked, give --yes")
+    assert (code, told.splitlines()[-1]) == (2, "Error: to cancel 3 workflows without a question, add --yes")
     assert baton("list", "--outcome", "cancelled")[1] == ""
     assert baton("cancel", "--flow", "shop", "--yes") == (0, "cancelled 3 workflows\n", "")
-    assert baton("cancel", "--flow", "shop", "--yes") == (0, "", "There is no such workflow to cancel.\n")
+    assert baton("cancel", "--flow", "shop", "--yes") == (0, "", "No matching workflow to cancel.\n")
     assert counts(dsn, "other") == {"available": 1}
     assert baton("retry", "--outcome", "cancelled", "-y") == (0, "retried 3 workflows\n", "")
 
@@ -264,13 +264,13 @@ def test_a_workflow_is_retried_from_a_step(baton: Shown, conn: psycopg.Connectio
     assert baton("retry", "shop-1", "other", "--from", "count") == (
         0,
         "retried workflow shop-1\n",
-        "left 1 workflow alone, whose steps run, have no jobs any more, or are not there\n",
+        "left 1 workflow alone: a step is running, has no job any more, or does not exist\n",
     )
 
 
 def test_why_says_it_in_a_sentence(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
-    first = '"fetch", which could start, but no node runs queue "default".\n'
+    first = '"fetch", which could start, but no worker runs queue "default".\n'
     assert baton("why", "sho", "report") == (0, f'"report" waits for "count", which waits for {first}', "")
     assert baton("why", "sho")[1].startswith("4 of 4 steps have not settled: ")
     code, _, told = baton("why", "sho", "reprot")
@@ -283,7 +283,7 @@ def test_workflows_run_once_more(baton: Shown, conn: psycopg.Connection[Any], ds
     insert(conn, "other", flows.waiting)
     code, shown, _ = baton("rerun", "shop-1", "tests.cli.flows:shop")
     assert code == 0
-    (new,) = re.fullmatch(r"workflow ([0-9a-f-]{36}), once more for shop-1\n", shown).groups()
+    (new,) = re.fullmatch(r"workflow ([0-9a-f-]{36}), a rerun of shop-1\n", shown).groups()
     assert counts(dsn, new) == {"available": 1, "suspended": 3}
     assert len(baton("rerun", "tests.cli.flows:shop", "--running", "--yes")[1].splitlines()) == 3
     code, _, told = baton("rerun", "other", "tests.cli.flows:shop")
@@ -306,7 +306,7 @@ def test_prune_removes_what_ended_long_ago(baton: Shown, conn: psycopg.Connectio
     conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days' WHERE workflow_id = 'shop-0'")
     assert baton("prune", "--older-than", "1w", "--dry-run")[2] == "Without --dry-run, it would prune 1 workflow.\n"
     code, _, told = baton("prune", "--older-than", "7d")
-    assert (code, told.splitlines()[-1]) == (2, "Error: to prune 1 workflow without being asked, give --yes")
+    assert (code, told.splitlines()[-1]) == (2, "Error: to prune 1 workflow without a question, add --yes")
     assert baton("prune", "--older-than", "7d", "--yes") == (0, "pruned 1 workflow\n", "")
     assert baton("prune", "--older-than", "7d") == (0, "pruned 0 workflows\n", "")
     assert {workflow["id"] for workflow in json.loads(baton("list", "--json")[1])} == {"shop-1", "shop-2"}
@@ -343,7 +343,7 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     assert (code, shown.splitlines()[1:]) == (
         1,
         [
-            'wrong: 1 job could start in queue "never-served", which no node runs',
+            'wrong: 1 job could start in queue "never-served", which no worker runs',
             "  help: start one: baton worker MODULE --queues never-served",
         ],
     )
@@ -354,7 +354,7 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     code, shown, _ = baton("doctor", "--retain", "7d")
     assert (code, shown.splitlines()[1]) == (
         0,
-        "advice: 1 workflow settled more than 7 days ago, and is kept with all results",
+        "advice: 1 workflow ended more than 7 days ago, and is kept with all results",
     )
 
 

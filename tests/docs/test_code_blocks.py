@@ -24,7 +24,8 @@ from baton_dsl.runtime import embedded
 from tests.docs import console
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "examples/package_audit/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = [ROOT / "examples" / name / "README.md" for name in ("package_audit", "research_brief")]
+PAGES = [ROOT / "README.md", *EXAMPLES, *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")

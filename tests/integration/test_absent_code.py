@@ -103,11 +103,11 @@ async def test_why_and_the_doctor_say_so(
         said = await workflow.why("step_of_new_code")
         reason = """module "deployed_later" of step "step_of_new_code" can't be imported: """
         reason += "No module named 'deployed_later'"
-        given_back = f"was given back by node old-1, which does not have its code ({reason}); it is fetched again"
+        given_back = f"was given back by node old-1, which lacks its code ({reason}); it is fetched again"
         assert said.startswith(f'"step_of_new_code" {given_back}')
         report = await read(Database.configured(dsn=dsn), examine("public"))
         (finding,) = report.findings
-        assert finding.message == f'1 job can\'t run on "old-1", which does not have the code: {reason}'
+        assert finding.message == f'1 job can\'t run on "old-1", which lacks the code: {reason}'
         code.write_text(NEW_CODE)
         importlib.invalidate_caches()
         conn.execute("UPDATE oban_jobs SET state = 'available' WHERE worker = %s", [WORKER])

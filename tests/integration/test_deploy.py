@@ -94,7 +94,7 @@ def settle(conn: psycopg.Connection[Any], stored: str = STORED) -> None:
     conn.execute(SETTLE.replace("'7'", "%s"), [row[0], stored])
 
 
-KEEP = "keep it until they have ended (what has moved can still be imported where it was), or cancel them"
+KEEP = "keep it until these workflows have ended (if it has moved, import it in the old module too), or cancel them"
 ACCEPT = "let the annotation accept what is stored too, until they have ended"
 BOTH = (
     "let the annotation accept both until they have ended; or stop every worker before the code changes, and check "
@@ -283,7 +283,7 @@ async def test_a_stored_result_that_does_not_validate_any_more_ends_its_step_at_
     assert regions.error is not None
     told = 'BTN504: the stored result of "fetch_token" is no Token, which parameter "fetch_token" of step "regions" '
     assert told in regions.error
-    assert "the code has changed since it was stored" in regions.error
+    assert "the code has changed since the value was stored" in regions.error
 
 
 # --- maps ----------------------------------------------------------------------------------------------------------

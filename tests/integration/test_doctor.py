@@ -65,11 +65,11 @@ def test_a_schema_that_is_not_there_is_to_be_installed(empty_dsn: str) -> None:
         ("DROP FUNCTION baton_prune", 'functions are missing: "baton_prune"'),
         (
             "CREATE OR REPLACE FUNCTION baton_pause(workflow_ids text[]) RETURNS text[] LANGUAGE sql AS 'SELECT $1'",
-            'functions are not those of this library: "baton_pause"',
+            'functions differ from those of this library: "baton_pause"',
         ),
         (
             "DROP TRIGGER baton_job_changed ON oban_jobs",
-            'triggers are missing: "baton_job_changed"; workflows don\'t see what becomes of their jobs',
+            'triggers are missing: "baton_job_changed"; workflows don\'t notice when their jobs change',
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_trigger_that_is_off_is_told_and_what_it_has_missed(dsn: str, conn: ps
     follow(conn, off)
     follow(conn, missed)
     assert workflow.sync.status().counts == {"completed": 1, "available": 1, "suspended": 1}
-    assert the_one(examined(dsn)).message == '1 job could start in queue "default", which no node runs'
+    assert the_one(examined(dsn)).message == '1 job could start in queue "default", which no worker runs'
 
 
 def test_a_trigger_of_the_application_that_depends_on_the_search_path_is_told(
@@ -113,7 +113,7 @@ def test_a_trigger_of_the_application_that_depends_on_the_search_path_is_told(
     with pytest.raises(psycopg.errors.UndefinedTable):
         chain().insert(conn)
     (told,) = examined(dsn).findings
-    assert told.message.startswith('the trigger "seeing" on "oban_jobs" carries no search_path')
+    assert told.message.startswith('the trigger "seeing" on "oban_jobs" sets no search_path')
     follow(conn, told)
     chain().insert(conn)
     assert conn.execute("SELECT count(*) FROM seen").fetchone() == (3,)
@@ -123,7 +123,7 @@ async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: St
     async with start_oban(queues={"other": 1}):
         await chain().insert()
         finding = the_one(examined(dsn))
-        assert finding.message == '1 job could start in queue "default", which no node runs'
+        assert finding.message == '1 job could start in queue "default", which no worker runs'
         assert finding.help == "start one: baton worker MODULE --queues default"
     async with start_oban(name="paused", queues={}) as oban:
         await oban.start_queue(queue="default", limit=1, paused=True)
@@ -138,7 +138,7 @@ async def test_a_queue_that_nobody_runs_or_that_is_paused_is_told(start_oban: St
 def test_a_hook_whose_queue_nobody_runs_is_told(dsn: str, conn: psycopg.Connection[Any]) -> None:
     Flow("hooked", steps.noop, on_settled=hooks.settled, hook_queue="ops").insert(conn)
     conn.execute("UPDATE oban_jobs SET state = 'completed'")
-    assert the_one(examined(dsn)).message == '1 job could start in queue "ops", which no node runs'
+    assert the_one(examined(dsn)).message == '1 job could start in queue "ops", which no worker runs'
 
 
 def test_steps_without_jobs_and_jobs_without_steps_are_told(dsn: str, conn: psycopg.Connection[Any]) -> None:
@@ -149,8 +149,11 @@ def test_steps_without_jobs_and_jobs_without_steps_are_told(dsn: str, conn: psyc
     conn.execute("DELETE FROM workflow_nodes WHERE workflow_id = %s", [stray.id])
     conn.execute("DELETE FROM baton_workflows WHERE workflow_id = %s", [stray.id])
     _, jobless, nodeless = examined(dsn).findings
-    assert jobless.message == f'steps of workflow "{lost.id}" have lost their jobs and never settle: "second", "third"'
-    assert nodeless.message == "3 jobs of workflows that are not there any more can't run"
+    assert (
+        jobless.message
+        == f'steps of workflow "{lost.id}" have lost their jobs and will never settle: "second", "third"'
+    )
+    assert nodeless.message == "3 jobs of deleted workflows can't run"
     assert nodeless.help == "cancel them: await oban.cancel_many_jobs([4, 5, 6])"
     assert Workflow.load(lost.id, dsn=dsn).sync.cancel() is True
     conn.execute("UPDATE oban_jobs SET state = 'cancelled' WHERE id > 3")
@@ -171,10 +174,10 @@ async def test_steps_of_a_process_that_is_gone_are_told(
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        ("UPDATE workflow_nodes SET pending = 2 WHERE step_name = 'third'", "what 1 of its steps wait for"),
-        ("UPDATE oban_jobs SET state = 'suspended' WHERE state = 'executing'", "what 1 of its steps wait for"),
-        ("UPDATE baton_workflows SET unsettled = 2", "how its steps have ended"),
-        ("UPDATE baton_workflows SET discarded = 1", "how its steps have ended"),
+        ("UPDATE workflow_nodes SET pending = 2 WHERE step_name = 'third'", "the pending count of 1 step is wrong"),
+        ("UPDATE oban_jobs SET state = 'suspended' WHERE state = 'executing'", "the pending count of 1 step is wrong"),
+        ("UPDATE baton_workflows SET unsettled = 2", "its counts of settled steps are wrong"),
+        ("UPDATE baton_workflows SET discarded = 1", "its counts of settled steps are wrong"),
     ],
 )
 async def test_wrong_counts_are_told_and_can_be_mended(
@@ -187,9 +190,9 @@ async def test_wrong_counts_are_told_and_can_be_mended(
     conn.execute(damage)
     conn.execute("ALTER TABLE oban_jobs ENABLE TRIGGER ALL")
     finding = the_one(examined(dsn))
-    assert finding.message == f'workflow "{workflow.id}" has counted wrong {what}'
+    assert finding.message == f'workflow "{workflow.id}": {what}'
     follow(conn, finding)
-    assert not [finding for finding in examined(dsn).findings if "counted wrong" in finding.message]
+    assert not [finding for finding in examined(dsn).findings if "wrong" in finding.message]
 
 
 def test_what_outlives_its_retention_is_advice(dsn: str, conn: psycopg.Connection[Any]) -> None:
@@ -198,7 +201,7 @@ def test_what_outlives_its_retention_is_advice(dsn: str, conn: psycopg.Connectio
     assert examined(dsn).findings == ()
     report = examined(dsn, retain=timedelta(days=7))
     assert report.is_well
-    assert the_one(report).message == "1 workflow settled more than 7 days ago, and is kept with all results"
+    assert the_one(report).message == "1 workflow ended more than 7 days ago, and is kept with all results"
     assert the_one(report).help == "remove them: baton prune --older-than 7d, or baton worker --retain 7d"
 
 
@@ -210,7 +213,7 @@ async def test_maps_and_their_items_are_counted_as_they_are(
         await workflow.pause()
         assert examined(dsn).findings == ()
         await workflow.resume()
-    served = [finding for finding in examined(dsn).findings if "which no node runs" not in finding.message]
+    served = [finding for finding in examined(dsn).findings if "which no worker runs" not in finding.message]
     assert served == []
     conn.execute("UPDATE workflow_nodes SET pending = 7 WHERE is_map")
-    assert "has counted wrong what 1 of its steps wait for" in examined(dsn).findings[-1].message
+    assert "the pending count of 1 step is wrong" in examined(dsn).findings[-1].message

@@ -259,7 +259,7 @@ async def test_a_reader_reads_and_changes_nothing(jobs_dsn: str, roles: ExitStac
     database = Database.configured(dsn=reader, prefix="jobs")
     assert len(read_sync(database, workflows())) == 1
     assert [finding.message for finding in read_sync(database, examine("jobs")).findings] == [
-        '1 job could start in queue "default", which no node runs'
+        '1 job could start in queue "default", which no worker runs'
     ]
     for table in TABLES:
         assert not may(reader, f"DELETE FROM jobs.{table}")

@@ -28,10 +28,11 @@ async def test_a_chain_is_told_down_to_a_queue_that_no_node_runs(start_oban: Sta
     async with start_oban(queues={"other": 1}):
         workflow = await chain().insert()
         assert await workflow.why("third") == (
-            '"third" waits for "second", which waits for "first", which could start, but no node runs queue "default".'
+            '"third" waits for "second", which waits for "first", '
+            'which could start, but no worker runs queue "default".'
         )
         assert workflow.sync.why() == (
-            '3 of 3 steps have not settled: "first" could start, but no node runs queue "default".'
+            '3 of 3 steps have not settled: "first" could start, but no worker runs queue "default".'
         )
 
 
@@ -45,7 +46,7 @@ async def test_a_paused_queue_and_a_paused_workflow_are_told(start_oban: StartOb
 
         await until(is_told)
         await workflow.pause()
-        assert re.search(rf"The workflow is paused since {CLOCK}: 3 of 3 steps", await workflow.why())
+        assert re.search(rf"The workflow has been paused since {CLOCK}: 3 of 3 steps", await workflow.why())
 
 
 async def test_a_place_in_the_queue_is_told(start_oban: StartOban) -> None:
@@ -69,7 +70,7 @@ async def test_a_step_of_a_process_that_is_gone_is_told(start_oban: StartOban, c
         '"first" ran on node web-1, whose process is gone: it will start again once a node runs.'
     )
     conn.execute("UPDATE oban_jobs SET state = 'retryable', scheduled_at = now() + interval '90 s' WHERE attempt = 1")
-    said = rf'"first" failed in attempt 1 of 20; attempt 2 starts at {CLOCK}, in 1 min \d+ s, but no node runs queue'
+    said = rf'"first" failed in attempt 1 of 20; attempt 2 starts at {CLOCK}, in 1 min \d+ s, but no worker runs queue'
     assert re.match(said, workflow.sync.why("first"))
 
 
@@ -112,7 +113,7 @@ async def test_a_map_is_told_with_its_items_and_a_skipped_step_with_its_reason(s
         assert re.fullmatch(rf"The workflow completed at {CLOCK}, after .*\.", await done.why())
         await oban.stop_queue("default")
         waiting = await mapped.greeting.insert(names=["Ann", "Bob"], greeting="Hi")
-        unserved = 'could start, but no node runs queue "default"'
+        unserved = 'could start, but no worker runs queue "default"'
 
         async def is_told() -> bool:
             return unserved in await waiting.why()

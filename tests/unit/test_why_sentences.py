@@ -71,7 +71,7 @@ DISCARDED = replace(
             replace(FAILED, queue="gpu"),
             (
                 '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, '
-                'in 4 min 0 s, but no node runs queue "gpu".'
+                'in 4 min 0 s, but no worker runs queue "gpu".'
             ),
         ),
         (
@@ -88,7 +88,7 @@ DISCARDED = replace(
         ),
         (
             node("x", State.AVAILABLE, queue="gpu"),
-            '"x" could start, but no node runs queue "gpu".',
+            '"x" could start, but no worker runs queue "gpu".',
         ),
         (
             node("x", State.AVAILABLE),
@@ -132,7 +132,7 @@ DISCARDED = replace(
         ),
         (
             node("x", State.GONE),
-            '"x" can\'t run, since its job is gone: see baton doctor.',
+            '"x" can\'t run, because its job is gone: see baton doctor.',
         ),
         (
             node("x", State.COMPLETED, outcome=None),
@@ -164,7 +164,7 @@ def test_of_several_causes_the_one_that_needs_somebody_is_told_first() -> None:
         node("done", State.COMPLETED),
         node("last", State.SUSPENDED, "runs", "charge", "stuck", "done"),
     )
-    said = '"last" waits for "stuck", which could start, but no node runs queue "gpu"; it also waits for '
+    said = '"last" waits for "stuck", which could start, but no worker runs queue "gpu"; it also waits for '
     assert why(facts, "last") == said + '"charge" and "runs".'
 
 
@@ -202,10 +202,10 @@ def test_a_pause_is_told() -> None:
         node("c"),
         paused_at=NOW - MINUTE,
     )
-    assert why(facts, "c") == '"c" does not start, since the workflow is paused since 11:59:00.'
+    assert why(facts, "c") == '"c" does not start, because the workflow has been paused since 11:59:00.'
     runs = "has run since 12:00:00, attempt 1 of 20"
-    assert why(facts, "b") == f'"b" waits for "a", which {runs}; besides, the workflow is paused since 11:59:00.'
-    assert why(facts) == f'The workflow is paused since 11:59:00: 3 of 3 steps have not settled; "a" {runs}.'
+    assert why(facts, "b") == f'"b" waits for "a", which {runs}; also, the workflow has been paused since 11:59:00.'
+    assert why(facts) == f'The workflow has been paused since 11:59:00: 3 of 3 steps have not settled; "a" {runs}.'
 
 
 def test_a_queue_that_is_paused_is_told() -> None:
@@ -231,7 +231,7 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
     facts = workflow(runs, node("y", State.CANCELLED), stopped_at=NOW)
     assert why(facts) == (
         'The workflow was cancelled at 12:00:00: 1 of 2 steps has not settled; "x" has run since 12:00:00, '
-        "attempt 1 of 20, and is not tried again, since the workflow was cancelled."
+        "attempt 1 of 20, and will not be retried, because the workflow was cancelled."
     )
 
 
@@ -284,8 +284,8 @@ def test_a_map_waits_for_its_items_and_an_item_for_its_turn() -> None:
         node("orders[2]", part_of="orders", is_held=True),
         node("report", State.SUSPENDED, "orders"),
     )
-    waits = 'waits until other items of "orders" end, since only so many run at once'
-    unserved = 'could start, but no node runs queue "gpu"'
+    waits = 'waits until other items of "orders" end, because max_concurrency limits how many run at once'
+    unserved = 'could start, but no worker runs queue "gpu"'
     assert why(facts, "orders[2]") == f'"orders[2]" {waits}.'
     assert why(facts, "report") == (
         f'"report" waits for "orders", which waits for "orders[1]", which {unserved}; it also waits for "orders[2]".'

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
-from baton_dsl import Each, Flow, From, Input, step
+from baton_dsl import Each, Flow, From, Input, StepContext, step
+from baton_dsl.llm import Usage
 
 GO: dict[str, asyncio.Event] = {}
 """What a step of a country waits for, so that a page can be looked at while it runs."""
@@ -71,3 +73,14 @@ def wide(parts: int) -> Flow:
     for number in range(parts):
         flow = flow.add(f"part_{number}", part, deps=["start"])
     return flow.add("end", join, deps=[f"part_{number}" for number in range(parts)])
+
+
+@step
+async def summarize(words: Input[str], context: StepContext) -> str:
+    for number in range(2):
+        context.record_usage(Usage(input=1200, output=80, cost=Decimal("0.0042")), model=f"model {number} {words[:20]}")
+    context.capture(request={"prompt": words}, response={"text": words}, model="model")
+    return words
+
+
+summary = Flow("summary", summarize)

@@ -14,7 +14,7 @@ from playwright.async_api import Page, expect
 from baton_dsl import web
 from baton_dsl.runtime.workflow import Workflow
 from tests.web.conftest import Reader, serving, working
-from tests.web.steps import GO, hostile, shop, wide
+from tests.web.steps import GO, hostile, shop, summary, wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -247,3 +247,64 @@ async def test_a_thousand_steps_are_folded_and_can_be_unfolded_zoomed_and_moved(
         await expect(page).to_have_url(re.compile("fold=no"))  # the click that ends a drag opens nothing
         await page.get_by_role("button", name="Fit").click()
         assert (await page.locator(".drawing").bounding_box() or {})["width"] == wide_before
+
+
+async def test_queues_health_and_deploy_tell_what_is_wrong(dsn: str, reader: Reader) -> None:
+    insert(dsn, shop, country="de")
+    page = reader.page
+    async with serving(web.app(dsn, packages=["tests"])) as address:
+        await page.goto(f"{address}/queues")
+        row = page.get_by_role("row", name=re.compile("^default"))
+        await expect(row).to_contain_text("no worker runs it")
+        await expect(page.locator(".empty")).to_contain_text("No worker is running, so nothing starts.")
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name="Health").click()
+        await expect(page.locator("main")).to_contain_text('could start in queue "default", which no worker runs')
+        assert await reader.ailments() == []
+        await page.get_by_role("link", name="Deploy").click()
+        await expect(page.locator(".done")).to_contain_text("1 workflow in flight: this code can finish it")
+        with psycopg.connect(dsn) as conn:
+            conn.execute("UPDATE workflow_nodes SET worker = replace(worker, 'report', 'rapport')")
+            conn.execute("UPDATE oban_jobs SET worker = replace(worker, 'report', 'rapport')")
+        await page.reload()
+        await expect(page.locator(".alarm")).to_contain_text("1 workflow in flight: this code can't finish 1.")
+        await expect(page.locator("section.card")).to_contain_text("shop: report")
+        assert await reader.ailments() == []
+        await page.goto(f"{address}/queues")
+        async with working(dsn):
+            await expect(row).to_contain_text("of 10 slots", timeout=15000)
+            await expect(page.get_by_role("table", name="Worker processes")).to_contain_text("running")
+
+
+async def test_what_models_used_and_said_is_shown(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, summary.options(debug=True), words=NASTY)
+    async with working(dsn):
+        await ended(workflow)
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        usage = page.get_by_role("region", name="Use of models")
+        await expect(usage).to_contain_text("2,400 in, 160 out")
+        await expect(usage).to_contain_text("0.0084")
+        assert await reader.ailments() == []
+        await page.goto(f"{address}/step?id={workflow.id}&step=summarize")
+        await page.get_by_text("exchange 1").click()
+        await expect(page.locator("#capture-1 pre").first).to_contain_text("<script>alert(2)</script>")
+        assert await reader.ailments() == []
+
+
+async def test_when_the_server_is_gone_the_page_says_so_and_comes_back(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, shop, country="de")
+    page = reader.page
+    reader.expected = ["ERR_", "Failed to fetch", "htmx:", "503 ("]
+    async with serving(web.app(dsn)) as address:
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await page.context.set_offline(True)
+        await expect(page.locator("[data-live-state]")).to_have_text("no connection", timeout=15000)
+        await expect(page.locator("h1")).to_contain_text("shop")
+        await page.context.set_offline(False)
+        await expect(page.locator("[data-live-state]")).to_have_text("live", timeout=20000)
+    async with serving(web.app("postgresql://nobody@127.0.0.1:1/nothing")) as address:
+        await page.goto(address)
+        await expect(page.get_by_role("heading", level=1)).to_have_text("No database")
+        assert await reader.ailments() == []

@@ -45,21 +45,21 @@ def _unserved(row: Row) -> Finding:
             message=f"{due}, which is paused on all nodes that run it",
             help=f"resume it: baton queue resume {queue}",
         )
-    return Finding(message=f"{due}, which no node runs", help=f"start one: baton worker MODULE --queues {queue}")
+    return Finding(message=f"{due}, which no worker runs", help=f"start one: baton worker MODULE --queues {queue}")
 
 
 def _jobless(row: Row) -> Finding:
     return Finding(
-        message=f'steps of workflow "{row["workflow_id"]}" have lost their jobs and never settle: '
+        message=f'steps of workflow "{row["workflow_id"]}" have lost their jobs and will never settle: '
         f"{quoted(row['steps'])}",
-        help=f"cancel what is left of it: baton cancel {row['workflow_id']}",
+        help=f"cancel the rest of it: baton cancel {row['workflow_id']}",
     )
 
 
 def _nodeless(row: Row) -> Finding:
     ids = ", ".join(map(str, row["ids"]))
     return Finding(
-        message=f"{_number(row['jobs'], 'job')} of workflows that are not there any more can't run",
+        message=f"{_number(row['jobs'], 'job')} of deleted workflows can't run",
         help=f"cancel them: await oban.cancel_many_jobs([{ids}{', ...' if row['jobs'] > len(row['ids']) else ''}])",
     )
 
@@ -67,14 +67,14 @@ def _nodeless(row: Row) -> Finding:
 def _abandoned(row: Row) -> Finding:
     return Finding(
         message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, whose process is gone",
-        help="start a node, whatever queue it runs: it returns them to their queues within seconds",
+        help="start a worker, for any queue: it returns these steps to their queues within seconds",
     )
 
 
 def _kept(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which gives no sign of life, but a session "
-        f"that does something else (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
+        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which shows no sign of life, but another "
+        f"session (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
         help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
         "with --direct-dsn",
     )
@@ -83,17 +83,17 @@ def _kept(row: Row) -> Finding:
 def _hung(row: Row) -> Finding:
     return Finding(
         message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
-        help="give what these steps call a time limit of its own: the node's log names them, and with 100 lost threads "
-        "it takes no further jobs",
+        help="give the calls in these steps time limits of their own: the worker's log names them, and with 100 lost "
+        "threads it takes no further jobs",
         is_wrong=False,
     )
 
 
 def _absent(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which does not have the code: "
+        message=f"{_number(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which lacks the code: "
         f"{row['reason']}",
-        help="deploy that code to every node that runs the queue; the jobs wait for it, and lose no attempt",
+        help="deploy that code to every worker that runs the queue; the jobs wait for it, and lose no attempt",
     )
 
 
@@ -108,14 +108,14 @@ def _unheard(row: Row) -> Finding:
 
 def _miscounted(row: Row) -> Finding:
     return Finding(
-        message=f'workflow "{row["workflow_id"]}" has counted wrong {row["what"]}',
-        help=f"let it count anew in psql: SELECT baton_revive('{row['workflow_id']}')",
+        message=f'workflow "{row["workflow_id"]}": {row["what"]}',
+        help=f"recount them in psql: SELECT baton_revive('{row['workflow_id']}')",
     )
 
 
 def _outlived(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['workflows'], 'workflow')} settled more than {row['days']:g} days ago, and "
+        message=f"{_number(row['workflows'], 'workflow')} ended more than {row['days']:g} days ago, and "
         f"{'is' if row['workflows'] == 1 else 'are'} kept with all results",
         help=f"remove them: baton prune --older-than {row['days']:g}d, or baton worker --retain {row['days']:g}d",
         is_wrong=False,
@@ -272,7 +272,10 @@ AILMENTS: Final = (
             )) AS waits
             JOIN baton.workflow_nodes AS node ON node.oban_job_id = waits.id
         )
-        SELECT workflow_id, 'what ' || count(*) || ' of its steps wait for' AS what
+        SELECT workflow_id, CASE count(*)
+                WHEN 1 THEN 'the pending count of 1 step is wrong'
+                ELSE 'the pending counts of ' || count(*) || ' steps are wrong'
+            END AS what
         FROM counted
         LEFT JOIN baton.oban_jobs AS job ON job.id = counted.oban_job_id
         WHERE counted.pending <> counted.waits OR (counted.waits = 0 AND job.state = 'suspended')
@@ -284,7 +287,7 @@ AILMENTS: Final = (
     ),
     Ailment(
         """
-        SELECT workflow.workflow_id, 'how its steps have ended' AS what
+        SELECT workflow.workflow_id, 'its counts of settled steps are wrong' AS what
         FROM baton.baton_workflows AS workflow
         JOIN baton.workflow_nodes AS node USING (workflow_id)
         WHERE workflow.settled_at IS NULL AND node.map_id IS NULL

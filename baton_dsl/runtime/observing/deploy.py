@@ -32,7 +32,9 @@ from baton_dsl.step import Step
 
 type AnyStep = Step[..., Any, Any, Any]
 
-KEEP: Final = "keep it until they have ended (what has moved can still be imported where it was), or cancel them"
+KEEP: Final = (
+    "keep it until these workflows have ended (if it has moved, import it in the old module too), or cancel them"
+)
 ACCEPT: Final = "let the annotation accept what is stored too, until they have ended"
 DEFAULT: Final = "give it a default, until they have ended"
 BOTH: Final = (

@@ -164,10 +164,10 @@ def _of_version(installed: int | None, prefix: str) -> Iterator[Finding]:
 
 _SAID: Final[Mapping[tuple[str, bool], str]] = {
     ("function", False): "functions are missing: {}",
-    ("function", True): "functions are not those of this library: {}",
-    ("leftover", True): "functions have the name of one of ours, or were one, and are not: {}",
-    ("trigger", False): "triggers are missing: {}; workflows don't see what becomes of their jobs",
-    ("trigger", True): "triggers are not those of this library: {}",
+    ("function", True): "functions differ from those of this library: {}",
+    ("leftover", True): "functions have a name of ours but do not belong to this version: {}",
+    ("trigger", False): "triggers are missing: {}; workflows don't notice when their jobs change",
+    ("trigger", True): "triggers differ from those of this library: {}",
 }
 
 
@@ -181,7 +181,7 @@ def _of_differences(rows: list[Row], prefix: str) -> Iterator[Finding]:
 def _of_triggers(disabled: list[Row], prefix: str) -> Iterator[Finding]:
     for row in disabled:
         yield Finding(
-            message=f'the trigger "{row["name"]}" is disabled: workflows don\'t see what becomes of their jobs',
+            message=f'the trigger "{row["name"]}" is disabled: workflows don\'t notice when their jobs change',
             help=f"in psql: ALTER TABLE {prefix}.{row['home']} ENABLE TRIGGER {row['name']}",
         )
 
@@ -199,8 +199,8 @@ def _of_row_security(hiding: list[Row], prefix: str) -> Iterator[Finding]:
 def _of_other_triggers(looking: list[Row], prefix: str) -> Iterator[Finding]:
     for row in looking:
         yield Finding(
-            message=f'the trigger "{row["name"]}" on "{row["home"]}" carries no search_path: where baton-dsl changes '
-            "rows, it finds only what it names with a schema",
+            message=f'the trigger "{row["name"]}" on "{row["home"]}" sets no search_path: when baton-dsl changes '
+            "rows, it finds only names that include the schema",
             help=f"in psql: ALTER FUNCTION {row['called']} SET search_path TO {prefix}, pg_temp",
             is_wrong=False,
         )
@@ -208,4 +208,6 @@ def _of_other_triggers(looking: list[Row], prefix: str) -> Iterator[Finding]:
 
 def _of_states(rows: list[Row], prefix: str) -> Iterator[Finding]:
     if "suspended" not in {row["state"] for row in rows}:
-        yield Finding(message='the tables of Oban are older than its state "suspended"', help=install_remedy(prefix))
+        yield Finding(
+            message='Oban\'s tables are too old: they lack the state "suspended"', help=install_remedy(prefix)
+        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from baton_lint.program.known import canonical
 from baton_lint.program.names import Names
 from baton_lint.program.values import AliasValue, External, Unknown
 from baton_lint.program.written import arguments_of, unquoted
-from baton_lint.source.expressions import Expression
+from baton_lint.source.expressions import Expression, parse
 
 DEEPEST: Final = 16
 """Aliases of aliases, and levels of an annotation, that are followed."""
@@ -38,11 +39,21 @@ class Doubting:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self._known: dict[tuple[str, int, str], tuple[Doubts, str | None]] = {}
+        self._known: dict[tuple[str, int, str, str | None], tuple[Doubts, str | None]] = {}
         """The doubts of single names, which nearly all annotations are, by file and scope."""
 
-    def of(self, path: str, scope: int, expression: Expression, given: tuple[str, ...] = (), depth: int = 0) -> Doubts:
+    def of(
+        self,
+        path: str,
+        scope: int,
+        expression: Expression,
+        given: tuple[str, ...] = (),
+        depth: int = 0,
+        home: str | None = None,
+    ) -> Doubts:
         """What is wrong with the names in an annotation.
+
+        Strings in an alias by assignment are evaluated with the names of whichever module uses the alias.
 
         Args:
             path: Its file.
@@ -50,19 +61,22 @@ class Doubting:
             expression: The annotation.
             given: Type parameters of the alias that it is the value of.
             depth: Aliases and levels that led here.
+            home: The file of the annotation, within such an alias of another file.
         """
         kind = expression[0]
         if kind == "const":
+            if home is not None and home != path and isinstance(expression[2], str):
+                return self._of_text(home, expression)
             scope, expression = unquoted(self.names.project, path, scope, expression)
             kind = expression[0]
         if kind == "name" or kind == "attr":
-            return self._of_name(path, scope, expression, given, depth)[0]
+            return self._of_name(path, scope, expression, given, depth, home)[0]
         if depth > DEEPEST:
             return NO_DOUBTS
         parts: tuple[Expression, ...] = ()
         found = NO_DOUBTS
         if kind == "sub":
-            found, form = self._of_name(path, scope, expression[2], given, depth)
+            found, form = self._of_name(path, scope, expression[2], given, depth, home)
             parts = arguments_of(expression) or ()
             parts = () if form == "typing.Literal" else parts[:1] if form == "typing.Annotated" else parts
         elif kind == "or" or kind == "star":
@@ -70,26 +84,32 @@ class Doubting:
         elif kind == "tuple" or kind == "list":
             parts = expression[2]
         for part in parts:
-            more = self.of(path, scope, part, given, depth + 1)
+            more = self.of(path, scope, part, given, depth + 1, home)
             if more is not NO_DOUBTS:
                 found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
         return found
 
+    def _of_text(self, home: str, expression: Expression) -> Doubts:
+        """The same for a string that is evaluated with the names of a module."""
+        reasons = (self.names.absence(home, 0, name) for name in _names(parse(expression[2], expression[1])))
+        reason = next((reason for reason in reasons if reason is not None), None)
+        return Doubts(reason, None) if reason is not None else NO_DOUBTS
+
     def _of_name(
-        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int
+        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int, home: str | None
     ) -> tuple[Doubts, str | None]:
         """The same for a name, perhaps with dots, and for the alias that it may stand for; and its full name."""
         if expression[0] != "name" or given:
-            return self._anew(path, scope, expression, given, depth)
-        key = (path, scope, expression[2])
+            return self._anew(path, scope, expression, given, depth, home)
+        key = (path, scope, expression[2], home)
         known = self._known.get(key)
         if known is None:
             self._known[key] = _NOTHING  # an alias of itself
-            known = self._known[key] = self._anew(path, scope, expression, given, depth)
+            known = self._known[key] = self._anew(path, scope, expression, given, depth, home)
         return known
 
     def _anew(
-        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int
+        self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int, home: str | None
     ) -> tuple[Doubts, str | None]:
         root = expression
         while root[0] == "attr":
@@ -105,6 +125,33 @@ class Doubting:
             case External(name):
                 return NO_DOUBTS, canonical(name)
             case AliasValue() if value.expression is not expression:
-                return self.of(value.path, value.scope, value.expression, value.parameters, depth + 1), None
+                home = None if value.is_lazy else home or path
+                inner, inside, parameters = value.expression, value.scope, value.parameters
+                return self.of(value.path, inside, inner, parameters, depth + 1, home), None
             case _:
                 return _NOTHING
+
+
+def _names(expression: Expression) -> Iterator[str]:
+    """The names that an expression is evaluated with; of one with dots the first part."""
+    match expression[0]:
+        case "name":
+            yield expression[2]
+        case "attr":
+            yield from _names(expression[2])
+        case "sub":
+            form = expression[2]
+            yield from _names(form)
+            parts = arguments_of(expression) or ()
+            for part in () if form[-1] == "Literal" else parts[:1] if form[-1] == "Annotated" else parts:
+                yield from _names(part)
+        case "or" | "star":
+            for part in expression[2:]:
+                yield from _names(part)
+        case "tuple" | "list":
+            for part in expression[2]:
+                yield from _names(part)
+        case "const" if isinstance(expression[2], str):
+            yield from _names(parse(expression[2], expression[1]))
+        case _:
+            pass

@@ -278,7 +278,7 @@ class Flows:
         """Report a function that stands where a step should, and say so."""
         facts = self.project.files.facts(value.path)
         told = f'"{facts["functions"][value.index]["name"] if facts else "?"}" is no step'
-        remedy = "decorate the function with @step; a plain Oban job is added with .add(name, Worker.new({...}))"
+        remedy = "decorate the function with @step; to add a plain Oban job, use .add(name, Worker.new({...}))"
         build.findings.append(option_rule.finding(told, help=remedy, place=place))
         return told
 

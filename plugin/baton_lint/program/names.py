@@ -286,7 +286,7 @@ class Names:
             case "value":
                 return self._assigned(path, scope, name, binding[1])
             case "alias":
-                return AliasValue(path, scope, binding[1], binding[2])
+                return AliasValue(path, scope, binding[1], binding[2], is_lazy=True)
             case "parameter":
                 return ParameterValue(path, self._facts_of(path)["scopes"][scope]["parent"], binding[1])
             case "variable":

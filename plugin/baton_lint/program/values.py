@@ -108,12 +108,21 @@ class ClassValue:
 
 @dataclass(frozen=True, slots=True)
 class AliasValue:
-    """A type alias, or an expression that could be one."""
+    """A type alias, or an expression that could be one.
+
+    Attributes:
+        path: The file that it is in.
+        scope: The scope that it is evaluated in.
+        parameters: Its type parameters.
+        expression: What it stands for.
+        is_lazy: True for a `type` statement, whose value is evaluated where it stands.
+    """
 
     path: str
     scope: int
     parameters: tuple[str, ...]
     expression: Expression
+    is_lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""A brief on a question: notes on each source, two models that judge side by side, and what they agree on."""
+
+from research_brief.flow import research_brief as research_brief
+
+__all__ = ["research_brief"]
