@@ -1,4 +1,4 @@
-"""Annotations of live code as terms, and what live classes say of themselves."""
+"""Turn the annotations of live code into terms, and describe live classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step may know of itself while it runs: `StepContext`, injected by its type."""
+"""`StepContext`: what a step can know about its current attempt, injected by type."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """What a step returns instead of a result when there is nothing to do: a branch that is not taken.
+    """Return it from a step that has nothing to do: a branch that is not taken.
 
-    What waits for the step is skipped with it, unless its parameter for it accepts None. Order alone (`after`, `deps`)
-    hands nothing on.
+    Downstream steps are skipped too, unless their parameter accepts None. Steps that only wait (`after`, `deps`) are
+    not skipped.
 
     Attributes:
-        reason: Why; it is kept with the node.
+        reason: Why it was skipped; stored with the node.
 
     Examples:
         >>> from baton_dsl import Flow, Skip, step
@@ -82,7 +82,7 @@ class Journal(Protocol):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
-    """The circumstances of one attempt of one step. Annotate any parameter with it to get it.
+    """What a step can know and do about its current attempt. Annotate a parameter with it to receive it.
 
     Attributes:
         workflow_id: The workflow that this step belongs to.
@@ -90,7 +90,7 @@ class StepContext:
         step: The name of the step in its flow.
         index: Which item of a map this is, a number for each level: `(3,)`; None for a step that is not mapped.
         attempt: 1 for the first try.
-        max_attempts: After this many tries the step is discarded.
+        max_attempts: How many attempts the step has before it is discarded.
         model: The name of the model chosen for this step with `models=`, or None.
         debug: Whether the workflow was inserted with `debug=True`.
         upstream: The results of all upstreams by name, decoded when they are read; None where an ignored upstream
@@ -122,7 +122,7 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this step (and item), and for no other: for services that charge or send."""
+        """A key that all attempts of this step (and item) share, and no other step has. Pass it to other services."""
         item = "" if self.index is None else f"[{','.join(map(str, self.index))}]"
         return f"{self.workflow_id}:{self.step}{item}"
 

@@ -1,4 +1,4 @@
-"""Which packages come with which extra, so that a missing one is told with the command that installs it."""
+"""Which extra installs which package, so that an error about a missing package names the command."""
 
 from __future__ import annotations
 

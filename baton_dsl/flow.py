@@ -1,4 +1,4 @@
-"""`Flow`: steps that form a DAG, checked as one and inserted as one."""
+"""`Flow`: steps that form a DAG, which are checked and inserted together."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ S = TypeVar("S", bound=str, default=str, covariant=True)
 
 @final
 class Flow(Generic[I, S]):
-    """Steps that form a DAG: a definition, of which every `insert` makes a workflow.
+    """Steps that form a DAG. A flow is a definition; each `insert` makes a workflow of it.
 
     Type parameters: the inputs `I` as a signature, and the names of its steps `S`. The mypy plugin fills them in;
     without it they accept everything.
@@ -60,8 +60,8 @@ class Flow(Generic[I, S]):
         **options: See `FlowOptions`.
 
     Raises:
-        FlowError: BTN305, if an option is unknown or of the wrong type. What is wrong with the graph is told by
-            `validate` and `insert`, all of it at once.
+        FlowError: BTN305, if an option is unknown or of the wrong type. `validate` and `insert` report all mistakes
+            in the graph at once.
 
     Examples:
         >>> from baton_dsl import Flow, Input, step
@@ -106,12 +106,12 @@ class Flow(Generic[I, S]):
         """Add a step, or a plain Oban job, to a flow whose shape is known only at run time.
 
         Args:
-            name: Its name in this flow.
-            step: A step, perhaps with bound inputs; or a job such as `ExportWorker.new({...})`.
+            name: The step's name in this flow.
+            step: A step, which may have bound inputs; or a job such as `ExportWorker.new({...})`.
             deps: Names of steps to wait for, besides those that the signature names. Their results are in
                 `StepContext.upstream`. They may be added later.
-            ignore_cancelled: Run though an upstream was cancelled; None leaves it to the step, then to the flow.
-            ignore_discarded: Run though an upstream was discarded; None leaves it to the step, then to the flow.
+            ignore_cancelled: Run even if an upstream was cancelled; None uses the step's option, or else the flow's.
+            ignore_discarded: Run even if an upstream was discarded; None uses the step's option, or else the flow's.
 
         Returns:
             The flow itself.
@@ -168,7 +168,7 @@ class Flow(Generic[I, S]):
         return self
 
     def options(self, **options: Unpack[FlowOptions]) -> Flow[I, S]:
-        """The same flow with other options, for one insert.
+        """Copy the flow with other options, for one insert.
 
         Examples:
             >>> from baton_dsl import Flow
@@ -183,10 +183,10 @@ class Flow(Generic[I, S]):
         return self._copy(settings=settings, _once=once)
 
     def bind(self, /, **inputs: Any) -> Flow[..., S]:
-        """The same flow with some of its inputs set, which `insert` then need not give.
+        """Copy the flow with some of its inputs set. `insert` need not give these.
 
-        As with `functools.partial`, what is given later wins: another `bind`, or `insert`. The values are checked
-        against the annotations by `validate` and `insert`. Steps that are added later take them too.
+        As with `functools.partial`, a later value wins, from another `bind` or from `insert`. `validate` and `insert`
+        check the values against the annotations. Steps that are added later receive them too.
 
         Args:
             **inputs: Values by input name.
@@ -249,7 +249,7 @@ class Flow(Generic[I, S]):
         return InsertCall(arguments=arguments)
 
     def checked(self) -> Checked:
-        """The flow's graph and everything that is wrong with it, each finding at its place; looked up once."""
+        """The flow's graph, and all findings with their positions. Computed once."""
         if self._once.checked is not None:
             return self._once.checked
         checked = check(self.spec(), LIVE_TYPES)
@@ -312,8 +312,8 @@ class Flow(Generic[I, S]):
         Args:
             conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
                 or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
-                `django.db.connection`. It is never committed nor rolled back here. Without one, the pool of the Oban
-                instance serves, in a transaction of its own.
+                `django.db.connection`. It is neither committed nor rolled back. Without `conn`, the pool of the Oban
+                instance is used, in a transaction of its own.
             *args: None: inputs are given by name.
             **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
 
@@ -327,7 +327,7 @@ class Flow(Generic[I, S]):
             ConnectionTypeError: BTN402, if `conn` is something else.
             WorkflowExistsError: BTN403, if the `workflow_id` is taken.
             SchemaMissingError: BTN404, if `baton install` was not run.
-            SchemaVersionError: BTN405, if the schema is of another version.
+            SchemaVersionError: BTN405, if the schema is too old.
             ObanNotFoundError: BTN406, if there is neither a connection nor an Oban instance.
 
         Example:

@@ -1,4 +1,4 @@
-"""The options of a flow: what they may be, and their defaults."""
+"""The options of a flow: their types, checks and defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annotations of functions, each evaluated by itself: one that can't be says nothing of the others."""
+"""Evaluate the annotations of functions one by one, so that one that fails does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that are called when a workflow ends: which may be one, and which some flow of this process has named."""
+"""Check and register hooks: the functions that are called when a workflow ends."""
 
 from __future__ import annotations
 

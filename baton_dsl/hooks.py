@@ -1,4 +1,4 @@
-"""Where Oban finds the worker of a hook: `baton_dsl.hooks.app/flows:tell` is the function `tell` in `app/flows.py`.
+"""Resolve the workers of hooks for Oban: `baton_dsl.hooks.app/flows:tell` is the function `tell` in `app/flows.py`.
 
 See `baton_dsl.steps`, which does the same for steps.
 """

@@ -1,4 +1,4 @@
-"""`Outcome`: how one item of a map ended, for a step that takes failures as data."""
+"""`Outcome`: how one item of a map ended, for steps that handle failures as data."""
 
 from dataclasses import dataclass
 from typing import Generic, Literal, final

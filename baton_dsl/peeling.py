@@ -1,4 +1,4 @@
-"""Annotations without our markers around them."""
+"""Remove our markers from annotations."""
 
 from __future__ import annotations
 

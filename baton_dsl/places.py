@@ -1,4 +1,4 @@
-"""Where live functions and calls stand in their source: read only when there is something to report."""
+"""Find the source position of live functions and calls. Source is read only to report a finding."""
 
 from __future__ import annotations
 

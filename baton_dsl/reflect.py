@@ -1,4 +1,4 @@
-"""The front end for live functions: what their signatures say, as a `FlowSpec`, and their annotations as terms."""
+"""The front end for live functions: turn their signatures into a `FlowSpec`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a workflow has come, as plain values: what `Workflow.status` tells and what a hook is given."""
+"""`WorkflowStatus`: the progress of a workflow as plain values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ type Standing = Literal["running", "stuck", "paused", "stopping", "completed", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowStatus:
-    """How far a workflow has come.
+    """The progress of a workflow.
 
     Attributes:
         id: The workflow's id.
         name: Its label.
         flow: The name of its flow.
         outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
-        counts: How many of its nodes are in each state that any is in.
+        counts: How many of its nodes are in each state; states without nodes are left out.
         inserted_at: When it was inserted.
         settled_at: When its last node settled; None while it runs.
         paused_at: When it was paused; None if it is not.

@@ -1,4 +1,4 @@
-"""`@step`: a function that becomes a node of a flow, and stays a function to whoever calls it."""
+"""`@step`: turns a function into a step of a flow. It can still be called as a function."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InputMarker:
-    """Marks a parameter whose value is given at insert."""
+    """Marks an input: a parameter whose value is given at insert."""
 
 
 @dataclass(frozen=True, slots=True)
 class EachMarker:
-    """Marks a parameter that takes the items of a collection one by one: the step runs once for each."""
+    """Marks a map: the step runs once for each item of the parameter's collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class FromMarker:
-    """Marks a parameter whose upstream has another name than the parameter."""
+    """Marks a parameter whose upstream has a different name."""
 
     source: str
 
 
 type Input[T] = Annotated[T, InputMarker()]
-"""A parameter whose value is given at insert: `api_key: Input[str]`. It may have a default."""
+"""An input: a parameter whose value is given at insert, such as `api_key: Input[str]`. It may have a default."""
 
 type Each[T] = Annotated[T, EachMarker()]
-"""A parameter that maps its step over a collection: `region: Each[str]` runs it once for each item of the upstream.
+"""A parameter that makes its step a map: with `region: Each[str]` it runs once for each item of `region`.
 
-`Each[Each[T]]` goes two levels deep, `Each[Input[T]]` maps over a list that is given at insert, and the items of a dict
-are `Each[tuple[K, V]]`. Whoever takes the results of a mapped step takes a list of them: `list[R]`, for each level.
+`Each[Each[T]]` maps two levels deep, `Each[Input[T]]` maps over a list that is given at insert, and
+`Each[tuple[K, V]]` maps over the items of a dict. A step that takes the results of a map takes `list[R]`, nested once
+for each level.
 """
 
 
@@ -54,10 +55,11 @@ def From[R](step: Step[..., R, Any, Any], /) -> R: ...
 @overload
 def From(step: str, /) -> Any: ...
 def From(step: Step[..., Any, Any, Any] | str, /) -> Any:
-    """Name the upstream of a parameter that is called otherwise.
+    """Name the upstream of a parameter, if the two have different names.
 
-    As a default (`left: int = From(charge)`) every type checker compares the upstream's result with the annotation;
-    as metadata (`left: Annotated[int, From("charge_eu")]`) it can name a step by its name in the flow.
+    Used as a default (`left: int = From(charge)`), every type checker compares the upstream's result with the
+    annotation. Used as metadata (`left: Annotated[int, From("charge_eu")]`), it can name a step by its name in the
+    flow.
 
     Args:
         step: The upstream, or its name in the flow.
@@ -87,26 +89,26 @@ class StepOptions(TypedDict, total=False):
     Attributes:
         name: The step's name in a flow; default: the function's.
         queue: Oban's queue; default: `default`.
-        max_attempts: Tries before the step is discarded; default: 20, as Oban's.
+        max_attempts: How many attempts the step has before it is discarded; default: 20, as in Oban.
         max_crashes: How often the process that runs the step may die before the step is discarded. A crash uses no
             attempt. Default: as often as the step has attempts.
         priority: 0 (first) to 9; default: 0.
         tags: Oban's tags.
-        timeout: Seconds, or a timedelta, that one attempt may take. A thread can't be stopped: a sync step that
-            runs into it fails, and its thread goes on to its end.
+        timeout: Seconds, or a timedelta, that one attempt may take. Python can't stop a thread, so when a sync step
+            exceeds its timeout, the attempt fails and its thread goes on.
         backoff: Seconds, or a timedelta, before the next attempt; or a function of the attempt (1 for the first).
             Default: Oban's, exponential with jitter.
-        cancellable: For an async step: cancel its task when its job or its workflow is cancelled while it runs, so that
-            the function gets an `asyncio.CancelledError` where it awaits. Default: False; it has to look for itself.
-        scheduled_in: Seconds, or a timedelta, from the insert before which the step does not start.
-        scheduled_at: The moment, with a time zone, before which the step does not start.
-        after: Names of steps to wait for without taking their results.
-        ignore_cancelled: Run though an upstream was cancelled; its parameter is None. Default: the flow's.
-        ignore_discarded: Run though an upstream was discarded; its parameter is None. Default: the flow's.
-        combine: How several `Each` parameters go together: `"product"` runs the step for each combination, in the
-            order of `itertools.product`; `"zip"` for each position, and the collections must be equally long.
-        max_concurrency: How many items of a map may run at once; default: as many as the queue lets.
-        max_items: How many items a map may have; with more it fails. Default: 100,000.
+        cancellable: For an async step: cancel its task when its job or workflow is cancelled while it runs, so that the
+            function gets an `asyncio.CancelledError` where it awaits. Default: False; the function must check itself.
+        scheduled_in: How long after the insert the step may start at the earliest, in seconds or as a timedelta.
+        scheduled_at: When the step may start at the earliest, with a time zone.
+        after: Names of steps to wait for, without taking their results.
+        ignore_cancelled: Run even if an upstream was cancelled; its parameter is then None. Default: the flow's option.
+        ignore_discarded: Run even if an upstream was discarded; its parameter is then None. Default: the flow's option.
+        combine: How to combine several `Each` parameters: `"product"` runs the step for each combination, in the order
+            of `itertools.product`; `"zip"` pairs the items by position, and the collections must have the same length.
+        max_concurrency: How many items of a map may run at once; default: as many as the queue allows.
+        max_items: How many items a map may have; a larger map is discarded. Default: 100,000.
         min_success: How many items of each list must succeed (`3`), or what share of them (`0.9`), for the map to
             count as completed; default: all.
         models: The name of the step's model, given as `StepContext.model`; or a tuple of several: the step then runs
@@ -144,7 +146,7 @@ C = TypeVar("C", default=Any, covariant=True)
 
 @final
 class Step(Generic[P, R, N, C]):
-    """A step: calling it calls its function; a `Flow` makes a node of it.
+    """A step: call it to call its function, or put it into a `Flow`.
 
     Made by the `step` decorator. Type parameters: the function's parameters `P`, its result `R` with a coroutine
     unwrapped, its name `N`, and what a direct call returns `C`.
@@ -188,7 +190,7 @@ class Step(Generic[P, R, N, C]):
         return isinstance(self.options.get("models"), list | tuple)
 
     def named[M: str](self, name: M, /) -> Step[P, R, M, C]:
-        """The same step under another name, so that it can stand in a flow twice.
+        """Copy the step under another name, so that a flow can use the function twice.
 
         Raises:
             FlowError: BTN305, if the name is blank, too long or has control characters.
@@ -209,7 +211,7 @@ class Step(Generic[P, R, N, C]):
         return cast("Step[P, R, M, C]", copy)
 
     def bind(self, **inputs: Any) -> Step[P, R, N, C]:
-        """The same step with some of its inputs set, which `insert` then need not give.
+        """Copy the step with some of its inputs set. `insert` need not give these.
 
         The values are checked against the annotations by `Flow.validate` and `Flow.insert`.
 
@@ -238,9 +240,9 @@ def _check_options(function: FunctionType, options: Mapping[str, Any]) -> None:
 
 @final
 class OnlyAny:
-    """What no function returns, so that only one annotated `-> Any` (or `-> Never`) may pass for a function of it.
+    """Sentinel return type: only functions annotated `-> Any` (or `-> Never`) match an overload with it.
 
-    Without an overload of its own pyright takes such a function for a coroutine function: `Any` fits the first one.
+    Without that overload, pyright would choose the first one, and treat such a function as a coroutine function.
     """
 
 
@@ -260,7 +262,7 @@ class StepDecorator:
     @overload
     def __call__[**P, R](self, function: Callable[P, R], /) -> Step[P, R, str, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Step[..., Any, str, Any]:
-        """Make a step of a function."""
+        """Turn a function into a step."""
         return Step(function, dict(self.options))
 
 
@@ -273,7 +275,7 @@ def step[**P, R](function: Callable[P, R], /) -> Step[P, R, str, R]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> StepDecorator: ...
 def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Step[..., Any, str, Any] | StepDecorator:
-    """Make a step of a function, sync or async. Its parameter names name its upstream steps.
+    """Turn a function, sync or async, into a step. Its parameter names are the steps it waits for.
 
     Args:
         function: The function, when used without options.

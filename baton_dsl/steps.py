@@ -1,4 +1,4 @@
-"""Where Oban finds the worker of a step: `baton_dsl.steps.app/flows:charge` is the step `charge` in `app/flows.py`.
+"""Resolve the workers of steps for Oban: `baton_dsl.steps.app/flows:charge` is the step `charge` in `app/flows.py`.
 
 Oban imports a worker's module by the part of its name before the last dot, and takes what follows from the module; it
 must be a class. A step is a function, so this module makes the class when it is asked for (PEP 562). Every step has a

@@ -1,1 +1,1 @@
-"""The command line. A module a command; `main` knows them by name and imports only the one that is asked for."""
+"""The command line: one module for each command. `main` imports only the command that is run."""

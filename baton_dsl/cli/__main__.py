@@ -1,4 +1,4 @@
-"""`python -m baton_dsl.cli`, which needs no script on the path."""
+"""Run the command as `python -m baton_dsl.cli`, without a script on the path."""
 
 from baton_dsl.cli.start import main
 

@@ -1,4 +1,4 @@
-"""Ages on the command line: `90s`, `15m`, `12h`, `30d`, `2w`."""
+"""Parse and print ages such as `90s`, `15m`, `12h`, `30d`, `2w`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which database a command works on: a named one, or the embedded one of the current folder."""
+"""Choose the database of a command: the one that was named, or the embedded one of the current folder."""
 
 from __future__ import annotations
 

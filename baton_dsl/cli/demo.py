@@ -1,4 +1,4 @@
-"""`baton demo`: the package audit, from nothing to a report.
+"""`baton demo`: run the package audit and write its report.
 
 The audit is an example, so its code is no part of `baton_dsl`. The wheel carries it in a folder that is on no path of
 Python, and there as in a clone it is imported as `baton_audit`, from its folder.

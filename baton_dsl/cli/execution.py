@@ -1,4 +1,4 @@
-"""Inserting a workflow and seeing it through: what `baton run` and `baton demo` have in common."""
+"""Insert a workflow and follow it to its end, for `baton run` and `baton demo`."""
 
 from __future__ import annotations
 

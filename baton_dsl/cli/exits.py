@@ -1,4 +1,4 @@
-"""What the exit codes of `baton` mean."""
+"""The exit codes of `baton`."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""`baton graph`: a flow as a picture. Imports no driver and no database code."""
+"""`baton graph`: draw a flow. Imports no driver and no database code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inputs of a flow as text: `--input region=eu --input 'ids=[1, 2]'`."""
+"""Parse the inputs of a flow from text: `--input region=eu --input 'ids=[1, 2]'`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`baton install`: the tables."""
+"""`baton install`: create or update the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes of a workflow as a picture: its graph, their states, and a remark on each."""
+"""Draw the nodes of a workflow: its graph, their states, and a remark for each."""
 
 from __future__ import annotations
 

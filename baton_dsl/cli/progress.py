@@ -1,4 +1,4 @@
-"""Following a workflow: a drawing that changes in a terminal, a line a change in a pipe."""
+"""Show the progress of a workflow: a drawing that changes in a terminal, or one line for each change in a pipe."""
 
 from __future__ import annotations
 

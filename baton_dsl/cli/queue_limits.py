@@ -1,4 +1,4 @@
-"""Queues and how many of their jobs run at once, as they are named on the command line: `default:20,mail:5`."""
+"""Parse queues and their limits from the command line: `default:20,mail:5`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way into `baton`: where its packages are not installed, it says how to install them."""
+"""The entry point of `baton`: if a package is missing, it says how to install it."""
 
 from __future__ import annotations
 

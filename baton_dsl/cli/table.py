@@ -1,4 +1,4 @@
-"""Workflows as a table."""
+"""Print workflows as a table."""
 
 from __future__ import annotations
 

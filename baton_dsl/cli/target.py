@@ -1,4 +1,4 @@
-"""Flows and modules as they are named on the command line: `app.flows:billing`."""
+"""Import flows and modules that the command line names, such as `app.flows:billing`."""
 
 from __future__ import annotations
 

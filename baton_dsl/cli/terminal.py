@@ -1,4 +1,4 @@
-"""What a terminal can show, and a drawing in its colours."""
+"""What a terminal can display, and drawings in colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for a database that is not there yet, as when everything starts at the same time."""
+"""Wait for a database that is not reachable yet, for example when everything starts at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of well-known libraries that block. A module of its own, free to import: the source reader needs only this."""
+"""Names of well-known blocking calls. A separate module that is cheap to import, for the source reader."""
 
 _HTTP = "await an asynchronous client, such as httpx.AsyncClient"
 _PROCESS = "await asyncio.create_subprocess_exec(...)"

@@ -1,4 +1,4 @@
-"""The one function that checks a flow, whichever front end described it."""
+"""Check a flow. All front ends use this one function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes of connections and sessions that a step may take by type; known by name, so that no driver is loaded."""
+"""The connection and session classes that a step may take, known by name so that no driver is loaded."""
 
 from __future__ import annotations
 

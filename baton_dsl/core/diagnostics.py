@@ -1,4 +1,4 @@
-"""One finding, whoever made it, and the words around it."""
+"""The `Diagnostic`, one finding of any front end, and helpers for its wording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flow drawn for a terminal: a line a step, its edges as rails on the left.
+"""Draw a flow for a terminal: one line for each step, with its edges as rails on the left.
 
     ●      fetch_token
     ├─●    regions

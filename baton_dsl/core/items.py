@@ -1,4 +1,4 @@
-"""The names of the nodes of maps: `orders` is the map, `orders[3]` an item of it, `orders[3,1]` one two levels deep."""
+"""Names of the nodes of maps: `orders` is the map, `orders[3]` an item of it, `orders[3,1]` an item two levels deep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the nodes of one workflow change: the pure model of the state machine that `runtime/sql` runs.
+"""The pure model of the life cycle of nodes: the state machine that `runtime/sql` implements.
 
 It is written for reading, not for speed, and does nothing twice: what a node waits for, and what can't run any more, is
 derived from the outcomes each time. The SQL counts and remembers instead; a test drives both through the same random

@@ -1,4 +1,4 @@
-"""What maps make of types: lists of results for whoever takes them, items of collections for whoever maps over them.
+"""How maps change types: a step downstream of a map takes a list, a step that maps takes an item.
 
 A step of several models is a map too, over their names: whoever takes its results takes a dict of them by model.
 """

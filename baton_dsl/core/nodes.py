@@ -1,4 +1,4 @@
-"""What there is to know of one node of a workflow: the values that the model in `lifecycle.py` changes."""
+"""The state of one node of a workflow, as the model in `lifecycle.py` changes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flow's graph as text for tools that draw: Mermaid and Graphviz."""
+"""Write a flow's graph as Mermaid or Graphviz text."""
 
 from __future__ import annotations
 

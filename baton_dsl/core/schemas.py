@@ -1,4 +1,4 @@
-"""Whether JSON of one schema may go where another is expected: the question when code changes under stored values.
+"""Decide whether JSON of one schema is valid for another, for stored values that outlive a change of code.
 
 The answer is conservative: what is refused is refused for certain, by the part of JSON Schema that pydantic writes and
 by what pydantic makes of a value in its lax mode (a whole number is a fine float, a date a fine datetime). Whatever is

@@ -1,4 +1,4 @@
-"""Types as users write them."""
+"""Write types as users write them."""
 
 from __future__ import annotations
 

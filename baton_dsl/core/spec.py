@@ -1,4 +1,4 @@
-"""A flow as plain values: what every front end produces and what `check` reads.
+"""A flow as plain values: each front end produces a `FlowSpec`, and `check` reads it.
 
 Three front ends produce a `FlowSpec`: live functions (`baton_dsl.reflect`), mypy's types (`baton_mypy`) and source
 text (`baton_lint`). A spec holds no function, no annotation object of a user and no driver; a type in it is opaque

@@ -1,4 +1,4 @@
-"""What the classes of the standard library are to each other, as typeshed has it, and which of them JSON can carry."""
+"""How the classes of the standard library are related, as in typeshed, and which of them JSON can carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which types JSON can carry, which can be made of it, and which nobody can evaluate."""
+"""Decide which types JSON can carry, and which annotations can't be evaluated."""
 
 from __future__ import annotations
 

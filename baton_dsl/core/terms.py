@@ -1,4 +1,4 @@
-"""Types as plain values: what a front end without a type checker makes of annotations and classes."""
+"""Types as plain values, for front ends that have no type checker."""
 
 from __future__ import annotations
 

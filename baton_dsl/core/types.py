@@ -1,4 +1,4 @@
-"""One answer to "may this go there?" for every front end without a type checker.
+"""Decide whether one type is assignable to another, for front ends that have no type checker.
 
 Live functions and source text translate their annotations to `Term`s; what a class derives from, they tell through
 `ClassFacts`. mypy brings its own types and never comes here. Relations follow static typing (PEP 483, PEP 484 and the

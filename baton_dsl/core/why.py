@@ -1,4 +1,4 @@
-"""Why a workflow, or a step of it, stands where it stands: facts in, a sentence with the chain of causes out."""
+"""Explain in a sentence what a workflow or step is waiting for, or why it ended, from facts about it."""
 
 from __future__ import annotations
 

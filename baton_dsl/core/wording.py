@@ -1,4 +1,4 @@
-"""How moments, durations and errors are told to people."""
+"""Write moments, durations and errors for people."""
 
 from __future__ import annotations
 

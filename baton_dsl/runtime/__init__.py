@@ -1,1 +1,1 @@
-"""The runtime: from a flow and its inputs to rows, and from rows to results. Everything that knows a database."""
+"""The runtime: turns a flow and its inputs into rows, runs the steps, and reads the results. It uses the database."""

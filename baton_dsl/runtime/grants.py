@@ -1,4 +1,4 @@
-"""What each role of an application needs, as GRANT statements: `docs/how-to/privileges.md` shows the same ones."""
+"""The GRANT statements for each role of an application. `docs/how-to/privileges.md` shows the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing lowered workflows: one statement, on the caller's connection, in the caller's transaction."""
+"""Write lowered workflows with one statement, on the caller's connection and in the caller's transaction."""
 
 from __future__ import annotations
 

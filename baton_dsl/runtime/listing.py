@@ -1,4 +1,4 @@
-"""Which workflows there are, and how far each has come."""
+"""List workflows, with the progress of each."""
 
 from __future__ import annotations
 

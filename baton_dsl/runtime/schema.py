@@ -325,13 +325,13 @@ def installed_version(conn: psycopg.Connection[Any], prefix: str) -> int:
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
     """What an error of PostgreSQL says about our schema; None if it says nothing.
 
-    A function or table that is not there means that nothing is installed; a version that the function itself refuses
-    has a code of our own.
+    A function, a type or a table that is not there means that nothing is installed; a version that the function itself
+    refuses has a code of our own.
     """
     match error.sqlstate:
         case "BT405":
             return SchemaVersionError(str(error.diag.message_primary), remedy=install_remedy(prefix))
-        case "42883" | "42P01" | "3F000" if _OURS.search(error.diag.message_primary or ""):
+        case "42704" | "42883" | "42P01" | "3F000" if _OURS.search(error.diag.message_primary or ""):
             return SchemaMissingError.in_schema(prefix)
         case _:
             return None

@@ -1,4 +1,4 @@
-"""Our tables, and some columns of Oban's, as SQLAlchemy Core: for your own reports, and for Alembic's autogenerate.
+"""Our tables, and some columns of Oban's, as SQLAlchemy Core, for your reports and for Alembic's autogenerate.
 
 Nothing of baton-dsl imports this module: inserts and handles work without SQLAlchemy.
 

@@ -1,4 +1,4 @@
-"""`Workflow`: the handle on one inserted execution of a flow."""
+"""`Workflow`: the handle of one inserted execution of a flow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ S = TypeVar("S", bound=str, default=str)
 
 @final
 class Workflow(Generic[S]):
-    """One inserted execution of a flow, as `Flow.insert` returns it or `Workflow.load` finds it.
+    """The handle of one inserted execution of a flow. `Flow.insert` and `Workflow.load` return it.
 
     The methods are for async code; `sync` has the same for sync code.
 
@@ -68,7 +68,7 @@ class Workflow(Generic[S]):
     def load(
         workflow_id: str, *, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban"
     ) -> Workflow[str]:
-        """The handle on a workflow that was inserted before, perhaps by another process. Nothing is read yet.
+        """Get the handle of a workflow that was inserted before, by any process. It reads nothing yet.
 
         Args:
             workflow_id: Its id.
@@ -85,7 +85,7 @@ class Workflow(Generic[S]):
         return Workflow(workflow_id, database=Database.configured(dsn=dsn, prefix=prefix, oban=oban))
 
     async def status(self) -> WorkflowStatus:
-        """How far the workflow has come.
+        """Return the progress of the workflow: its outcome, and the counts of its nodes by state.
 
         Raises:
             WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -95,17 +95,17 @@ class Workflow(Generic[S]):
         return status_of(self.id, rows, counts, await self._read(reads.ITEM_COUNTS) if has_maps(counts) else ())
 
     async def nodes(self) -> list[NodeStatus]:
-        """How far each step has come, in topological order; a mapped one with the counts of its items."""
+        """Return the status of each step, in topological order; for a map, with the counts of its items."""
         return nodes_of(await self._read(reads.NODES), await self._read(reads.ITEM_COUNTS))
 
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
 
-        A notification wakes it; should one be lost with its connection, it looks by itself every `POLL` seconds. Behind
-        a pooler nothing is heard: there it looks more often.
+        A notification wakes it. In case one was lost with its connection, it also polls every `POLL` seconds, and more
+        often behind a pooler, where no notifications arrive.
 
         Args:
-            timeout: Seconds to wait at the most; None waits for ever.
+            timeout: How many seconds to wait; None waits without a limit.
 
         Raises:
             WorkflowTimeoutError: BTN412, a `TimeoutError`.
@@ -124,7 +124,7 @@ class Workflow(Generic[S]):
         return await self.status()
 
     async def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
-        """How far each item of a mapped step has come, in order; empty while the map has not been expanded.
+        """Return the status of each item of a map, in order; empty while the map has not expanded.
 
         Args:
             step: The step, or its name in the flow.
@@ -144,7 +144,7 @@ class Workflow(Generic[S]):
     @overload
     async def result(self, step: str, /, index: Index = None) -> Any: ...
     async def result(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None) -> Any:
-        """The result of a step that has completed, as its return annotation has it; a list of them for a mapped step.
+        """Return the result of a completed step, decoded by its return annotation; for a map, a list of results.
 
         Args:
             step: The step, or its name in the flow; by name, the result is decoded with the annotation of the step
@@ -203,12 +203,12 @@ class Workflow(Generic[S]):
         return many(self.id, step, levels, rows[0], await self._collected(rows))
 
     async def results(self) -> Mapping[str, Any]:
-        """The results of all steps that have completed, by name, in topological order."""
+        """Return the results of all completed steps, by name, in topological order."""
         rows = await self._read(reads.RESULTS)
         return every(rows, await self._collected(rows))
 
     async def cancel(self) -> bool:
-        """Cancel every step that has not started. A running one sees `StepContext.cancelled()`, and is not tried again.
+        """Cancel every step that has not started. Running steps see `StepContext.cancelled()`, and are not retried.
 
         Calling it again tells the running steps again, should their node not have heard.
 
@@ -218,7 +218,7 @@ class Workflow(Generic[S]):
         return await self._operate(Action.CANCEL)
 
     async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
-        """Let every step run again that was cancelled or discarded. Results that are stored stay.
+        """Run every step again that was cancelled or discarded. Stored results stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
 
@@ -247,7 +247,7 @@ class Workflow(Generic[S]):
         raise RetryError.unexplained(self.id, name or "")
 
     async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
-        """Insert a new workflow with the inputs and the label of this one. This one stays as it is.
+        """Insert a new workflow with the inputs and label of this one, which stays as it is.
 
         Args:
             flow: The flow that it was inserted from, as the code is now. Its options count, such as `workflow_id`.
@@ -261,7 +261,7 @@ class Workflow(Generic[S]):
         return Workflow(_new_id(self.id, inserted), database=self._database)
 
     async def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
-        """One sentence with the chain of causes: why the workflow, or a step of it, stands where it stands.
+        """Explain in one sentence what the workflow or a step is waiting for, or why it ended.
 
         Args:
             step: The step; None is for the workflow.
@@ -305,7 +305,7 @@ class Workflow(Generic[S]):
         return await read(self._database, reports.captures_of(self.id, node_name(step, None)))
 
     async def pause(self) -> bool:
-        """Let no step start until `resume`. What runs goes on.
+        """Pause the workflow: no further step starts until `resume`. Running steps continue.
 
         Returns:
             True; False if the workflow is paused already, or has ended.
@@ -313,7 +313,7 @@ class Workflow(Generic[S]):
         return await self._operate(Action.PAUSE)
 
     async def resume(self) -> bool:
-        """End a pause.
+        """Resume a paused workflow.
 
         Returns:
             True; False if the workflow is not paused.

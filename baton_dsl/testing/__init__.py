@@ -1,4 +1,4 @@
-"""Test flows: in memory and in virtual time, on a real PostgreSQL, or with every crash.
+"""Test flows in memory and in virtual time, on a real PostgreSQL, or with every possible crash.
 
 ```python
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Virtual time: a clock that jumps to the next event, and an event loop that lives by it."""
+"""Virtual time: a clock that jumps to the next event, and an event loop that uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`context`: a `StepContext` for the unit test of one step."""
+"""`context`: make a `StepContext` for the unit test of a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What executes a workflow in memory: queues, attempts, and what becomes of them, in virtual time."""
+"""Run a workflow in memory: its queues, attempts and their ends, in virtual time."""
 
 from __future__ import annotations
 

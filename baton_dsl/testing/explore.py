@@ -1,4 +1,4 @@
-"""Every order in which the steps of a flow may run, and every crash: found by running the flow again and again.
+"""Explore every order and every crash of a flow, by running it again and again.
 
 Each run follows a schedule: a list of choices, of which 0 is the usual one. The usual run comes first, then all that
 depart from it at one place, then at two, and so on; so the first schedule that breaks a flow is a shortest one. This is

@@ -1,4 +1,4 @@
-"""One workflow in memory: what the database would hold, moved by the pure model of the life cycle."""
+"""One workflow in memory: what the database would hold, changed by the pure model of the life cycle."""
 
 from __future__ import annotations
 

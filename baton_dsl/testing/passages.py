@@ -1,4 +1,4 @@
-"""What a job gets in memory: itself, and its node with all that it reads, as the gate finds them in the database."""
+"""What a job receives in memory: itself, and its node with everything that the gate would read from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run drawn as text: its flow with the state of each step, and what went wrong."""
+"""Draw a run as text: its flow, the state of each step, and what went wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pytest plugin that comes with baton-dsl: the fixtures `baton` and `baton_db`, and pictures of what failed.
+"""The pytest plugin of baton-dsl: the fixtures `baton` and `baton_db`, and drawings for failed tests.
 
 It is loaded with pytest wherever baton-dsl is installed, so it imports nothing before a fixture is used.
 """

@@ -1,4 +1,4 @@
-"""Why a map ended without results, in the words of the database."""
+"""Why a map ended without results, in the same words as the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in for steps in a test: values, exceptions and functions, checked before anything runs."""
+"""Replacements for steps in tests: values, exceptions and functions, checked before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Run`: one workflow of a test, on its way or at its end."""
+"""`Run`: one workflow of a test, running or ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`assert_flow`: the shape of a flow as a file, so that a review sees a change of its graph."""
+"""`assert_flow`: keep the shape of a flow in a file, so that reviews see changes of its graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who decides which step goes on next. By default nobody does: everything that may run runs."""
+"""Choose which step continues next. By default all steps that can run do run."""
 
 from __future__ import annotations
 

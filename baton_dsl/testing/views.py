@@ -1,4 +1,4 @@
-"""What there is to see of a workflow in memory: the values that `Workflow` gives of one in the database."""
+"""Views of a workflow in memory: the same values that `Workflow` gives for one in the database."""
 
 from __future__ import annotations
 

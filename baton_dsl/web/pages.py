@@ -19,12 +19,10 @@ from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
 from baton_dsl.web.graph import READABLE, draw
 from baton_dsl.web.rendering import download, render
-from baton_dsl.web.step_reads import ITEMS_SHOWN
+from baton_dsl.web.step_reads import ITEMS_SHOWN, MOST_EXPLAINED
 from baton_dsl.web.timeline import timeline
 from baton_dsl.web.visit import Visit
 
-MOST_EXPLAINED: Final = 5_000
-"""Nodes of a workflow whose sentence is made anew at each look; of a larger one it is made when it is asked for."""
 STEPS_SHOWN: Final = 100
 FAILURES_SHOWN: Final = 10
 
@@ -100,7 +98,10 @@ async def workflow(visit: Visit) -> Response:
 async def step(visit: Visit) -> Response:
     """The page of a step."""
     begin, wanted = _number(visit, "first"), visit.asked("state")
-    view = await visit.read(step_reads.step(visit.asked("id"), visit.asked("step"), first=begin, state=wanted or None))
+    explained = bool(visit.asked("why"))
+    view = await visit.read(
+        step_reads.step(visit.asked("id"), visit.asked("step"), first=begin, state=wanted or None, explained=explained)
+    )
     return render(
         visit,
         "step.html",

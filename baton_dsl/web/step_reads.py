@@ -15,6 +15,8 @@ from baton_dsl.runtime.observing.record import NodeRecord, record
 from baton_dsl.runtime.usage.reports import captures_of
 from baton_dsl.web.reads import SHOWN, in_utc
 
+MOST_EXPLAINED: Final = 5_000
+"""Nodes of a workflow whose sentence is made anew at each look; of a larger one it is made when it is asked for."""
 ITEMS_SHOWN: Final = 100
 NEIGHBOURS: Final = 200
 """Steps that wait for a step, as many as are shown."""
@@ -67,6 +69,12 @@ _WORKFLOW: Final[LiteralString] = """
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
+_SIZE: Final[LiteralString] = """
+    SELECT count(*) AS nodes FROM (
+        SELECT FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s LIMIT %(most)s
+    ) AS found
+"""
+
 _NEIGHBOURS: Final[LiteralString] = """
     SELECT near.is_above, node.step_name, {state} AS state
     FROM {nodes} AS own
@@ -93,7 +101,9 @@ _ITEMS: Final[LiteralString] = """
 """
 
 
-def step(workflow_id: str, name: str, *, first: int = 0, state: str | None = None) -> Reading[StepView]:
+def step(
+    workflow_id: str, name: str, *, first: int = 0, state: str | None = None, explained: bool = False
+) -> Reading[StepView]:
     """What a page shows of a step.
 
     Args:
@@ -101,6 +111,7 @@ def step(workflow_id: str, name: str, *, first: int = 0, state: str | None = Non
         name: Its name.
         first: The index of the first item that is shown.
         state: Only items in that state.
+        explained: Whether the sentence is wanted though the workflow has many nodes.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -108,7 +119,10 @@ def step(workflow_id: str, name: str, *, first: int = 0, state: str | None = Non
         ItemNotFoundError: BTN413, if the step has no such item.
     """
     asked = {"workflow_id": workflow_id, "step": name}
-    found = yield from record(workflow_id, name, most=SHOWN)
+    if not explained:
+        (counted,) = yield _SIZE, {**asked, "most": MOST_EXPLAINED + 1}
+        explained = counted["nodes"] <= MOST_EXPLAINED
+    found = yield from record(workflow_id, name, most=SHOWN, explained=explained)
     (workflow,) = yield _WORKFLOW, asked
     near = yield in_reading(_NEIGHBOURS), {**asked, "most": 2 * NEIGHBOURS}
     items: list[ItemView] = []

@@ -1,1 +1,1 @@
-"""baton-lint: the whole graph checked from source, without importing it."""
+"""baton-lint: check whole flows from source, without importing it."""

@@ -1,4 +1,4 @@
-"""The command line. Without argparse: it takes longer to import than most runs take."""
+"""Parse the command line. Without argparse, which takes longer to import than most runs take."""
 
 from __future__ import annotations
 

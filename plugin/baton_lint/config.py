@@ -1,4 +1,4 @@
-"""`[tool.baton]` of pyproject.toml. What is wrong there is told in a sentence, and the rest of it still holds.
+"""Read `[tool.baton]` of pyproject.toml. Mistakes in it are reported, and the rest of it still applies.
 
 In a monorepo the nearest pyproject.toml with such a table counts for a file, alone: nothing is inherited from those
 above, as with ruff.

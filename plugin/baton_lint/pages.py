@@ -1,4 +1,4 @@
-"""A rule as a page: what `baton-lint explain` prints and `docs/rules/` holds."""
+"""Write a rule as a page, for `baton-lint explain` and `docs/rules/`."""
 
 from __future__ import annotations
 

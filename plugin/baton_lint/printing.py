@@ -1,4 +1,4 @@
-"""What reaches a terminal or another program: always text that can be encoded, and no more lines than were meant."""
+"""Make output safe to print: encodable text, with no more lines than intended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the core's diagnostics to findings, each with the fix that would mend it."""
+"""Turn the core's diagnostics into findings with their fixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rules are asked for, overall and by file."""
+"""Which rules apply, overall and for each file."""
 
 from __future__ import annotations
 

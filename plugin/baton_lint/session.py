@@ -1,4 +1,4 @@
-"""One run: find the files, look at what changed, check, and remember."""
+"""One run: find the files, read the changed ones, check, and update the cache."""
 
 from __future__ import annotations
 

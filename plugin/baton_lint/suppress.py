@@ -1,4 +1,4 @@
-"""Suppression comments: what they hide, and which of them hide nothing."""
+"""Suppression comments: which findings they hide, and which comments hide nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be checked: the paths of a command line, with the configuration that counts in each folder."""
+"""The files to check: the paths of a command line, with the configuration of each folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mypy plugin: a flow proven while its module is type-checked.
+"""The mypy plugin: checks a flow while its module is type-checked.
 
 ```toml
 [tool.mypy]

@@ -1,4 +1,4 @@
-"""mypy's error codes for the catalogue: one a rule, all below `baton`, so `# type: ignore[baton]` silences any."""
+"""mypy's error codes: one for each rule, all below `baton`, so that `# type: ignore[baton]` silences all of them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`[tool.baton]` as it stands in pyproject.toml, read and not judged."""
+"""Read `[tool.baton]` from pyproject.toml, without checking it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where mypy enters the plugin: which names it cares for, and what its cache depends on.
+"""The entry point for mypy: which names have hooks, and what mypy's cache depends on.
 
 mypy asks for a hook at every call of a program, so each answer is one look-up. What the hooks need is loaded at the
 first call of something hooked: a run in which every module is fresh in the cache pays for this file only.

@@ -1,4 +1,4 @@
-"""What the plugin's verdicts depend on, as one short text that mypy keeps with its cache.
+"""A short text of everything that the plugin's findings depend on; mypy keeps it with its cache.
 
 mypy forgets its cache when a plugin's own module or its `__version__` changes; a rule is in neither. So the version
 that it sees has a hash of every file that takes part in a verdict.

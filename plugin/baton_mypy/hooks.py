@@ -1,4 +1,4 @@
-"""What is hooked where.
+"""The table of hooks.
 
 | name | hook | does |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""What an expression says without running it: names, flags and numbers written as literals."""
+"""Read names, flags and numbers that are written as literals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The full names by which mypy knows the DSL. Moving a class breaks the plugin silently, so a test resolves each."""
+"""The full names of the DSL in mypy. Moving a class would break the plugin silently, so a test resolves each."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A diagnostic as an error of mypy: in the file that is being checked, with notes that never name lines of another."""
+"""Report a diagnostic as a mypy error: in the file that is being checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks that type what a workflow gives: `.result(...)`, `.results_of(...)` and `.results()`."""
+"""Type the results of a workflow: `.result(...)`, `.results_of(...)` and `.results()`."""
 
 from __future__ import annotations
 

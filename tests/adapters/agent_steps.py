@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
+from pathlib import Path
 
 from openai import AsyncOpenAI
 from pydantic import BaseModel
@@ -78,6 +81,31 @@ async def twice(url: Input[str], context: StepContext) -> list[str]:
 async def patient(url: Input[str], context: StepContext) -> str:
     with in_step(context):
         result = await agent_at(url, snooze=True).run("Where is it warmer?")
+    return result.output
+
+
+def die_once(folder: Path, place: str) -> None:
+    """Kill this process the first time that it comes to a place."""
+    mark = folder / "died"
+    if place == (folder / "place").read_text() and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@step(max_attempts=3)
+async def killed(url: Input[str], folder: Input[Path], context: StepContext) -> str:
+    agent = agent_at(url)
+
+    @agent.tool_plain
+    def note(text: str) -> str:
+        with (folder / "notes").open("a") as notes:
+            notes.write(f"{text}\n")
+        die_once(folder, text)
+        return f"noted {text}"
+
+    with in_step(context):
+        result = await agent.run("Take notes")
+    die_once(folder, "after")
     return result.output
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -15,6 +17,7 @@ from baton_dsl import Flow
 from tests.adapters import agent_steps as steps
 from tests.adapters import wire
 from tests.conftest import StartOban, until
+from tests.integration.test_processes import oban_start
 
 TIMEOUT = 20
 
@@ -25,18 +28,17 @@ def forget() -> None:
     steps.FAILING.clear()
 
 
+def tool_call(name: str, **arguments: str) -> dict[str, Any]:
+    """A call of a tool, as a model asks for it."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": f"call_{'_'.join(arguments.values())}", "type": "function", "function": function}
+
+
 def answer(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """What the model says: it asks for two cities side by side, then tells what it was told."""
     told = [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
     if not told:
-        calls = [
-            {
-                "id": f"call_{city}",
-                "type": "function",
-                "function": {"name": "weather", "arguments": f'{{"city": "{city}"}}'},
-            }
-            for city in ("Rome", "Oslo")
-        ]
+        calls = [tool_call("weather", city=city) for city in ("Rome", "Oslo")]
         return {"role": "assistant", "content": None, "tool_calls": calls}
     asked = next(message["content"] for message in messages if message["role"] == "user")
     return {"role": "assistant", "content": f"{asked} {max(told, key=lambda it: it['degrees'])}"}
@@ -95,6 +97,40 @@ async def test_no_call_that_was_stored_is_made_again(
     assert [capture.response["parts"][0]["part_kind"] for capture in captures] == ["tool-call", "text"]
     assert "Where is it warmer?" in json.dumps(captures[0].request)
     assert conn.execute("SELECT count(*) FROM baton_checkpoints").fetchone() == (0,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "notes"), [("second", ["first", "second", "second"]), ("after", ["first", "second"])]
+)
+async def test_a_process_that_is_killed_repeats_no_stored_call(
+    httpserver: HTTPServer, dsn: str, conn: psycopg.Connection[Any], tmp_path: Path, place: str, notes: list[str]
+) -> None:
+    seen: list[int] = []
+    said = [
+        {"role": "assistant", "content": None, "tool_calls": [tool_call("note", text=text)]}
+        for text in ("first", "second")
+    ]
+
+    def complete(request: Request) -> Response:
+        told = sum(message["role"] == "tool" for message in json.loads(request.get_data())["messages"])
+        seen.append(told)
+        message = said[told] if told < 2 else {"role": "assistant", "content": "done"}
+        choices = [{"index": 0, "finish_reason": "stop" if told == 2 else "tool_calls", "message": message}]
+        return Response(json.dumps({**wire.CHAT, "choices": choices}), content_type="application/json")
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(complete)
+    (tmp_path / "place").write_text(place)
+    workflow = Flow("killed", steps.killed).insert(conn, url=httpserver.url_for("/v1"), folder=tmp_path)
+    with oban_start(dsn, "default:1") as process:
+        await until(lambda: process.poll() is not None)
+    assert process.returncode == -signal.SIGKILL
+    with oban_start(dsn, "default:1"):
+        assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+    assert workflow.sync.result(steps.killed) == "done"
+    assert seen == [0, 1, 2]  # each answer of the model was asked for once
+    assert (tmp_path / "notes").read_text().split() == notes
+    assert workflow.sync.usage().total.calls == 3
 
 
 async def test_a_stream_is_a_checkpoint_too(start_oban: StartOban, httpserver: HTTPServer, asked: list[str]) -> None:

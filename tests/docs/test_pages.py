@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from baton_dsl import errors
+from baton_dsl.cli.main import COMMANDS
 from baton_dsl.core.rules import CATALOGUE
+from baton_dsl.core.rules.option import CHECKS
+from baton_dsl.flow_options import FlowOptions
 from baton_dsl.runtime.sql import pieces
+from baton_dsl.step import StepOptions
 from tests.docs.test_code_blocks import PAGES, ROOT
 
 
@@ -53,3 +57,32 @@ def test_the_oldest_postgresql_is_the_one_that_an_install_accepts() -> None:
     oldest = pieces.OLDEST_POSTGRES
     assert f"PostgreSQL {oldest} to " in (ROOT / "README.md").read_text()
     assert f"needs PostgreSQL {oldest} or newer" in (ROOT / "docs/how-to/migrate.md").read_text()
+
+
+def test_every_option_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "options.md").read_text()
+    steps, _, rest = text.partition("\n## Step options\n")[2].partition("\n## Flow options\n")
+    flows = rest.partition("\n## ")[0]
+    for kind, options, part in (("step", StepOptions, steps), ("flow", FlowOptions, flows)):
+        told = {
+            name for cell in re.findall(r"^\| (`.+?) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+        }
+        missing = sorted(options.__optional_keys__ - told)
+        assert not missing, f"docs/reference/options.md lacks these options of a {kind}: {missing}; add a row for each"
+        assert not told - options.__optional_keys__, (
+            f"docs/reference/options.md has options that no {kind} has any more"
+        )
+    assert {*StepOptions.__optional_keys__} == {*CHECKS}, "core/rules/option.py must check the options of StepOptions"
+
+
+def test_every_command_is_in_the_reference() -> None:
+    modules = {path.stem for path in (ROOT / "baton_dsl" / "cli").glob("*.py") if has_command(path)}
+    listed = {name.replace("-", "_") for name in COMMANDS}
+    assert modules == listed, f"name these commands in COMMANDS of cli/main.py: {sorted(modules - listed)}"
+    text = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    missing = [name for name in COMMANDS if f"\n## baton {name}\n" not in text]
+    assert not missing, f"the reference lacks these commands: {missing}; run: python docs/pages.py"
+
+
+def has_command(path: Path) -> bool:
+    return bool(re.search(r"^(async )?def command\(", path.read_text(), re.MULTILINE))

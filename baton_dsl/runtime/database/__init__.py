@@ -1,4 +1,4 @@
-"""Where workflows live: how to reach a database, ask it in one snapshot, and bear that it does not answer."""
+"""Reach a database, read it in one snapshot, and cope when it does not answer."""
 
 from baton_dsl.runtime.database.database import Database as Database
 from baton_dsl.runtime.database.snapshot import read as read

@@ -1,4 +1,4 @@
-"""What an error of the database says of the next try: whether nobody gets an answer now, or this statement never does.
+"""Classify database errors: may a retry succeed, for this statement or for any?
 
 psycopg's own classes don't tell: `OperationalError` is a lost connection, and also a list of more than a gigabyte.
 So it is told by SQLSTATE. The table is `VERDICTS`; what is not in it, repeating can't cure.

@@ -1,4 +1,4 @@
-"""One statement for what many jobs of a process ask at the same time, again and again until it is answered."""
+"""Combine the same question of many jobs in a process into one statement, and retry it until it is answered."""
 
 from __future__ import annotations
 

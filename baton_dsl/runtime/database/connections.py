@@ -1,4 +1,4 @@
-"""Which psycopg connection is under what the caller gave: psycopg's own, SQLAlchemy's, or Django's."""
+"""Find the psycopg connection inside what the caller passed: psycopg's, SQLAlchemy's or Django's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a workflow lives: how to reach its database, from async and from sync code."""
+"""`Database`: where a workflow is stored, and how async and sync code reach it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Database:
 
     @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the workflow ends. It may be set too often, and is never all there is to go by."""
+        """An event that is set when the workflow ends. It can fire spuriously and be missed, so also poll."""
         ended = asyncio.Event()
         instance = instances.find(self.oban)
         if instance is not None and instance.is_started:

@@ -1,4 +1,4 @@
-"""Connection strings: read before anything connects with them, and never told, since they may hold a password.
+"""Read connection strings before anything connects with them. Errors never quote them: they may hold a password.
 
 What libpq and psycopg say about a string that they can't read quotes from it, often from the password: what follows an
 `@` that is not written as `%40` is taken for the name of the host. So such strings are found here, and refused in words

@@ -1,4 +1,4 @@
-"""The Oban instances of this process, for code that works without Oban too: who only inserts need not install it."""
+"""Find the Oban instances of this process, without importing Oban in processes that only insert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poolers between us and the server, such as pgbouncer: whether there is one, and whether it leaves us a session.
+"""Detect a pooler such as pgbouncer, and whether it provides sessions.
 
 In transaction mode each transaction may run in another backend. Whatever belongs to a session is lost by the next
 statement, or worse, stays with a stranger: locks, LISTEN, prepared statements.

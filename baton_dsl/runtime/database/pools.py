@@ -1,4 +1,4 @@
-"""Connections of a pool, which keep themselves alive and don't wait for ever."""
+"""Pools whose connections use TCP keepalives and time limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which schema names Oban, and so we, can use."""
+"""Check the names of schemas that Oban and baton-dsl can use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a database has the tables that workers need, asked before they start."""
+"""Check, before workers start, that a database has the tables they need."""
 
 from __future__ import annotations
 

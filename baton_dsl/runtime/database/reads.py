@@ -1,4 +1,4 @@
-"""What a handle reads of one workflow: statements that are put into a schema when they are run.
+"""The statements that read one workflow; the schema is inserted when they run.
 
 The names of tables stand in braces, and each statement takes `workflow_id`. A handle reads outside of a transaction,
 one round trip for each statement, so it can't set a `search_path` for them as `snapshot.py` does.

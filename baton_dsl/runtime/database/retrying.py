@@ -1,4 +1,4 @@
-"""How often, and how long, a statement is tried again while the database yields no answer."""
+"""How often and how long a statement is retried while the database does not answer."""
 
 from __future__ import annotations
 

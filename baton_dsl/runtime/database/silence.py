@@ -1,4 +1,4 @@
-"""Connections that don't answer: found out, and closed, so that what waits for them goes on with another.
+"""Detect connections that no longer answer, and close them so that their users continue on another one.
 
 A network may take what we send and never answer: a NAT or a proxy whose far leg has died. TCP can't tell that from a
 statement that takes its time. So where nothing has come for a while, the server is asked on a new connection whether

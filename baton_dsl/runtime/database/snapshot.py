@@ -1,4 +1,4 @@
-"""Several reads that belong together: written once, run from async and from sync code, on one snapshot."""
+"""Run several reads in one snapshot. They are written once, for async and sync code."""
 
 from __future__ import annotations
 

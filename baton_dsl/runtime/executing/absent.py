@@ -1,4 +1,4 @@
-"""Jobs whose code is not on this node: they are given back without an attempt, and another node may have it.
+"""Give back jobs whose code this worker lacks, without using an attempt, so that another worker may run them.
 
 While code is deployed, old workers fetch steps that only the new ones know. A call of the function uses an attempt,
 nothing else does.

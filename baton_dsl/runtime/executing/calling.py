@@ -1,4 +1,4 @@
-"""Calling a step's function: on the event loop or in a thread, and ending it early when its job is cancelled."""
+"""Call a step's function, on the event loop or in a thread, and end it early when its job is cancelled."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def call_here(
         loop: Where an awaitable that it returns is awaited, with this thread waiting for it; None returns it.
 
     Raises:
-        StepAbortedError: BTN514, if it raised what is no `Exception`.
+        StepAbortedError: BTN514, if it raised something other than an `Exception`.
     """
     with contained(f'step "{step.name}"'):
         try:

@@ -1,4 +1,4 @@
-"""Steps whose processes have died under them: how often that may happen, and that they run apart when it may no more.
+"""Limit how often the process of a step may die, and run steps alone that may not crash again.
 
 Whoever kills its process takes along what runs beside it. So of the steps of a process that may bear no further crash,
 one runs at a time: the one that kills the process is the only one that is discarded for it.

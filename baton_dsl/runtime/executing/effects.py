@@ -1,4 +1,4 @@
-"""Steps that take a connection to the database: what they write and their result are one transaction.
+"""Run steps that take a database connection: their writes and their result are one transaction.
 
 The function runs between BEGIN and COMMIT, and before the COMMIT its node settles on the very same connection. So
 there is no moment at which one is stored without the other. Whatever keeps the two from being stored rolls back both;

@@ -1,4 +1,4 @@
-"""The hooks of a flow: functions that are called when a workflow of it ends, each as a job of its own.
+"""Run the hooks of a flow: functions that are called, as jobs of their own, when a workflow ends.
 
 The end itself is decided in SQL (`baton_announce`), which inserts the jobs in that transaction;
 here they are run.

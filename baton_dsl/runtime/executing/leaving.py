@@ -1,4 +1,4 @@
-"""How a worker process ends: within its grace and a moment, whatever its steps and its database do.
+"""End a worker process shortly after its grace period, whatever its steps and its database do.
 
 A thread waits for the signals: the event loop may be held by a step that blocks it. It asks the node to stop, and ends
 the process itself should the node not have ended in time. Nothing then runs that could hold it: no clean-up of the

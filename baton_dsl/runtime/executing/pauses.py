@@ -1,4 +1,4 @@
-"""How long a step may run, and how long it pauses before its next attempt, as Oban asks for it."""
+"""Compute the timeout and the backoff of a step, as Oban asks for them."""
 
 from __future__ import annotations
 

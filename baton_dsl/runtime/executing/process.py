@@ -1,4 +1,4 @@
-"""A node: one process that runs an Oban instance until it is told to stop."""
+"""One worker process: runs an Oban instance until it is told to stop."""
 
 from __future__ import annotations
 

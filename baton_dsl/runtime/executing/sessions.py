@@ -1,4 +1,4 @@
-"""Connections and sessions for steps: where they come from, and how a function is called with one."""
+"""Provide connections and sessions for steps, and call functions with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settling: the result, the count-down, the promotion and the job's own completion, in one statement for many jobs."""
+"""The settle: store results, count down, promote and complete the jobs, in one statement for many jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running one step as one job of Oban: gate, function, settle."""
+"""Run one step as an Oban job: gate, function, settle."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a checked flow and its inputs to the rows of one insert. Pure: nothing here reads or writes a database."""
+"""Lower a checked flow and its inputs to the rows of an insert. Pure: it neither reads nor writes a database."""

@@ -1,4 +1,4 @@
-"""The fingerprint of the code behind a flow: what its functions take and return, by which a later version is judged.
+"""The fingerprint of a flow's code: what its functions take and return, to compare with later versions.
 
 Which steps a workflow has, and which waits for which, are rows of `workflow_nodes`; what is kept here is what those do
 not say. So all workflows that the same code inserts share one fingerprint, whatever their shapes.

@@ -1,4 +1,4 @@
-"""The inputs that a flow takes: their annotations, and their values from the JSON that an insert has stored."""
+"""The inputs of a flow: their annotations, and their values, decoded from the JSON that an insert stored."""
 
 from __future__ import annotations
 

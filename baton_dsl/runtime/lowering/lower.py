@@ -1,4 +1,4 @@
-"""From a checked flow and its inputs to the values of one insert. Pure: it decides, `insert.py` writes."""
+"""Lower a checked flow and its inputs to the values of an insert. Pure: `insert.py` writes them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""All that knows Oban: what runs beside its instances, and what baton-dsl relies on beyond Oban's public API."""
+"""Everything that knows Oban: what runs beside its instances, and what we use beyond its public API."""

@@ -1,4 +1,4 @@
-"""How the ends of attempts are acknowledged: none of them can keep those of others from being stored.
+"""Acknowledge the ends of attempts, so that one that fails does not block the others.
 
 Part of the bridge to oban, as `dispatching` is:
 

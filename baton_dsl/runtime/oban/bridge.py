@@ -1,4 +1,4 @@
-"""What baton-dsl knows of oban beyond its public API. `tests/integration/test_bridge.py` fails when oban changes.
+"""What baton-dsl uses of Oban beyond its public API. `tests/integration/test_bridge.py` fails when Oban changes.
 
 How attempts start stands in `dispatching`, which ones a process has fetched or claimed in `fetches`, how their ends are
 acknowledged in `acks`; all else here:

@@ -1,4 +1,4 @@
-"""What runs beside an Oban instance: its guard, who tells of ended workflows, and who sees to it that it stops well."""
+"""Start and stop what runs beside an Oban instance: its guard, its telemetry of ended workflows, its clean stop."""
 
 from __future__ import annotations
 

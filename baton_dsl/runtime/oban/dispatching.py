@@ -1,4 +1,4 @@
-"""How each attempt of a process starts: in the context of the worker, and so that Oban hears of its end.
+"""Start each attempt in the worker's context, and make sure that Oban notices its end.
 
 Part of the bridge to oban, as `acks` is:
 

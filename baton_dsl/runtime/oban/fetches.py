@@ -1,4 +1,4 @@
-"""The jobs that a process has fetched, or that its settles have claimed. Each starts once, also if an answer was lost.
+"""Track the jobs that a process has fetched or claimed. Each starts once, even if an answer was lost.
 
 Part of the bridge to oban, as `dispatching` and `acks` are:
 

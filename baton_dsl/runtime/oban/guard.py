@@ -1,4 +1,4 @@
-"""The guard of a process: shows that its producers live, and looks after the steps of those that do not.
+"""The guard of a process: shows that its queues are alive, and rescues steps of processes that are not.
 
 It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. How it is
 done is told in `sql/README.md`.

@@ -1,4 +1,4 @@
-"""How a job is called in the log, and the fields of its lines."""
+"""The name of a job in logs, and the fields of its log records."""
 
 from __future__ import annotations
 

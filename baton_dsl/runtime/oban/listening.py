@@ -1,4 +1,4 @@
-"""What we do with the LISTEN connection of an instance: find out whether it is silent, and answer that we live."""
+"""Use an instance's LISTEN connection: detect its silence, and answer that this process is alive."""
 
 from __future__ import annotations
 

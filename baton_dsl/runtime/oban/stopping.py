@@ -1,4 +1,4 @@
-"""How an instance stops: its jobs hear of cancellations until the last one has ended, and what is cut off is told."""
+"""Stop an instance: its jobs hear of cancellations until the last one has ended, and cut-off steps are logged."""
 
 from __future__ import annotations
 

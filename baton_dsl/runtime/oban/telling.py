@@ -1,4 +1,4 @@
-"""Telemetry of workflows: tells each end once, in one of the processes that listen for it."""
+"""Telemetry of ended workflows: each end is reported once, in one of the listening processes."""
 
 from __future__ import annotations
 

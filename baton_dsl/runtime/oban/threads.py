@@ -1,4 +1,4 @@
-"""Threads for sync steps. One whose step has timed out can't be stopped: it is counted, and holds up nobody.
+"""Threads for sync steps. A thread whose step timed out can't be stopped, so it is counted and blocks nobody.
 
 They are daemons: the interpreter does not wait for them at its end. What a thread still runs keeps its job with this
 process all the same (see `is_running`), until the thread or the process has ended.

@@ -1,3 +1,3 @@
-"""Reads: how workflows stand and why, what is wrong with a database, what a deploy would do. Nothing is written."""
+"""Read only: the state of workflows and its reasons, problems of a database, and the effects of a deploy."""
 
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter as WorkflowFilter

@@ -1,4 +1,4 @@
-"""What can be wrong with workflows whose schema is right: for each a query, and the words for its rows."""
+"""The doctor's checks of workflows: for each possible problem a query, and a sentence for its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deploy would do to the workflows in flight: which of them the code that is imported here can't finish.
+"""Check a deploy: which running workflows the code imported here can't finish.
 
 What is stored is tried: results of settled upstreams and inputs are validated as the steps that wait for them would do
 it. What is not stored yet is compared by JSON Schema, where unknown is silence.

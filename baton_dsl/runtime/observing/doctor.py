@@ -1,4 +1,4 @@
-"""What is wrong with a database of workflows, and what to do about it: reads only, changes nothing."""
+"""The doctor: find problems in a database of workflows, and say what to do. It changes nothing."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class NodeRecord:
         snoozes: How often it put itself off.
         is_job_gone: Whether Oban has pruned its job, and with it what attempts had to say.
         reason: Why it was skipped, or why its map could not be made.
-        why: The sentence of `baton why` about it.
+        why: The sentence of `baton why` about it; blank if it was not asked for.
     """
 
     workflow_id: str
@@ -157,13 +157,14 @@ WHOLE: Final = 2**31 - 1
 """Characters, for whoever wants a value whole."""
 
 
-def record(workflow_id: str, step: str, *, most: int = MOST) -> Reading[NodeRecord]:
+def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = True) -> Reading[NodeRecord]:
     """Everything about one node.
 
     Args:
         workflow_id: Its workflow.
         step: Its name: `orders`, or `orders[3]` for an item of a map.
         most: Characters that are read of each value; `WHOLE` reads all.
+        explained: Whether the sentence is wanted, which takes a look at every node of the workflow.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -193,7 +194,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST) -> Reading[NodeReco
         for each in collected:
             result = StoredJson.of(each["result"], each["size"], most)
     taken = yield _TAKES, asked
-    why = yield from explain(workflow_id, step)
+    why = (yield from explain(workflow_id, step)) if explained else ""
     (node,) = nodes_of([row], counts)
     given = json.loads(row["args"]) if row["args"] else None
     return NodeRecord(

@@ -1,4 +1,4 @@
-"""Stored results, decoded for whoever asks a workflow for them."""
+"""Decode stored results for a workflow's readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a workflow and its nodes have come, as values."""
+"""The status of a workflow and its nodes, as values."""
 
 from __future__ import annotations
 

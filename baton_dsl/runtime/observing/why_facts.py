@@ -1,4 +1,4 @@
-"""The facts about a workflow that say why it stands where it stands: the reads beside `core/why.py`."""
+"""Read the facts that `core/why.py` explains a workflow with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ _NODES: Final[LiteralString] = """
     FROM baton.workflow_nodes AS node
     LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
+    -- Items that have completed, of which there may be a hundred thousand, are the reason for nothing.
     WHERE node.workflow_id = %(workflow_id)s
+        AND (
+            node.map_id IS NULL OR node.is_map OR node.outcome IS DISTINCT FROM 'completed'
+            OR node.step_name = %(step)s::text
+        )
     ORDER BY node.oban_job_id
 """
 
@@ -85,7 +90,7 @@ def explain(workflow_id: str, step: str | None) -> Reading[str]:
     rows = yield _WORKFLOW, {"workflow_id": workflow_id}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    nodes = yield _NODES, {"workflow_id": workflow_id}
+    nodes = yield _NODES, {"workflow_id": workflow_id, "step": step}
     ids = {node["step_name"]: node["oban_job_id"] for node in nodes}
     if step is not None and step not in ids:
         raise StepNotInWorkflowError.among(workflow_id, step, ids)

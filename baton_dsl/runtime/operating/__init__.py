@@ -1,4 +1,4 @@
-"""What an operator does with workflows: cancel, retry, pause, resume, rerun and prune them."""
+"""The actions of operators: cancel, retry, pause, resume, rerun and prune workflows."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What an operator does with workflows, each in one statement, for one or for many: cancel, retry, pause, prune."""
+"""Cancel, retry, pause and resume workflows, each in one statement for any number of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflows once more: the current code's flow, with the inputs and the label that a workflow was inserted with."""
+"""Rerun workflows: insert the current flow with the inputs and label of an old workflow."""
 
 from __future__ import annotations
 

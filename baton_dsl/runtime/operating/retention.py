@@ -1,4 +1,4 @@
-"""How long workflows that have ended are kept: a node removes older ones while it runs."""
+"""Remove workflows that ended long ago; a worker does so while it runs."""
 
 from __future__ import annotations
 

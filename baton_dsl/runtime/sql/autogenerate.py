@@ -1,4 +1,4 @@
-"""Keeps Alembic's autogenerate away from Oban's tables and ours, which migrations create and no model describes."""
+"""Make Alembic's autogenerate ignore Oban's tables and ours."""
 
 from __future__ import annotations
 

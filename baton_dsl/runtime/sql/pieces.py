@@ -1,4 +1,4 @@
-"""What our schema is made of: numbered files of tables, and a file for each function and trigger.
+"""The parts of our schema: numbered files of tables, and one file for each function and trigger.
 
 The files write `baton.` for the schema, and that is all that is put into them: the `search_path` of our functions holds
 nothing but PostgreSQL's own catalog, so that nobody who may create in the schema can put a function or an operator in

@@ -1,1 +1,1 @@
-"""Values in rows: results, inputs, names of code, and errors, as they are written and read back."""
+"""Convert values in rows: results, inputs, names of code and errors, in both directions."""

@@ -1,4 +1,4 @@
-"""What the items of a map returned, as the list that somebody's annotation asks for; or as the dict by model."""
+"""Collect the results of a map's items into the list, or the dict by model, that an annotation asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a value that was written and read again is another one.
+"""Find where a value changes when it is written and read again.
 
 `==` is asked where it tells. It does not tell a subclass from what it derives from (1 and True, a NamedTuple and a
 tuple), says that NaN is not NaN, and knows nothing of a class that has none of its own. So two values are compared part

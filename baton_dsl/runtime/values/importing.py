@@ -1,4 +1,4 @@
-"""Names by which workers find functions: `app/flows:charge` for `charge` in `app/flows.py`, and back.
+"""Convert between functions and the names by which workers find them, such as `app/flows:charge`.
 
 Oban takes what follows the last dot of a worker's name for a class, and what is before it for its module; so such a
 name has no dots.

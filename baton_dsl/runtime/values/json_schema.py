@@ -1,4 +1,4 @@
-"""JSON Schemas of annotations: what is written of their values, and what they certainly read."""
+"""JSON Schemas of annotations: what their values are written as, and what they accept."""
 
 from __future__ import annotations
 

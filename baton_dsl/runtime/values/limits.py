@@ -1,4 +1,4 @@
-"""How much data goes from one step to another, at the most."""
+"""The limits on how much data one step may pass to another."""
 
 from __future__ import annotations
 

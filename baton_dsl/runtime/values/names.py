@@ -1,4 +1,4 @@
-"""What stands in the rows of jobs for steps and hooks, and the way back from there to their code."""
+"""Encode and decode the names of steps and hooks that are stored in job rows."""
 
 from __future__ import annotations
 

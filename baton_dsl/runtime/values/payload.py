@@ -1,4 +1,4 @@
-"""Results and inputs as JSON: validated by the annotations on the way in and on the way out. There is no pickle."""
+"""Convert results and inputs to JSON and back, validated by their annotations both ways. There is no pickle."""
 
 from __future__ import annotations
 

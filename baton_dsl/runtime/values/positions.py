@@ -1,4 +1,4 @@
-"""What an annotation says of each place inside a value, as pydantic's core schema of it knows.
+"""What an annotation says about each place inside a value, according to pydantic's core schema.
 
 A place in a value may be described by several schemas at once: those of all members of a union. What is not known here
 is described by none; whoever asks is then strict.

@@ -1,4 +1,4 @@
-"""What a function raised, as Oban can tell of it.
+"""Turn whatever a function raised into an error that Oban can store.
 
 Oban asks each exception for its text and its class for its name, and stores the traceback. What it can't have so, no
 attempt ends with: the job would seem to run for ever. An error of many megabytes no acknowledgement gets through.

@@ -53,7 +53,11 @@
   }
 
   function tick() {
-    if (document.hidden || isSelecting()) return wait(); // nobody looks, or somebody is about to copy
+    if (document.hidden) return wait(); // nobody looks
+    if (isSelecting()) {
+      say("held while you select", "is-still"); // somebody is about to copy
+      return wait();
+    }
     document.body.dispatchEvent(new Event("tick"));
     wait();
   }
@@ -170,9 +174,10 @@
     const moved = held?.moved;
     held = null;
     if (moved) {
-      // the click that ends a drag opens nothing
-      document.addEventListener("click", (event) => event.preventDefault(), { capture: true, once: true });
-      setTimeout(() => document.dispatchEvent(new Event("dragged")), 0);
+      // the click that ends a drag opens nothing; it comes at once, if it comes
+      const swallow = (event) => event.preventDefault();
+      document.addEventListener("click", swallow, { capture: true, once: true });
+      setTimeout(() => document.removeEventListener("click", swallow, { capture: true }), 0);
     }
   });
   document.addEventListener("dragstart", (event) => {

@@ -1,4 +1,4 @@
-"""Applies fixes: replaces exactly the characters that a fix names, so that everything else stays to the last blank.
+"""Apply fixes: replace exactly the characters that a fix names, and nothing else.
 
 No syntax tree is printed anew. A tree would have to be built of the whole file, and the libraries that keep every
 blank give up, or take minutes, on expressions that Python itself reads without trouble.

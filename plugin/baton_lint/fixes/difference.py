@@ -1,4 +1,4 @@
-"""What fixes would change, as a unified diff."""
+"""Show what fixes would change, as a unified diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done about findings: `--fix`, `--unsafe-fixes` and `--diff`."""
+"""Handle `--fix`, `--unsafe-fixes` and `--diff`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would mend a finding, if that is certain.
+"""Plan the fix for a finding, if one is certain.
 
 A fix is `(kind, is_safe, path, line, column, old, new)`, which the cache can store:
 

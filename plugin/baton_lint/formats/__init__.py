@@ -1,4 +1,4 @@
-"""How findings are told: one module a format, each with `render(told, sources) -> str`."""
+"""Output formats: one module for each, with `render(told, sources) -> str`."""
 
 from __future__ import annotations
 

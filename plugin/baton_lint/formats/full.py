@@ -1,4 +1,4 @@
-"""Findings for people: the line, what is wrong under it, the cycle drawn, and what to do."""
+"""Findings for people: the source line with a marker, the drawn cycle, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings a line each, as compilers tell theirs."""
+"""Findings as one line each, like a compiler's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where findings are told to lie: paths as users read them, and cells of notebooks.
+"""The positions of findings: paths as users read them, and cells of notebooks.
 
 A notebook is checked as one text, the cells of code one after the other; people look for a line in a cell.
 """

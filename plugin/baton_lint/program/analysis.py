@@ -1,4 +1,4 @@
-"""From the facts of a project to findings: the one `check` of the core, and what needs more than one flow."""
+"""Turn the facts of a project into findings: with `check` of the core, and checks across flows."""
 
 from __future__ import annotations
 

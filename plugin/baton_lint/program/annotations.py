@@ -1,4 +1,4 @@
-"""Annotations in source as the same `Term`s that `baton_dsl.reflect` makes of live ones."""
+"""Turn annotations in source into the same `Term`s that `baton_dsl.reflect` makes of live ones."""
 
 from __future__ import annotations
 

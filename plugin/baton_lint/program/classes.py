@@ -1,4 +1,4 @@
-"""What the project's own classes are: their bases, their fields, and whether JSON can carry them."""
+"""The project's own classes: their bases, their fields, and whether JSON can carry them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the names in an annotation: not there at run time, or not to be resolved by text."""
+"""Problems with names in annotations: missing at run time, or not resolvable from text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flows in source as the same `FlowSpec`s that live ones give."""
+"""Turn flows in source into the same `FlowSpec`s that live ones give."""
 
 from __future__ import annotations
 

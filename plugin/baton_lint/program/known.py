@@ -1,4 +1,4 @@
-"""Full names that mean something here: our own, of what makes classes, and where a class is defined."""
+"""Full name of each public DSL name, and of other names with a meaning for the analysis."""
 
 from __future__ import annotations
 

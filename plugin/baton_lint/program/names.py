@@ -1,4 +1,4 @@
-"""What names and expressions of a file stand for, across imports, re-exports and aliases."""
+"""Resolve names and expressions of a file, across imports, re-exports and aliases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where modules lie: which file an import means, without running a line of it."""
+"""Find the file that an import means, without running code."""
 
 from __future__ import annotations
 

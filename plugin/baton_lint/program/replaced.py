@@ -1,4 +1,4 @@
-"""What a test puts in place of steps: `baton.run(shop, replace={charge: [OSError(), 12]}, region="eu")`."""
+"""Read the replacements of steps in tests: `baton.run(shop, replace={charge: [OSError(), 12]}, region="eu")`."""
 
 from __future__ import annotations
 

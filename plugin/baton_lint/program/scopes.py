@@ -1,4 +1,4 @@
-"""Which scope a name is found in."""
+"""Find the scope that defines a name."""
 
 from __future__ import annotations
 

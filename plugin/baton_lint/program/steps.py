@@ -1,4 +1,4 @@
-"""Steps in source as the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
+"""Turn steps in source into the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the annotations of steps can't be told from text, for whoever asks what was left alone."""
+"""List the annotations of steps that can't be resolved from text, for `--strict`."""
 
 from __future__ import annotations
 

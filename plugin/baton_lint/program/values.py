@@ -1,4 +1,4 @@
-"""What an expression of a user stands for, as far as text tells."""
+"""Evaluate expressions of user code as far as the text allows."""
 
 from __future__ import annotations
 

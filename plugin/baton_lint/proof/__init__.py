@@ -1,1 +1,1 @@
-"""A flow as plain calls, and what other type checkers say of them."""
+"""Write flows as plain calls, and have other type checkers check them."""

@@ -1,4 +1,4 @@
-"""Type checkers without a plugin, asked to prove emitted calls: how each is run, and what it found on which line."""
+"""Run type checkers on the emitted calls, and read their findings."""
 
 from __future__ import annotations
 

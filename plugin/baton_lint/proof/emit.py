@@ -1,4 +1,4 @@
-"""The edges of flows as plain calls: a module in which any type checker proves what names alone don't show it.
+"""Write the edges of flows as plain calls, in a module that any type checker can check.
 
 For each step one function calls it with the result of every upstream, an argument a line:
 

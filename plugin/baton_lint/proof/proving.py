@@ -1,4 +1,4 @@
-"""`types` and `emit`: the edges of a project as calls, for a type checker."""
+"""The commands `types` and `emit`: check or write the edges of a project as calls."""
 
 from __future__ import annotations
 

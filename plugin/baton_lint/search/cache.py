@@ -1,4 +1,4 @@
-"""What the last run knew: facts by content, and the findings for as long as nothing at all has changed."""
+"""The cache: facts by file content, and findings as long as nothing at all has changed."""
 
 from __future__ import annotations
 

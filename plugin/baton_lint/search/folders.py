@@ -1,4 +1,4 @@
-"""Which Python files there are, with what tells that they changed."""
+"""List the Python files, with what shows that they have changed."""
 
 from __future__ import annotations
 

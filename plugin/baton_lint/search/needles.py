@@ -1,4 +1,4 @@
-"""What to look for besides our own name: modules that hand it on, and flows that others use."""
+"""Words to search for besides our own name: modules that re-export it, and flows that others use."""
 
 from __future__ import annotations
 

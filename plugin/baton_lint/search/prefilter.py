@@ -1,4 +1,4 @@
-"""Which files may have to do with baton, told from their bytes."""
+"""Decide from the bytes of a file whether it may use baton."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading, searching and parsing many files, in as many processes as pay off."""
+"""Read, search and parse many files, in as many processes as are worth it."""
 
 from __future__ import annotations
 

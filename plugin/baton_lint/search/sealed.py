@@ -1,4 +1,4 @@
-"""Files that only we can have written, in a folder that anybody may have prepared.
+"""Signed files: only this user can have written them, even in a folder that others prepared.
 
 A tree that comes from elsewhere may bring a cache of its own: links that lead out of the tree, or content made to
 break whoever loads it (`marshal` trusts what it is given). So no link is ever followed, nothing is written outside the

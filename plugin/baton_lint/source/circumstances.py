@@ -1,4 +1,4 @@
-"""Where a walk through a file is: in which scope and function, and how certain it is that it gets there."""
+"""Where a walk through a file is: its scope and function, and whether the code certainly runs."""
 
 from __future__ import annotations
 

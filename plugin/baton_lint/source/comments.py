@@ -1,4 +1,4 @@
-"""`# baton: ignore[BTN101]` in a source text."""
+"""Find `# baton: ignore[BTN101]` comments in source text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a source file to text, as Python itself would decode them (PEP 263)."""
+"""Decode source files as Python does (PEP 263)."""
 
 from __future__ import annotations
 

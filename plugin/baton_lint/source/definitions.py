@@ -1,4 +1,4 @@
-"""What `def` and `class` say of themselves, read off their `ast`."""
+"""Read `def` and `class` statements from their `ast`."""
 
 from __future__ import annotations
 

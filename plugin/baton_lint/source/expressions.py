@@ -1,4 +1,4 @@
-"""Expressions as plain tuples, so that facts about a file can be marshalled to a cache or another process.
+"""Expressions as plain tuples, so that facts can be marshalled to a cache or another process.
 
 Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`, all counted from 1 in characters:
 

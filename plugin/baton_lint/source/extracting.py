@@ -1,4 +1,4 @@
-"""From the bytes of a file to its facts."""
+"""Extract the facts of a file from its bytes."""
 
 from __future__ import annotations
 

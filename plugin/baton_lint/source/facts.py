@@ -1,4 +1,4 @@
-"""What is known of one source file, as plain values that can be marshalled."""
+"""The facts about one source file, as plain values that can be marshalled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a text says of changes that no statement shows: to lists, to the names of a module, to classes."""
+"""Find changes that no assignment shows: to lists, to the names of a module, to classes."""
 
 from __future__ import annotations
 

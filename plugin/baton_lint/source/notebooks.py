@@ -1,4 +1,4 @@
-"""Notebooks (`.ipynb`) as one text each: the cells of code in their order, with what only IPython reads blanked out.
+"""Turn notebooks (`.ipynb`) into one text: their code cells in order, with IPython syntax blanked out.
 
 Every line of a cell stays a line, and every column a column, so that a place in the text is a place in a cell.
 """

@@ -1,4 +1,4 @@
-"""One walk over the `ast` of a file, which gathers all that is ever asked about it."""
+"""Walk the `ast` of a file once, and collect everything that is ever needed of it."""
 
 from __future__ import annotations
 
