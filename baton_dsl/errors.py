@@ -387,6 +387,19 @@ class OnceError(StepError, TypeError):
     default_remedy = "give a sync function, or make the step async and await context.once(...)"
 
 
+class UnknownPriceError(BatonError):
+    """A cost is needed that nobody knows: a step declares its tokens, and its model has no known price."""
+
+    code = "BTN523"
+    default_remedy = "declare max_cost instead, or set the price: baton_dsl.llm.set_price(...)"
+
+
+class BudgetError(BatonError, ValueError):
+    """The budget of a workflow can't be that: it is below what is spent, or the workflow has none."""
+
+    code = "BTN524"
+
+
 class MetricsPortError(BatonError):
     """A worker can't listen for those who ask for its metrics and its health."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final, TypedDict
 
 from baton_dsl.core.diagnostics import Diagnostic
@@ -27,6 +28,8 @@ class WorkflowOptions(TypedDict, total=False):
         debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
         models: The name of a model for each step, given as `StepContext.model`; for a step of several models the
             names of these. It wins over the step's own option; `"*"` is for all steps that have no model otherwise.
+        budget: What the calls of models may cost, as an exact number. Steps reserve of it before they start (see
+            `max_cost`); one for which too little is left waits until more is approved. Default: no bound.
         on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
         on_cancelled: Called once when it has ended as cancelled.
         on_discarded: Called once when it has ended as discarded.
@@ -39,6 +42,7 @@ class WorkflowOptions(TypedDict, total=False):
     ignore_discarded: bool
     debug: bool
     models: Mapping[str, str | Sequence[str]]
+    budget: Decimal | int | None
     on_settled: Hook | None
     on_cancelled: Hook | None
     on_discarded: Hook | None
@@ -71,6 +75,7 @@ class Settings:
     ignore_discarded: bool = False
     debug: bool = False
     models: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    budget: Decimal | int | None = None
     oban: str = "Oban"
     prefix: str | None = None
     on_settled: Hook | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import update_wrapper
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -111,6 +112,11 @@ class StepOptions(TypedDict, total=False):
         max_items: How many items a map may have; a larger map is discarded. Default: 100,000.
         min_success: How many items of each list must succeed (`3`), or what share of them (`0.9`), for the map to
             count as completed; default: all.
+        max_cost: What one attempt may cost, as an exact number. If the workflow has a budget, it is reserved of that
+            before the attempt starts.
+        max_input_tokens: Tokens that an attempt sends to its model, at the most. Where there is no `max_cost`, the
+            price of these and of `max_output_tokens` is reserved.
+        max_output_tokens: Tokens that its model answers, at the most.
         models: The name of the step's model, given as `StepContext.model`; or a tuple of several: the step then runs
             once a model, in parallel, each with retries of its own, and whoever takes its result takes a dict of
             results by model, `dict[str, R]`. The flow's option `models` may name others.
@@ -134,6 +140,9 @@ class StepOptions(TypedDict, total=False):
     max_concurrency: int
     max_items: int
     min_success: float
+    max_cost: Decimal | int
+    max_input_tokens: int
+    max_output_tokens: int
     models: str | Sequence[str]
 
 

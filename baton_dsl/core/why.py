@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from baton_dsl.core.lifecycle import Outcome, State
-from baton_dsl.core.wording import duration, last_exception, moment, printable
+from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """Causes of a workflow that are told one by one."""
@@ -49,6 +50,7 @@ class NodeFacts:
         ahead: How many jobs its queue starts before it, if that was counted.
         is_last_crash: The next death of its process discards it.
         absent: Why the node that fetched it last gave it back: its code is not there.
+        waits_for: What it would reserve of the budget, if too little is left of that.
         model: The model of an item of a step of several models.
     """
 
@@ -74,6 +76,7 @@ class NodeFacts:
     ahead: int | None = None
     is_last_crash: bool = False
     absent: str | None = None
+    waits_for: Decimal | None = None
     model: str | None = None
 
     @property
@@ -122,6 +125,9 @@ class WorkflowFacts:
         settled_at: When its last node settled.
         paused_at: Since when it is paused.
         stopped_at: When it was cancelled as a whole.
+        budget: What its calls of models may cost; None for no bound.
+        spent: What counts against that.
+        reserved: What the attempts that run have reserved of it and not used.
     """
 
     now: datetime
@@ -132,6 +138,9 @@ class WorkflowFacts:
     settled_at: datetime | None = None
     paused_at: datetime | None = None
     stopped_at: datetime | None = None
+    budget: Decimal | None = None
+    spent: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
     _parts: Mapping[str, Sequence[NodeFacts]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -287,6 +296,8 @@ def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
             )
         case State.SUSPENDED if facts.paused_at:
             return f"does not start, because the workflow has been paused since {moment(facts.paused_at, facts.now)}"
+        case State.SUSPENDED if node.waits_for is not None and facts.budget is not None:
+            return beyond_budget(node.waits_for, facts.budget, facts.spent, facts.reserved)
         case State.SUSPENDED:
             return "waits, though nothing keeps it from running: see baton doctor"
         case State.EXECUTING:

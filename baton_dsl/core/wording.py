@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 
@@ -37,6 +38,36 @@ def moment(when: datetime, now: datetime) -> str:
     """
     local = when.astimezone(now.tzinfo)
     return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def money(amount: Decimal) -> str:
+    """An amount: two digits behind the point, more if they say more, at most six.
+
+    Example:
+        >>> [money(Decimal(text)) for text in ("5", "0.5", "0.00321000", "0.00000012", "1E+3")]
+        ['5.00', '0.50', '0.00321', '0.000001', '1000.00']
+    """
+    smallest = Decimal("0.000001")
+    rounded = smallest if 0 < amount < smallest else round(amount, 6)
+    whole, _, digits = format(rounded, "f").partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
+
+
+def beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: Decimal) -> str:
+    """Why a step waits whose amount is not left of a budget.
+
+    Args:
+        amount: What it would reserve.
+        budget: The budget.
+        spent: What is spent of it.
+        reserved: What others have reserved of it.
+    """
+    left = budget - spent - reserved
+    needs = f"would cost up to {money(amount)}" if amount else "has a model"
+    told = f"{money(max(left, Decimal(0)))} is left of the budget of {money(budget)}"
+    if reserved and amount <= budget - spent:
+        return f"{needs}, and {told} until steps end that have reserved {money(reserved)} of it"
+    return f"{needs}, and {told}: approve more with baton approve ID --budget {money(max(spent, Decimal(0)) + amount)}"
 
 
 def last_exception(error: str | None) -> str:

@@ -41,7 +41,7 @@ SELECT {insert}(
     inputs => %(inputs)s::text[], are_debug => %(are_debug)s::bool[], hooks_to_be => %(hooks_to_be)s::json,
     sizes => %(sizes)s::int4[], names => %(names)s::json, args => %(args)s::json, template => %(template)s::int4[],
     edge_from => %(edge_from)s::int4[], edge_to => %(edge_to)s::int4[], templates => %(templates)s::json,
-    maps => %(maps)s::json, traceparent => %(traceparent)s::text
+    maps => %(maps)s::json, budgets => %(budgets)s::numeric[], traceparent => %(traceparent)s::text
 ), pg_backend_pid()
 """)
 

@@ -59,8 +59,6 @@ workflows: Final = Table(
     Column("told_at", DateTime(timezone=True)),
     Column("fingerprint", _name),
     Column("traceparent", _name),
-    Column("budget", Numeric),
-    Column("spent", Numeric, nullable=False),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),
@@ -189,6 +187,26 @@ checkpoints: Final = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("result", JSON, nullable=False),
     Column("stored_at", DateTime(timezone=True), nullable=False),
+)
+
+budgets: Final = Table(
+    "baton_budgets",
+    metadata,
+    Column("workflow_id", _name, primary_key=True),
+    Column("budget", Numeric, nullable=False),
+    Column("spent", Numeric, nullable=False),
+)
+
+reservations: Final = Table(
+    "baton_reservations",
+    metadata,
+    Column("oban_job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("workflow_id", _name, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("used", Numeric, nullable=False),
+    Column("attempt", SmallInteger),
+    Column("called_at", DateTime(timezone=True)),
+    Index("baton_reservations_workflow_id_index", "workflow_id"),
 )
 
 jobs: Final = Table(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Final, Generic, Literal, LiteralString, cast, final, overload
 
 import psycopg
@@ -27,6 +28,7 @@ from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.observing.status import has_maps, items_of, nodes_of, status_of, workflow_row
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
+from baton_dsl.runtime.operating.approving import approve, approve_sync
 from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
 from baton_dsl.runtime.usage import reports
 from baton_dsl.step import Step
@@ -278,6 +280,18 @@ class Workflow(Generic[S]):
         """
         return await read(self._database, why_facts.explain(self.id, _name(step)))
 
+    async def approve(self, budget: Decimal | int) -> None:
+        """Set what the workflow may cost in all, and let the steps go on that wait for that.
+
+        Args:
+            budget: The new budget, with what is spent already.
+
+        Raises:
+            BudgetError: BTN524, if that is below what is spent, or the workflow was inserted without a budget.
+            WorkflowNotFoundError: BTN407, if there is no such workflow.
+        """
+        await approve(self._database, self.id, budget)
+
     async def usage(self) -> WorkflowUsage:
         """What the calls of models have used and cost: in total, by step and by model; those of failed attempts too.
 
@@ -446,6 +460,10 @@ class SyncWorkflow(Generic[S]):
     def why(self, step: Step[..., Any, S, Any] | str | None = None) -> str:
         """See `Workflow.why`."""
         return read_sync(self._database, why_facts.explain(self.id, _name(step)))
+
+    def approve(self, budget: Decimal | int) -> None:
+        """See `Workflow.approve`."""
+        approve_sync(self._database, self.id, budget)
 
     def usage(self) -> WorkflowUsage:
         """See `Workflow.usage`."""

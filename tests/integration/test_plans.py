@@ -105,7 +105,7 @@ class Alone:
 
 def settled(conn: psycopg.Connection[Any], job_id: int, explain: str = "") -> list[Any]:
     statement = explain + Settler(Alone()).statement.as_string(conn)  # type: ignore[arg-type]
-    values: list[Any] = [[job_id], [1], ["7"], [None], "[]", False]
+    values: list[Any] = [[job_id], [1], ["7"], [None], "[]", False, False]
     return conn.execute(statement.encode(), values).fetchall()
 
 

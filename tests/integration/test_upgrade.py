@@ -133,9 +133,8 @@ def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
             ("oban_jobs", "ShareRowExclusiveLock"),
             ("oban_producers", "ShareRowExclusiveLock"),
             ("baton_migrations", "RowExclusiveLock"),
-            # while the columns of calls and of windows are made, and the indexes of the list
+            # while the columns of windows are made, and the indexes of the list
             ("workflow_nodes", "AccessExclusiveLock"),
-            ("baton_workflows", "AccessExclusiveLock"),
             ("baton_workflows", "ShareLock"),
         }
 

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, cast
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
@@ -203,6 +204,12 @@ def _storable(texts: object) -> str | None:
     return next((f"names that PostgreSQL can store ({reason})" for reason in reasons if reason), None)
 
 
+def _money(value: object) -> str | None:
+    ok = isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool))
+    ok = ok and (not isinstance(value, Decimal) or value.is_finite()) and cast("Decimal", value) >= 0
+    return None if ok else 'an exact number, zero or more, such as Decimal("0.50")'
+
+
 CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "name": wrong_step_name,
     "queue": wrong_name,
@@ -222,6 +229,9 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "max_concurrency": _whole(1, MOST_ITEMS),
     "max_items": _whole(1, MOST_ITEMS),
     "min_success": _success,
+    "max_cost": _money,
+    "max_input_tokens": _whole(0, MOST_ITEMS),
+    "max_output_tokens": _whole(0, MOST_ITEMS),
     "models": _models,
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
@@ -251,6 +261,7 @@ FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "ignore_discarded": lambda value: None if isinstance(value, bool) else "True or False",
     "debug": lambda value: None if isinstance(value, bool) else "True or False",
     "models": _models_by_step,
+    "budget": lambda value: None if value is None else _money(value),
     "oban": lambda value: None if wrong_name(value) is None else "the name of an Oban instance",
     "prefix": lambda value: None if value is None or wrong_name(value) is None else "the name of a schema",
     "on_settled": lambda value: None if value is None or callable(value) else A_HOOK,
@@ -267,7 +278,7 @@ RULE = Rule(
     code=finding.code,
     slug=finding.slug,
     summary="an option of a step or a flow that is unknown or out of range",
-    why="A wrong option is an error of the database at insert, or worse, of a worker at night.",
+    why="A wrong option would only show as a database error at insert, or worse, in a worker at night.",
     bad=(
         Example(
             """\
@@ -292,6 +303,23 @@ def charge() -> int:
 shop = Flow("shop", charge)
 """,
             ('3:7: BTN305: option "max_crashes" of step "charge" must be a whole number from 1 to 32767, got 40000',),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, step
+
+@step(max_cost=-1)
+def charge() -> int:
+    return 1
+
+shop = Flow("shop", charge)
+""",
+            (
+                (
+                    '3:7: BTN305: option "max_cost" of step "charge" must be an exact number, zero or more, '
+                    'such as Decimal("0.50"), got -1'
+                ),
+            ),
         ),
         Example(
             """\

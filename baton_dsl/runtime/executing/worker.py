@@ -31,6 +31,7 @@ from baton_dsl.errors import (
     TransactionEndedError,
     UpstreamAbsentError,
 )
+from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.executing import absent, around
@@ -43,6 +44,7 @@ from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
 from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.usage.budgets import Budgets
 from baton_dsl.runtime.usage.entries import Place
 from baton_dsl.runtime.usage.journal import Journal, Writer
 from baton_dsl.runtime.usage.writing import DatabaseWriter
@@ -134,6 +136,11 @@ class Runtime:
         return around.Watching(*self._writes)
 
     @cached_property
+    def budgets(self) -> Budgets:
+        """What attempts reserve in. Made for the first step of a workflow with a budget."""
+        return Budgets(*self._writes)
+
+    @cached_property
     def writer(self) -> DatabaseWriter:
         """Where the journals of steps write. Made for the first step that takes a context."""
         return DatabaseWriter(*self._writes)
@@ -200,6 +207,9 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
 
 async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
     """Call the function, and settle the node."""
+    if RESERVE in job.meta and not await runtime.budgets.admits(job):
+        await runtime.park.submit(job)  # too little is left of the budget: it waits, and has not been attempted
+        return None
     journal = journal_of(step, job, passage, lambda: runtime.writer)
     arguments = arguments_of(step, job, passage, journal)
     taken = next((parameter for parameter in signature(step).parameters if parameter.access is not None), None)
@@ -234,7 +244,7 @@ def finished_of(
     """What follows from what the function returned."""
     if isinstance(value, Cancel | Snooze):
         return ending(value)
-    forgets = journal is not None and journal.has_checkpoints
+    forgets = RESERVE in job.meta or (journal is not None and journal.has_checkpoints)
     if isinstance(value, Skip):
         return Finished(job, None, shortened(value.reason), forgets=forgets)
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)

@@ -49,6 +49,7 @@ def arguments_of(workflows: Sequence[Lowered], schema_version: int) -> dict[str,
             place + offset if place > 0 else place - offset for offset, it in placed for place in it.edge_from
         ),
         "edge_to": _numbers(place + offset for offset, it in placed for place in it.edge_to),
+        "budgets": [it.budget for it in workflows] if any(it.budget is not None for it in workflows) else None,
         "maps": f"[{','.join(_map(each, offset) for offset, workflow in placed for each in workflow.maps)}]",
     }
     given["templates"] = f"[{','.join(templates.texts)}]"

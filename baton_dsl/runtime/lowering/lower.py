@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
@@ -23,9 +24,10 @@ from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.rules.models import ALL_OTHERS
 from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
-from baton_dsl.errors import EmptyFlowError, FlowError, InputError
+from baton_dsl.errors import EmptyFlowError, FlowError, InputError, UnknownPriceError
 from baton_dsl.flow import Flow
 from baton_dsl.flow_options import Settings
+from baton_dsl.llm.reserving import RESERVE, reserved
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
 from baton_dsl.runtime.lowering.fingerprint import Fingerprint, fingerprint
 from baton_dsl.runtime.values import importing, payload
@@ -73,6 +75,7 @@ class Lowered:
     flow: str
     inputs: str
     debug: bool
+    budget: str | None
     names: list[str]
     args: list[str]
     templates: list[Mapping[str, Any]]
@@ -149,17 +152,35 @@ class _Lowering:
             settings.ignore_discarded if spec.ignore_discarded is None else spec.ignore_discarded,
         )
         step = entry.step
+        reserve = self._reserve(entry)
         # Steps made of one function by `named` and `bind` share its options, so their identity says what is the same.
-        key = (step.function, id(step.options), flags) if isinstance(step, Step) else (id(step), flags)
+        key = (step.function, id(step.options), flags, reserve) if isinstance(step, Step) else (id(step), flags)
         number = self.numbers.get(key)
         if number is None:
             number = self.numbers[key] = len(self.templates)
-            shape = self._step(step) if isinstance(step, Step) else self._job(entry.name, step)
+            shape = self._step(step, reserve) if isinstance(step, Step) else self._job(entry.name, step)
             ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
             self.templates.append({**shape, **ignores})
         return number
 
-    def _step(self, step: Step[..., Any, Any, Any]) -> dict[str, Any]:
+    def _reserve(self, entry: Entry) -> str | None:
+        """What each attempt of a step reserves of the budget; None if it reserves nothing and may always start."""
+        if self.flow.settings.budget is None or not isinstance(entry.step, Step):
+            return None
+        try:
+            return reserved(entry.step.options, self._models_of(entry.name, entry.step))
+        except UnknownPriceError as error:
+            self.findings.append(
+                option_rule.finding(
+                    f'step "{entry.name}" declares its tokens, but {error.message}',
+                    help=error.remedy,
+                    flow=self.flow.name,
+                    step=entry.name,
+                )
+            )
+            return None
+
+    def _step(self, step: Step[..., Any, Any, Any], reserve: str | None) -> dict[str, Any]:
         options = step.options
         scheduled_at = options.get("scheduled_at")
         if "scheduled_in" in options:
@@ -167,6 +188,9 @@ class _Lowering:
             scheduled_at = self.moment + (delay if isinstance(delay, timedelta) else timedelta(seconds=delay))
         worker = worker_name(step)
         self.workers[worker] = step
+        meta = {MAX_CRASHES: options["max_crashes"]} if "max_crashes" in options else {}
+        if reserve is not None:
+            meta[RESERVE] = reserve
         return {
             "worker": worker,
             "queue": options.get("queue", "default"),
@@ -174,7 +198,7 @@ class _Lowering:
             "priority": options.get("priority", 0),
             "tags": _tags(options.get("tags", ())),
             "scheduled_at": _utc(scheduled_at),
-            **({"meta": {MAX_CRASHES: options["max_crashes"]}} if "max_crashes" in options else {}),
+            **({"meta": meta} if meta else {}),
         }
 
     def _job(self, name: str, job: Job) -> dict[str, Any]:
@@ -407,6 +431,7 @@ def lower(
         flow=flow.name,
         inputs=_record_of(given, lowering),
         debug=settings.debug,
+        budget=None if settings.budget is None else format(Decimal(settings.budget), "f"),
         names=order,
         args=args,
         templates=lowering.templates,

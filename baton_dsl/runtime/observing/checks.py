@@ -278,7 +278,16 @@ AILMENTS: Final = (
             END AS what
         FROM counted
         LEFT JOIN baton.oban_jobs AS job ON job.id = counted.oban_job_id
-        WHERE counted.pending <> counted.waits OR (counted.waits = 0 AND job.state = 'suspended')
+        WHERE counted.pending <> counted.waits OR (
+            counted.waits = 0
+            AND job.state = 'suspended'
+            AND NOT EXISTS (
+                SELECT FROM baton.baton_reservations AS reservation -- it waits for a budget
+                WHERE reservation.oban_job_id = counted.oban_job_id
+                    AND reservation.attempt IS NULL
+                    AND reservation.called_at IS NULL
+            )
+        )
         GROUP BY workflow_id
         ORDER BY workflow_id
         LIMIT 20

@@ -12,8 +12,10 @@ from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.snapshot import Reading, Row
 
 _WORKFLOW: Final[LiteralString] = """
-    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now
-    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
+    SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now, own.budget,
+        coalesce(own.spent, 0) AS spent, coalesce(own.budget - own.spent - baton.baton_room(workflow_id), 0) AS reserved
+    FROM baton.baton_workflows LEFT JOIN baton.baton_budgets AS own USING (workflow_id)
+    WHERE workflow_id = %(workflow_id)s
 """
 
 _NODES: Final[LiteralString] = """
@@ -33,7 +35,13 @@ _NODES: Final[LiteralString] = """
             WHEN job.state IN ('scheduled', 'available')
                 AND (job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC'
             THEN job.meta #>> '{baton_absent,reason}'
-        END AS absent
+        END AS absent,
+        CASE
+            WHEN job.state = 'suspended' THEN (
+                SELECT reservation.amount FROM baton.baton_reservations AS reservation
+                WHERE reservation.oban_job_id = node.oban_job_id AND reservation.attempt IS NULL
+            )
+        END AS waits_for
     FROM baton.workflow_nodes AS node
     LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
@@ -113,6 +121,9 @@ def _facts(workflow: Row, nodes: list[Row], queues: list[Row]) -> WorkflowFacts:
         paused_at=workflow["paused_at"],
         stopped_at=workflow["stopped_at"],
         outcome=workflow["outcome"],
+        budget=workflow["budget"],
+        spent=workflow["spent"],
+        reserved=workflow["reserved"],
         nodes={node["step_name"]: _node(node) for node in nodes},
         queues={
             row["queue"]: QueueFacts(
@@ -146,6 +157,7 @@ def _node(row: Row) -> NodeFacts:
         is_held=row["is_held"],
         is_last_crash=bool(row["is_last_crash"]),
         absent=row["absent"],
+        waits_for=row["waits_for"],
         model=row["model"],
     )
 

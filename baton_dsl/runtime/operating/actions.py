@@ -52,7 +52,7 @@ async def operate(
         retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
     """
     statement, values = _statement(database, action, which, from_step)
-    return list(await _answer(database, statement, values) or ())
+    return list(await answer(database, statement, values) or ())
 
 
 def operate_sync(
@@ -60,10 +60,10 @@ def operate_sync(
 ) -> list[str]:
     """As `operate`, for sync code."""
     statement, values = _statement(database, action, which, from_step)
-    return list(_answer_sync(database, statement, values) or ())
+    return list(answer_sync(database, statement, values) or ())
 
 
-async def _answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
     """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
     for number in range(TRIES):
         try:
@@ -78,8 +78,8 @@ async def _answer(database: Database, statement: sql.Composed, values: Mapping[s
     raise AssertionError("unreachable")
 
 
-def _answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
-    """As `_answer`, for sync code."""
+def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+    """As `answer`, for sync code."""
     for number in range(TRIES):
         try:
             with database.sync_connection() as conn:
@@ -162,7 +162,7 @@ async def prune(database: Database, older_than: timedelta) -> int:
     """
     removed = 0
     while True:
-        count: int = await _answer(database, *_prune_statement(database, older_than))
+        count: int = await answer(database, *_prune_statement(database, older_than))
         removed += count
         if count < BATCH:
             return removed
@@ -172,7 +172,7 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
     """As `prune`, for sync code."""
     removed = 0
     while True:
-        count: int = _answer_sync(database, *_prune_statement(database, older_than))
+        count: int = answer_sync(database, *_prune_statement(database, older_than))
         removed += count
         if count < BATCH:
             return removed

@@ -28,8 +28,9 @@ SUMS: Final[LiteralString] = """
 """
 
 _WORKFLOW: Final[LiteralString] = """
-    SELECT budget, CASE WHEN budget IS NOT NULL THEN spent END AS spent
-    FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
+    SELECT own.budget, own.spent
+    FROM baton.baton_workflows LEFT JOIN baton.baton_budgets AS own USING (workflow_id)
+    WHERE workflow_id = %(workflow_id)s
 """
 
 _USAGE: Final = sql.SQL("""

@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION baton.baton_insert_many(
     schema_version integer, flow text, code text, signatures text,
     ids text[], labels text[], inputs text[], are_debug boolean[], hooks_to_be json, sizes integer[],
     names json, args json, template integer[], edge_from integer[], edge_to integer[], templates json, maps json,
-    traceparent text DEFAULT NULL
+    budgets numeric[] DEFAULT NULL, traceparent text DEFAULT NULL
 )
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -38,10 +38,10 @@ BEGIN
     END IF;
 
     IF cardinality(ids) = 1 THEN
-        taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, traceparent);
+        taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
     ELSE
         BEGIN -- a savepoint: none of them is left if one can't be
-            taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, traceparent);
+            taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
             IF cardinality(taken) > 0 THEN
                 RAISE EXCEPTION USING ERRCODE = 'BT403', MESSAGE = 'taken back';
             END IF;

@@ -1,7 +1,8 @@
 -- Insert the rows of new workflows, by their ids: two such inserts at once wait for each other in one order. Gives the
 -- places of those whose ids are taken.
 CREATE OR REPLACE FUNCTION baton.baton_insert_workflows(
-    ids text[], labels text[], flow text, inputs text[], sizes integer[], hooks_to_be json, code text, traceparent text DEFAULT NULL
+    ids text[], labels text[], flow text, inputs text[], sizes integer[], hooks_to_be json, code text, budgets numeric[],
+    traceparent text
 )
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -22,6 +23,8 @@ BEGIN
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN -- who may only insert may not read which ones there are
             taken := taken || place;
+        ELSIF budgets[place] IS NOT NULL THEN
+            INSERT INTO baton.baton_budgets (workflow_id, budget) VALUES (ids[place], budgets[place]);
         END IF;
     END LOOP;
     RETURN taken;

@@ -44,6 +44,12 @@ BEGIN
     ELSIF NEW.state IN ('scheduled', 'available', 'retryable') AND OLD.state IN ('executing', 'suspended') THEN
         PERFORM baton.baton_return(NEW.id);
     END IF;
+    IF OLD.state = 'executing'
+        AND OLD.meta ? 'baton_reserve'
+        AND current_setting('baton_dsl.settling', true) IS DISTINCT FROM 'on'
+    THEN -- the attempt leaves what it has not used
+        PERFORM baton.baton_admit(ARRAY[OLD.meta ->> 'workflow_id']);
+    END IF;
     RETURN NULL;
 END
 $function$;

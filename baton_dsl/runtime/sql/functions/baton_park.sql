@@ -1,5 +1,5 @@
 -- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back: they were never
--- attempted. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
+-- attempted; nor were those for which too little of a budget is left. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
 -- looked, and then they are put back too.
 CREATE OR REPLACE FUNCTION baton.baton_park(job_ids bigint[], attempts smallint[])
 RETURNS void
@@ -22,7 +22,7 @@ BEGIN
         UPDATE baton.oban_jobs AS job
         SET state = CASE
                 WHEN found.reason IS NOT NULL THEN 'cancelled'
-                WHEN found.pending > 0 THEN 'suspended'
+                WHEN found.pending > 0 OR found.waits_for_budget THEN 'suspended'
                 ELSE 'available'
             END::baton.oban_job_state,
             attempt = job.attempt - (found.reason IS NULL)::integer,
@@ -36,7 +36,13 @@ BEGIN
                 CASE
                     WHEN node.outcome IS NOT NULL THEN 'BTN507: cancelled, since its node was ' || node.outcome
                     WHEN workflow.stopped_at IS NOT NULL THEN 'BTN507: cancelled before it started, since its workflow was'
-                END AS reason
+                END AS reason,
+                EXISTS (
+                    SELECT FROM baton.baton_reservations AS reservation
+                    WHERE reservation.oban_job_id = node.oban_job_id
+                        AND reservation.attempt IS NULL
+                        AND reservation.called_at IS NULL
+                ) AS waits_for_budget
             FROM baton.workflow_nodes AS node
             JOIN baton.baton_workflows AS workflow USING (workflow_id)
             WHERE node.oban_job_id = ANY(job_ids) AND (node.outcome IS NULL OR node.outcome IN ('cancelled', 'discarded'))

@@ -17,13 +17,16 @@ BEGIN
         LIMIT most
         FOR UPDATE SKIP LOCKED
     ) AS settled;
-    DELETE FROM baton.baton_checkpoints
-    WHERE oban_job_id IN (SELECT node.oban_job_id FROM baton.workflow_nodes AS node WHERE node.workflow_id = ANY(old));
-    DELETE FROM baton.baton_spans
-    WHERE oban_job_id IN (SELECT node.oban_job_id FROM baton.workflow_nodes AS node WHERE node.workflow_id = ANY(old));
+    DELETE FROM baton.baton_budgets WHERE workflow_id = ANY(old);
+    DELETE FROM baton.baton_reservations WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_captures WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_usage WHERE workflow_id = ANY(old);
-    DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old);
+    WITH gone AS (
+        DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old) RETURNING oban_job_id
+    ), spans AS (
+        DELETE FROM baton.baton_spans WHERE oban_job_id IN (SELECT oban_job_id FROM gone)
+    )
+    DELETE FROM baton.baton_checkpoints WHERE oban_job_id IN (SELECT oban_job_id FROM gone);
     DELETE FROM baton.baton_workflows WHERE workflow_id = ANY(old);
     DELETE FROM baton.baton_flows AS flow
     WHERE flow.inserted_at < now() - age

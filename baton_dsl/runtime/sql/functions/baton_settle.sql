@@ -7,7 +7,7 @@
 --
 -- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
 -- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
--- `forgets` says that checkpoints of some may have been stored, which are of no use any more.
+-- `forgets` says that some may have checkpoints, or have reserved something of a budget.
 CREATE OR REPLACE FUNCTION baton.baton_settle(
     job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean, forgets boolean DEFAULT false
 )
@@ -71,13 +71,13 @@ BEGIN
     SELECT array_agg(acked.id) INTO acked_ids FROM acked;
     marked := set_config('baton_dsl.settling', 'off', true);
 
-    IF forgets THEN DELETE FROM baton.baton_checkpoints WHERE oban_job_id = ANY(settled); END IF;
     IF settled IS NOT NULL THEN
         IF skipped IS NOT NULL THEN
             settled := settled || baton.baton_follow(skipped);
         END IF;
         claimed_ids := baton.baton_spread(settled, slots, NULL::bigint[], NULL::bigint[]);
     END IF;
+    IF forgets THEN PERFORM baton.baton_forget(settled); END IF;
     IF is_again THEN
         claimed_ids := baton.baton_claimed_before(job_ids, slots);
     END IF;

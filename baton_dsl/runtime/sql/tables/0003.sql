@@ -16,9 +16,14 @@ ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_from bigint;
 ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_to bigint;
 
 -- --- Calls of language models -------------------------------------------------------------------------------------
--- What a workflow may cost, and what counts against that; `spent` is kept only where there is a budget.
-ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS budget numeric;
-ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS spent numeric NOT NULL DEFAULT 0;
+-- What workflows may cost, and what counts against that; one row for each that has a budget. A table of its own: a column
+-- of `baton_workflows` would lock that against readers for a moment.
+CREATE TABLE IF NOT EXISTS baton.baton_budgets (
+    workflow_id text COLLATE "C" PRIMARY KEY,
+    budget numeric NOT NULL,
+    spent numeric NOT NULL DEFAULT 0,
+    CONSTRAINT baton_budgets_budget CHECK (budget >= 0)
+) WITH (fillfactor = 70);
 
 -- One row a call of a model, of failed attempts too. The worker makes the id, so that a row that is written again, since
 -- the answer to the first time was lost, is there once. `cost` is NULL if no price is known.
@@ -79,6 +84,20 @@ CREATE TABLE IF NOT EXISTS baton.baton_checkpoints (
     stored_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (oban_job_id, name, number)
 );
+
+-- What attempts have reserved of the budgets of their workflows. A row with an `attempt` counts while its job is executing
+-- in it. One without is of a job that waits until its amount is left; `called_at` says that it was told to ask again.
+-- Whoever grants or calls holds the row of the workflow in `baton_budgets`.
+CREATE TABLE IF NOT EXISTS baton.baton_reservations (
+    oban_job_id bigint PRIMARY KEY,
+    workflow_id text COLLATE "C" NOT NULL,
+    amount numeric NOT NULL,
+    used numeric NOT NULL DEFAULT 0,
+    attempt smallint,
+    called_at timestamptz
+);
+
+CREATE INDEX IF NOT EXISTS baton_reservations_workflow_id_index ON baton.baton_reservations (workflow_id);
 
 -- Traces: the span that was current when a workflow was inserted, as W3C's `traceparent`; and that of the last attempt of
 -- each job, for the links of the steps behind it. Only where tracing is on. Unlogged: after a crash of the server, links

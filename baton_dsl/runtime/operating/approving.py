@@ -1,0 +1,67 @@
+"""Raising the budget of a workflow, so that the steps that wait for it go on."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+
+from baton_dsl.core.wording import money
+from baton_dsl.errors import BudgetError, WorkflowNotFoundError
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.operating.actions import answer, answer_sync
+
+
+async def approve(database: Database, workflow_id: str, budget: Decimal | int) -> None:
+    """Set the budget of a workflow.
+
+    Args:
+        database: Where it is.
+        workflow_id: Its id.
+        budget: What it may cost in all, with what is spent.
+
+    Raises:
+        BudgetError: BTN524, if that is below what is spent, or the workflow has no budget.
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    amount = _checked(budget)
+    _check(workflow_id, amount, await answer(database, *_statement(database, workflow_id, amount)))
+
+
+def approve_sync(database: Database, workflow_id: str, budget: Decimal | int) -> None:
+    """As `approve`, for sync code."""
+    amount = _checked(budget)
+    _check(workflow_id, amount, answer_sync(database, *_statement(database, workflow_id, amount)))
+
+
+def _statement(database: Database, workflow_id: str, budget: Decimal) -> tuple[sql.Composed, dict[str, Any]]:
+    statement = sql.SQL("SELECT ARRAY[old_budget, spent] FROM {}(%(id)s::text, %(budget)s::numeric)").format(
+        database.table("baton_approve")
+    )
+    return statement, {"id": workflow_id, "budget": budget}
+
+
+def _checked(budget: Decimal | int) -> Decimal:
+    given: object = budget
+    if isinstance(given, bool) or not isinstance(given, int | Decimal) or not Decimal(given).is_finite() or given < 0:
+        raise BudgetError(
+            f"a budget must be an exact number, zero or more, got {given!r:.60}", remedy='give Decimal("8.00")'
+        )
+    return Decimal(given)
+
+
+def _check(workflow_id: str, budget: Decimal, found: list[Decimal | None] | None) -> None:
+    if found is None:
+        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    old, spent = found
+    if old is None:
+        raise BudgetError(
+            f'workflow "{workflow_id}" has no budget, so there is nothing to approve',
+            remedy="give the flow one before it is inserted: flow.options(budget=...)",
+        )
+    if spent is not None and spent > budget:
+        raise BudgetError(
+            f'workflow "{workflow_id}" has spent {money(spent)}, more than a budget of {money(budget)}',
+            remedy=f"approve at least {money(spent)}, and what is still to come",
+        )

@@ -1,0 +1,44 @@
+"""Budgets: what an attempt reserves before it starts, and what an operator approves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import Context
+
+from oban import Job
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from baton_dsl.llm.reserving import RESERVE
+from baton_dsl.runtime.database.coalesce import Coalescer
+from baton_dsl.runtime.database.pools import Pool, autocommit
+
+
+class Budgets:
+    """Reserves for the attempts of one Oban instance, in one statement for all that start at the same time.
+
+    Args:
+        pool: Where connections come from.
+        prefix: The schema.
+        context: The context in which it does.
+    """
+
+    def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
+        self._pool = pool
+        self._statement = sql.SQL("SELECT {}(%s::int8[], %s::int2[], %s::numeric[])").format(
+            sql.Identifier(prefix, "baton_reserve")
+        )
+        self._reserve: Coalescer[Job, bool] = Coalescer("reserve", self._reserve_all, context)
+
+    async def admits(self, job: Job) -> bool:
+        """Whether an attempt may start; then what it reserves is taken from the budget until it ends."""
+        return RESERVE not in job.meta or await self._reserve.submit(job)
+
+    async def _reserve_all(self, jobs: Sequence[Job], _is_again: bool) -> list[bool]:
+        ids, attempts = [job.id for job in jobs], [job.attempt for job in jobs]
+        amounts = [str(job.meta[RESERVE]) for job in jobs]
+        async with autocommit(self._pool) as conn:
+            cursor = await conn.cursor(row_factory=tuple_row).execute(self._statement, (ids, attempts, amounts))
+            row = await cursor.fetchone()
+        granted = set(row[0] if row else ())
+        return [job.id in granted for job in jobs]
