@@ -30,16 +30,27 @@ class Peeled:
 _MARKERS: Final = (InputMarker, FromMarker, EachMarker)
 
 
-def peel(annotation: Any) -> Peeled:
-    """An annotation without the markers around it, through aliases of aliases."""
+def peel(annotation: Any, *, as_far_as_can_be: bool = False) -> Peeled:
+    """An annotation without the markers around it, through aliases of aliases.
+
+    Args:
+        annotation: The annotation.
+        as_far_as_can_be: Stop at an alias whose value can't be evaluated; else that raises whatever it raises.
+    """
     marker: InputMarker | FromMarker | None = None
     each = 0
     extras: tuple[Any, ...] = ()
     while True:
-        alias = unaliased(annotation)
+        try:
+            alias = unaliased(annotation)
+            is_opaque = alias is not annotation and not _is_marked(alias)
+        except Exception:
+            if not as_far_as_can_be:
+                raise
+            break
+        if is_opaque:
+            break  # a user's own alias: pydantic knows it by name
         if alias is not annotation:
-            if not _is_marked(alias):
-                break  # a user's own alias: pydantic knows it by name
             annotation = alias
             continue
         metadata = getattr(annotation, "__metadata__", None)

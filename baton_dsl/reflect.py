@@ -199,7 +199,7 @@ def _annotation(hint: Any, failure: Exception | None) -> _Annotation:
         peeled = peel(hint)
         term, access = term_of(peeled.annotation), _access(peeled.annotation)
     except Exception as error:  # noqa: BLE001 - the value of an alias is evaluated here, which may raise anything
-        peeled, term, access, failure = Peeled(hint, None, 0), UNKNOWN, None, failure or error
+        peeled, term, access, failure = peel(hint, as_far_as_can_be=True), UNKNOWN, None, failure or error
     return _Annotation(peeled, term, access, _reason(failure, term))
 
 

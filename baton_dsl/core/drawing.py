@@ -237,8 +237,8 @@ def mark_of(step: StepSpec) -> str:
     """What tells a mapped step from one that runs once: brackets for each level, as of an array; or its models."""
     if not step.is_per_model:
         return "[]" * step.levels
-    models = cast("Sequence[str]", step.options["models"].value)
-    named = ", ".join(map(printable, models))
+    models = cast("Sequence[object]", step.options["models"].value)
+    named = ", ".join(printable(model) if isinstance(model, str) else "?" for model in models)  # not all may be known
     return f"{{{named if len(named) <= LONGEST_LABEL else f'{len(models)} models'}}}"
 
 

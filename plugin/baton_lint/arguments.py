@@ -8,42 +8,42 @@ FORMATS = ("text", "full", "json", "sarif", "github")
 DRAWINGS = ("mermaid", "dot")
 
 USAGE = """\
-baton-lint: the whole graph checked from source, without importing it
+baton-lint: check whole flows from source, without importing it
 
 usage: baton-lint [PATH ...] [options]     check these folders and files; default: the current folder
        baton-lint - [options]              check the text on the standard input [--stdin-filename PATH]
-       baton-lint explain CODE ...         a rule, why it exists, and its examples
-       baton-lint rules                    every rule, a line each
-       baton-lint graph [PATH ...]         draw the flows as they are seen [--format mermaid|dot] [--flow NAME]
-       baton-lint types [PATH ...]         have a type checker prove every edge
+       baton-lint explain CODE ...         explain a rule: why it exists, and examples
+       baton-lint rules                    list all rules
+       baton-lint graph [PATH ...]         draw the flows as understood [--format mermaid|dot] [--flow NAME]
+       baton-lint types [PATH ...]         check every edge with a type checker
                                            --checker mypy|pyright|ty|pyrefly [--python PYTHON]
-       baton-lint emit [PATH ...]          write every edge as a call, for any type checker [--output FILE]
+       baton-lint emit [PATH ...]          write every edge as a call, for another checker [--output FILE]
 
 what is checked:
-  --select RULES          only these: codes, slugs, beginnings of codes, or ALL; separated by commas
-  --extend-select RULES   these too; rules that are off by default must be named
-  --ignore RULES          not these
+  --select RULES          only these rules: codes, slugs, beginnings of codes, or ALL; separated by commas
+  --extend-select RULES   these rules too, such as those that are off by default
+  --ignore RULES          not these rules
   --exclude PATTERNS      leave out files and folders
-  --stdin-filename PATH   the file that the text on the standard input belongs to
-  --strict                report what had to be left alone, and why
+  --stdin-filename PATH   the file that the text on the standard input replaces
+  --strict                also report what could not be checked, and why
 
-what is done about it:
-  --fix                   mend what is safe to mend
-  --unsafe-fixes          mend also what may change the meaning
+what is fixed:
+  --fix                   apply safe fixes
+  --unsafe-fixes          also apply fixes that may change the meaning
   --diff                  show what --fix would change, and change nothing
 
-how it is told:
+how it is reported:
   --format FORMAT         text (default), full, json, sarif or github
-  --statistics            how often each rule found something
-  --quiet                 nothing but findings
+  --statistics            the number of findings of each rule
+  --quiet                 print only findings
 
 how it runs:
-  --jobs N                processes; default: one a processor
+  --jobs N                number of processes; default: one for each processor
   --cache-dir FOLDER      default: .baton_cache beside pyproject.toml
-  --no-cache              begin from nothing
+  --no-cache              neither read nor write the cache
   --version, --help
 
-With -, --fix and --unsafe-fixes write the text as it is then to the standard output, and findings to the error stream.
+With -, --fix and --unsafe-fixes write the fixed text to the standard output, and findings to the error stream.
 
 exit status: 0 nothing found, 1 findings, 2 wrong usage or a file that can't be read
 """

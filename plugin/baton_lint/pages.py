@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from baton_dsl.core.rules import CATALOGUE, Door, Example, Rule
 
-DOORS = {Door.LIVE: "at run time", Door.TEXT: "`baton-lint`", Door.TYPES: "the mypy plugin"}
+DOORS = {Door.LIVE: "`validate()` and `insert()` at run time", Door.TEXT: "`baton-lint`", Door.TYPES: "the mypy plugin"}
 
 
 def page(rule: Rule) -> str:
@@ -33,8 +33,8 @@ def index() -> str:
         [
             "# Rules",
             "",
-            "1xx is the shape of a flow, 2xx its edges, 3xx the signatures, 9xx the tool itself. These pages are made",
-            "from the rules: `python -m baton_lint.pages docs/rules` writes them.",
+            "1xx are about the shape of a flow, 2xx about its edges, 3xx about signatures, 9xx about the tool. These",
+            "pages come from the rules: `python -m baton_lint.pages docs/rules` writes them.",
             "",
             "| code | slug | catches |",
             "|---|---|---|",

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 
 from baton_dsl.core.render import dot, mermaid
-from baton_dsl.core.spec import FlowSpec, ParameterSpec, Reference, Role, StepSpec
+from baton_dsl.core.spec import UNKNOWN, FlowSpec, Option, ParameterSpec, Reference, Role, StepSpec
 from tests.strategies import flow_specs
 from tests.unit.test_drawing import edges
 
@@ -129,3 +129,8 @@ def test_mapped_steps_are_marked_and_what_they_take_item_by_item() -> None:
         '    s0 -> s1 [label="each"];',
         '    s1 -> s2 [label="each"];',
     ]
+
+
+def test_models_that_are_not_known_are_question_marks() -> None:
+    step = StepSpec(name="assess", options={"models": Option(["haiku", UNKNOWN])})
+    assert "{haiku, ?}" in mermaid(FlowSpec(name="f", steps=(step,)))

@@ -31,7 +31,7 @@ RULE = Rule(
     code=finding.code,
     slug=finding.slug,
     summary="two steps of one flow share a name",
-    why="A name is how others refer to a step's result. With two of the same name, which one is meant is a guess.",
+    why="Steps refer to each other's results by name. With two steps of one name, nobody knows which one is meant.",
     bad=(
         Example(
             """\

@@ -24,8 +24,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="an `insert` on an async connection that nobody awaits",
     why=(
-        "With an async connection, or with none, `insert` gives an awaitable. If nobody awaits it, no row is written, "
-        "and all that tells is a warning at the next garbage collection."
+        "With an async connection, or with none, `insert` returns an awaitable. If nobody awaits it, no row is "
+        "written, and the only sign is a warning at the next garbage collection."
     ),
     bad=(
         Example(

@@ -23,8 +23,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a flow that can't be seen whole (only with `--strict`)",
     why=(
-        "Unknown is silence: a list built in a loop or an import that isn't there may bring any step, so a name that "
-        "seems to be missing may exist. `--strict` says where that is so."
+        "A list built in a loop, or an import that is missing, may add any step to a flow. So a name that seems to be "
+        "missing may exist, and rules stay silent. `--strict` reports where that is the case."
     ),
     bad=(
         Example(
