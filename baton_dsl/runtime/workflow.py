@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Final, Generic, Literal, LiteralString, cast, final, overload
+from typing import Any, Final, Generic, Literal, final, overload
 
-import psycopg
-from psycopg.rows import dict_row
 from typing_extensions import TypeVar
 
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reports import Capture, WorkflowUsage
-from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.database.database import Database, pauses
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import read, read_sync
-from baton_dsl.runtime.observing import why_facts
-from baton_dsl.runtime.observing.results import Index, every, known, many, missing, node_name, one
+from baton_dsl.runtime.database.snapshot import read, read_on, read_sync
+from baton_dsl.runtime.observing import why_facts, workflow_reads
+from baton_dsl.runtime.observing.results import Index, node_name
 from baton_dsl.runtime.observing.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
-from baton_dsl.runtime.observing.status import has_maps, items_of, nodes_of, status_of, workflow_row
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
 from baton_dsl.runtime.operating.approving import approve, approve_sync
@@ -92,13 +88,11 @@ class Workflow(Generic[S]):
         Raises:
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
-        rows = await self._read(reads.WORKFLOW)
-        counts = await self._read(reads.COUNTS)
-        return status_of(self.id, rows, counts, await self._read(reads.ITEM_COUNTS) if has_maps(counts) else ())
+        return await read(self._database, workflow_reads.status_of(self.id))
 
     async def nodes(self) -> list[NodeStatus]:
         """Return the status of each step, in topological order; for a map, with the counts of its items."""
-        return nodes_of(await self._read(reads.NODES), await self._read(reads.ITEM_COUNTS))
+        return await read(self._database, workflow_reads.nodes_of(self.id))
 
     async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
         """Wait until every node has settled.
@@ -115,7 +109,7 @@ class Workflow(Generic[S]):
         """
         try:
             async with asyncio.timeout(timeout) as deadline, self._database.endings(self.id) as ended:
-                while (await self._outcome()) is None:
+                while (await read(self._database, workflow_reads.outcome_of(self.id))) is None:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(ended.wait(), POLL)
                     ended.clear()
@@ -135,11 +129,7 @@ class Workflow(Generic[S]):
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
-        name = node_name(step, None)
-        rows = await self._read(reads.ITEMS, step_name=name)
-        if not rows:
-            known(self.id, name, await self._read(reads.STEP_NAMES))
-        return items_of(rows)
+        return await read(self._database, workflow_reads.items_of(self.id, step))
 
     @overload
     async def result[R](self, step: Step[..., R, S, Any], /, index: Index = None) -> R: ...
@@ -160,11 +150,7 @@ class Workflow(Generic[S]):
             ResultNotReadyError: BTN409, if it has not completed.
             StoredValueError: BTN504, if the stored result does not validate any more.
         """
-        name = node_name(step, index)
-        rows = await self._read(reads.RESULT, step_name=name)
-        if not rows:
-            raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
-        return one(step, rows[0], await self._collected(rows))
+        return await read(self._database, workflow_reads.result_of(self.id, step, index))
 
     @overload
     async def results_of[R](
@@ -199,15 +185,11 @@ class Workflow(Generic[S]):
             totals = await workflow.results_of(orders)  # list[int], where orders(...) -> int
             ```
         """
-        rows = await self._read(reads.RESULT, step_name=node_name(step, index))
-        if not rows:
-            raise missing(self.id, step, index, await self._read(reads.STEP_NAMES))
-        return many(self.id, step, levels, rows[0], await self._collected(rows))
+        return await read(self._database, workflow_reads.results_of(self.id, step, index, levels))
 
     async def results(self) -> Mapping[str, Any]:
         """Return the results of all completed steps, by name, in topological order."""
-        rows = await self._read(reads.RESULTS)
-        return every(rows, await self._collected(rows))
+        return await read(self._database, workflow_reads.all_results_of(self.id))
 
     async def cancel(self) -> bool:
         """Cancel every step that has not started. Running steps see `StepContext.cancelled()`, and are not retried.
@@ -337,20 +319,6 @@ class Workflow(Generic[S]):
     async def _operate(self, action: Action, from_step: str | None = None) -> bool:
         return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
 
-    async def _outcome(self) -> str | None:
-        rows = await self._read(reads.WORKFLOW)
-        return cast("str | None", workflow_row(self.id, rows)["outcome"])
-
-    async def _read(self, statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
-        text, values = reads.query(statement, self._database.prefix), {"workflow_id": self.id, **parameters}
-        async with self._database.connection() as conn:
-            cursor = conn.cursor(row_factory=dict_row, binary=True)
-            return await (await cursor.execute(text, values)).fetchall()
-
-    async def _collected(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        names = [row["step_name"] for row in rows if row["is_map"]]
-        return await self._read(reads.COLLECTED, step_names=names) if names else []
-
 
 @final
 class SyncWorkflow(Generic[S]):
@@ -362,22 +330,18 @@ class SyncWorkflow(Generic[S]):
 
     def status(self) -> WorkflowStatus:
         """See `Workflow.status`."""
-        with self._database.sync_connection() as conn:
-            rows = self._read(conn, reads.WORKFLOW)
-            counts = self._read(conn, reads.COUNTS)
-            return status_of(self.id, rows, counts, self._read(conn, reads.ITEM_COUNTS) if has_maps(counts) else ())
+        return read_sync(self._database, workflow_reads.status_of(self.id))
 
     def nodes(self) -> list[NodeStatus]:
         """See `Workflow.nodes`."""
-        with self._database.sync_connection() as conn:
-            return nodes_of(self._read(conn, reads.NODES), self._read(conn, reads.ITEM_COUNTS))
+        return read_sync(self._database, workflow_reads.nodes_of(self.id))
 
     def wait(self, timeout: float | None = None) -> WorkflowStatus:
         """See `Workflow.wait`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
             hears, looks = self._database.listen(conn), pauses()
-            while workflow_row(self.id, self._read(conn, reads.WORKFLOW))["outcome"] is None:
+            while read_on(conn, self._database, workflow_reads.outcome_of(self.id)) is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
@@ -391,12 +355,7 @@ class SyncWorkflow(Generic[S]):
 
     def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """See `Workflow.items`."""
-        with self._database.sync_connection() as conn:
-            name = node_name(step, None)
-            rows = self._read(conn, reads.ITEMS, step_name=name)
-            if not rows:
-                known(self.id, name, self._read(conn, reads.STEP_NAMES))
-            return items_of(rows)
+        return read_sync(self._database, workflow_reads.items_of(self.id, step))
 
     @overload
     def result[R](self, step: Step[..., R, S, Any], /, index: Index = None) -> R: ...
@@ -404,12 +363,7 @@ class SyncWorkflow(Generic[S]):
     def result(self, step: str, /, index: Index = None) -> Any: ...
     def result(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None) -> Any:
         """See `Workflow.result`."""
-        name = node_name(step, index)
-        with self._database.sync_connection() as conn:
-            rows = self._read(conn, reads.RESULT, step_name=name)
-            if not rows:
-                raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
-            return one(step, rows[0], self._collected(conn, rows))
+        return read_sync(self._database, workflow_reads.result_of(self.id, step, index))
 
     @overload
     def results_of[R](
@@ -423,17 +377,11 @@ class SyncWorkflow(Generic[S]):
     def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
     def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
         """See `Workflow.results_of`."""
-        with self._database.sync_connection() as conn:
-            rows = self._read(conn, reads.RESULT, step_name=node_name(step, index))
-            if not rows:
-                raise missing(self.id, step, index, self._read(conn, reads.STEP_NAMES))
-            return many(self.id, step, levels, rows[0], self._collected(conn, rows))
+        return read_sync(self._database, workflow_reads.results_of(self.id, step, index, levels))
 
     def results(self) -> Mapping[str, Any]:
         """See `Workflow.results`."""
-        with self._database.sync_connection() as conn:
-            rows = self._read(conn, reads.RESULTS)
-            return every(rows, self._collected(conn, rows))
+        return read_sync(self._database, workflow_reads.all_results_of(self.id))
 
     def cancel(self) -> bool:
         """See `Workflow.cancel`."""
@@ -483,14 +431,6 @@ class SyncWorkflow(Generic[S]):
 
     def _operate(self, action: Action, from_step: str | None = None) -> bool:
         return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
-
-    def _read(self, conn: psycopg.Connection[Any], statement: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
-        text, values = reads.query(statement, self._database.prefix), {"workflow_id": self.id, **parameters}
-        return conn.cursor(row_factory=dict_row, binary=True).execute(text, values).fetchall()
-
-    def _collected(self, conn: psycopg.Connection[Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        names = [row["step_name"] for row in rows if row["is_map"]]
-        return self._read(conn, reads.COLLECTED, step_names=names) if names else []
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:

@@ -118,21 +118,21 @@ _WORKFLOW: Final[LiteralString] = """
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
-_NODES: Final[LiteralString] = """
+_NODES: Final[LiteralString] = f"""
     SELECT node.step_name, node.oban_job_id, node.deps, node.worker, node.outcome, node.updated_at, node.is_map,
         node.by_upstream,
-        {state} AS state, job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
+        {statements.STATE} AS state, job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
         CASE WHEN jsonb_array_length(job.errors) > 0 THEN ARRAY(
             SELECT error ->> 'at' FROM jsonb_array_elements(job.errors) AS error LIMIT 50
         ) END AS failed_at
-    FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
     ORDER BY node.oban_job_id
 """
 
-_ITEM_COUNTS: Final[LiteralString] = """
-    SELECT node.root_id, {state} AS state, count(*) AS count, min(job.attempted_at) AS began_at
-    FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+_ITEM_COUNTS: Final[LiteralString] = f"""
+    SELECT node.root_id, {statements.STATE} AS state, count(*) AS count, min(job.attempted_at) AS began_at
+    FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NOT NULL AND NOT node.is_map
     GROUP BY 1, 2
 """
@@ -149,12 +149,8 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
     rows = yield _WORKFLOW, {"workflow_id": workflow_id, "shown": SHOWN}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    nodes = yield statements.in_reading(_NODES), {"workflow_id": workflow_id}
-    counts = (
-        (yield statements.in_reading(_ITEM_COUNTS), {"workflow_id": workflow_id})
-        if any(node["is_map"] for node in nodes)
-        else []
-    )
+    nodes = yield _NODES, {"workflow_id": workflow_id}
+    counts = (yield _ITEM_COUNTS, {"workflow_id": workflow_id}) if any(node["is_map"] for node in nodes) else []
     items: dict[int, dict[str, int]] = {}
     began: dict[int, datetime] = {}
     for count in counts:

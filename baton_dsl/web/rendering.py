@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -30,6 +32,39 @@ def _visible(value: Any) -> Any:
     if type(value) is str:
         return printable_lines(value.expandtabs(4))
     return "" if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The zone in which the server tells moments in sentences.
+
+    Attributes:
+        name: As people write it.
+        minutes: How far it is ahead of UTC.
+    """
+
+    name: str
+    minutes: int
+
+    @staticmethod
+    def here() -> Zone:
+        """That of this process."""
+        now = datetime.now().astimezone()
+        ahead = now.utcoffset()
+        return Zone(now.tzname() or "the server's zone", int(ahead.total_seconds() // 60) if ahead else 0)
+
+
+def tells_time(sentence: str) -> bool:
+    """Whether a sentence names a moment.
+
+    Example:
+        >>> tells_time("it settled at 12:04:00"), tells_time("it waits")
+        (True, False)
+    """
+    return _MOMENT.search(sentence) is not None
+
+
+_MOMENT: Final = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
 
 
 def clock(moment: datetime | None) -> Markup:
@@ -128,6 +163,7 @@ def _environment() -> Environment:
         "shares": shares,
         "shortened": shortened,
         "size": size,
+        "tells_time": tells_time,
         "told": told,
     }
     environment.globals |= {"glyphs": GLYPHS, "version": __version__, "fingerprint": _fingerprint()}
@@ -154,7 +190,7 @@ def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> 
     """
     made = _environment().get_template(template)
     token, now = token_of(visit.request), datetime.now(UTC)
-    text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
+    text = made.render(visit=visit, url=visit.url, now=now, zone=Zone.here(), csrf=token, **values)
     return HTMLResponse(text, status)
 
 

@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.llm.reports import Capture
-from baton_dsl.runtime.database.reads import in_reading
+from baton_dsl.runtime.database.reads import STATE
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.record import NodeRecord, record
 from baton_dsl.runtime.usage.reports import captures_of
@@ -75,28 +75,28 @@ _SIZE: Final[LiteralString] = """
     ) AS found
 """
 
-_NEIGHBOURS: Final[LiteralString] = """
-    SELECT near.is_above, node.step_name, {state} AS state
-    FROM {nodes} AS own
+_NEIGHBOURS: Final[LiteralString] = f"""
+    SELECT near.is_above, node.step_name, {STATE} AS state
+    FROM baton.workflow_nodes AS own
     CROSS JOIN LATERAL (
         SELECT unnest(own.upstreams) AS id, true AS is_above
         UNION ALL
         SELECT unnest(own.downstreams), false
     ) AS near
-    JOIN {nodes} AS node ON node.oban_job_id = near.id
-    LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+    JOIN baton.workflow_nodes AS node ON node.oban_job_id = near.id
+    LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE own.workflow_id = %(workflow_id)s AND own.step_name = %(step)s
     ORDER BY node.oban_job_id LIMIT %(most)s
 """
 
-_ITEMS: Final[LiteralString] = """
+_ITEMS: Final[LiteralString] = f"""
     SELECT node.step_name, node.item_index, node.outcome, node.updated_at, job.attempt, job.max_attempts,
-        job.attempted_at, {state} AS state, clock_timestamp() AS now
-    FROM {nodes} AS map
-    JOIN {nodes} AS node ON node.map_id = map.oban_job_id
-    LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+        job.attempted_at, {STATE} AS state, clock_timestamp() AS now
+    FROM baton.workflow_nodes AS map
+    JOIN baton.workflow_nodes AS node ON node.map_id = map.oban_job_id
+    LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE map.workflow_id = %(workflow_id)s AND map.step_name = %(step)s AND node.item_index >= %(first)s
-        AND (%(state)s::text IS NULL OR {state} = %(state)s)
+        AND (%(state)s::text IS NULL OR {STATE} = %(state)s)
     ORDER BY node.item_index LIMIT %(most)s
 """
 
@@ -124,10 +124,10 @@ def step(
         explained = counted["nodes"] <= MOST_EXPLAINED
     found = yield from record(workflow_id, name, most=SHOWN, explained=explained)
     (workflow,) = yield _WORKFLOW, asked
-    near = yield in_reading(_NEIGHBOURS), {**asked, "most": 2 * NEIGHBOURS}
+    near = yield _NEIGHBOURS, {**asked, "most": 2 * NEIGHBOURS}
     items: list[ItemView] = []
     if found.node.items is not None:
-        rows = yield in_reading(_ITEMS), {**asked, "first": first, "state": state, "most": ITEMS_SHOWN + 1}
+        rows = yield _ITEMS, {**asked, "first": first, "state": state, "most": ITEMS_SHOWN + 1}
         for row in rows:
             began, end = in_utc(row["attempted_at"]), row["updated_at"] if row["outcome"] else row["now"]
             items.append(

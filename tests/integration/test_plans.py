@@ -16,6 +16,7 @@ from baton_dsl import Flow
 from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
+from baton_dsl.runtime.sql.pieces import in_schema
 from tests.conftest import TEMPLATE, fresh_database
 from tests.integration import mapped, steps
 
@@ -125,7 +126,7 @@ def fetch(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
 
 def read(name: str, **parameters: Any) -> Callable[[psycopg.Connection[Any], dict[str, int]], object]:
     def act(conn: psycopg.Connection[Any], _: dict[str, int]) -> object:
-        statement = reads.query(getattr(reads, name), "public")
+        statement = in_schema(getattr(reads, name), "public")
         return conn.execute(statement, {"workflow_id": "new", **parameters}).fetchall()
 
     return act
@@ -235,7 +236,15 @@ class Crowd:
 
     def settle(self, job_ids: list[int], result: str, explain: str = "") -> Any:
         statement = explain + Settler(Alone()).statement.as_string(self.conn)  # type: ignore[arg-type]
-        values: list[Any] = [job_ids, [1] * len(job_ids), [result] * len(job_ids), [None] * len(job_ids), "[]", False]
+        values: list[Any] = [
+            job_ids,
+            [1] * len(job_ids),
+            [result] * len(job_ids),
+            [None] * len(job_ids),
+            "[]",
+            False,
+            False,
+        ]
         return self.conn.execute(statement.encode(), values).fetchall()
 
     def pages(self) -> int:

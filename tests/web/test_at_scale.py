@@ -15,7 +15,7 @@ from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.web.lists import PAGE, Filter, page
 from tests.web.asking import ask
 from tests.web.conftest import serving
-from tests.web.steps import wide
+from tests.web.steps import shop, wide
 
 MANY: str = """
 INSERT INTO baton_workflows (
@@ -181,6 +181,29 @@ async def test_the_page_of_a_workflow_of_a_thousand_steps_takes_less_than_200_ms
     print(f"folded {folded:.0f} ms, unfolded {unfolded:.0f} ms")
     assert folded < 200 * patience()
     assert unfolded < 200 * patience()
+
+
+async def test_a_workflow_of_many_items_is_explained_when_one_asks(dsn: str) -> None:
+    with psycopg.connect(dsn) as conn:
+        workflow = shop.insert(conn, country="de")
+        conn.execute(
+            "INSERT INTO workflow_nodes (oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, "
+            "downstreams, pending, ignore_cancelled, ignore_discarded, map_id, root_id, item_index) "
+            "SELECT 1000000 + number, workflow_id, workflow_label, 'orders[' || number || ']', worker, '{}', '{}', "
+            "'{}', 0, false, false, oban_job_id, oban_job_id, number "
+            "FROM workflow_nodes, generate_series(0, 6000) AS number WHERE step_name = 'orders'"
+        )
+        conn.execute("UPDATE workflow_nodes SET items = 6001, pending = 6001 WHERE step_name = 'orders'")
+    app = web.app(dsn)
+    for path in ("/workflow", "/step"):
+        page = await ask(app, path, id=workflow.id, step="orders")
+        assert (page.status, "Explain why it stands where it stands" in page.text) == (200, True)
+        explained = await ask(app, path, id=workflow.id, step="orders", why="yes")
+        assert (explained.status, "<b>Why:</b>" in explained.text) == (200, True)
+        assert "hx-get" not in explained.text  # which would be as expensive every two seconds
+    last = await ask(app, "/step", id=workflow.id, step="orders", first="5990")
+    assert "orders[6000]" in last.text
+    assert "More</a>" not in last.text
 
 
 def patience() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -91,6 +92,13 @@ async def test_without_tables_every_page_says_what_to_run(empty_dsn: str) -> Non
         assert (answer.status, "baton install" in answer.text) == (503, True)
     health = await ask(app, "/health")
     assert "has no tables" in health.text
+
+
+async def test_a_database_that_does_not_answer_is_told_without_its_address() -> None:
+    answer = await ask(web.app("postgresql://nobody:secret@127.0.0.1:1/nothing"))
+    assert (answer.status, "The database can't be reached." in unescape(answer.text)) == (503, True)
+    assert "secret" not in answer.text
+    assert "127.0.0.1" not in answer.text
 
 
 async def test_another_schema_is_shown_alone(empty_dsn: str) -> None:

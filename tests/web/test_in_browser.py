@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from baton_dsl import web
 from baton_dsl.runtime.workflow import Workflow
@@ -73,6 +74,31 @@ async def test_a_workflow_moves_while_one_looks_and_nothing_jumps(dsn: str, read
         assert await page.evaluate("document.activeElement.getAttribute('href')") is not None
         await expect(page.locator("[data-live-state]")).to_have_text("live")
     await expect(page.locator("[data-live-state]")).to_have_text("live")
+
+
+async def test_a_new_workflow_appears_in_the_list_by_itself(dsn: str, reader: Reader) -> None:
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(address)
+        await expect(page.locator(".empty")).to_contain_text("There is no workflow yet.")
+        assert await reader.ailments() == []
+        insert(dsn, shop, country="de")
+        await expect(page.locator("tbody tr")).to_have_count(1, timeout=15000)
+        await expect(page.locator(".badge.is-stuck")).to_be_visible()
+
+
+async def test_times_are_those_of_the_reader(dsn: str, browser: Browser) -> None:
+    (workflow,) = insert(dsn, shop, country="de", fail="north")
+    async with working(dsn):
+        await ended(workflow)
+    async with serving(web.app(dsn)) as address:
+        for zone, shown, is_told in (("Asia/Kathmandu", "GMT+5:45", True), ("UTC", "UTC", False)):
+            context = await browser.new_context(timezone_id=zone)
+            page = await context.new_page()
+            await page.goto(f"{address}/workflow?id={workflow.id}")
+            await expect(page.locator(".facts time").first).to_contain_text(shown)
+            assert await page.locator(".zone").is_visible() is (is_told or time.timezone != 0)
+            await context.close()
 
 
 async def confirm(page: Page, action: str, button: str) -> None:
@@ -296,7 +322,7 @@ async def test_what_models_used_and_said_is_shown(dsn: str, reader: Reader) -> N
 async def test_when_the_server_is_gone_the_page_says_so_and_comes_back(dsn: str, reader: Reader) -> None:
     (workflow,) = insert(dsn, shop, country="de")
     page = reader.page
-    reader.expected = ["ERR_", "Failed to fetch", "htmx:", "503 ("]
+    reader.expected = ["ERR_", "Failed to fetch", "htmx:"]
     async with serving(web.app(dsn)) as address:
         await page.goto(f"{address}/workflow?id={workflow.id}")
         await page.context.set_offline(True)
@@ -304,7 +330,3 @@ async def test_when_the_server_is_gone_the_page_says_so_and_comes_back(dsn: str,
         await expect(page.locator("h1")).to_contain_text("shop")
         await page.context.set_offline(False)
         await expect(page.locator("[data-live-state]")).to_have_text("live", timeout=20000)
-    async with serving(web.app("postgresql://nobody@127.0.0.1:1/nothing")) as address:
-        await page.goto(address)
-        await expect(page.get_by_role("heading", level=1)).to_have_text("No database")
-        assert await reader.ailments() == []

@@ -108,11 +108,11 @@ class Database:
             yield conn
 
     @contextmanager
-    def sync_snapshot(self) -> Iterator[psycopg.Connection[Any]]:
-        """As `snapshot`, for sync code."""
-        with self.sync_connection() as conn, conn.transaction():
+    def sync_snapshot(self, conn: psycopg.Connection[Any]) -> Iterator[None]:
+        """As `snapshot`, for sync code, on a connection of its own."""
+        with conn.transaction():
             conn.execute(_SNAPSHOT)
-            yield conn
+            yield
 
     @asynccontextmanager
     async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:

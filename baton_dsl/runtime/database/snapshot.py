@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any, LiteralString
 
+import psycopg
 from psycopg import sql
 from psycopg.abc import AdaptContext
 from psycopg.rows import dict_row
@@ -47,7 +48,13 @@ async def read[T](database: Database, reading: Reading[T]) -> T:
 
 def read_sync[T](database: Database, reading: Reading[T]) -> T:
     """As `read`, for sync code."""
-    with database.sync_snapshot() as conn:
+    with database.sync_connection() as conn:
+        return read_on(conn, database, reading)
+
+
+def read_on[T](conn: psycopg.Connection[Any], database: Database, reading: Reading[T]) -> T:
+    """As `read`, on a connection that is open already and in no transaction."""
+    with database.sync_snapshot(conn):
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:

@@ -39,7 +39,7 @@ from baton_dsl.runtime.executing.calling import call, call_here, contained, endi
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.executing.pauses import backoff_of, seconds_of
-from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler
+from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler, foreknown
 from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
@@ -117,6 +117,7 @@ class Runtime:
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
+        self.oban = oban
         self._of = (oban, settler)
         self._writes = (pool, prefix, context)
         self.apart = Apart()
@@ -177,7 +178,7 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | None:
     assert job.id is not None
     try:
-        passage = await runtime.gate.submit(job.id)
+        passage = foreknown(runtime.oban, job) or await runtime.gate.submit(job.id)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise FanInTooLargeError(f"PostgreSQL can't hand on what job {job.id} takes: {described(error)}") from error
     if passage is None:

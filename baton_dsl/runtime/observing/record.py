@@ -98,8 +98,8 @@ class NodeRecord:
     why: str
 
 
-_NODE: Final[LiteralString] = """
-    SELECT {columns},
+_NODE: Final[LiteralString] = f"""
+    SELECT {reads.COLUMNS},
         node.inserted_at, node.reason, node.parameters, node.sources, node.root_id, node.map_id,
         CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS own_items,
         left(node.result::text, %(most)s::int4) AS result, octet_length(node.result::text) AS size,
@@ -178,7 +178,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = T
         ```
     """
     asked = {"workflow_id": workflow_id, "step": node_name(step, None), "most": most}
-    rows = yield reads.in_reading(_NODE), asked
+    rows = yield _NODE, asked
     if not rows:
         names = yield _NAMES, asked
         of_map = step_of(step)

@@ -81,14 +81,11 @@ def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Se
         StoredValueError: BTN504, if one does not validate.
     """
     indices = index_of(row["step_name"]) or ()
-    mapped = len(indices) + (row["levels"] if row["is_map"] else 0)
+    mapped = len(indices) + (row["levels"] if row["is_map"] and not row["is_per_model"] else 0)
     if wrong := maps.unlisted(step_of(row["step_name"]), mapped, indices, levels):
         raise ItemNotFoundError(f'workflow "{workflow_id}": {wrong[0]}', remedy=wrong[1])
-    found: Any = one(step, row, lists)
-    if isinstance(found, dict):  # results by model, which nobody means by a list
-        told, remedy = maps.unlisted(step_of(row["step_name"]), 0, (), levels) or ("", "")
-        raise ItemNotFoundError(f'workflow "{workflow_id}": {told}', remedy=remedy)
-    return list(found)
+    found: list[Any] = one(step, row, lists)
+    return found
 
 
 def _where(name: str) -> str:

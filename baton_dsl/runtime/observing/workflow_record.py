@@ -45,16 +45,16 @@ _WORKFLOW: Final[LiteralString] = """
     WHERE workflow_id = %(workflow_id)s
 """
 
-_NODES: Final[LiteralString] = """
-    SELECT {columns},
+_NODES: Final[LiteralString] = f"""
+    SELECT {reads.COLUMNS},
         left(node.result::text, %(preview)s::int4) AS result, octet_length(node.result::text) AS size
     FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
     ORDER BY node.oban_job_id
 """
 
-_ITEMS: Final[LiteralString] = """
-    SELECT {columns}
+_ITEMS: Final[LiteralString] = f"""
+    SELECT {reads.COLUMNS}
     FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
     WHERE node.workflow_id = %(workflow_id)s
         AND node.root_id = (
@@ -80,9 +80,9 @@ def workflow_record(workflow_id: str, *, most: int = MOST, preview: int = PREVIE
     """
     asked = {"workflow_id": workflow_id, "most": most, "preview": preview}
     workflows = yield _WORKFLOW, asked
-    rows = yield reads.in_reading(_NODES), asked
-    counts = yield reads.in_reading(reads.ITEM_COUNTS), asked
-    states = yield reads.in_reading(reads.COUNTS), asked
+    rows = yield _NODES, asked
+    counts = yield reads.ITEM_COUNTS, asked
+    states = yield reads.COUNTS, asked
     status = status_of(workflow_id, workflows, states, counts)
     why = yield from explain(workflow_id, None)
     results = {row["step_name"]: StoredJson.of(row["result"], row["size"], preview) for row in rows}
@@ -108,5 +108,5 @@ def items(workflow_id: str, step: str, *, most: int, skip: int = 0) -> Reading[l
         most: So many at the most.
         skip: So many are left out before them.
     """
-    rows = yield reads.in_reading(_ITEMS), {"workflow_id": workflow_id, "step": step, "most": most, "skip": skip}
+    rows = yield _ITEMS, {"workflow_id": workflow_id, "step": step, "most": most, "skip": skip}
     return items_of(rows)

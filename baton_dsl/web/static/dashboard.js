@@ -185,6 +185,10 @@
   });
   window.addEventListener("resize", () => zoomable());
 
+  // The server writes sentences, in its own zone.
+  const root = document.documentElement;
+  if (Number(root.dataset.offset) === -new Date().getTimezoneOffset()) root.dataset.sameZone = "";
+
   localise(document);
   zoomable();
   if (isLive()) {

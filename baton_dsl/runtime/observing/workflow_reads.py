@@ -1,0 +1,87 @@
+"""What a handle asks about its workflow. Each answer is of one moment, also where it takes several queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from baton_dsl.runtime.database import reads
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing import results, status
+from baton_dsl.runtime.observing.results import AnyStep, Index
+from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus
+
+
+def outcome_of(workflow_id: str) -> Reading[str | None]:
+    """How the workflow has ended; None if it has not.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
+    outcome: str | None = status.workflow_row(workflow_id, rows)["outcome"]
+    return outcome
+
+
+def status_of(workflow_id: str) -> Reading[WorkflowStatus]:
+    """How far the workflow has come.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    asked = {"workflow_id": workflow_id}
+    rows = yield reads.WORKFLOW, asked
+    counts = yield reads.COUNTS, asked
+    items: Sequence[Row] = (yield reads.ITEM_COUNTS, asked) if status.has_maps(counts) else ()
+    return status.status_of(workflow_id, rows, counts, items)
+
+
+def nodes_of(workflow_id: str) -> Reading[list[NodeStatus]]:
+    """How far each step has come, in topological order; a mapped one with the counts of its items."""
+    asked = {"workflow_id": workflow_id}
+    rows = yield reads.NODES, asked
+    return status.nodes_of(rows, (yield reads.ITEM_COUNTS, asked))
+
+
+def items_of(workflow_id: str, step: AnyStep | str) -> Reading[list[NodeStatus]]:
+    """How far each item of a mapped step has come, in order.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if the workflow has no such step.
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    name = results.node_name(step, None)
+    rows = yield reads.ITEMS, {"workflow_id": workflow_id, "step_name": name}
+    if not rows:
+        results.known(workflow_id, name, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
+    return status.items_of(rows)
+
+
+def result_of(workflow_id: str, step: AnyStep | str, index: Index) -> Reading[Any]:
+    """The result of a step that has completed; `Workflow.result` names the errors."""
+    row, lists = yield from _result(workflow_id, step, index)
+    return results.one(step, row, lists)
+
+
+def results_of(workflow_id: str, step: AnyStep | str, index: Index, levels: int) -> Reading[list[Any]]:
+    """The results of a mapped step; `Workflow.results_of` names the errors."""
+    row, lists = yield from _result(workflow_id, step, index)
+    return results.many(workflow_id, step, levels, row, lists)
+
+
+def all_results_of(workflow_id: str) -> Reading[Mapping[str, Any]]:
+    """The results of all steps that have completed, by name, in topological order."""
+    rows = yield reads.RESULTS, {"workflow_id": workflow_id}
+    return results.every(rows, (yield from _collected(workflow_id, rows)))
+
+
+def _result(workflow_id: str, step: AnyStep | str, index: Index) -> Reading[tuple[Row, Sequence[Row]]]:
+    rows = yield reads.RESULT, {"workflow_id": workflow_id, "step_name": results.node_name(step, index)}
+    if not rows:
+        raise results.missing(workflow_id, step, index, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
+    return rows[0], (yield from _collected(workflow_id, rows))
+
+
+def _collected(workflow_id: str, rows: Sequence[Row]) -> Reading[Sequence[Row]]:
+    names = [row["step_name"] for row in rows if row["is_map"]]
+    return (yield reads.COLLECTED, {"workflow_id": workflow_id, "step_names": names}) if names else []
