@@ -34,7 +34,7 @@ from baton_dsl.errors import (
 from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
-from baton_dsl.runtime.executing import absent
+from baton_dsl.runtime.executing import absent, around
 from baton_dsl.runtime.executing.calling import call, call_here, contained, ending
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
@@ -94,6 +94,8 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
         with contained(f'step "{step.name}"'):  # what fails beside the function too
+            if around.observers:
+                return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
 
     return process
@@ -128,6 +130,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.executing.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def watching(self) -> around.Watching:
+        """What metrics and traces need to know. Made for the first step that they are on for."""
+        return around.Watching(*self._writes)
 
     @cached_property
     def budgets(self) -> Budgets:
