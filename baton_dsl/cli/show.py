@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from baton_dsl.cli import database, moments, nodes, selection, terminal
+from baton_dsl.cli import database, moments, picture, selection, terminal
 from baton_dsl.cli.status import headline
 from baton_dsl.core.drawing import columns
 from baton_dsl.core.tracebacks import folded
@@ -97,7 +97,7 @@ def _steps(whole: WorkflowRecord, full: bool) -> Iterator[str]:
     for node in whole.nodes:
         glyph = click.style(glyphs.get(node.state, "?"), fg=terminal.COLOURS.get(node.state))
         name = printable(node.step)
-        remark = printable(nodes.remark_on(node, now))
+        remark = printable(picture.remark_on(node, now))
         state = click.style(node.state, fg=terminal.COLOURS.get(node.state))
         said = f"  {glyph} {name}{' ' * (names - columns(name))}  {state}{f', {remark}' if remark else ''}"
         yield said

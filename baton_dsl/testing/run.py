@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -72,8 +73,9 @@ class Run:
         self.clock = clock
         self.sync = SyncRun(self)
         self._memory = memory
-        self._engine = Engine(memory, clock, replacements, queues, turns)
-        self._loop = VirtualLoop(clock, lambda: self._engine.is_in_threads, self._engine.stall)
+        self._engine = engine = Engine(memory, clock, replacements, queues, turns)
+        self._loop = VirtualLoop(clock, lambda: engine.is_in_threads, engine.stall)
+        weakref.finalize(self, self._loop.close)  # for whoever uses `Baton` without the fixture, and closes nothing
         self._thread: ThreadPoolExecutor | None = None
         self._began = clock.seconds
         self.is_closed = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -280,3 +282,10 @@ def test_a_context_is_made_for_a_unit_test() -> None:
     assert not context().cancelled()
     assert context(cancelled=True).cancelled()
     assert context(attempt=30).job.max_attempts == 30
+
+
+def test_a_run_that_nobody_closes_leaves_no_loop_open() -> None:
+    with warnings.catch_warnings(record=True, action="always") as told:
+        Baton().sync.run(Flow("one").add("numbers", flows.numbers))
+        gc.collect()
+    assert not [str(each.message) for each in told if issubclass(each.category, ResourceWarning)]

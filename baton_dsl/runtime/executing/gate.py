@@ -75,6 +75,22 @@ class Passage:
         return step_of(self.node)
 
 
+def passage_of(text: str) -> Passage:
+    """A passage that a settle has read, as `baton_passage` tells it."""
+    workflow_id, node, outcome, pending, is_stopped, ends = json.loads(text)
+    upstreams = [Upstream(step_of(name), worker, ended, result) for name, worker, ended, result in ends]
+    return Passage(
+        workflow_id=workflow_id,
+        node=node,
+        outcome=outcome,
+        pending=pending,
+        is_stopped=is_stopped,
+        upstreams={upstream.step: upstream for upstream in upstreams},
+        items={},
+        args=None,
+    )
+
+
 _SELECT: Final = """
 SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name AS name, node.outcome AS outcome,
     node.pending AS pending, (

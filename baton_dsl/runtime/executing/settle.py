@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oban import Job, Oban
 from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.runtime.database.pools import autocommit
+from baton_dsl.runtime.executing.gate import Passage, passage_of
 from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
-from baton_dsl.runtime.oban.bridge import has_place, pool_of, prefix_of
-from baton_dsl.runtime.oban.fetches import FETCHES, dispatch
+from baton_dsl.runtime.oban.bridge import has_place, hears, pool_of, prefix_of
+from baton_dsl.runtime.oban.fetches import FETCHES, PLACE_TAKEN, dispatch
+from baton_dsl.runtime.oban.stopping import CANCELLATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,40 @@ SINCE: Final = "baton_since"
 LONGEST_STREAK: Final = 0.1
 """Seconds for which claims in a row may keep a place from jobs of the same priority that wait for longer."""
 
+FOREKNOWN: Final = "baton_foreknown"
+"""The key of a job's `extra` that has what a settle has read of it as it claimed it, and when that came."""
+MOST_FOREKNOWN: Final = 8
+"""Jobs of one settle for which it reads what it claims: for more, one gate for all of them is cheaper."""
+MOST_BYTES: Final = 8 * 1024
+"""The largest result of an upstream that is read so."""
+
 _COLUMNS: Final = (
     *("id", "state", "queue", "worker", "attempt", "max_attempts", "priority", "args", "meta", "errors", "tags"),
     *("attempted_by", "inserted_at", "attempted_at", "scheduled_at"),
 )
+
+
+class Foreknown(NamedTuple):
+    """What a settle has read of a job as it claimed it, and when its answer came."""
+
+    passage: Passage
+    read_at: float
+
+
+LONGEST_AGO: Final = 0.1
+"""Seconds for which that is what a gate would read: the loop may have stood still, or an attempt was waited for."""
+
+
+def foreknown(oban: Oban, job: Job) -> Passage | None:
+    """What a settle has read of a job, if nothing can have happened to it since without this process knowing.
+
+    A cancellation of its workflow is told to the process that runs the job. It may come before the process knows that
+    it does, so those that came are kept; one that can't hear reads again.
+    """
+    known: Foreknown | None = job.extra.pop(FOREKNOWN, None)
+    if known is None or time.monotonic() - known.read_at > LONGEST_AGO or job.id in CANCELLATIONS or not hears(oban):
+        return None
+    return known.passage
 
 
 class Settler:
@@ -67,6 +100,9 @@ class Settler:
             "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, "
             "forgets => %s::bool, is_again => %s::bool)"
         ).format(sql.Identifier(prefix, "baton_settle"))
+        self._reading = sql.SQL("SELECT settled.*, {}(settled.id, %s)::text FROM ({}) AS settled").format(
+            sql.Identifier(prefix, "baton_passage"), self.statement
+        )
         self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
 
     async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
@@ -83,7 +119,11 @@ class Settler:
             FETCHES.doubt(self._oban, {each.job.queue for each in finished})
         async with autocommit(self._pool) as conn:
             cursor = conn.cursor(row_factory=tuple_row)
-            await cursor.execute(self.statement, (*self.values(finished), is_again))
+            values = (*self.values(finished), is_again)
+            if len(finished) <= MOST_FOREKNOWN:
+                await cursor.execute(self._reading, (MOST_BYTES, *values))
+            else:
+                await cursor.execute(self.statement, values)
             rows = await cursor.fetchall()
         return self.heed(finished, rows)
 
@@ -112,17 +152,25 @@ class Settler:
         (acknowledged, *_), *claimed = rows
         jobs = [each.job for each in finished]
         since: dict[tuple[str, int], float] = {}
+        taken: Counter[tuple[str, int]] = Counter()
         for job in jobs:
             key = (job.queue, job.priority)
             since[key] = min(since.get(key, float("inf")), _since(job))
         for row in claimed:
-            fields = dict(zip(_COLUMNS, row[1:], strict=True))
+            fields = dict(zip(_COLUMNS, row[1 : len(_COLUMNS) + 1], strict=True))
             began = since.get((fields["queue"], fields["priority"]), time.monotonic())
-            dispatch(self._oban, Job(**fields, extra={SINCE: began}, _validate=False))
+            extra: dict[str, Any] = {SINCE: began}
+            if len(row) > len(_COLUMNS) + 1 and row[-1] is not None:
+                extra[FOREKNOWN] = Foreknown(passage_of(row[-1]), time.monotonic())
+            dispatch(self._oban, Job(**fields, extra=extra, _validate=False))
+            taken[fields["queue"], fields["priority"]] += 1
         done = set(acknowledged or ())
         for job in jobs:
             if job.id in done:
                 ACKNOWLEDGEMENTS.add(job)
+                if taken[job.queue, job.priority] > 0:
+                    taken[job.queue, job.priority] -= 1
+                    job.extra[PLACE_TAKEN] = True
         return [job.id in done for job in jobs]
 
     def _slots(self, jobs: Sequence[Job]) -> str:

@@ -34,12 +34,12 @@ from baton_dsl.errors import (
 from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
-from baton_dsl.runtime.executing import absent
+from baton_dsl.runtime.executing import absent, around
 from baton_dsl.runtime.executing.calling import call, call_here, contained, ending
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.executing.pauses import backoff_of, seconds_of
-from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler
+from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler, foreknown
 from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
@@ -94,6 +94,8 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
         with contained(f'step "{step.name}"'):  # what fails beside the function too
+            if around.observers:
+                return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
 
     return process
@@ -117,6 +119,7 @@ class Runtime:
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
         self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
+        self.oban = oban
         self._of = (oban, settler)
         self._writes = (pool, prefix, context)
         self.apart = Apart()
@@ -127,6 +130,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.executing.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def watching(self) -> around.Watching:
+        """What metrics and traces need to know. Made for the first step that they are on for."""
+        return around.Watching(*self._writes)
 
     @cached_property
     def budgets(self) -> Budgets:
@@ -177,7 +185,7 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | None:
     assert job.id is not None
     try:
-        passage = await runtime.gate.submit(job.id)
+        passage = foreknown(runtime.oban, job) or await runtime.gate.submit(job.id)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise FanInTooLargeError(f"PostgreSQL can't hand on what job {job.id} takes: {described(error)}") from error
     if passage is None:

@@ -45,7 +45,7 @@ from baton_dsl.runtime.database.pools import Pool, kept_alive, rewatch
 from baton_dsl.runtime.database.silence import WatchedConnection
 from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.dispatching import context_of, isolate, isolate_running, remember
-from baton_dsl.runtime.oban.fetches import FETCHES
+from baton_dsl.runtime.oban.fetches import FETCHES, PLACE_TAKEN
 from baton_dsl.runtime.oban.threads import RUNS
 
 logger = logging.getLogger(__name__)
@@ -104,6 +104,12 @@ def notifier_of(instance: Oban) -> Notifier:
     return cast("Notifier", instance._notifier)
 
 
+def hears(instance: Oban) -> bool:
+    """True while the notifier of the instance has a connection on which it hears."""
+    conn = getattr(instance._notifier, "_conn", None)
+    return conn is not None and not conn.closed
+
+
 def described(instance: Oban) -> Instance:
     """An instance, for code that works without Oban too."""
     return Instance(pool_of(instance), prefix_of(instance), notifier_of(instance), is_started(instance))
@@ -136,8 +142,16 @@ def has_place(instance: Oban, job: Job) -> bool:
         and not RUNS.are_too_many_lost
         and not producer._paused
         and not producer._stopping.is_set()
-        and len(producer._running_jobs) <= producer._limit
+        and _uses(producer) <= producer._limit
     )
+
+
+def _uses(producer: Producer) -> int:
+    """The places that are in use: a job that has settled, and claimed another one for its place, is about to end."""
+    running = producer._running_jobs.values()
+    if len(running) <= producer._limit:
+        return len(running)
+    return sum(PLACE_TAKEN not in job.extra for job, _ in running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +201,12 @@ class RunningProducer:
             loop = task.get_loop()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self.producer.notify)
+
+
+def stopped_fetching(instance: Oban) -> list[str]:
+    """The queues of an instance that runs whose fetches have ended, though nobody stopped them. From any thread."""
+    producers = list(instance._producers.values())
+    return [it._queue for it in producers if any(task.done() for task in RunningProducer(it).loop())]
 
 
 def running_jobs(instance: Oban) -> list[Job]:

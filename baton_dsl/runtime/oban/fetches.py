@@ -57,8 +57,23 @@ def _dispatch(producer: Producer, job: Job) -> None:
         _dispatch_after(task, producer, job)
         return
     task = producer._dispatcher.dispatch(producer, job)
-    task.add_done_callback(lambda _: producer._on_job_complete(job_id))
+    task.add_done_callback(lambda _: _complete(producer, job_id))
     producer._running_jobs[job_id] = (job, task)
+
+
+PLACE_TAKEN: Final = "baton_place_taken"
+"""The key of a job's `extra` that says that its settle has claimed another job for its place."""
+MOST_ACKS: Final = 50
+"""Ends of attempts that wait for a fetch, with which they are told to Oban."""
+
+
+def _complete(producer: Producer, job_id: int) -> None:
+    """As `Producer._on_job_complete`, but that it fetches nothing where no place has become free."""
+    job, _ = producer._running_jobs.get(job_id, (None, None))
+    if job is not None and PLACE_TAKEN in job.extra and len(producer._pending_acks) < MOST_ACKS:
+        del producer._running_jobs[job_id]
+    else:
+        producer._on_job_complete(job_id)
 
 
 def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
@@ -19,8 +20,29 @@ logger = logging.getLogger(__name__)
 
 SIGNALS: Final = "signal"
 """The channel of Oban on which jobs are asked to stop."""
+KEPT: Final = 10_000
+"""Cancellations that are remembered."""
 MOMENT: Final = 0.5
 """Seconds after the grace for what Oban has cancelled, and as many for results that came in time."""
+
+
+class Cancellations:
+    """The jobs that were asked to stop of late: the answer that gives us one of them may come after that."""
+
+    def __init__(self) -> None:
+        self._job_ids: OrderedDict[int, None] = OrderedDict()
+
+    def add(self, job_id: int) -> None:
+        """A job is asked to stop."""
+        self._job_ids[job_id] = None
+        if len(self._job_ids) > KEPT:
+            self._job_ids.popitem(last=False)
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._job_ids
+
+
+CANCELLATIONS: Final = Cancellations()
 
 
 class Stopping:
@@ -51,6 +73,7 @@ class Stopping:
 
     def _hear(self, _channel: str, payload: dict[str, Any]) -> None:
         if payload.get("action") == "pkill":
+            CANCELLATIONS.add(payload["job_id"])
             for producer in self._running.all_producers():
                 producer.ask_to_stop(payload["job_id"])
 
