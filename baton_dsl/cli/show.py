@@ -34,10 +34,10 @@ LINE: Final = 2000
 def command(
     workflow_id: str, step: str | None, full: bool, as_json: bool, in_utc: bool, dsn: str | None, prefix: str
 ) -> None:
-    """Show everything about a workflow: its inputs, its steps, what they returned, and why it is where it is.
+    """Show everything about a workflow: its inputs, its steps, their results, and what it is waiting for.
 
-    With STEP, or item[3] of one: its inputs, what it takes from other steps, its result, each attempt with its
-    traceback, and what it waits for. Frames of baton-dsl and Oban are folded unless --full is given.
+    With STEP, or an item such as orders[3]: its inputs, the results it takes from other steps, its own result, each
+    attempt with its traceback, and what it is waiting for. --full also shows the frames of baton-dsl and Oban.
 
     \b
     Examples:
