@@ -91,7 +91,8 @@ class StepContext:
         index: Which item of a map this is, a number for each level: `(3,)`; None for a step that is not mapped.
         attempt: 1 for the first try.
         max_attempts: How many attempts the step has before it is discarded.
-        model: The name of the model chosen for this step with `models=`, or None.
+        model: The name of the model chosen for this step with `models=`, or None. A step of several models runs once
+            for each; `index` is then its place among them.
         debug: Whether the workflow was inserted with `debug=True`.
         upstream: The results of all upstreams by name, decoded when they are read; None where an ignored upstream
             has none.

@@ -400,6 +400,13 @@ class BudgetError(BatonError, ValueError):
     code = "BTN524"
 
 
+class MetricsPortError(BatonError):
+    """A worker can't listen for those who ask for its metrics and its health."""
+
+    code = "BTN534"
+    default_remedy = "another process has the port, or it is not this user's: give another one with --metrics-port"
+
+
 class ReplacementError(BatonError):
     """A test replaces a step that is not in the flow, or gives a value that the step can't return."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from baton_dsl.cli import database, execution, nodes, queues, terminal
+from baton_dsl.cli import database, execution, picture, queue_limits, terminal
 from baton_dsl.cli.exits import Exit, FailedError
 from baton_dsl.cli.target import AnyFlow, find_flow
 
@@ -64,11 +64,11 @@ def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> in
 async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
     """The report; None if a step failed."""
     workflow = await execution.insert(flow, {"imports": imports}, target)
-    served = queues.limited(queues.of_flow(flow))
+    served = queue_limits.limited(queue_limits.of_flow(flow))
     status = await execution.see_through(workflow, target, queues=served, patience=None)
     items = sum(sum(node.items.values()) for node in await workflow.nodes() if node.items)
     terminal.echo(
-        f"{len(flow.entries)} steps and {items} items, {status.outcome} in {nodes.lasted(status)}\n", err=True
+        f"{len(flow.entries)} steps and {items} items, {status.outcome} in {picture.lasted(status)}\n", err=True
     )
     if status.outcome == "completed":
         return await workflow.result("report")

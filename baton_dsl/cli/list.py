@@ -16,12 +16,17 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
     "--most", "-n", type=click.IntRange(1), default=50, show_default=True, help="How many workflows to list at most."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option("--utc", "in_utc", is_flag=True, help="Show when each was inserted, in UTC, instead of its age.")
 @database.options
-def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | None, prefix: str) -> None:
+def command(common: selection.Conditions, most: int, as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
     """List workflows, newest first. Every condition must match.
+
+    An id is shown as far as it tells the workflow from all others; every command takes it so. A workflow is stuck if
+    nothing of it moves by itself, as when no node runs its queue: baton why tells what it waits for.
 
     \b
     Examples:
+      baton list --stuck
       baton list --running --older-than 1h
       baton list --flow billing --outcome discarded --json
     """
@@ -32,7 +37,7 @@ def command(common: selection.Conditions, most: int, as_json: bool, dsn: str | N
     if as_json:
         terminal.echo_json(shown)
     elif shown:
-        terminal.echo_coloured(table.of_workflows(shown))
+        terminal.echo_coloured(table.of_workflows(shown, width=terminal.width(), in_utc=in_utc))
     else:
         terminal.echo("No workflow matches." if common.given else "There are no workflows.", err=True)
     if len(found) > most:

@@ -1,74 +1,58 @@
-"""Draw the nodes of a workflow: its graph, their states, and a remark for each."""
+"""`baton nodes`: the processes that run steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
 
-from baton_dsl.core.drawing import MOST_TELLING
-from baton_dsl.core.spec import FlowSpec, Reference, StepSpec
-from baton_dsl.core.wording import duration, last_exception, printable
-from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
+import click
 
-TOLD: Final = tuple(it for it in MOST_TELLING if it not in ("available", "scheduled", "suspended", "completed"))
-"""States of items that are told beside those that have completed: the others just wait."""
+from baton_dsl.cli import database, moments, selection, table, terminal
+from baton_dsl.core.wording import duration, printable
+from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.runtime.observing.fleet import ServingNode, nodes
 
 
-def graph_of(name: str, nodes: Sequence[NodeStatus]) -> FlowSpec:
-    """The graph as the database has it, drawn as any flow is, even where the code is not at hand."""
-    steps = (StepSpec(name=node.step, deps=tuple(map(Reference, node.deps))) for node in nodes)
-    return FlowSpec(name=name, steps=tuple(steps))
+@click.command("nodes")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option("--utc", "in_utc", is_flag=True, help="Show when each began, in UTC, instead of for how long it has run.")
+@database.options
+def command(as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
+    """Show the processes that run steps: which queues each serves, and how many steps it runs of how many at once.
+
+    A process that is gone stays in the list for about a minute; another one starts its steps again meanwhile.
+    """
+    with database.opened(dsn, prefix) as target:
+        found = read_sync(selection.database_of(target), nodes())
+    if as_json:
+        terminal.echo_json(found)
+    elif not found:
+        terminal.echo("No node runs; start one: baton worker MODULE", err=True)
+    else:
+        heads = ("NODE", "STATE", "SINCE" if in_utc else "UP", "QUEUES")
+        now = datetime.now(UTC)
+        rows = [(printable(it.name), _state(it), _since(it, now, in_utc), _queues(it)) for it in found]
+        colours = ["red" if not it.is_alive else "yellow" if _state(it) != "runs" else "green" for it in found]
+        terminal.echo_coloured(table.drawn(heads, rows, width=terminal.width(), cut=[0, 3], colours={1: colours}))
 
 
-def states_of(nodes: Sequence[NodeStatus]) -> dict[str, str]:
-    """The state of each node by its step."""
-    return {node.step: node.state for node in nodes}
+def _state(node: ServingNode) -> str:
+    if not node.is_alive:
+        return "gone"
+    if node.is_leaving:
+        return "stops"
+    if node.lost_threads:
+        return f"{node.lost_threads} lost thread{'' if node.lost_threads == 1 else 's'}"
+    return "paused" if all(queue.is_paused for queue in node.queues) else "runs"
 
 
-def remarks_on(nodes: Sequence[NodeStatus]) -> dict[str, str]:
-    """What is to say of each node beyond its state."""
-    now = datetime.now(UTC)
-    return {node.step: printable(remark) for node in nodes if (remark := remark_on(node, now))}
+def _since(node: ServingNode, now: datetime, in_utc: bool) -> str:
+    if node.started_at is None:
+        return ""
+    return moments.told(node.started_at, in_utc=True) if in_utc else duration((now - node.started_at).total_seconds())
 
 
-def remark_on(node: NodeStatus, now: datetime) -> str:
-    """How long it took, how often it was tried, why it failed; of a map, how far its items have come."""
-    if node.items:
-        return ", ".join([_counted(node.items), *_lasted(node.attempted_at, node.settled_at or now)])
-    tries = f"attempt {node.attempt} of {node.max_attempts}"
-    again = [tries] if node.attempt > 1 else []
-    match node.state:
-        case "completed" if node.items is not None:
-            return "no items"
-        case "completed":
-            return ", ".join([*_lasted(node.attempted_at, node.settled_at), *again])
-        case "executing":
-            return ", ".join([*_lasted(node.attempted_at, now), *again])
-        case "retryable":
-            return "; ".join(filter(None, (tries, last_exception(node.error), _due(node.scheduled_at, now))))
-        case "scheduled":
-            return _due(node.scheduled_at, now)
-        case "cancelled" | "discarded" | "skipped":
-            return last_exception(node.error)
-        case _:
-            return ""
-
-
-def _counted(items: Mapping[str, int]) -> str:
-    done = f"{items.get('completed', 0):,}/{sum(items.values()):,} completed"
-    return ", ".join([done, *(f"{items[state]:,} {state}" for state in TOLD if items.get(state))])
-
-
-def lasted(status: WorkflowStatus) -> str:
-    """From its insert to its end, or to now."""
-    return duration(((status.settled_at or datetime.now(UTC)) - status.inserted_at).total_seconds())
-
-
-def _lasted(since: datetime | None, until: datetime | None) -> list[str]:
-    return [duration((until - since).total_seconds())] if since and until else []
-
-
-def _due(moment: datetime | None, now: datetime) -> str:
-    left = (moment - now).total_seconds() if moment else 0
-    return f"due in {duration(left)}" if left > 0 else ""
+def _queues(node: ServingNode) -> str:
+    return ", ".join(
+        f"{printable(queue.queue)} {queue.running}/{queue.limit}{' paused' if queue.is_paused else ''}"
+        for queue in node.queues
+    )

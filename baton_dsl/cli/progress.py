@@ -9,8 +9,7 @@ from typing import Final, Protocol
 
 import click
 
-from baton_dsl.cli import nodes as picture
-from baton_dsl.cli import terminal
+from baton_dsl.cli import picture, terminal
 from baton_dsl.core.drawing import Drawing
 from baton_dsl.core.wording import printable
 from baton_dsl.runtime.workflow import NodeStatus, Workflow, WorkflowStatus

@@ -1,52 +1,56 @@
-"""Parse queues and their limits from the command line: `default:20,mail:5`."""
+"""`baton queues`: what waits in each queue, for how long, and who runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import ModuleType
-from typing import Final
-
 import click
 
-from baton_dsl.cli.target import AnyFlow, flows_of
-from baton_dsl.step import Step
-
-LIMIT: Final = 10
-"""Jobs at once, for a queue that is named without a number."""
-
-
-def limits(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, int] | None:
-    """The callback of an option that names queues with their limits."""
-    if value is None:
-        return None
-    queues: dict[str, int] = {}
-    for item in value.split(","):
-        name, colon, number = item.strip().rpartition(":")
-        if not colon:
-            name, number = number, str(LIMIT)
-        if not name or not number.isdecimal() or int(number) < 1:
-            raise click.BadParameter(f"write NAME:LIMIT with a limit of 1 or more, got {item!r}")
-        if name in queues:
-            raise click.BadParameter(f'the queue "{name}" is named twice')
-        queues[name] = int(number)
-    return queues
+from baton_dsl.cli import database, selection, table, terminal
+from baton_dsl.core.wording import duration, printable
+from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.runtime.observing.fleet import MOST_COUNTED, QueueStatus, queues
 
 
-def of_module(module: ModuleType) -> set[str]:
-    """The queues that the steps and flows of a module name."""
-    steps = [value for value in vars(module).values() if isinstance(value, Step)]
-    queues = {step.options.get("queue", "default") for step in steps}
-    return queues.union(*(of_flow(flow) for flow in flows_of(module).values()))
+@click.command("queues")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@database.options
+def command(as_json: bool, dsn: str | None, prefix: str) -> None:
+    """Show each queue: how many jobs could start, run, wait for another attempt or for their time, and on what nodes.
+
+    OLDEST is for how long the job waits that could start for the longest time. All jobs of Oban count, not only steps.
+    """
+    with database.opened(dsn, prefix) as target:
+        found = read_sync(selection.database_of(target), queues())
+    if as_json:
+        terminal.echo_json(found)
+    elif not found:
+        terminal.echo("There is no queue: no node runs, and no job waits.", err=True)
+    else:
+        heads = ("QUEUE", "READY", "OLDEST", "RUNNING", "RETRYING", "SCHEDULED", "SLOTS", "NODES")
+        rows = [_cells(queue) for queue in found]
+        colours = ["red" if queue.ready and not queue.is_served else "reset" for queue in found]
+        terminal.echo_coloured(table.drawn(heads, rows, width=terminal.width(), cut=[0], colours={7: colours}))
 
 
-def of_flow(flow: AnyFlow) -> set[str]:
-    """The queues that a flow's steps and jobs go to."""
-    return {
-        entry.step.options.get("queue", "default") if isinstance(entry.step, Step) else entry.step.queue
-        for entry in flow.entries
-    }
+def _cells(queue: QueueStatus) -> list[str]:
+    return [
+        printable(queue.name),
+        _counted(queue.ready),
+        "" if queue.oldest_ready is None else duration(queue.oldest_ready.total_seconds()),
+        f"{queue.running:,}",
+        _counted(queue.retrying),
+        _counted(queue.scheduled),
+        f"{queue.slots:,}",
+        _nodes(queue),
+    ]
 
 
-def limited(names: Iterable[str]) -> dict[str, int]:
-    """Queues by name, each with the usual limit."""
-    return dict.fromkeys(sorted(names), LIMIT)
+def _nodes(queue: QueueStatus) -> str:
+    if not queue.nodes:
+        return "none"
+    if queue.paused == len(queue.nodes):
+        return f"{queue.paused}, paused"
+    return f"{len(queue.nodes)}, {queue.paused} paused" if queue.paused else str(len(queue.nodes))
+
+
+def _counted(number: int) -> str:
+    return f"{MOST_COUNTED:,}+" if number > MOST_COUNTED else f"{number:,}"

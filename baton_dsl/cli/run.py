@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from baton_dsl.cli import database, execution, inputs, nodes, queues, terminal
+from baton_dsl.cli import database, execution, inputs, picture, queue_limits, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import AnyFlow, flow_argument
+from baton_dsl.core.wording import last_exception
 from baton_dsl.errors import InputError
-from baton_dsl.runtime.workflow import Workflow
+from baton_dsl.runtime.workflow import NodeStatus, Workflow
 
 
 @click.command("run")
@@ -37,7 +40,7 @@ from baton_dsl.runtime.workflow import Workflow
     "-q",
     "limits",
     metavar="NAME:LIMIT,...",
-    callback=queues.limits,
+    callback=queue_limits.limits,
     help="Queues to run, if this process runs steps; default: the flow's queues, 10 jobs each.",
 )
 @click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
@@ -64,7 +67,7 @@ def command(
     given = inputs.read(flow, pairs)
     with database.opened(dsn, prefix) as target:
         working = target.is_embedded if works is None else works
-        served = (limits or queues.limited(queues.of_flow(flow))) if working else {}
+        served = (limits or queue_limits.limited(queue_limits.of_flow(flow))) if working else {}
         return asyncio.run(_run(flow, given, target, served, timeout, every=every))
 
 
@@ -90,8 +93,26 @@ async def _run(
         )
         raise
     terminal.echo_json(await _results(flow, workflow, every=every))
-    terminal.echo(f"{status.outcome} in {nodes.lasted(status)}", err=True)
+    if status.outcome != "completed":
+        for said in _errors(await workflow.nodes()):
+            terminal.echo(said, err=True)
+        terminal.echo(f"  help: why, in a sentence: baton why {workflow.id}", err=True)
+        terminal.echo(f"  help: each attempt with its traceback: baton show {workflow.id} STEP", err=True)
+    terminal.echo(f"{status.outcome} in {picture.lasted(status)}", err=True)
     return Exit.DONE if status.outcome == "completed" else Exit.NOT_COMPLETED
+
+
+def _errors(found: Sequence[NodeStatus]) -> Iterator[str]:
+    """The errors of the steps that have failed by themselves, whole: a picture cuts them."""
+    for node in found:
+        if node.error and node.state in ("discarded", "cancelled") and not node.error.startswith("BTN507"):
+            yield f"{node.step}: {textwrap.indent(_whole(node.error).strip(), '  ').strip()}"
+
+
+def _whole(error: str) -> str:
+    """What was raised with all lines of its text, without the traceback before it."""
+    raised = last_exception(error)
+    return (error[error.rfind(raised) :] if raised in error else raised)[:4000]
 
 
 async def _results(flow: AnyFlow, workflow: Workflow[str], *, every: bool) -> dict[str, Any]:

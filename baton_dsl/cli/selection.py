@@ -31,6 +31,7 @@ class Conditions:
     label: str | None = None
     outcome: str | None = None
     is_running: bool | None = None
+    is_stuck: bool | None = None
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
 
@@ -68,6 +69,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
         label: str | None,
         outcome: str | None,
         running: bool | None,
+        stuck: bool | None,
         older_than: timedelta | None,
         newer_than: timedelta | None,
         **others: Any,
@@ -77,6 +79,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
             label=label,
             outcome=outcome,
             is_running=running,
+            is_stuck=stuck,
             older_than=older_than,
             newer_than=newer_than,
         )
@@ -91,6 +94,12 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Only workflows with this outcome.",
         ),
         click.option("--running/--ended", default=None, help="Only workflows that have not ended, or only ended ones."),
+        click.option(
+            "--stuck/--not-stuck",
+            "stuck",
+            default=None,
+            help="Only workflows in which nothing moves by itself, or only the others.",
+        ),
         click.option(
             "--older-than",
             type=AGE,
@@ -163,7 +172,7 @@ def chosen(
             terminal.echo(f"No matching workflow to {verb}.", err=True)
         return []
     if selected.dry_run:
-        terminal.echo_coloured(table.of_workflows(fitting))
+        terminal.echo_coloured(table.of_workflows(fitting, width=terminal.width()))
         terminal.echo(f"Without --dry-run, it would {verb} {counted(len(fitting))}.", err=True)
         return []
     if selected.common.given and not selected.yes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from baton_dsl.cli import database, moments, nodes, selection, terminal
+from baton_dsl.cli import database, moments, picture, selection, terminal
 from baton_dsl.cli.status import headline
 from baton_dsl.core.drawing import columns
 from baton_dsl.core.tracebacks import folded
@@ -34,10 +34,10 @@ LINE: Final = 2000
 def command(
     workflow_id: str, step: str | None, full: bool, as_json: bool, in_utc: bool, dsn: str | None, prefix: str
 ) -> None:
-    """Show everything about a workflow: its inputs, its steps, what they returned, and why it is where it is.
+    """Show everything about a workflow: its inputs, its steps, their results, and what it is waiting for.
 
-    With STEP, or item[3] of one: its inputs, what it takes from other steps, its result, each attempt with its
-    traceback, and what it waits for. Frames of baton-dsl and Oban are folded unless --full is given.
+    With STEP, or an item such as orders[3]: its inputs, the results it takes from other steps, its own result, each
+    attempt with its traceback, and what it is waiting for. --full also shows the frames of baton-dsl and Oban.
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def _steps(whole: WorkflowRecord, full: bool) -> Iterator[str]:
     for node in whole.nodes:
         glyph = click.style(glyphs.get(node.state, "?"), fg=terminal.COLOURS.get(node.state))
         name = printable(node.step)
-        remark = printable(nodes.remark_on(node, now))
+        remark = printable(picture.remark_on(node, now))
         state = click.style(node.state, fg=terminal.COLOURS.get(node.state))
         said = f"  {glyph} {name}{' ' * (names - columns(name))}  {state}{f', {remark}' if remark else ''}"
         yield said

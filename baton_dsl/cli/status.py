@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from baton_dsl.cli import database, nodes, progress, selection, terminal
+from baton_dsl.cli import database, picture, progress, selection, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.drawing import MOST_TELLING, Drawing
 from baton_dsl.core.wording import printable
@@ -50,17 +50,17 @@ def headline(status: WorkflowStatus) -> str:
     )
     return (
         f"{click.style(printable(status.name), bold=True)}  {printable(status.id)}\n"
-        f"{standing}{', took' if status.outcome else ' for'} {nodes.lasted(status)}: {counts}"
+        f"{standing}{', took' if status.outcome else ' for'} {picture.lasted(status)}: {counts}"
     )
 
 
 def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
     """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
-    drawing = Drawing.of(nodes.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
+    drawing = Drawing.of(picture.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
     return "\n".join(
         (
             headline(status),
             "",
-            terminal.coloured(drawing, nodes.states_of(found), nodes.remarks_on(found)),
+            terminal.coloured(drawing, picture.states_of(found), picture.remarks_on(found)),
         )
     )

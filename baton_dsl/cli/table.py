@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import click
 
+from baton_dsl.cli import moments, terminal
 from baton_dsl.core.drawing import columns
 from baton_dsl.core.wording import duration, printable
 from baton_dsl.runtime.listing import Listed
@@ -24,43 +25,92 @@ COLOURS: Final = {
 """Of each standing."""
 
 
-def of_workflows(listed: Sequence[Listed]) -> str:
-    """A table with a line for each, and colours that `click.echo` takes away where they don't belong."""
+SHORTEST: Final = 8
+"""Columns that a name keeps, however narrow the terminal is."""
+
+
+def of_workflows(listed: Sequence[Listed], *, width: int | None = None, in_utc: bool = False) -> str:
+    """A table with a line for each, and colours that `click.echo` takes away where they don't belong.
+
+    Args:
+        listed: The workflows.
+        width: How many columns there are: flows and labels are cut to fit; None cuts nothing.
+        in_utc: Whether it tells when each was inserted, in UTC, instead of how long ago that is.
+    """
     now = datetime.now(UTC)
-    heads = ("ID", "FLOW", "LABEL", "STANDING", "STEPS", "AGE")
-    rows = [heads, *(_cells(workflow, now) for workflow in listed)]
-    shown = [index for index, head in enumerate(heads) if head != "LABEL" or _has_labels(listed)]
-    widths = {index: max(columns(row[index]) for row in rows) for index in shown}
-    lines = []
+    heads = ["ID", "FLOW", "LABEL", "STANDING", "STEPS", "INSERTED" if in_utc else "AGE"]
+    rows = [_cells(workflow, now, in_utc) for workflow in listed]
+    if all(workflow.name == workflow.flow for workflow in listed):
+        del heads[2]
+        for row in rows:
+            del row[2]
+    place = heads.index("STANDING")
+    colours = [COLOURS[workflow.standing] for workflow in listed]
+    names = range(1, place)
+    return drawn(heads, rows, width=width, cut=names, colours={place: colours})
+
+
+def drawn(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int | None = None,
+    cut: Sequence[int] = (),
+    colours: Mapping[int, Sequence[str]] | None = None,
+) -> str:
+    """A table of texts that are printable.
+
+    Args:
+        heads: What stands above the columns.
+        rows: What stands in them.
+        width: How many columns the terminal has; None cuts nothing.
+        cut: Which columns are cut to fit, the widest of them first.
+        colours: For some columns, the colour of each row.
+    """
+    widths = [max(columns(row[index]) for row in (heads, *rows)) for index in range(len(heads))]
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        widest = max(cut, key=lambda index: widths[index], default=None)
+        if widest is None or widths[widest] <= SHORTEST:
+            break
+        widths[widest] -= 1
+    lines = [click.style(_line(heads, widths), dim=True)]
     for number, row in enumerate(rows):
-        cells = [row[index] + " " * (widths[index] - columns(row[index])) for index in shown]
-        if number == 0:
-            lines.append(click.style("  ".join(cells).rstrip(), dim=True))
-        else:
-            place = shown.index(heads.index("STANDING"))
-            cells[place] = click.style(cells[place], fg=COLOURS[listed[number - 1].standing])
-            lines.append("  ".join(cells).rstrip())
+        cells = [_fitted(text, widths[index]) for index, text in enumerate(row)]
+        for index, by_row in (colours or {}).items():
+            cells[index] = click.style(cells[index], fg=by_row[number])
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
-def _has_labels(listed: Sequence[Listed]) -> bool:
-    return any(workflow.name != workflow.flow for workflow in listed)
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(_fitted(text, widths[index]) for index, text in enumerate(row)).rstrip()
 
 
-def _cells(workflow: Listed, now: datetime) -> tuple[str, ...]:
-    return (
-        printable(workflow.id),
+def _fitted(text: str, width: int) -> str:
+    """A text in so many columns: filled up, or cut with an ellipsis."""
+    if columns(text) > width:
+        dots = terminal.strokes().ellipsis
+        while columns(text) + columns(dots) > width:
+            text = text[:-1]
+        text += dots
+    return text + " " * (width - columns(text))
+
+
+def _cells(workflow: Listed, now: datetime, in_utc: bool) -> list[str]:
+    when = moments.told(workflow.inserted_at, in_utc=True) if in_utc else None
+    return [
+        printable(workflow.short_id),
         printable(workflow.flow),
         printable(workflow.name),
         workflow.standing,
         _steps(workflow),
-        duration((now - workflow.inserted_at).total_seconds()),
-    )
+        when or duration((now - workflow.inserted_at).total_seconds()),
+    ]
 
 
 def _steps(workflow: Listed) -> str:
-    """How many have settled, and how many of these not as they should."""
+    """How many have settled, and how many of these failed; what was cancelled because of them is left out."""
     said = f"{workflow.steps - workflow.unsettled:,} of {workflow.steps:,}"
-    failed = [f"{workflow.discarded:,} discarded"] if workflow.discarded else []
-    failed += [f"{workflow.cancelled:,} cancelled"] if workflow.cancelled else []
-    return f"{said} ({', '.join(failed)})" if failed else said
+    if workflow.discarded:
+        return f"{said}, {workflow.discarded:,} discarded"
+    return f"{said}, {workflow.cancelled:,} cancelled" if workflow.cancelled else said

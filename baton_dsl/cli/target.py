@@ -82,6 +82,8 @@ def import_module(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    if name.endswith(".py") and (module := _of_file(name)) is not None:
+        raise ValueError(f'"{name}" is a file, not a module name; write {module}')
     if not all(part.isidentifier() for part in name.split(".")):
         raise ValueError(f'"{name}" is no module name; write app.flows, not app/flows.py')
     try:
@@ -90,10 +92,26 @@ def import_module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         if error.name is not None and (error.name == name or name.startswith(f"{error.name}.")):
-            raise ValueError(f'there is no module "{error.name}", neither installed nor in {here}') from error
+            nearest = did_you_mean(name, _beside())
+            hint = f'; did you mean "{nearest}"?' if nearest else ""
+            raise ValueError(f'there is no module "{error.name}", neither installed nor in {here}{hint}') from error
         raise ValueError(_failure(name, error)) from error
     except Exception as error:
         raise ValueError(_failure(name, error)) from error
+
+
+def _of_file(path: str) -> str | None:
+    """The name of the module that a file of the current folder is; None if it is none."""
+    parts = Path(path).with_suffix("").parts
+    is_there = Path(path).is_file() and not Path(path).is_absolute()
+    return ".".join(parts) if is_there and all(part.isidentifier() for part in parts) else None
+
+
+def _beside() -> list[str]:
+    """The modules and packages of the current folder."""
+    files = [path.stem for path in Path().glob("*.py")]
+    packages = [path.parent.name for path in Path().glob("*/__init__.py")]
+    return [name for name in (*files, *packages) if name.isidentifier()]
 
 
 def _failure(name: str, error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from baton_dsl.cli import inputs, nodes, terminal
+from baton_dsl.cli import inputs, picture, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.core.drawing import Drawing
@@ -53,8 +53,8 @@ def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
 def _drawn(flow: AnyFlow, run: Run) -> str:
     drawing = Drawing.of(flow.spec(), width=terminal.width(), strokes=terminal.strokes())
     now = run.clock.now()
-    remarks = {node.step: remark for node in run.nodes if (remark := printable(nodes.remark_on(node, now)))}
-    return terminal.coloured(drawing, nodes.states_of(run.nodes), remarks)
+    remarks = {node.step: remark for node in run.nodes if (remark := printable(picture.remark_on(node, now)))}
+    return terminal.coloured(drawing, picture.states_of(run.nodes), remarks)
 
 
 def _results(flow: AnyFlow, run: Run, *, every: bool) -> dict[str, Any]:

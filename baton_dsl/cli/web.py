@@ -46,14 +46,14 @@ def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What to tell on standard error.",
+    help="What to log to standard error.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(logging_of_a_worker.FORMATS),
     default="text",
     show_default=True,
-    help="How to tell it, the line of each action too.",
+    help="The format of the log, including the line of each action.",
 )
 @database.options
 def command(
@@ -67,10 +67,10 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> int:
-    """Serve the dashboard: workflows in a browser, why they stand where they stand, and what to do about it.
+    """Serve the dashboard, which shows workflows in a browser and lets operators act on them.
 
-    MODULES are those that hold your flows, if the dashboard is to tell which workflows in flight their code can't
-    finish. Each action leaves a line on standard error.
+    Name the MODULES of your flows, and the dashboard shows which running workflows their code can't finish. Each action
+    writes a line to standard error.
 
     \b
     Examples:

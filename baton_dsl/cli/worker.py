@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from types import ModuleType
 import click
 import uvloop
 
-from baton_dsl.cli import database, logging_of_a_worker, queues, waiting
+from baton_dsl.cli import database, logging_of_a_worker, queue_limits, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
@@ -32,9 +33,9 @@ logger = logging.getLogger("baton_dsl.worker")
     "-q",
     "limits",
     metavar="NAME:LIMIT,...",
-    callback=queues.limits,
+    callback=queue_limits.limits,
     help=f"Queues to run, and how many jobs of each at once, such as default:20,mail:5; "
-    f"default: every queue that the modules name, {queues.LIMIT} jobs each.",
+    f"default: every queue that the modules name, {queue_limits.LIMIT} jobs each.",
 )
 @click.option(
     "--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="Number of worker processes."
@@ -69,6 +70,16 @@ logger = logging.getLogger("baton_dsl.worker")
 )
 @click.option("--paused", is_flag=True, help="Start with all queues paused: baton queue resume NAME lets them run.")
 @click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    envvar="BATON_METRICS_PORT",
+    help="Answer /metrics for Prometheus, /healthz and /readyz there; with --processes, each further process has "
+    "the next port.",
+)
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="The address for that; in a container 0.0.0.0."
+)
+@click.option(
     "--direct-dsn",
     envvar=DIRECT,
     callback=database.read,
@@ -85,6 +96,8 @@ def command(
     log_level: str,
     log_format: str,
     paused: bool,
+    metrics_port: int | None,
+    metrics_host: str,
     direct_dsn: str | None,
     dsn: str | None,
     prefix: str,
@@ -99,7 +112,7 @@ def command(
     Example:
       baton worker app.flows --queues default:20,mail:5 --processes 2
     """
-    served = limits or queues.limited(set().union(*map(queues.of_module, modules)) or {"default"})
+    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {"default"})
     if dsn is not None and not waiting.until_reachable(dsn):
         return Exit.DONE  # it was told to stop before it could begin
     with database.opened(dsn, prefix, for_workers=True) as target:
@@ -113,8 +126,13 @@ def command(
             options += ["--log-level", log_level, "--log-format", log_format]
             options += ["--retain", written(retain)] if retain is not None else []
             options += ["--paused"] if paused else []
+            options += ["--metrics-host", metrics_host]
             arguments = ["worker", *(module.__name__ for module in modules), *options]
-            return asyncio.run(_supervise(arguments, processes, grace, target))
+            commands = [
+                [*arguments, *(["--metrics-port", str(metrics_port + number)] if metrics_port is not None else [])]
+                for number in range(processes)
+            ]
+            return asyncio.run(_supervise(commands, grace, target))
         logging_of_a_worker.set_up(log_level, log_format)
         leaving = Leaving(grace)
         leaving.watch()
@@ -126,6 +144,7 @@ def command(
             retain=retain,
             leaving=leaving,
             is_paused=paused,
+            endpoint=None if metrics_port is None else _endpoint(metrics_host, metrics_port, target),
         )
         try:
             uvloop.run(served_by)
@@ -134,8 +153,15 @@ def command(
         return leaving.code
 
 
-async def _supervise(arguments: list[str], processes: int, grace: float, target: database.Target) -> int:
-    """Run so many nodes as processes of their own, and stop all when one ends or a signal comes.
+def _endpoint(host: str, port: int, target: database.Target) -> process.Endpoint:
+    """Metrics in the registry of prometheus_client, where those of the application are too."""
+    metrics = importlib.import_module("baton_dsl.metrics")  # it needs an extra
+    metrics.install(dsn=target.dsn, prefix=target.prefix)
+    return process.Endpoint(host, port, metrics.exposition)
+
+
+async def _supervise(commands: list[list[str]], grace: float, target: database.Target) -> int:
+    """Run nodes as processes of their own, one a command, and stop all when one ends or a signal comes.
 
     A node that ends by itself is a fault; whoever supervises this process shall see it and start it again. A signal
     goes on to every node; a second one ends them at once, and so does their time when it is up.
@@ -147,9 +173,10 @@ async def _supervise(arguments: list[str], processes: int, grace: float, target:
     # The DSN may hold a password, so it goes by the environment; a group of its own keeps the terminal's Ctrl-C from
     # reaching a node twice.
     environment = os.environ | {"BATON_DSN": target.dsn, "OBAN_PREFIX": target.prefix}
-    command = (sys.executable, "-m", "baton_dsl.cli", *arguments)
+    environment.pop("BATON_METRICS_PORT", None)
+    start = (sys.executable, "-m", "baton_dsl.cli")
     children = [
-        await asyncio.create_subprocess_exec(*command, env=environment, process_group=0) for _ in range(processes)
+        await asyncio.create_subprocess_exec(*start, *command, env=environment, process_group=0) for command in commands
     ]
     ends = [asyncio.create_task(child.wait()) for child in children]
     asked = asyncio.create_task(signals.get())

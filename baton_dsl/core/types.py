@@ -138,11 +138,11 @@ class TermTypes:
 
     def unserializable(self, type: object, /) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
-        return self._storing.unserializable(term_of(type))
+        return None if _is_plain(type) else self._storing.unserializable(term_of(type))
 
     def unreadable(self, type: object, /) -> str | None:
         """The part of a type that nothing can be made of that is stored as JSON, or None."""
-        return self._storing.unreadable(term_of(type))
+        return None if _is_plain(type) else self._storing.unreadable(term_of(type))
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
@@ -329,6 +329,16 @@ def _inherit(
     given = dict(zip(facts.parameters, base.arguments, strict=False))
     for further, arguments in above.items():
         found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
+
+
+_PLAIN: Final = frozenset(
+    name for name, facts in STANDARD.items() if facts.serializable is not False and not facts.parameters
+)
+
+
+def _is_plain(type: object) -> bool:
+    """Whether a type is a class of the standard library that JSON can carry, as nearly every type is."""
+    return isinstance(type, Instance) and type.name in _PLAIN
 
 
 def _has_unknown(term: Term) -> bool:

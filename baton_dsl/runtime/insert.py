@@ -27,6 +27,7 @@ from baton_dsl.flow import Flow
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database import connections, instances
 from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.lowering import sending
 from baton_dsl.runtime.lowering.insert_arguments import arguments_of
 from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
 from baton_dsl.runtime.values.importing import is_of_a_script
@@ -40,7 +41,7 @@ SELECT {insert}(
     inputs => %(inputs)s::text[], are_debug => %(are_debug)s::bool[], hooks_to_be => %(hooks_to_be)s::json,
     sizes => %(sizes)s::int4[], names => %(names)s::json, args => %(args)s::json, template => %(template)s::int4[],
     edge_from => %(edge_from)s::int4[], edge_to => %(edge_to)s::int4[], templates => %(templates)s::json,
-    maps => %(maps)s::json, budgets => %(budgets)s::numeric[]
+    maps => %(maps)s::json, budgets => %(budgets)s::numeric[], traceparent => %(traceparent)s::text
 ), pg_backend_pid()
 """)
 
@@ -152,7 +153,8 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: l
         # A cursor of its own: `conn.cursor()` may give one of another kind, such as a RawCursor.
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
         values = arguments_of(lowered, schema.VERSION)
-        row = cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn)).fetchone()
+        with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
+            row = cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
         if explained := _explain(error, database):
             raise explained from error
@@ -212,8 +214,9 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
     cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
     try:
         values = arguments_of(lowered, schema.VERSION)
-        executed = await cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn))
-        row = await executed.fetchone()
+        with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
+            executed = await cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn))
+            row = await executed.fetchone()
     except psycopg.Error as error:
         if explained := await asyncio.to_thread(_explain, error, database):
             raise explained from error

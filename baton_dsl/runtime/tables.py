@@ -58,6 +58,7 @@ workflows: Final = Table(
     Column("hooks", JSONB),
     Column("told_at", DateTime(timezone=True)),
     Column("fingerprint", _name),
+    Column("traceparent", _name),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),
@@ -123,6 +124,14 @@ suspects: Final = Table(
     metadata,
     Column("producer", _name, primary_key=True),
     Column("suspected_at", DateTime(timezone=True), nullable=False),
+    prefixes=["UNLOGGED"],
+)
+
+spans: Final = Table(
+    "baton_spans",
+    metadata,
+    Column("oban_job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("traceparent", _name, nullable=False),
     prefixes=["UNLOGGED"],
 )
 

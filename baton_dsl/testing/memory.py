@@ -16,7 +16,8 @@ from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
 from baton_dsl.flow import Flow
 from baton_dsl.runtime.executing.gate import Passage
-from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower, needed_upstreams, read_beside
+from baton_dsl.runtime.lowering.edges import needed_upstreams, read_beside
+from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
 from baton_dsl.runtime.values.names import MAX_CRASHES
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.passages import Entries, job_of, passage_of

@@ -11,7 +11,7 @@ from oban import Job
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Outcome
 from baton_dsl.runtime.executing.gate import Passage, Upstream
-from baton_dsl.runtime.lowering.lower import mapped_by
+from baton_dsl.runtime.lowering.edges import mapped_by
 
 if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from baton_dsl.core.items import step_of
 from baton_dsl.core.lifecycle import Node, Outcome
-from baton_dsl.runtime.lowering.lower import mapped_by
+from baton_dsl.runtime.lowering.edges import mapped_by
 
 if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory

@@ -81,6 +81,7 @@ DEEDS: Final[Mapping[str, Deed]] = {
 
 DONE: Final[Mapping[str, str]] = {
     **{deed.name: deed.done for deed in DEEDS.values()},
+    "approve": "The budget is approved: steps that waited for it go on.",
     "retry-from": "The step, and all behind it, run again.",
 }
 

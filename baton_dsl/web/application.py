@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton_dsl.errors import BatonError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.web import access, actions, fleet, lists, pages
+from baton_dsl.web import access, actions, budgets, fleet, lists, pages
 from baton_dsl.web.access import Authorize, Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -144,6 +144,8 @@ class _Dashboard:
             self._get("/health", fleet.health),
             Route("/action", self._answering(actions.confirm), methods=["GET"]),
             Route("/action", self._answering(actions.act, level="operate"), methods=["POST"]),
+            Route("/budget", self._answering(budgets.ask), methods=["GET"]),
+            Route("/budget", self._answering(budgets.approved, level="operate"), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
             Route("/{path:path}", self._answering(pages.nowhere), methods=["GET"]),
         ]

@@ -90,6 +90,7 @@ async def workflow(visit: Visit) -> Response:
         found=len(steps),
         first=begin,
         state=wanted,
+        may_approve=visit.may_operate,
         actions=actions_on(view) if visit.may_operate else [],
         done=DONE.get(visit.asked("done")),
     )

@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +16,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from baton_dsl.core.tracebacks import folded
-from baton_dsl.core.wording import duration, last_exception, printable_lines
+from baton_dsl.core.wording import duration, last_exception, money, printable_lines
 from baton_dsl.version import __version__
 from baton_dsl.web.access import token_of
 from baton_dsl.web.graph import GLYPHS, shares, shortened, told
@@ -112,16 +111,6 @@ def size(octets: int) -> str:
     if octets < 1000:
         return f"{octets} B"
     return f"{octets / 1024:.1f} kB" if octets < 1_000_000 else f"{octets / 1024**2:.1f} MB"
-
-
-def money(amount: Decimal) -> str:
-    """An amount, exact, in whatever currency prices are.
-
-    Example:
-        >>> money(Decimal("0.00230000")), money(Decimal(12))
-        ('0.0023', '12')
-    """
-    return f"{amount.normalize():f}"
 
 
 def plain(value: Any) -> str:

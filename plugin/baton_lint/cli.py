@@ -208,7 +208,7 @@ def _output(arguments: Arguments, target: Target, findings: list[Finding], repor
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return
     fixable = sum(1 for item in findings if item.fix and item.fix[1] and item.path not in report.cells)
-    hint = f"; --fix mends {fixable}" if fixable else ""
+    hint = f"; {fixable} fixable with --fix" if fixable else ""
     _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
 
 

@@ -76,7 +76,7 @@ def clean(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_every_command_with_a_database_is_tried_here() -> None:
-    assert set(with_a_database()) == {*TARGETS, "demo", "install", "list", "doctor"}
+    assert set(with_a_database()) == {*TARGETS, "demo", "install", "list", "doctor", "queues", "nodes", "web"}
 
 
 @pytest.mark.parametrize("name", with_a_database())

@@ -52,10 +52,10 @@ def test_list_shows_how_far_each_has_come(baton: Shown, conn: psycopg.Connection
     code, shown, _ = baton("list")
     assert code == 0
     assert without_ages(shown) == [
-        "ID   FLOW     LABEL    STANDING   STEPS                              AGE",
-        "b-1  waiting  of mine  paused     0 of 1                             AGE",
-        "a-2  shop     shop     discarded  4 of 4 (1 discarded, 3 cancelled)  AGE",
-        "a-1  shop     shop     stuck      0 of 4                             AGE",
+        "ID   FLOW     LABEL    STANDING   STEPS                AGE",
+        "b-1  waiting  of mine  paused     0 of 1               AGE",
+        "a-2  shop     shop     discarded  4 of 4, 1 discarded  AGE",
+        "a-1  shop     shop     stuck      0 of 4               AGE",
     ]
     assert without_ages(baton("list", "--flow", "shop", "--running")[1]) == [
         "ID   FLOW  STANDING  STEPS   AGE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from baton_dsl import Flow
 from tests.cli import flows
 from tests.cli.conftest import Shown
 from tests.conftest import StartOban
@@ -94,3 +96,54 @@ def test_show_outlives_the_jobs_and_cuts_what_is_long(failed: str, baton: Shown,
     assert "\n  ... 600,002 bytes in all; see them with --full or --json\n" in shown
     assert "\x1b" not in shown
     assert len(baton("show", failed, "fetch", "--full")[1]) > 600_000
+
+
+async def test_queues_and_nodes_are_listed_and_a_queue_is_paused_and_resumed(
+    start_oban: StartOban, baton: Shown, conn: psycopg.Connection[Any]
+) -> None:
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        return await asyncio.to_thread(baton, *arguments)
+
+    assert await run("queues") == (0, "", "There is no queue: no node runs, and no job waits.\n")
+    assert (await run("nodes"))[2] == "No node runs; start one: baton worker MODULE\n"
+    code, _, told = await run("queue", "pause", "mail")
+    assert (code, told) == (4, 'Error: no node runs queue "mail"\n')
+    flows.waiting.insert(conn)
+    conn.execute("UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '3 hours 5 minutes'")
+    async with start_oban(queues={"default": 5, "mail": 2}, node="one"):
+        shown = (await run("queues"))[1]
+        assert [line.split() for line in shown.splitlines()] == [
+            ["QUEUE", "READY", "OLDEST", "RUNNING", "RETRYING", "SCHEDULED", "SLOTS", "NODES"],
+            ["default", "0", "0", "0", "0", "5", "1"],
+            ["mail", "0", "0", "0", "0", "2", "1"],
+            ["never-served", "1", "3", "h", "5", "min", "0", "0", "0", "0", "none"],
+        ]
+        assert json.loads((await run("queues", "--json"))[1])[0]["name"] == "default"
+        assert await run("queue", "pause", "mail") == (0, 'paused queue "mail" on 1 node\n', "")
+        mail = (await run("queues"))[1].splitlines()[2]
+        assert mail.split() == ["mail", "0", "0", "0", "0", "2", "1,", "paused"]
+        node = (await run("nodes"))[1].splitlines()[1]
+        assert re.fullmatch(r"one   runs   \d.*  default 0/5, mail 0/2 paused", node)
+        assert await run("queue", "resume", "mail", "--node", "one") == (0, 'resumed queue "mail" on 1 node\n', "")
+        assert json.loads((await run("nodes", "--json"))[1])[0]["queues"][1]["is_paused"] is False
+        assert (await run("queue", "pause", "maul"))[2] == 'Error: no node runs queue "maul"; did you mean "mail"?\n'
+        assert (await run("queue", "pause", "mail", "--node", "two"))[0] == 4
+
+
+def test_a_list_fits_in_80_columns(
+    baton: Shown, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for number in range(3):
+        long = Flow(f"the flow with the rather long name {number}", flows.stuck)
+        long.options(workflow_name=f"a label that is much longer still, {number}").insert(conn)
+    shown = baton("list")[1]
+    assert max(map(len, shown.splitlines())) <= 80
+    ids = [line.split()[0] for line in shown.splitlines()[1:]]
+    for short in ids:
+        assert baton("why", short)[0] == 0
+        assert baton("show", short)[0] == 0
+    assert shown.count("…") == 6
+    assert baton("list", "--stuck")[1].count(" stuck ") == 3
+    assert baton("list", "--not-stuck")[1] == ""
+    assert " UTC\n" in baton("list", "--utc")[1]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton_dsl.cli import inputs, nodes, queues
+from baton_dsl.cli import inputs, picture, queue_limits
 from baton_dsl.cli.main import COMMANDS, run
 from baton_dsl.core.wording import duration
 from baton_dsl.runtime.workflow import NodeStatus
@@ -90,7 +90,9 @@ def test_drawing_loads_no_driver_and_no_database_code() -> None:
         ("tests.cli.flows:date", '"date" of tests.cli.flows is of type type, not a flow'),
         ("tests.cli.flows", "name a flow of tests.cli.flows, as in tests.cli.flows:shop; it holds"),
         ("tests.cli.flaws:shop", 'there is no module "tests.cli.flaws", neither installed nor in '),
-        ("tests/cli/flows.py:shop", '"tests/cli/flows.py" is no module name; write app.flows, not app/flows.py'),
+        ("tests/cli/flows.py:shop", '"tests/cli/flows.py" is a file, not a module name; write tests.cli.flows'),
+        ("app/flows.py:shop", '"app/flows.py" is no module name; write app.flows, not app/flows.py'),
+        ("testz:shop", 'there is no module "testz", neither installed nor in '),
         ("tests.cli.broken", "broken.py:1: LookupError: no settings"),
         ("tests.cli.incomplete", "incomplete.py:1: ModuleNotFoundError: No module named 'no_such_driver'"),
         ("", '"" is no module name'),
@@ -210,7 +212,7 @@ def test_an_input_that_the_flow_does_not_have_is_left_to_the_insert() -> None:
 
 def limits(text: str) -> dict[str, int] | None:
     context = click.Context(click.Command("worker"))
-    return queues.limits(context, click.Option(["--queues"]), text)
+    return queue_limits.limits(context, click.Option(["--queues"]), text)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_-]*", fullmatch=True), st.integers(1, 1000), min_size=1))
@@ -223,8 +225,8 @@ def test_a_queue_without_a_limit_gets_the_usual_one() -> None:
 
 
 def test_a_worker_serves_every_queue_that_its_modules_name() -> None:
-    assert queues.of_module(flows) == {"default", "mail", "never-served"}
-    assert queues.of_flow(flows.shop) == {"default", "mail"}
+    assert queue_limits.of_module(flows) == {"default", "mail", "never-served"}
+    assert queue_limits.of_flow(flows.shop) == {"default", "mail"}
 
 
 def node(state: str, **facts: object) -> NodeStatus:
@@ -272,7 +274,7 @@ by the bank
     ],
 )
 def test_a_node_has_a_remark(found: NodeStatus, remark: str) -> None:
-    assert nodes.remark_on(found, NOON) == remark
+    assert picture.remark_on(found, NOON) == remark
 
 
 @pytest.mark.parametrize(

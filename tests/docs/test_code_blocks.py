@@ -32,7 +32,7 @@ _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
     (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
     (re.compile(r"\b(PostgreSQL|oban) \d+\.[\d.]*\d\b"), r"\1 VERSION"),
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(-[0-9a-f]{1,12})*\b"), "ID"),
 )
 
 

@@ -14,7 +14,7 @@ from research_brief.flow import LARGE, SMALL, brief, notes, research_brief, sour
 
 from baton_dsl.runtime import embedded
 from baton_dsl.testing import Baton
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
 
 QUESTION = command.QUESTION
 
@@ -29,7 +29,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_brief_is_written_and_every_call_is_counted(start_oban: StartOban) -> None:
     async with start_oban():
-        workflow = await research_brief.options(debug=True).insert(question=QUESTION)
+        workflow = await research_brief.options(debug=True, budget=command.MOST).insert(question=QUESTION)
         assert (await workflow.wait(30)).outcome == "completed"
         written = await workflow.result(brief)
         judged = await workflow.result(verdicts)
@@ -44,8 +44,22 @@ async def test_the_brief_is_written_and_every_call_is_counted(start_oban: StartO
     assert set(usage.models) == {"claude-sonnet-4-6", "gpt-5-mini"}
     assert not usage.lower_bound
     assert Decimal(0) < usage.total.cost < command.MOST
+    assert (usage.budget, usage.spent) == (command.MOST, usage.total.cost)
     assert {capture.node for capture in captures} == {"verdicts[0]", "verdicts[1]"}
     assert "Energy office" in str(captures[0].request)
+
+
+async def test_a_budget_that_is_too_small_lets_nothing_start_that_does_not_fit(start_oban: StartOban) -> None:
+    async with start_oban():
+        workflow = await research_brief.options(budget=Decimal("0.01")).insert(question=QUESTION)
+
+        async def is_waiting() -> bool:
+            return "approve more with baton approve" in await workflow.why()
+
+        await until(is_waiting)
+        assert set((await workflow.usage()).steps) <= {"notes", "verdicts"}
+        await workflow.approve(command.MOST)
+        assert (await workflow.wait(30)).outcome == "completed"
 
 
 def test_the_command_tells_the_brief_its_cost_and_what_a_model_saw(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import psycopg
@@ -114,3 +115,21 @@ def test_only_what_has_a_budget_can_be_given_more(conn: psycopg.Connection[Any])
         workflow.sync.approve(0.5)  # type: ignore[arg-type]
     with pytest.raises(WorkflowNotFoundError):
         Workflow.load("none", dsn=conn.info.dsn).sync.approve(5)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_parallel_steps_exceed_a_budget_by_no_more_than_they_declared_too_little(
+    start_oban: StartOban, conn: psycopg.Connection[Any], seed: int
+) -> None:
+    random = Random(seed)
+    costs = [f"{random.choice([0, 0.2, 0.7, 1.0, 1.3]):.2f}" for _ in range(40)]
+    budget = Decimal(random.randint(3, 12))
+    async with start_oban(queues={"default": 20}):
+        workflow = await MANY.options(budget=budget).insert(costs=costs)
+        await until(lambda: waiting(conn) > 0 and executing(conn) == 0, 40)
+        usage = await workflow.usage()
+    rows = conn.execute("SELECT greatest(cost - 1, 0) FROM baton_usage").fetchall()
+    too_little = sum((row[0] for row in rows), Decimal(0))
+    assert usage.spent == usage.cost
+    assert usage.cost <= budget + too_little
+    assert budget - usage.cost < 1  # nothing waits that would have fitted

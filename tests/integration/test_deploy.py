@@ -372,3 +372,43 @@ def test_what_the_items_of_a_map_returned_is_tried_as_its_reader_asks_for_it(
     assert mapped({}, "orders: list[int]", "orders: list[int | None]") == []
     (told,) = mapped({}, "orders: list[int]", "orders: list[Annotated[int, Field(le=2)]]")
     assert told.endswith("expects: 1: Input should be less than or equal to 2")
+
+
+COMPARED = """
+from baton_dsl import Flow, StepContext, step
+
+@step(models=("anthropic:a", "openai:b"))
+def assess(context: StepContext) -> int:
+    return 1
+
+@step
+def report(assess: dict[str, int]) -> str:
+    return str(assess)
+
+review = Flow("review", assess, report)
+"""
+
+
+def test_a_step_of_several_models_is_compared_with_what_it_was(
+    code: Code, conn: psycopg.Connection[Any], dsn: str
+) -> None:
+    code(COMPARED).review.insert(conn)
+
+    def told(*changes: str) -> list[str]:
+        text = COMPARED
+        for old, new in zip(changes[::2], changes[1::2], strict=True):
+            text = text.replace(old, new)
+        code(text)
+        return [f"{obstacle.step}: {obstacle.problem}" for obstacle in looked(dsn).obstacles]
+
+    assert told() == []
+    assert told('models=("anthropic:a", "openai:b")', 'models=("openai:b", "local:c", "local:d")') == []
+    single = ('models=("anthropic:a", "openai:b")', 'models="openai:b"', "assess: dict[str, int]", "assess: int")
+    assert "assess: it does not run once a model, as it did when the workflow was inserted" in told(*single)
+    for name, stored in (("assess[0]", "1"), ("assess[1]", "2")):
+        row = conn.execute("SELECT oban_job_id FROM workflow_nodes WHERE step_name = %s", [name]).fetchone()
+        assert row is not None
+        conn.execute(SETTLE.replace("'7'", "%s"), [row[0], stored])
+    assert told() == []
+    (bad,) = told("assess: dict[str, int]", "assess: dict[str, bool]")
+    assert bad.startswith('report: the stored result of "assess" is no dict[str, bool]')

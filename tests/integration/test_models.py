@@ -147,3 +147,16 @@ def test_several_models_for_a_step_that_runs_once_are_refused(models: list[str])
     assert raised.value.diagnostics[0].place is not None
     with pytest.raises(FlowError, match=r'several models to all steps that it does not name \("\*"\)'):
         brief.options(models={"*": models}).validate()
+
+
+async def test_many_workflows_are_inserted_at_once_each_with_models_of_its_own(start_oban: StartOban) -> None:
+    other = {"models": {"assess": ["local:c", A, B]}}
+    async with start_oban():
+        workflows = await brief.insert_many(None, [{"text": "a"}, ({"text": "a b"}, other), {"text": "a b c"}])
+        for workflow in workflows:
+            assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        assert [await workflow.result(synthesis) for workflow in workflows] == [
+            ["anthropic:a: 1", "openai:b: 1"],
+            ["local:c: 2", "anthropic:a: 2", "openai:b: 2"],
+            ["anthropic:a: 3", "openai:b: 3"],
+        ]

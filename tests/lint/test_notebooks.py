@@ -69,7 +69,7 @@ def test_notebooks_are_not_mended_and_that_is_told(project: Path) -> None:
     before = (project / "nb.ipynb").read_bytes()
     for option in ("--fix", "--diff", "--unsafe-fixes"):
         outcome = run(project, "--no-cache", option)
-        assert "nb.ipynb: left alone: notebooks are not mended\n" in outcome.errors
+        assert "nb.ipynb: left alone: notebooks are not fixed\n" in outcome.errors
         assert (project / "nb.ipynb").read_bytes() == before
     assert "--fix mends" not in run(project).errors
 

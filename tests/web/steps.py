@@ -84,3 +84,18 @@ async def summarize(words: Input[str], context: StepContext) -> str:
 
 
 summary = Flow("summary", summarize)
+
+
+@step(max_cost=Decimal(3))
+async def costly(words: Input[str], context: StepContext) -> str:
+    context.record_usage(Usage(input=10, output=10, cost=Decimal(3)), model="model")
+    return words
+
+
+@step(max_cost=Decimal(3))
+async def costlier(costly: str, context: StepContext) -> str:
+    context.record_usage(Usage(input=10, output=10, cost=Decimal(3)), model="model")
+    return costly
+
+
+bounded = Flow("bounded", costly, costlier)

@@ -112,6 +112,8 @@ async def test_who_may_read_changes_nothing_by_any_request(
     assert (await confirmed(app, workflow, do)).status == 403
     assert (await confirmed(app, workflow, do, step="report")).status == 403
     assert (await ask(app, "/action", id=workflow.id, do=do)).status == 403
+    assert (await ask(app, "/budget", id=workflow.id)).status == 403
+    assert (await ask(app, "/budget", method="POST", form={"budget": "9"}, id=workflow.id)).status == 403
     assert "/action" not in (await ask(app, "/workflow", id=workflow.id)).text
     assert everything(conn) == before
 

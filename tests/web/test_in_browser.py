@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 from baton_dsl import web
 from baton_dsl.runtime.workflow import Workflow
 from tests.web.conftest import Reader, serving, working
-from tests.web.steps import GO, hostile, shop, summary, wide
+from tests.web.steps import GO, bounded, hostile, shop, summary, wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -317,6 +318,30 @@ async def test_what_models_used_and_said_is_shown(dsn: str, reader: Reader) -> N
         await page.get_by_text("exchange 1").click()
         await expect(page.locator("#capture-1 pre").first).to_contain_text("<script>alert(2)</script>")
         assert await reader.ailments() == []
+
+
+async def test_a_budget_is_approved_and_the_step_that_waits_for_it_goes_on(dsn: str, reader: Reader) -> None:
+    (workflow,) = insert(dsn, bounded.options(budget=Decimal(4)), words="any")
+    page = reader.page
+    reader.expected = ["409 (Conflict)"]
+    async with serving(web.app(dsn)) as address, working(dsn):
+        await page.goto(f"{address}/workflow?id={workflow.id}")
+        await expect(page.locator(".why")).to_contain_text("is left of the budget of 4.00", timeout=15000)
+        await page.get_by_role("link", name="Approve a budget…").click()
+        await expect(page.locator("main")).to_contain_text("3.00 of 4.00 is spent.")
+        assert await reader.ailments() == []
+        amount = page.get_by_label("New budget, in all, with what is spent")
+        await amount.fill("2")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.locator("main")).to_contain_text("has spent 3.00, more than a budget of 2.00")
+        await page.go_back()
+        await amount.fill("8.50")
+        await page.get_by_role("button", name="Approve").click()
+        await expect(page.locator(".done")).to_contain_text("The budget is approved")
+        await ended(workflow)
+        await expect(page.get_by_role("region", name="Use of models")).to_contain_text(
+            "6.00 of 8.50 spent", timeout=15000
+        )
 
 
 async def test_when_the_server_is_gone_the_page_says_so_and_comes_back(dsn: str, reader: Reader) -> None:

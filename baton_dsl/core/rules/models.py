@@ -37,6 +37,13 @@ def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
             step=step.name,
             place=place,
         )
+    if (count := _count(step.options["models"].value)) is not None and count < (least := _least(step)):
+        yield finding(
+            f'step "{step.name}" must succeed with {least} models, but has {count}',
+            help="name more models, or lower min_success",
+            step=step.name,
+            place=step.options["min_success"].place,
+        )
     if not step.is_open and not any(_may_tell_the_model(parameter) for parameter in step.parameters):
         yield finding(
             f'step "{step.name}" runs once a model, but takes no StepContext, so it can\'t know which one',
@@ -44,6 +51,19 @@ def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
             step=step.name,
             place=place,
         )
+
+
+def _least(step: StepSpec) -> int:
+    """How many of a step's models must succeed, as far as that is known and no share."""
+    least = step.options["min_success"].value if "min_success" in step.options else None
+    return least if isinstance(least, int) and not isinstance(least, bool) else 0
+
+
+def _count(models: object) -> int | None:
+    """How many models are named; None if that can't be told."""
+    if isinstance(models, str):
+        return 1
+    return len(models) if isinstance(models, list | tuple) and UNKNOWN not in models else None
 
 
 def _may_tell_the_model(parameter: ParameterSpec) -> bool:
@@ -71,9 +91,16 @@ def _of_flow(flow: FlowSpec, steps: Mapping[str, StepSpec]) -> Iterator[Diagnost
     if option is None or not isinstance(option.value, Mapping):
         return
     for name, models in option.value.items():
+        step = steps.get(name)
+        if step is not None and step.is_per_model and (count := _count(models)) is not None and count < _least(step):
+            yield finding(
+                f'step "{name}" must succeed with {_least(step)} models, but option "models" names {count} for it',
+                help="name more models; min_success is an option of the step",
+                step=name,
+                place=option.place,
+            )
         if not isinstance(models, list | tuple):
             continue
-        step = steps.get(name)
         if name == ALL_OTHERS:
             told = 'option "models" gives several models to all steps that it does not name ("*")'
         elif step is not None and step.is_per_model is False:
@@ -135,6 +162,28 @@ def assess(text: Input[str], context: StepContext) -> float:
 review = Flow("review", assess, models={"assess": ["anthropic:a", "openai:b"]})
 """,
             ('7:33: BTN312: option "models" gives step "assess" several models, but it runs once',),
+        ),
+        Example(
+            """\
+from baton_dsl import Flow, StepContext, step
+
+@step(
+    models=("anthropic:a", "openai:b"),
+    min_success=3,
+)
+def vote(context: StepContext) -> bool:
+    return True
+
+@step(models=("anthropic:a", "openai:b"), min_success=2)
+def judge(context: StepContext) -> bool:
+    return True
+
+review = Flow("review", vote, judge, models={"judge": "openai:b"})
+""",
+            (
+                '5:5: BTN312: step "vote" must succeed with 3 models, but has 2',
+                '14:38: BTN312: step "judge" must succeed with 2 models, but option "models" names 1 for it',
+            ),
         ),
     ),
     good=(

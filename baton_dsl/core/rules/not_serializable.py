@@ -56,12 +56,16 @@ def _unreadable(
     context: Context, step: StepSpec, parameter: ParameterSpec, unserializable: Callable[[object], str | None]
 ) -> Iterator[Diagnostic]:
     """A finding for a parameter that can't be made of what its upstream stores, where nothing else is wrong."""
-    upstream, types = context.graph.steps.get(parameter.source or ""), context.types
-    if upstream is None or upstream.name == step.name or parameter.type in (MISSING, UNKNOWN):
+    types = context.types
+    part = None if parameter.type in (MISSING, UNKNOWN) else types.unreadable(parameter.type)
+    if part is None:
+        return  # nearly every one
+    upstream = context.graph.steps.get(parameter.source or "")
+    if upstream is None or upstream.name == step.name:
         return
     if upstream.unevaluable is not None or unserializable(upstream.result):
         return
-    if (part := types.unreadable(parameter.type)) and maps.forms(types, parameter, upstream):
+    if maps.forms(types, parameter, upstream):
         given = maps.offer(types, parameter, upstream)
         is_told = given in (MISSING, UNKNOWN) or isinstance(given, maps.Stuck)
         yield finding(

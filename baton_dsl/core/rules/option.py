@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, cast
 
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
-from baton_dsl.core.rules import map_option
+from baton_dsl.core.rules import map_option, model_option
 from baton_dsl.core.rules.map_option import WAYS
 from baton_dsl.core.rules.rule import Context, Door, Example, Rule
 from baton_dsl.core.spec import UNKNOWN, Option
@@ -22,9 +22,6 @@ MOST_ATTEMPTS: Final = 32_767
 
 MOST_ITEMS: Final = 2_147_483_647
 """Counts of items are PostgreSQL's integers."""
-
-MOST_MODELS: Final = 100
-"""Models that one step runs side by side."""
 
 MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
 """A hundred years: what is longer, infinity included, is no duration but a mistake."""
@@ -173,27 +170,6 @@ def _moment(value: object) -> str | None:
     return None if isinstance(value, datetime) and value.tzinfo else "a datetime with a time zone"
 
 
-def _model(value: object) -> str | None:
-    """What the name of a model must be, if it is not."""
-    if not isinstance(value, str) or not value or value != value.strip():
-        return "the name of a model, without blanks at its ends"
-    if len(value) > LONGEST_NAME:
-        return f"the name of a model, at most {LONGEST_NAME} characters long"
-    return _storable((value,))
-
-
-def _models(value: object) -> str | None:
-    """What the models of a step must be, if they are not: one, or several different ones; unknown ones are silent."""
-    if not isinstance(value, list | tuple):
-        return None if _model(value) is None else f"{_model(value)}, or a tuple of several"
-    if not 1 <= len(value) <= MOST_MODELS:
-        return f"1 to {MOST_MODELS} names of models, or the name of one"
-    known = [model for model in value if model is not UNKNOWN]
-    if wrong := next(filter(None, map(_model, known)), None):
-        return f"several names, each of them {wrong}"
-    return None if len(set(known)) == len(known) else "names of different models"
-
-
 def _names(value: object) -> str | None:
     ok = isinstance(value, tuple | list) and all(isinstance(item, str) and item.strip() for item in value)
     return _storable(value) if ok else "a tuple or list of names"
@@ -232,24 +208,13 @@ CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "max_cost": _money,
     "max_input_tokens": _whole(0, MOST_ITEMS),
     "max_output_tokens": _whole(0, MOST_ITEMS),
-    "models": _models,
+    "models": model_option.wrong_models,
 }
 """The options of `step`, each with a check that says what the value must be, or None."""
 
 
 def _label(value: object) -> str | None:
     return None if value is None or wrong_name(value) is None else f"a name of at most {LONGEST_NAME} characters"
-
-
-def _models_by_step(value: object) -> str | None:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        return "a mapping of step names to model names"
-    if unstorable_name := _storable(value):
-        return unstorable_name
-    for name, models in value.items():
-        if models is not UNKNOWN and (expected := _models(models)):
-            return f'a mapping of step names to model names, in which that of "{name}" is {expected}'
-    return None
 
 
 A_HOOK: Final = "a function of one argument that a worker can import by name"
@@ -260,7 +225,7 @@ FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
     "ignore_cancelled": lambda value: None if isinstance(value, bool) else "True or False",
     "ignore_discarded": lambda value: None if isinstance(value, bool) else "True or False",
     "debug": lambda value: None if isinstance(value, bool) else "True or False",
-    "models": _models_by_step,
+    "models": model_option.wrong_models_by_step,
     "budget": lambda value: None if value is None else _money(value),
     "oban": lambda value: None if wrong_name(value) is None else "the name of an Oban instance",
     "prefix": lambda value: None if value is None or wrong_name(value) is None else "the name of a schema",
@@ -401,41 +366,7 @@ shop = Flow("shop", charge)
 """,
             ("3:7: BTN305: step \"charge\" can't be cancellable: it is not async, and a thread can't be stopped",),
         ),
-        Example(
-            """\
-from baton_dsl import Flow, StepContext, step
-
-@step(models=["anthropic:a", "anthropic:a"])
-def assess(context: StepContext) -> int:
-    return 1
-
-review = Flow("review", assess)
-""",
-            (
-                (
-                    '3:7: BTN305: option "models" of step "assess" must be names of different models, '
-                    "got ['anthropic:a', 'anthropic:a']"
-                ),
-            ),
-        ),
-        Example(
-            """\
-from baton_dsl import Flow, StepContext, step
-
-@step(models="anthropic:a")
-def assess(context: StepContext) -> int:
-    return 1
-
-review = Flow("review", assess, models={"assess": " "})
-""",
-            (
-                (
-                    '7:33: BTN305: option "models" of a flow must be a mapping of step names to model names, in which '
-                    'that of "assess" is the name of a model, without blanks at its ends, or a tuple of several, '
-                    "got {'assess': ' '}"
-                ),
-            ),
-        ),
+        *model_option.BAD,
         *map_option.BAD,
     ),
     good=(

@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,26 @@ from baton_dsl.runtime.database.prefix import checked_prefix
 from baton_dsl.runtime.executing.leaving import Leaving
 from baton_dsl.runtime.oban.bridge import running_jobs
 from baton_dsl.runtime.oban.companions import accompany_instances
+from baton_dsl.runtime.observing.endpoint import Exposition, served
+from baton_dsl.runtime.observing.health import Health
 from baton_dsl.runtime.operating.retention import retention
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a node answers who asks for its metrics and its health.
+
+    Attributes:
+        host: The address to listen on.
+        port: The port.
+        exposition: Gives the metrics.
+    """
+
+    host: str
+    port: int
+    exposition: Exposition
 
 
 async def serve(
@@ -39,6 +58,7 @@ async def serve(
     ready: asyncio.Event | None = None,
     leaving: Leaving | None = None,
     is_paused: bool = False,
+    endpoint: Endpoint | None = None,
 ) -> None:
     """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
 
@@ -54,6 +74,7 @@ async def serve(
         ready: Set once the node takes jobs.
         leaving: Hears the signals, and bounds the end of a process that does nothing else.
         is_paused: Whether its queues are paused at the start.
+        endpoint: Where it answers who asks for its metrics and its health; None is nowhere.
 
     Raises:
         ConnectionStringError: BTN421, if the connection string can't be read.
@@ -74,19 +95,27 @@ async def serve(
     # Where there is a server to go to directly, the DSN names a pooler, which loses prepared statements.
     options = {"prepare_threshold": None} if os.environ.get(DIRECT) else {}
     pool = await open_pool(dsn, min_size=2, max_size=8, **options)
-    served: dict[str, int | dict[str, Any]] = {
+    limited: dict[str, int | dict[str, Any]] = {
         name: {"limit": limit, "paused": is_paused} for name, limit in queues.items()
     }
-    oban = Oban(pool=pool, queues=served, prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
+    oban = Oban(pool=pool, queues=limited, prefix=checked_prefix(prefix), shutdown_grace_period=grace, name="Oban")
     if leaving is not None:
         leaving.serves(lambda: loop.call_soon_threadsafe(stop.set), lambda: running_jobs(oban))
     try:
-        async with oban, retention(Database(prefix, "Oban", dsn), retain):
+        async with AsyncExitStack() as stack:
+            health = Health(oban, dsn)
+            if endpoint is not None:
+                stack.enter_context(served(endpoint.host, endpoint.port, health, endpoint.exposition))
+            await stack.enter_async_context(oban)
+            await stack.enter_async_context(retention(Database(prefix, "Oban", dsn), retain))
+            if endpoint is not None:
+                await stack.enter_async_context(health.watched())
             paused = ", paused" if is_paused else ""
             logger.info("node runs %s%s", ", ".join(f"{queue}:{limit}" for queue, limit in queues.items()), paused)
             if ready is not None:
                 ready.set()
             await stop.wait()
+            health.stops()
             if leaving is None:
                 logger.info("node stops; running jobs have %g s", grace)
     finally:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
@@ -34,7 +34,7 @@ from baton_dsl.errors import (
 from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
-from baton_dsl.runtime.executing import absent
+from baton_dsl.runtime.executing import absent, around
 from baton_dsl.runtime.executing.calling import call, call_here, contained, ending
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
@@ -94,6 +94,8 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
         with contained(f'step "{step.name}"'):  # what fails beside the function too
+            if around.observers:
+                return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
 
     return process
@@ -128,6 +130,11 @@ class Runtime:
         """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.executing.effects").Effects(*self._of)
         return made
+
+    @cached_property
+    def watching(self) -> around.Watching:
+        """What metrics and traces need to know. Made for the first step that they are on for."""
+        return around.Watching(*self._writes)
 
     @cached_property
     def budgets(self) -> Budgets:
@@ -210,7 +217,7 @@ async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, pass
     finish = partial(finished_of, step, job, passage, journal=journal)
     try:
         if taken is not None:
-            return await _run_with_connection(runtime, step, job, arguments, taken, finish)
+            return await _run_with_connection(runtime, step, job, arguments, taken, finish, journal)
         finished = finish(await call(step, job, arguments))
     finally:
         if journal is not None:
@@ -251,13 +258,19 @@ async def _run_with_connection(
     arguments: dict[str, Any],
     taken: ParameterSpec,
     finish: Callable[[Any], Finished | Cancel | Snooze],
+    journal: Journal | None,
 ) -> Cancel | Snooze | None:
     """Run a step that takes a connection, in the transaction that settles its node."""
     loop = asyncio.get_running_loop()
 
     def with_connection(connection: Any) -> Any:
         given = {**arguments, taken.name: connection}
-        return call(step, job, given) if step.is_async else call_here(step, given, loop)
+        if step.is_async:
+            return _written(journal, call(step, job, given))
+        value = call_here(step, given, loop)
+        if journal is not None:
+            asyncio.run_coroutine_threadsafe(journal.close(), loop).result()
+        return value
 
     return await runtime.effects.run(
         job,
@@ -266,6 +279,14 @@ async def _run_with_connection(
         function=with_connection,
         finish=finish,
     )
+
+
+async def _written[T](journal: Journal | None, calling: Awaitable[T]) -> T:
+    """Call a function, and wait until what it recorded is written: its node settles next."""
+    value = await calling
+    if journal is not None:
+        await journal.close()
+    return value
 
 
 def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:

@@ -18,7 +18,6 @@ from pydantic_core import PydanticSerializationError
 
 from baton_dsl.core.check import Checked
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.graph import Graph
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
@@ -29,6 +28,7 @@ from baton_dsl.flow import Flow
 from baton_dsl.flow_options import Settings
 from baton_dsl.llm.reserving import RESERVE, reserved
 from baton_dsl.reflect import LIVE_TYPES, argument_of, signature
+from baton_dsl.runtime.lowering.edges import mapped_by, needed_upstreams, read_beside
 from baton_dsl.runtime.lowering.fingerprint import Fingerprint, fingerprint
 from baton_dsl.runtime.values import importing, payload
 from baton_dsl.runtime.values.collected import list_of
@@ -95,30 +95,6 @@ def new_workflow_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return str(UUID(int=value))
-
-
-def needed_upstreams(spec: StepSpec) -> frozenset[str]:
-    """The upstreams without whose result a step can't run: those of parameters that don't take None."""
-    return frozenset(
-        parameter.source
-        for parameter in spec.parameters
-        if parameter.is_upstream
-        and parameter.source is not None
-        and LIVE_TYPES.accepts_none(parameter.type) is not True
-    )
-
-
-def mapped_by(spec: StepSpec) -> list[str]:
-    """The names of the parameters that the items of a map take an item for: `MODEL` for a step of several models."""
-    return [MODEL] if spec.is_per_model else [parameter.name for parameter in spec.parameters if parameter.each]
-
-
-def read_beside(graph: Graph, name: str) -> list[str]:
-    """The upstreams that each item of a map reads, besides the nodes that its own parameters map over."""
-    parameters = graph.steps[name].parameters
-    whole = {it.source for it in parameters if it.is_upstream and not it.each}
-    mapped = {it.source for it in parameters if it.is_upstream and it.each}
-    return [upstream for upstream in graph.waits_for[name] if upstream not in mapped or upstream in whole]
 
 
 @dataclass(slots=True)

@@ -203,6 +203,12 @@ class RunningProducer:
                 loop.call_soon_threadsafe(self.producer.notify)
 
 
+def stopped_fetching(instance: Oban) -> list[str]:
+    """The queues of an instance that runs whose fetches have ended, though nobody stopped them. From any thread."""
+    producers = list(instance._producers.values())
+    return [it._queue for it in producers if any(task.done() for task in RunningProducer(it).loop())]
+
+
 def running_jobs(instance: Oban) -> list[Job]:
     """What an instance runs, and what threads of this process run for which somebody waits. From any thread."""
     started = [

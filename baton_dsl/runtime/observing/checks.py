@@ -43,7 +43,7 @@ def _unserved(row: Row) -> Finding:
     if row["nodes"]:
         return Finding(
             message=f"{due}, which is paused on all nodes that run it",
-            help=f'resume it: await oban.resume_queue("{queue}")',
+            help=f"resume it: baton queue resume {queue}",
         )
     return Finding(message=f"{due}, which no worker runs", help=f"start one: baton worker MODULE --queues {queue}")
 

@@ -33,6 +33,7 @@ class ServingNode:
 
     Attributes:
         name: Its name, which no other process that runs has; by default its host and process number.
+        instance: The name of its Oban instance.
         queues: What it serves, by name.
         started_at: When it began.
         seen_at: When it gave its last sign of life. A process with a guard is known to live without one.
@@ -42,6 +43,7 @@ class ServingNode:
     """
 
     name: str
+    instance: str
     queues: Sequence[ServedQueue]
     started_at: datetime | None
     seen_at: datetime | None
@@ -89,7 +91,7 @@ class QueueStatus:
 
 
 _PRODUCERS: Final[LiteralString] = """
-    SELECT producer.node, producer.queue, producer.started_at, producer.updated_at,
+    SELECT producer.node, producer.name, producer.queue, producer.started_at, producer.updated_at,
         coalesce((producer.meta ->> 'local_limit')::integer, 0) AS local_limit,
         coalesce((producer.meta ->> 'paused')::boolean, false) AS is_paused,
         coalesce((producer.meta ->> 'baton_lost_threads')::integer, 0) AS lost_threads,
@@ -160,6 +162,7 @@ def nodes() -> Reading[list[ServingNode]]:
 def _node(name: str, rows: Sequence[Row]) -> ServingNode:
     return ServingNode(
         name=name,
+        instance=rows[0]["name"],
         queues=[
             ServedQueue(
                 queue=row["queue"], limit=row["local_limit"], is_paused=row["is_paused"], running=row["running"]

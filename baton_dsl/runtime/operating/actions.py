@@ -181,3 +181,28 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
 def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
     statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
     return statement, {"older_than": older_than, "most": BATCH}
+
+
+def old_captures(older_than: timedelta) -> Reading[int]:
+    """How many captures are older than that."""
+    query = "SELECT count(*) AS count FROM baton.baton_captures WHERE captured_at < now() - %(older_than)s::interval"
+    rows = yield query, {"older_than": older_than}
+    return int(rows[0]["count"])
+
+
+def prune_captures_sync(database: Database, older_than: timedelta) -> int:
+    """Remove what steps captured longer ago than that; their workflows stay.
+
+    Args:
+        database: Where they are.
+        older_than: How long they are kept.
+
+    Returns:
+        How many were removed.
+    """
+    statement = sql.SQL(
+        "WITH gone AS (DELETE FROM {} WHERE captured_at < now() - %(older_than)s::interval RETURNING 1) "
+        "SELECT count(*) FROM gone"
+    ).format(database.table("baton_captures"))
+    removed: int = answer_sync(database, statement, {"older_than": older_than})
+    return removed

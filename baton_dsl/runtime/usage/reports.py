@@ -115,3 +115,36 @@ def captures_of(workflow_id: str, node: str) -> Reading[list[Capture]]:
         if node not in names:
             raise StepNotInWorkflowError.among(workflow_id, node, names)
     return [Capture(**row) for row in rows]
+
+
+KEYS: Final[dict[str, LiteralString]] = {
+    "step": "usage.step_name",
+    "model": "coalesce(usage.model, 'unknown')",
+    "flow": "workflow.flow_name",
+    "day": "to_char(usage.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+    "label": "workflow.workflow_label",
+}
+"""What calls can be grouped by."""
+
+_GROUPED: Final = """
+    SELECT {key} AS key, {sums}
+    FROM baton.baton_usage AS usage JOIN baton.baton_workflows AS workflow USING (workflow_id)
+    WHERE (%(workflow_id)s::text IS NULL OR usage.workflow_id = %(workflow_id)s)
+        AND (%(newer_than)s::interval IS NULL OR usage.recorded_at >= now() - %(newer_than)s::interval)
+    GROUP BY 1 ORDER BY 1
+"""
+
+
+def usage_by(
+    key: str, *, workflow_id: str | None = None, newer_than: timedelta | None = None
+) -> Reading[dict[str, Totals]]:
+    """What calls of models have used, of one workflow or of all.
+
+    Args:
+        key: What they are grouped by: a key of `KEYS`.
+        workflow_id: Only of this workflow.
+        newer_than: Only calls since then.
+    """
+    query = sql.SQL(_GROUPED).format(key=sql.SQL(KEYS[key]), sums=sql.SQL(SUMS))
+    rows = yield query, {"workflow_id": workflow_id, "newer_than": newer_than}
+    return {row["key"]: totals_of(row) for row in rows}

@@ -21,7 +21,7 @@ MOST = Decimal("0.50")
 
 async def main(question: str) -> None:
     async with AsyncConnectionPool(embedded.start(), open=False) as pool, Oban(pool=pool, queues={"default": 4}):
-        workflow = await research_brief.options(debug=True).insert(question=question)
+        workflow = await research_brief.options(debug=True, budget=MOST).insert(question=question)
         status = await workflow.wait()
         print(f"workflow {workflow.id}: {status.outcome}")
         if status.outcome != "completed":
@@ -44,6 +44,7 @@ async def tell_cost(workflow: Workflow[str]) -> None:
     print(f"\n{'':30}  {'calls':>5}  {'input':>7}  {'output':>6}  {'US$':>9}")
     for name, totals in [*usage.steps.items(), *usage.models.items(), ("together", usage.total)]:
         print(_line(name, totals))
+    print(f"of a budget of US$ {usage.budget}")
 
 
 def _line(name: str, totals: Totals) -> str:

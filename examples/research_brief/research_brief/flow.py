@@ -5,7 +5,7 @@ from importlib.resources import files
 from pydantic import BaseModel
 
 from baton_dsl import Each, Flow, Input, StepContext, step
-from research_brief.asking import ask
+from research_brief.asking import MOST_TOKENS, ask
 from research_brief.facts import Brief, Note, Source, Verdict
 
 SMALL = "openai:gpt-5-mini"
@@ -28,7 +28,7 @@ def sources() -> list[Source]:
     return [Source(title=title, text=text.strip()) for title, _, text in texts]
 
 
-@step(models=SMALL, max_attempts=4, max_concurrency=3)
+@step(models=SMALL, max_attempts=4, max_concurrency=3, max_input_tokens=4_000, max_output_tokens=MOST_TOKENS)
 async def notes(sources: Each[Source], question: Input[str], context: StepContext) -> Note:
     """A note on one source: there are many, and a small model does."""
     task = f"You take notes for this question: {question} List what the text says about it, a sentence a point."
@@ -36,14 +36,14 @@ async def notes(sources: Each[Source], question: Input[str], context: StepContex
     return Note(title=sources.title, points=found.points)
 
 
-@step(models=(LARGE, SMALL), max_attempts=4)
+@step(models=(LARGE, SMALL), max_attempts=4, max_input_tokens=8_000, max_output_tokens=MOST_TOKENS)
 async def verdicts(notes: list[Note], question: Input[str], context: StepContext) -> Verdict:
     """A verdict of each of two models, on the same notes."""
     task = f"You judge the evidence on this question: {question} Say yes, no or unclear, how sure you are, and why."
     return await ask(context, task, _written(notes), Verdict)
 
 
-@step(models=LARGE, max_attempts=4)
+@step(models=LARGE, max_attempts=4, max_input_tokens=8_000, max_output_tokens=MOST_TOKENS)
 async def brief(verdicts: dict[str, Verdict], notes: list[Note], question: Input[str], context: StepContext) -> Brief:
     """What the models agree on, and where they do not."""
     told = "\n".join(f"{model}: {verdict.model_dump_json()}" for model, verdict in verdicts.items())

@@ -52,11 +52,11 @@ def mend(arguments: Arguments, target: Target, findings: Sequence[Finding], repo
         result = Mended(files=len(written))
         if written and not arguments.has("--quiet"):
             tell(
-                f"{_count(sum(len(change.fixes) for change in written), 'finding')} mended in "
+                f"{_count(sum(len(change.fixes) for change in written), 'finding')} fixed in "
                 f"{_count(len(written), 'file')}"
             )
     for path in sorted(notebooks):
-        tell(f"{target.shown(path)}: left alone: notebooks are not mended")
+        tell(f"{target.shown(path)}: left alone: notebooks are not fixed")
     for item in left:
         tell(_sentence(item, target))
     return result

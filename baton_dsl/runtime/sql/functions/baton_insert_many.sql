@@ -5,7 +5,8 @@
 -- which have as many steps as `sizes` says. All others are about their steps, those of the first workflow first, in
 -- topological order; edges refer to them by their position among all, from 1; a negative one says that the upstream may be
 -- skipped without the step being skipped with it. What many steps share is given once, as a template. `maps` says which
--- steps are maps, and what of; 0 among their `sources` stands for the value in `item`.
+-- steps are maps, and what of; 0 among their `sources` stands for the value in `item`. `traceparent` is the span that
+-- inserts them, if there is one.
 --
 -- Gives the places of the workflows whose ids are taken, and then has inserted nothing. That is no error: the caller's
 -- transaction goes on.
@@ -13,7 +14,7 @@ CREATE OR REPLACE FUNCTION baton.baton_insert_many(
     schema_version integer, flow text, code text, signatures text,
     ids text[], labels text[], inputs text[], are_debug boolean[], hooks_to_be json, sizes integer[],
     names json, args json, template integer[], edge_from integer[], edge_to integer[], templates json, maps json,
-    budgets numeric[] DEFAULT NULL
+    budgets numeric[] DEFAULT NULL, traceparent text DEFAULT NULL
 )
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -37,10 +38,10 @@ BEGIN
     END IF;
 
     IF cardinality(ids) = 1 THEN
-        taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets);
+        taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
     ELSE
         BEGIN -- a savepoint: none of them is left if one can't be
-            taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets);
+            taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
             IF cardinality(taken) > 0 THEN
                 RAISE EXCEPTION USING ERRCODE = 'BT403', MESSAGE = 'taken back';
             END IF;

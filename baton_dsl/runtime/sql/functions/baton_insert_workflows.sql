@@ -1,7 +1,8 @@
 -- Insert the rows of new workflows, by their ids: two such inserts at once wait for each other in one order. Gives the
 -- places of those whose ids are taken.
 CREATE OR REPLACE FUNCTION baton.baton_insert_workflows(
-    ids text[], labels text[], flow text, inputs text[], sizes integer[], hooks_to_be json, code text, budgets numeric[]
+    ids text[], labels text[], flow text, inputs text[], sizes integer[], hooks_to_be json, code text, budgets numeric[],
+    traceparent text
 )
 RETURNS integer[]
 LANGUAGE plpgsql
@@ -12,10 +13,12 @@ DECLARE
     place integer;
 BEGIN
     FOR place IN SELECT each.place FROM unnest(ids) WITH ORDINALITY AS each(id, place) ORDER BY each.id COLLATE "C" LOOP
-        INSERT INTO baton.baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint)
+        INSERT INTO baton.baton_workflows (
+            workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint, traceparent
+        )
         VALUES (
             ids[place], labels[place], flow, inputs[place]::json, sizes[place],
-            nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code
+            nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code, traceparent
         )
         ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN -- who may only insert may not read which ones there are

@@ -23,6 +23,8 @@ BEGIN
     DELETE FROM baton.baton_usage WHERE workflow_id = ANY(old);
     WITH gone AS (
         DELETE FROM baton.workflow_nodes WHERE workflow_id = ANY(old) RETURNING oban_job_id
+    ), spans AS (
+        DELETE FROM baton.baton_spans WHERE oban_job_id IN (SELECT oban_job_id FROM gone)
     )
     DELETE FROM baton.baton_checkpoints WHERE oban_job_id IN (SELECT oban_job_id FROM gone);
     DELETE FROM baton.baton_workflows WHERE workflow_id = ANY(old);

@@ -4,5 +4,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.oban_jobs, jobs.oban_producers, job
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.workflow_nodes, jobs.baton_workflows, jobs.baton_flows TO worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.baton_usage, jobs.baton_captures, jobs.baton_checkpoints TO worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.baton_budgets, jobs.baton_reservations TO worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.baton_suspects TO worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON jobs.baton_suspects, jobs.baton_spans TO worker;
 GRANT SELECT ON jobs.baton_migrations TO worker;

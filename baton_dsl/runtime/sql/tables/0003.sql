@@ -98,3 +98,13 @@ CREATE TABLE IF NOT EXISTS baton.baton_reservations (
 );
 
 CREATE INDEX IF NOT EXISTS baton_reservations_workflow_id_index ON baton.baton_reservations (workflow_id);
+
+-- Traces: the span that was current when a workflow was inserted, as W3C's `traceparent`; and that of the last attempt of
+-- each job, for the links of the steps behind it. Only where tracing is on. Unlogged: after a crash of the server, links
+-- are missing, and nothing else.
+ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS traceparent text COLLATE "C";
+
+CREATE UNLOGGED TABLE IF NOT EXISTS baton.baton_spans (
+    oban_job_id bigint PRIMARY KEY,
+    traceparent text COLLATE "C" NOT NULL
+);

@@ -1,0 +1,266 @@
+"""Metrics for Prometheus: what the steps of this process do, and how queues and workflows are doing.
+
+`baton worker --metrics-port 9102` serves them. An application that runs Oban in its own process has them in its own
+registry; the extra `metrics` brings what is needed.
+
+Example:
+    ```python
+    from baton_dsl import metrics
+
+    metrics.install()                     # into prometheus_client's own registry
+    ```
+
+No label has more values than there are flows, steps, queues and models: the id of a workflow, its label and the number
+of an item are none.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, LiteralString
+
+import psycopg
+from oban import telemetry
+
+from baton_dsl.extras import needed
+
+with needed():
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+    from prometheus_client.core import GaugeMetricFamily, Metric
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.registry import Collector
+
+from baton_dsl.core.items import step_of
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.snapshot import Reading, Row, read_sync
+from baton_dsl.runtime.executing import around
+from baton_dsl.runtime.observing.fleet import QueueStatus, nodes, queues
+
+if TYPE_CHECKING:
+    from oban import Job
+
+    from baton_dsl.runtime.executing.around import Attempt, Origin, Remember
+
+__all__ = ["exposition", "install", "uninstall"]
+
+logger = logging.getLogger(__name__)
+
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
+"""Bounds of the histograms."""
+FRESH: Final = 5.0
+"""Seconds for which what was read of the database is told again."""
+
+_ID: Final = "baton-metrics"
+_FLOW: Final = "baton_flow"
+_SECOND: Final = 1_000_000_000
+
+
+def install(
+    registry: CollectorRegistry = REGISTRY,
+    *,
+    database: bool = True,
+    dsn: str | None = None,
+    prefix: str | None = None,
+    oban: str = "Oban",
+) -> None:
+    """Count what steps do from now on, and put it into a registry. Calling it again moves it to another one.
+
+    Args:
+        registry: Where the metrics are; default: prometheus_client's own.
+        database: Whether workflows and queues are told too, which is read from the database when somebody asks, at the
+            most every five seconds. Of many processes one is enough.
+        dsn: That database; default: that of the Oban instance, else of `BATON_DSN` or `OBAN_DSN`.
+        prefix: The schema of Oban's tables; default: that of the Oban instance.
+        oban: The name of the Oban instance.
+    """
+    uninstall()
+    steps = _Steps(registry)
+    registered: list[Collector] = [steps.attempts, steps.duration, steps.wait]
+    if database:
+        shared = _Shared(lambda: Database.configured(dsn=dsn, prefix=prefix, oban=oban))
+        registry.register(shared)
+        registered.append(shared)
+    around.observe(steps)
+    telemetry.attach(_ID, ["oban.job.stop", "oban.job.exception"], steps.count)
+    _installed.append((registry, registered, steps))
+
+
+def exposition(accepted: str = "", registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
+    """The metrics of a registry as Prometheus reads them, for an endpoint of your own.
+
+    Args:
+        accepted: The header `Accept` of the request.
+        registry: Whose.
+
+    Returns:
+        The body, and its content type.
+    """
+    encode, kind = choose_encoder(accepted)
+    return encode(registry), kind
+
+
+def uninstall() -> None:
+    """Count nothing from now on, and take the metrics out of their registry."""
+    telemetry.detach(_ID)
+    while _installed:
+        registry, registered, steps = _installed.pop()
+        around.forget(steps)
+        for collector in registered:
+            registry.unregister(collector)
+
+
+_installed: list[tuple[CollectorRegistry, list[Collector], _Steps]] = []
+
+
+class _Steps:
+    """Counts the attempts of this process."""
+
+    wants_links = False
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("flow", "step")
+        self.attempts = Counter(
+            "baton_step_attempts",
+            "Attempts of steps that have ended: completed, failed (is tried again), discarded, cancelled or snoozed.",
+            (*labels, "outcome"),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "baton_step_duration_seconds", "How long attempts took.", labels, buckets=SECONDS, registry=registry
+        )
+        self.wait = Histogram(
+            "baton_step_wait_seconds",
+            "How long steps waited in their queue once they could start.",
+            labels,
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
+        """Remember the flow of an attempt, which its job does not name."""
+        if origin is not None:
+            job.extra[_FLOW] = origin.flow
+        return await attempt()
+
+    def count(self, _event: str, told: dict[str, Any]) -> None:
+        """Count an attempt that has ended."""
+        job: Job = told["job"]
+        node = job.meta.get("workflow_name")
+        if node is None or "workflow_id" not in job.meta:
+            return
+        flow, step = job.extra.get(_FLOW, ""), step_of(node)
+        state = told["state"]
+        self.attempts.labels(flow, step, _OUTCOMES.get(state, state)).inc()
+        self.duration.labels(flow, step).observe(told["duration"] / _SECOND)
+        if state != "scheduled":
+            self.wait.labels(flow, step).observe(max(0, told["queue_time"]) / _SECOND)
+
+
+_OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
+
+
+# --- what all processes see -------------------------------------------------------------------------------------------
+
+_IN_FLIGHT: Final[LiteralString] = """
+    SELECT flow_name AS flow,
+        CASE WHEN stopped_at IS NOT NULL THEN 'stopping' WHEN paused_at IS NOT NULL THEN 'paused' ELSE 'running' END
+            AS standing,
+        count(*) AS workflows
+    FROM baton.baton_workflows
+    WHERE outcome IS NULL
+    GROUP BY 1, 2
+"""
+
+_COST: Final[LiteralString] = """
+    SELECT coalesce(model, '') AS model, sum(cost) AS cost, sum(input_tokens) AS input, sum(output_tokens) AS output
+    FROM baton.baton_usage
+    WHERE recorded_at > now() - interval '1 hour'
+    GROUP BY 1
+"""
+
+
+class _Shared(Collector):
+    """Reads how workflows and queues are doing, whenever somebody asks, but not too often.
+
+    Args:
+        database: Names the database; asked at the first read, when there is an Oban instance.
+    """
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+        self._told: list[Metric] = []
+        self._read_at = float("-inf")
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is read to register it."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """What the database says; only that it does not answer, if it does not."""
+        if time.monotonic() - self._read_at < FRESH:
+            return self._told
+        up = GaugeMetricFamily("baton_database_up", "Whether the database has answered.")
+        try:
+            found = read_sync(self._database(), _everything())
+        except (psycopg.Error, OSError) as error:
+            logger.warning("the database does not answer for the metrics: %s", " ".join(str(error).split()))
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        self._told, self._read_at = [up, *found], time.monotonic()
+        return self._told
+
+
+def _everything() -> Reading[list[Metric]]:
+    found = yield from queues()
+    processes = yield from nodes()
+    flows = yield _IN_FLIGHT, {}
+    costs = yield _COST, {}
+    alive = sum(process.is_alive for process in processes)
+    node = GaugeMetricFamily("baton_nodes", "Processes that run steps.")
+    node.add_metric([], alive)
+    return [*_of_queues(found), node, _of_flows(flows), *_of_costs(costs)]
+
+
+def _of_queues(found: Iterable[QueueStatus]) -> Iterator[Metric]:
+    jobs = GaugeMetricFamily("baton_queue_jobs", "Jobs by state, at most 100,001.", labels=["queue", "state"])
+    oldest = GaugeMetricFamily(
+        "baton_queue_oldest_ready_seconds",
+        "For how long the job waits that could start for the longest time; 0 if none could.",
+        labels=["queue"],
+    )
+    slots = GaugeMetricFamily("baton_queue_slots", "Jobs that all nodes run of a queue at once.", labels=["queue"])
+    for queue in found:
+        for state in ("ready", "running", "retrying", "scheduled"):
+            jobs.add_metric([queue.name, state], getattr(queue, state))
+        oldest.add_metric([queue.name], queue.oldest_ready.total_seconds() if queue.oldest_ready else 0)
+        slots.add_metric([queue.name], queue.slots if queue.is_served else 0)
+    yield from (jobs, oldest, slots)
+
+
+def _of_flows(rows: Iterable[Row]) -> Metric:
+    in_flight = GaugeMetricFamily(
+        "baton_workflows_in_flight", "Workflows that have not ended.", labels=["flow", "standing"]
+    )
+    for row in rows:
+        in_flight.add_metric([row["flow"], row["standing"]], row["workflows"])
+    return in_flight
+
+
+def _of_costs(rows: Iterable[Row]) -> Iterator[Metric]:
+    cost = GaugeMetricFamily(
+        "baton_usage_cost_last_hour",
+        "What models have cost within an hour, in US dollars.",
+        labels=["model"],
+    )
+    tokens = GaugeMetricFamily(
+        "baton_usage_tokens_last_hour", "Tokens of models within an hour.", labels=["model", "direction"]
+    )
+    for row in rows:
+        if row["cost"] is not None:
+            cost.add_metric([row["model"]], float(row["cost"]))
+        tokens.add_metric([row["model"], "input"], int(row["input"]))
+        tokens.add_metric([row["model"], "output"], int(row["output"]))
+    yield from (cost, tokens)

@@ -1,0 +1,230 @@
+"""Traces by OpenTelemetry: a span for each insert and for each attempt of a step, in one trace across processes.
+
+The extra `otel` brings its API alone; which SDK and exporter there are is for the application to say. Call `install`
+once in each process: in those that insert, and in a module that `baton worker` imports.
+
+Example:
+    ```python
+    from baton_dsl import tracing
+
+    tracing.install()
+    ```
+
+An insert is a span `send <flow>` below the span that is current; its `traceparent` is stored with the workflow. Each
+attempt is a span `process <step>` below that one, in whatever process it runs, with links to the spans of the steps
+that it waited for. What the step's own code traces and logs lies below the span of its attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from baton_dsl.extras import needed
+
+with needed():
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from baton_dsl.core.items import index_of, step_of
+from baton_dsl.runtime.lowering import sending
+from baton_dsl.version import __version__
+
+if TYPE_CHECKING:
+    from oban import Job
+
+    from baton_dsl.runtime.executing.around import Attempt, Origin, Remember
+    from baton_dsl.runtime.lowering.lower import Lowered
+
+__all__ = ["install", "uninstall"]
+
+SYSTEM: Final = "baton"
+"""What `messaging.system` says."""
+
+_propagator: Final = TraceContextTextMapPropagator()
+
+
+def install(*, tracer_provider: TracerProvider | None = None, links_only: bool | Collection[str] = False) -> None:
+    """Trace the inserts and the steps of this process from now on. Calling it again replaces what it was told before.
+
+    Args:
+        tracer_provider: Whose spans they are; default: the global one.
+        links_only: Whether each attempt begins a trace of its own, with a link to the span that inserted its workflow,
+            instead of lying below it: for workflows that live for weeks, whose traces no backend would show whole.
+            The names of flows, or True for all.
+    """
+    tracer = trace.get_tracer("baton_dsl", __version__, tracer_provider)
+    tracing = _Tracing(tracer, links_only)
+    uninstall()
+    sending.observe(tracing.sending)
+    _observe(tracing)
+
+
+def uninstall() -> None:
+    """Trace nothing from now on."""
+    sending.observe(None)
+    _observe(None)
+
+
+_installed: list[_Tracing] = []
+
+
+def _observe(tracing: _Tracing | None) -> None:
+    """Have attempts traced, where this process can run any: who only inserts need not install Oban."""
+    try:
+        from baton_dsl.runtime.executing import around
+    except ImportError:
+        return
+    while _installed:
+        around.forget(_installed.pop())
+    if tracing is not None:
+        _installed.append(tracing)
+        around.observe(tracing)
+
+
+class _Tracing:
+    """The spans of inserts and attempts.
+
+    Args:
+        tracer: Begins them.
+        links_only: See `install`.
+    """
+
+    wants_links = True
+
+    def __init__(self, tracer: trace.Tracer, links_only: bool | Collection[str]) -> None:
+        self._tracer = tracer
+        self._links_only = links_only
+
+    # --- inserts -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def sending(self, flow: str, workflows: Sequence[Lowered]) -> Iterator[str | None]:
+        """The span of an insert; gives its `traceparent`."""
+        attributes: dict[str, Any] = {
+            "messaging.system": SYSTEM,
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": flow,
+            "baton.flow": flow,
+            "baton.steps": sum(len(workflow.names) for workflow in workflows),
+        }
+        if len(workflows) == 1:
+            attributes["messaging.message.id"] = workflows[0].workflow_id
+            attributes["messaging.message.conversation_id"] = workflows[0].workflow_id
+            attributes["baton.workflow.id"] = workflows[0].workflow_id
+            attributes["baton.workflow.label"] = workflows[0].label
+        else:
+            attributes["messaging.batch.message_count"] = len(workflows)
+        with self._tracer.start_as_current_span(
+            f"send {flow}",
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield _traceparent(span)
+            except BaseException as error:
+                _fail(span, error)
+                raise
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
+        """The span of an attempt; it is current while the step runs."""
+        node = job.meta.get("workflow_name", "")
+        step = step_of(node)
+        parent, links = self._relations(origin)
+        with self._tracer.start_as_current_span(
+            f"process {step}",
+            context=parent,
+            kind=SpanKind.CONSUMER,
+            links=links,
+            attributes=_attributes(job, origin, node, step),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            told = _traceparent(span)
+            # The steps behind this one start after it has settled; so the write need not keep the function waiting.
+            writing = None if told is None or job.id is None else asyncio.ensure_future(remember(job.id, told))
+            try:
+                value = await attempt()
+            except BaseException as error:
+                outcome = "discarded" if job.attempt >= job.max_attempts else "failed"
+                span.set_attribute("baton.outcome", "cut off" if isinstance(error, asyncio.CancelledError) else outcome)
+                _fail(span, error)
+                raise
+            span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, "completed"))
+            if writing is not None:
+                await writing
+            return value
+
+    def _relations(self, origin: Origin | None) -> tuple[Context, list[Link]]:
+        """Below what an attempt lies, and what it links to. The context of its process is none of its own."""
+        empty = Context()
+        if origin is None:
+            return empty, []
+        links = [Link(context) for text in origin.upstreams if (context := _context_of(text)) is not None]
+        if origin.traceparent is None:
+            return empty, links
+        if self._links_only is True or (self._links_only and origin.flow in self._links_only):
+            sender = _context_of(origin.traceparent)
+            return empty, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
+        return _propagator.extract({"traceparent": origin.traceparent}, context=empty), links
+
+
+_OUTCOMES: Final = {"Cancel": "cancelled", "Snooze": "snoozed"}
+
+
+def _attributes(job: Job, origin: Origin | None, node: str, step: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "messaging.system": SYSTEM,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": job.queue,
+        "messaging.message.id": str(job.id),
+        "messaging.message.conversation_id": job.meta.get("workflow_id", ""),
+        "baton.workflow.id": job.meta.get("workflow_id", ""),
+        "baton.workflow.label": job.meta.get("workflow_label") or "",
+        "baton.step": step,
+        "baton.attempt": job.attempt,
+        "baton.max_attempts": job.max_attempts,
+    }
+    if origin is not None:
+        attributes["baton.flow"] = origin.flow
+    if job.attempted_by:
+        attributes["messaging.client.id"] = job.attempted_by[0]
+    if (index := index_of(node)) is not None:
+        attributes["baton.item"] = list(index)
+    if job.attempted_at and job.scheduled_at:
+        attributes["baton.queue_time"] = (job.attempted_at - job.scheduled_at).total_seconds()
+    return attributes
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    """Record what was raised; an error type is the class, as the conventions have it."""
+    from baton_dsl.runtime.values.raised import described
+
+    span.set_attribute("error.type", type(error).__qualname__)
+    if isinstance(error, Exception):
+        span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, described(error)))
+
+
+def _traceparent(span: Span) -> str | None:
+    """A span as W3C's header has it; None of one that is nowhere."""
+    context = span.get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+
+
+def _context_of(traceparent: str) -> trace.SpanContext | None:
+    found = _propagator.extract({"traceparent": traceparent}, context=Context())
+    context = trace.get_current_span(found).get_span_context()
+    return context if context.is_valid else None
