@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from baton_dsl.runtime.workflow import Workflow
 
 _option = option_rule.finding
-_BEFORE_INSERT = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
+_CODES_OF_VALIDATE = frozenset(code for code, rule in CATALOGUE.items() if rule.at_validate)
 
 
 type WorkflowInputs = Mapping[str, Any] | tuple[Mapping[str, Any], WorkflowOptions]
@@ -289,7 +289,7 @@ class Flow(Generic[I, S]):
         if checked.findings:
             # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
             methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
-            if found := [item for item in checked.findings if item.code in _BEFORE_INSERT or item.step in methods]:
+            if found := [item for item in checked.findings if item.code in _CODES_OF_VALIDATE or item.step in methods]:
                 raise FlowError(found)
         return checked.graph.topological_order()
 

@@ -100,8 +100,6 @@ class ParameterSpec:
     unevaluable: str | None = None
     """Why its annotation can't be evaluated at run time, or None when it can."""
     place: Place | None = None
-    source_place: Place | None = None
-    """Where `From` names the source, when it does."""
 
     @property
     def is_upstream(self) -> bool:

@@ -18,7 +18,7 @@ from baton_dsl import Flow
 from baton_dsl.errors import FlowError, StepNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.executing.hook_worker import load_hook
-from baton_dsl.runtime.oban import bridge, telling
+from baton_dsl.runtime.oban import bridge, end_reporter
 from baton_dsl.runtime.operating.actions import prune_sync
 from tests.conftest import StartOban, until
 from tests.integration import hooks, steps
@@ -271,14 +271,14 @@ class Told:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, name: str, metadata: dict[str, Any]) -> None:
-        assert name == telling.STOP
+        assert name == end_reporter.STOP
         self.events.append(metadata)
 
 
 @pytest.fixture
 def told() -> Iterator[Told]:
     told = Told()
-    telemetry.attach("test", [*telling.EVENTS], told)
+    telemetry.attach("test", [*end_reporter.EVENTS], told)
     yield told
     telemetry.detach("test")
 
@@ -338,7 +338,7 @@ async def test_an_end_that_nobody_heard_is_told_by_the_next_process_that_starts(
 async def test_an_end_whose_notification_was_lost_is_told_all_the_same(
     start_oban: StartOban, conn: psycopg.Connection[Any], told: Told
 ) -> None:
-    with patch.object(telling, "LOOK", 0.01), patch.object(telling.Teller, "_hear", lambda *_: None):
+    with patch.object(end_reporter, "LOOK", 0.01), patch.object(end_reporter.EndReporter, "_hear", lambda *_: None):
         async with start_oban():
             workflow = await hooked("first").insert()
             await workflow.wait(TIMEOUT)
@@ -350,15 +350,15 @@ async def test_ends_are_told_after_the_database_has_refused_to_tell_them(
 ) -> None:
     """As a standby does, which is read-only for a moment after a failover."""
     refusals: list[psycopg.Error] = [psycopg.errors.ReadOnlySqlTransaction(), psycopg.errors.InsufficientPrivilege()]
-    untold = telling.Teller._untold
+    untold = end_reporter.EndReporter._untold
 
-    async def refusing(teller: telling.Teller, *asked: Any) -> list[dict[str, Any]]:
+    async def refusing(teller: end_reporter.EndReporter, *asked: Any) -> list[dict[str, Any]]:
         if refusals:
             raise refusals.pop()
         return await untold(teller, *asked)
 
-    monkeypatch.setattr(telling.Teller, "_untold", refusing)
-    monkeypatch.setattr(telling, "LOOK", 0.01)
+    monkeypatch.setattr(end_reporter.EndReporter, "_untold", refusing)
+    monkeypatch.setattr(end_reporter, "LOOK", 0.01)
     async with start_oban():
         await (await hooked("first").insert()).wait(TIMEOUT)
         await until(lambda: len(told.events) == 1, TIMEOUT)
@@ -373,7 +373,7 @@ async def test_where_no_handler_is_attached_nothing_is_asked(
             await (await hooked("first").insert()).wait(TIMEOUT)
             await until_run(conn, 1)
         assert conn.execute("SELECT told_at FROM baton_workflows").fetchone() == (None,)
-        assert not bridge.is_heard(telling.STOP)
+        assert not bridge.is_heard(end_reporter.STOP)
 
 
 # --- what is kept ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from baton_dsl import Outcome
 from baton_dsl.errors import ResultNotReadyError
-from baton_dsl.runtime.observing.results import one
+from baton_dsl.runtime.observing.results import decoded
 from baton_dsl.runtime.values.collected import collected
 
 
@@ -19,7 +19,7 @@ from baton_dsl.runtime.values.collected import collected
 )
 def test_where_the_error_of_a_result_that_is_missing_is_found(node: str, told: str) -> None:
     with pytest.raises(ResultNotReadyError) as raised:
-        one("orders", {"step_name": node, "outcome": "discarded"}, [])
+        decoded("orders", {"step_name": node, "outcome": "discarded"}, [])
     assert str(raised.value) == f"BTN409: {told}"
 
 

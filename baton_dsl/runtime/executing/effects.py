@@ -213,7 +213,7 @@ class Effects:
                 if progress.is_given_up or self._is_closed or driver.closed:
                     connection.invalidate()
             with suppress(RuntimeError):  # the loop is closed: the process ends, and others take what was claimed
-                loop.call_soon_threadsafe(self._settler.heed, [finished], rows)
+                loop.call_soon_threadsafe(self._settler.start_claimed, [finished], rows)
         return None
 
     def _function(
@@ -266,7 +266,7 @@ class Effects:
                 finally:
                     if self._is_closed or driver.closed:
                         await connection.invalidate()
-                self._settler.heed([finished], rows)
+                self._settler.start_claimed([finished], rows)
         return None
 
     async def _async_function(

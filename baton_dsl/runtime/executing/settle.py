@@ -125,7 +125,7 @@ class Settler:
             else:
                 await cursor.execute(self.statement, values)
             rows = await cursor.fetchall()
-        return self.heed(finished, rows)
+        return self.start_claimed(finished, rows)
 
     def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
         """What `statement` takes, but for its last value: whether the same call was made before."""
@@ -139,7 +139,7 @@ class Settler:
             any(each.forgets for each in finished),
         )
 
-    def heed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
+    def start_claimed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Start what a settle has claimed, and remember whom it has acknowledged. To be called once it is committed.
 
         Args:

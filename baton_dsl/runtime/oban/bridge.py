@@ -300,7 +300,7 @@ class Companion(Protocol):
         """The instance stops; its jobs may go on for a while."""
 
 
-class Accompanied:
+class CompanionRefresher:
     """Oban's refresher, with something beside it that starts and stops with it."""
 
     def __init__(self, refresher: Any, running: Running, make: Callable[[Running], Companion]) -> None:
@@ -339,7 +339,7 @@ class Accompanied:
 _companions: Final[list[Callable[[Running], Companion]]] = []
 
 
-def accompany_all(make: Callable[[Running], Companion]) -> None:
+def give_companions(make: Callable[[Running], Companion]) -> None:
     """Make a companion for every instance of this process that is made from now on; once, however often it is called.
 
     Their producers say so as soon as they are there: one that dies before its companion works is known to be gone.
@@ -355,7 +355,7 @@ def accompany_all(make: Callable[[Running], Companion]) -> None:
 
     def accompanied(config: dict[str, Any], *, producers: dict[str, Producer], query: Query, **others: Any) -> Any:
         refresher = build(config, producers=producers, query=query, **others)
-        return Accompanied(refresher, Running(query, producers), make)
+        return CompanionRefresher(refresher, Running(query, producers), make)
 
     put_ext("refresher.build", accompanied)
     build_listener = get_ext("notifier.build", build_notifier)
@@ -397,15 +397,15 @@ def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
     for producer in instance._producers.values():
         isolate_running(producer)
     FETCHES.seen.update(instance._producers.values())
-    if not isinstance(instance._refresher, Accompanied):
+    if not isinstance(instance._refresher, CompanionRefresher):
         running = Running(instance._query, instance._producers)
-        instance._refresher = Accompanied(instance._refresher, running, make)
+        instance._refresher = CompanionRefresher(instance._refresher, running, make)
     started_in(instance).run(instance._refresher.ensure)
 
 
 def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
     """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
-    assert isinstance(instance._refresher, Accompanied)
+    assert isinstance(instance._refresher, CompanionRefresher)
     instance._refresher.at_stop.append(close)
 
 

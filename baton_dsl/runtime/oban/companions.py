@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from oban import Oban
 
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.end_reporter import EndReporter
 from baton_dsl.runtime.oban.guard import Guard
 from baton_dsl.runtime.oban.listening import Listening
 from baton_dsl.runtime.oban.stopping import Stopping
-from baton_dsl.runtime.oban.telling import Teller
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Companions:
     def of(running: bridge.Running) -> Companions:
         """Those of an instance."""
         guard = Guard(running.connect, running.prefix, running.producers)
-        return Companions((guard, Teller(running), Listening(running), Stopping(running)))
+        return Companions((guard, EndReporter(running), Listening(running), Stopping(running)))
 
     def start(self) -> None:
         """The instance starts."""
@@ -38,7 +38,7 @@ class Companions:
 
 def accompany_instances() -> None:
     """Give companions to every Oban instance of this process that is made from now on."""
-    bridge.accompany_all(Companions.of)
+    bridge.give_companions(Companions.of)
 
 
 def accompany(instance: Oban) -> None:

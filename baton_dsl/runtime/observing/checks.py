@@ -26,7 +26,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Ailment:
+class Check:
     """A query, each row of which is a finding, and the words for it. It may use the parameter `retain`, an interval."""
 
     query: LiteralString
@@ -123,7 +123,7 @@ def _outlived(row: Row) -> Finding:
 
 
 AILMENTS: Final = (
-    Ailment(
+    Check(
         """
         SELECT due.queue, due.jobs, producers.nodes
         FROM (
@@ -145,7 +145,7 @@ AILMENTS: Final = (
         """,
         _unserved,
     ),
-    Ailment(
+    Check(
         """
         SELECT absent.reason, count(*) AS jobs, array_agg(DISTINCT absent.node ORDER BY absent.node) AS nodes
         FROM (
@@ -161,7 +161,7 @@ AILMENTS: Final = (
         """,
         _absent,
     ),
-    Ailment(
+    Check(
         """
         SELECT workflow_id, array_agg(node.step_name ORDER BY node.oban_job_id) AS steps
         FROM baton.baton_workflows AS workflow
@@ -176,7 +176,7 @@ AILMENTS: Final = (
         """,
         _jobless,
     ),
-    Ailment(
+    Check(
         """
         SELECT count(*) AS jobs, (array_agg(job.id ORDER BY job.id))[:5] AS ids
         FROM baton.oban_jobs AS job
@@ -187,7 +187,7 @@ AILMENTS: Final = (
         """,
         _nodeless,
     ),
-    Ailment(
+    Check(
         # Ten seconds: a node that runs anything returns them after three.
         """
         SELECT running.node, sum(running.jobs)::bigint AS jobs
@@ -205,7 +205,7 @@ AILMENTS: Final = (
         """,
         _abandoned,
     ),
-    Ailment(
+    Check(
         # A guard says something every second, and Oban gives its sign of life every 15.
         """
         SELECT running.node, holder.pid, sum(running.jobs)::bigint AS jobs
@@ -237,7 +237,7 @@ AILMENTS: Final = (
         """,
         _kept,
     ),
-    Ailment(
+    Check(
         # All queues of a process say the same.
         """
         SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
@@ -248,7 +248,7 @@ AILMENTS: Final = (
         """,
         _hung,
     ),
-    Ailment(
+    Check(
         """
         SELECT workflow_id, job.state::text AS state, array_agg(job.id ORDER BY job.id) AS ids
         FROM baton.baton_workflows AS workflow
@@ -263,7 +263,7 @@ AILMENTS: Final = (
         """,
         _unheard,
     ),
-    Ailment(
+    Check(
         """
         WITH counted AS (
             SELECT node.workflow_id, node.oban_job_id, node.pending, waits.pending AS waits
@@ -294,7 +294,7 @@ AILMENTS: Final = (
         """,
         _miscounted,
     ),
-    Ailment(
+    Check(
         """
         SELECT workflow.workflow_id, 'its counts of settled steps are wrong' AS what
         FROM baton.baton_workflows AS workflow
@@ -310,7 +310,7 @@ AILMENTS: Final = (
         """,
         _miscounted,
     ),
-    Ailment(
+    Check(
         """
         SELECT count(*) AS workflows, extract(epoch FROM %(retain)s::interval)::float / 86400 AS days
         FROM baton.baton_workflows

@@ -13,7 +13,7 @@ from baton_dsl.errors import ItemNotFoundError
 from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.lowering.lower import MODEL
-from baton_dsl.runtime.observing.results import missing, node_name
+from baton_dsl.runtime.observing.results import missing_node, node_name
 from baton_dsl.runtime.observing.status import NodeStatus, nodes_of
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
 from baton_dsl.runtime.observing.why_facts import explain
@@ -184,7 +184,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = T
         of_map = step_of(step)
         if of_map != step and any(name["step_name"] == of_map for name in names):
             raise ItemNotFoundError(f'step "{of_map}" of workflow "{workflow_id}" has no item {step[len(of_map) :]}')
-        raise missing(workflow_id, step, None, names)
+        raise missing_node(workflow_id, step, None, names)
     (row,) = rows
     counts: list[Row] = []
     result = StoredJson.of(row["result"], row["size"], most)

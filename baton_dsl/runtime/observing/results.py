@@ -34,7 +34,7 @@ def node_name(step: AnyStep | str, index: Index) -> str:
     return item_of(name, index if isinstance(index, tuple) else (index,))
 
 
-def missing(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence[Row]) -> Exception:
+def missing_node(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence[Row]) -> Exception:
     """What is wrong if a workflow has no such node, given the rows of `reads.STEP_NAMES`."""
     name = step if isinstance(step, str) else step.name
     if not names:
@@ -44,7 +44,7 @@ def missing(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence
     return StepNotInWorkflowError.among(workflow_id, name, [row["step_name"] for row in names])
 
 
-def known(workflow_id: str, step: str, names: Sequence[Row]) -> None:
+def check_step(workflow_id: str, step: str, names: Sequence[Row]) -> None:
     """See that a workflow has a step, given the rows of `reads.STEP_NAMES`.
 
     Raises:
@@ -52,10 +52,10 @@ def known(workflow_id: str, step: str, names: Sequence[Row]) -> None:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
     if all(row["step_name"] != step for row in names):
-        raise missing(workflow_id, step, None, names)
+        raise missing_node(workflow_id, step, None, names)
 
 
-def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
+def decoded(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
     """The result of a node, of its row of `reads.RESULT` and, if it is a map, that of `reads.COLLECTED`.
 
     Raises:
@@ -72,8 +72,8 @@ def one(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
     return _decode(row, step_of_worker(row["worker"]) if isinstance(step, str) else step, lists)
 
 
-def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Sequence[Row]) -> list[Any]:
-    """The results of the items of a map, as `one` gives them.
+def decoded_list(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Sequence[Row]) -> list[Any]:
+    """The results of the items of a map, as `decoded` gives them.
 
     Raises:
         ItemNotFoundError: BTN413, if the node is no map, or one of other levels than those asked for.
@@ -84,7 +84,7 @@ def many(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Se
     mapped = len(indices) + (row["levels"] if row["is_map"] and not row["is_per_model"] else 0)
     if wrong := maps.unlisted(step_of(row["step_name"]), mapped, indices, levels):
         raise ItemNotFoundError(f'workflow "{workflow_id}": {wrong[0]}', remedy=wrong[1])
-    found: list[Any] = one(step, row, lists)
+    found: list[Any] = decoded(step, row, lists)
     return found
 
 
@@ -92,7 +92,7 @@ def _where(name: str) -> str:
     return "workflow.nodes()" if index_of(name) is None else f'workflow.items("{step_of(name)}")'
 
 
-def every(rows: Sequence[Row], lists: Sequence[Row]) -> dict[str, Any]:
+def decoded_by_name(rows: Sequence[Row], lists: Sequence[Row]) -> dict[str, Any]:
     """The results of many nodes by name."""
     return {row["step_name"]: _decode(row, step_of_worker(row["worker"]), lists) for row in rows}
 

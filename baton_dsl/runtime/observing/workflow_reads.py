@@ -53,32 +53,32 @@ def items_of(workflow_id: str, step: AnyStep | str) -> Reading[list[NodeStatus]]
     name = results.node_name(step, None)
     rows = yield reads.ITEMS, {"workflow_id": workflow_id, "step_name": name}
     if not rows:
-        results.known(workflow_id, name, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
+        results.check_step(workflow_id, name, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
     return status.items_of(rows)
 
 
 def result_of(workflow_id: str, step: AnyStep | str, index: Index) -> Reading[Any]:
     """The result of a step that has completed; `Workflow.result` names the errors."""
     row, lists = yield from _result(workflow_id, step, index)
-    return results.one(step, row, lists)
+    return results.decoded(step, row, lists)
 
 
 def results_of(workflow_id: str, step: AnyStep | str, index: Index, levels: int) -> Reading[list[Any]]:
     """The results of a mapped step; `Workflow.results_of` names the errors."""
     row, lists = yield from _result(workflow_id, step, index)
-    return results.many(workflow_id, step, levels, row, lists)
+    return results.decoded_list(workflow_id, step, levels, row, lists)
 
 
 def all_results_of(workflow_id: str) -> Reading[Mapping[str, Any]]:
     """The results of all steps that have completed, by name, in topological order."""
     rows = yield reads.RESULTS, {"workflow_id": workflow_id}
-    return results.every(rows, (yield from _collected(workflow_id, rows)))
+    return results.decoded_by_name(rows, (yield from _collected(workflow_id, rows)))
 
 
 def _result(workflow_id: str, step: AnyStep | str, index: Index) -> Reading[tuple[Row, Sequence[Row]]]:
     rows = yield reads.RESULT, {"workflow_id": workflow_id, "step_name": results.node_name(step, index)}
     if not rows:
-        raise results.missing(workflow_id, step, index, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
+        raise results.missing_node(workflow_id, step, index, (yield reads.STEP_NAMES, {"workflow_id": workflow_id}))
     return rows[0], (yield from _collected(workflow_id, rows))
 
 

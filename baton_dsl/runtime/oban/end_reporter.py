@@ -35,7 +35,7 @@ OVERLAP: Final = timedelta(minutes=1)
 """How far each further look goes back behind the one before: an end is dated by the start of its transaction."""
 
 
-class Teller:
+class EndReporter:
     """Tells the ends of workflows to the telemetry handlers of this process, from its start until it is retired.
 
     Each end is told by one process: the one that gets it from `baton_tell`. A process without a handler for the event
