@@ -27,6 +27,26 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def suggestion(nearest: str | None) -> str:
+    """The question about a misspelt name, or nothing if no known name is near.
+
+    Examples:
+        >>> suggestion("orders"), suggestion(None)
+        ('did you mean "orders"?', '')
+    """
+    return f'did you mean "{nearest}"?' if nearest else ""
+
+
+def suggestion_after(nearest: str | None) -> str:
+    """The same for the end of a sentence.
+
+    Examples:
+        >>> 'there is no step "order"' + suggestion_after("orders")
+        'there is no step "order"; did you mean "orders"?'
+    """
+    return f"; {suggestion(nearest)}" if nearest else ""
+
+
 def size(count: int) -> str:
     """Bytes as people say them.
 
