@@ -23,7 +23,7 @@ from baton_dsl.runtime.observing.results import Index, node_name
 from baton_dsl.runtime.observing.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
-from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal
+from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal, retry, retry_sync
 from baton_dsl.runtime.operating.approving import approve, approve_sync
 from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
 from baton_dsl.runtime.usage import reports
@@ -201,7 +201,9 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.CANCEL)
 
-    async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
+    async def retry(
+        self, from_step: Step[..., Any, S, Any] | str | None = None, *, attempts: int | None = None
+    ) -> bool:
         """Run every step again that was cancelled or discarded. Stored results stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
@@ -210,6 +212,8 @@ class Workflow(Generic[S]):
             from_step: Lets this step run again instead, and all behind it, completed or not: their results are
                 forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
                 an item of a mapped step: of the others, none runs again.
+            attempts: How many attempts each step gets that has been attempted before and runs again; by default those
+                that are left of its own, and at least one.
 
         Returns:
             True; False if there is nothing to retry.
@@ -221,7 +225,8 @@ class Workflow(Generic[S]):
         """
         name = _name(from_step)
         for number in range(TRIES):
-            if await self._operate(Action.RETRY, name):
+            done = await retry(self._database, WorkflowFilter(ids=[self.id]), from_step=name, attempts=attempts)
+            if done.ids:
                 return True
             if name is None:
                 return False
@@ -316,8 +321,8 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.RESUME)
 
-    async def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
+    async def _operate(self, action: Action) -> bool:
+        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id])))
 
 
 @final
@@ -387,11 +392,12 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.cancel`."""
         return self._operate(Action.CANCEL)
 
-    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
+    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None, *, attempts: int | None = None) -> bool:
         """See `Workflow.retry`."""
         name = _name(from_step)
         for number in range(TRIES):
-            if self._operate(Action.RETRY, name):
+            done = retry_sync(self._database, WorkflowFilter(ids=[self.id]), from_step=name, attempts=attempts)
+            if done.ids:
                 return True
             if name is None:
                 return False
@@ -429,8 +435,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.resume`."""
         return self._operate(Action.RESUME)
 
-    def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
+    def _operate(self, action: Action) -> bool:
+        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id])))
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:

@@ -24,6 +24,7 @@ from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.observing.results import Index
 from baton_dsl.runtime.observing.status import NodeStatus
+from baton_dsl.runtime.operating.actions import see_attempts
 from baton_dsl.runtime.values import payload
 from baton_dsl.runtime.values.collected import collected, whole_of
 from baton_dsl.status import WorkflowStatus
@@ -236,9 +237,9 @@ class Run:
         """Cancel the workflow, as `Workflow.cancel`."""
         return await self._await(self._cancel())
 
-    async def retry(self, from_step: AnyStep | str | None = None) -> bool:
+    async def retry(self, from_step: AnyStep | str | None = None, *, attempts: int | None = None) -> bool:
         """Let what failed run again, or a step and all behind it, as `Workflow.retry`; `finish` lets it go on."""
-        return await self._await(self._retry(from_step))
+        return await self._await(self._retry(from_step, attempts))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`."""
@@ -290,12 +291,14 @@ class Run:
         await asyncio.sleep(0)
         return is_first
 
-    async def _retry(self, from_step: AnyStep | str | None) -> bool:
+    async def _retry(self, from_step: AnyStep | str | None, attempts: int | None) -> bool:
+        if attempts is not None:
+            see_attempts(attempts)
         if from_step is None:
-            return self._memory.retry()
+            return self._memory.retry(attempts)
         name = self._node(from_step)
         again = [self._memory.jobs[node].id for node in self._memory.model.below(name) if node in self._memory.jobs]
-        if not self._memory.retry_from(name):
+        if not self._memory.retry_from(name, attempts):
             held = ", ".join(sorted(self._memory.held(name)))
             raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {held} runs')
         for job_id in again:
@@ -378,9 +381,9 @@ class SyncRun:
         """See `Run.cancel`."""
         return self._run.block_on(self._run._cancel())  # noqa: SLF001
 
-    def retry(self, from_step: AnyStep | str | None = None) -> bool:
+    def retry(self, from_step: AnyStep | str | None = None, *, attempts: int | None = None) -> bool:
         """See `Run.retry`."""
-        return self._run.block_on(self._run._retry(from_step))  # noqa: SLF001
+        return self._run.block_on(self._run._retry(from_step, attempts))  # noqa: SLF001
 
     def pause(self) -> bool:
         """See `Run.pause`."""
