@@ -66,7 +66,7 @@ async def _capacity(dsn: str) -> float:
 
 async def _all_ended(workflows: list[Workflow], dsn: str) -> None:
     for each in workflows:
-        await Workflow.get(each.id, dsn=dsn).wait(timeout=120)
+        await Workflow.load(each.id, dsn=dsn).wait(timeout=120)
 
 
 async def _waits(dsn: str, pause: float | None) -> tuple[list[float], list[float]]:
@@ -76,7 +76,7 @@ async def _waits(dsn: str, pause: float | None) -> tuple[list[float], list[float
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
         for number in range(-10, SAMPLES):
             before = time.time()
-            workflow = Workflow.get((await one.insert(conn)).id, dsn=dsn)
+            workflow = Workflow.load((await one.insert(conn)).id, dsn=dsn)
             await workflow.wait(timeout=60)
             after = time.time()
             begun, ended = await workflow.result("moments")
