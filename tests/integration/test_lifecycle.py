@@ -92,7 +92,7 @@ class Lifecycle(RuleBasedStateMachine):
                 ignore_discarded=ignore_discarded,
             )
         lowered = _with_maps(lower(flow, {}), model)
-        self.conn.execute(_statement("public"), arguments_of([lowered], schema.VERSION))
+        self.conn.execute(_statement("public"), {**arguments_of([lowered], schema.VERSION), "traceparent": None})
         self.workflow_id = lowered.workflow_id
         self.model = Workflow(model)
         self.model.insert()
