@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from baton_dsl.cli import database, selection, terminal
+from baton_dsl.cli.models_option import models_option
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate_sync
 from baton_dsl.runtime.workflow import Workflow
@@ -18,10 +19,19 @@ from baton_dsl.runtime.workflow import Workflow
     metavar="STEP",
     help="Run this step, or an item such as orders[3], and everything downstream again instead.",
 )
+@click.option(
+    "--model",
+    "models",
+    metavar="STEP=MODEL",
+    multiple=True,
+    callback=models_option,
+    help="Run this step with another model; assess[1]=MODEL changes the second model of a step of several.",
+)
 @database.options
 def command(
     selected: selection.Selection,
     from_step: str | None,
+    models: dict[str, str],
     dsn: str | None,
     prefix: str,
 ) -> None:
@@ -34,6 +44,7 @@ def command(
     Examples:
       baton retry 01932c07
       baton retry 01932c07 --from charge
+      baton retry 01932c07 --model parse=openai:gpt-5-mini
       baton retry --flow billing --outcome discarded --newer-than 1d
     """
     with database.opened(dsn, prefix) as target:
@@ -47,13 +58,13 @@ def command(
         )
         if from_step is not None and len(chosen) == 1:
             workflow = Workflow(chosen[0], database=where)
-            workflow.sync.retry(from_step)  # it says why, if it can't
+            workflow.sync.retry(from_step, models=models)  # it says why, if it can't
             if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
                 terminal.echo(workflow.sync.why(from_step), err=True)
                 terminal.echo("  help: without --from, every failed step runs again, its upstreams too", err=True)
             done = chosen
         else:
-            done = operate_sync(where, Action.RETRY, WorkflowFilter(ids=chosen), from_step=from_step)
+            done = operate_sync(where, Action.RETRY, WorkflowFilter(ids=chosen), from_step=from_step, models=models)
     selection.tell("retried", done)
     if len(done) < len(chosen):
         left = selection.counted(len(chosen) - len(done))

@@ -201,7 +201,9 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.CANCEL)
 
-    async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
+    async def retry(
+        self, from_step: Step[..., Any, S, Any] | str | None = None, *, models: Mapping[str, str] | None = None
+    ) -> bool:
         """Run every step again that was cancelled or discarded. Stored results stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
@@ -210,18 +212,21 @@ class Workflow(Generic[S]):
             from_step: Lets this step run again instead, and all behind it, completed or not: their results are
                 forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
                 an item of a mapped step: of the others, none runs again.
+            models: Other models for steps that run again, by the names of these; `"assess[1]"` is the second model of a
+                step of several. What such a step has stored with `StepContext.once` is forgotten.
 
         Returns:
             True; False if there is nothing to retry.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
-            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone.
+            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone; or if a model is
+                given for a step that has none, or does not run again.
             WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
         name = _name(from_step)
         for number in range(TRIES):
-            if await self._operate(Action.RETRY, name):
+            if await self._operate(Action.RETRY, from_step=name, models=models):
                 return True
             if name is None:
                 return False
@@ -316,8 +321,8 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.RESUME)
 
-    async def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
+    async def _operate(self, action: Action, **how: Any) -> bool:
+        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id]), **how))
 
 
 @final
@@ -387,11 +392,13 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.cancel`."""
         return self._operate(Action.CANCEL)
 
-    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None) -> bool:
+    def retry(
+        self, from_step: Step[..., Any, S, Any] | str | None = None, *, models: Mapping[str, str] | None = None
+    ) -> bool:
         """See `Workflow.retry`."""
         name = _name(from_step)
         for number in range(TRIES):
-            if self._operate(Action.RETRY, name):
+            if self._operate(Action.RETRY, from_step=name, models=models):
                 return True
             if name is None:
                 return False
@@ -429,8 +436,8 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.resume`."""
         return self._operate(Action.RESUME)
 
-    def _operate(self, action: Action, from_step: str | None = None) -> bool:
-        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id]), from_step=from_step))
+    def _operate(self, action: Action, **how: Any) -> bool:
+        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id]), **how))
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,8 +18,9 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.database.snapshot import Reading, read, read_sync
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating import choosing
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
 """What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
@@ -34,7 +36,12 @@ class Action(StrEnum):
 
 
 async def operate(
-    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
+    database: Database,
+    action: Action,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Do something to workflows, in one transaction.
 
@@ -46,21 +53,38 @@ async def operate(
         which: To which.
         from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
             results are forgotten, all others stay.
+        models: For `RETRY`: other models for steps that run again, by their names. If it is one workflow, each of these
+            steps must run again; of several, those in which it does not keep its model.
 
     Returns:
         The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
         retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
+        RetryError: BTN415, if the model of one can't be changed.
     """
-    statement, values = _statement(database, action, which, from_step)
-    return list(await answer(database, statement, values) or ())
+    statement, values = _statement(database, action, which, from_step, models)
+    if models and (error := await read(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return list(await answer(database, statement, values) or ())
 
 
 def operate_sync(
-    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
+    database: Database,
+    action: Action,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> list[str]:
     """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which, from_step)
-    return list(answer_sync(database, statement, values) or ())
+    statement, values = _statement(database, action, which, from_step, models)
+    if models and (error := read_sync(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return list(answer_sync(database, statement, values) or ())
 
 
 async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
@@ -94,15 +118,25 @@ def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str
 
 
 def _statement(
-    database: Database, action: Action, which: WorkflowFilter, from_step: str | None
+    database: Database,
+    action: Action,
+    which: WorkflowFilter,
+    from_step: str | None,
+    models: Mapping[str, str] | None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
     chosen, values = which.query(database.prefix)
-    if from_step is None:
+    if from_step is None and not models:
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
-        raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
-    if reason := unstorable(from_step):
+        raise ValueError(f"from_step and models are for Action.RETRY, got {action!r}")
+    if from_step is not None and (reason := unstorable(from_step)):
         raise StepNotInWorkflowError(f'no step has the name "{printable(from_step)}": {reason}')
+    if models:
+        choosing.check(models)
+        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(models)s::json)").format(
+            database.table("baton_retry_with"), chosen
+        )
+        return statement, {**values, "from_step": from_step, "models": json.dumps(dict(models))}
     statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
 
