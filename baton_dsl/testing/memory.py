@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from oban import Job
 
+from baton_dsl.core import reasons
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
@@ -172,7 +173,7 @@ class Memory:
 
     def _end_with_its_node(self, name: str) -> None:
         if self.model.nodes[name].state is State.CANCELLED:
-            self._note(name, "BTN507: cancelled, since its node was before it returned")
+            self._note(name, reasons.BEFORE_IT_RETURNED)
 
     def fail(self, name: str, error: str, pause: float | None) -> None:
         """An attempt failed.
@@ -189,7 +190,7 @@ class Memory:
         self._later(name, pause)
         self._change(lambda: self.model.change({name: State.RETRYABLE}))
         if self.model.nodes[name].state is State.CANCELLED:
-            self._note(name, "BTN507: cancelled, since its workflow was")
+            self._note(name, reasons.WITH_ITS_WORKFLOW)
 
     def snooze(self, name: str, pause: float) -> None:
         """A step is to run again later, without counting the attempt."""
@@ -236,7 +237,7 @@ class Memory:
         for name in before:
             node = self.model.nodes[name]
             if node.state is State.CANCELLED and node.outcome is Outcome.CANCELLED:
-                self._note(name, "BTN507: cancelled, since its workflow was")
+                self._note(name, reasons.WITH_ITS_WORKFLOW)
         return True
 
     def pause(self) -> bool:
@@ -335,9 +336,9 @@ class Memory:
         worst = Outcome.DISCARDED if Outcome.DISCARDED in origins else Outcome.CANCELLED
         for name, node in nodes.items():
             if node.by_upstream and node.outcome is Outcome.SKIPPED:
-                self._note(name, "BTN512: skipped, since an upstream was")
+                self._note(name, reasons.SKIPPED)
             elif node.by_upstream and node.outcome is Outcome.CANCELLED:
-                self._note(name, f"BTN507: cancelled, since an upstream was {worst}")
+                self._note(name, reasons.WITH_AN_UPSTREAM + worst)
             elif node.is_map and node.items is not None and node.outcome is not Outcome.COMPLETED:
                 self.reasons[name] = failing(self, name)
             elif node.is_map and node.outcome is Outcome.DISCARDED:

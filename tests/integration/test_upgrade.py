@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -19,7 +19,12 @@ from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
 from tests.integration import steps
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
+from tests.integration.roles import role, user_of
 from tests.integration.test_schema import describe
+
+_TABLES: Final = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+_OF_NO_ROLE: Final = {"baton_suspects"}
+"""Tables of version 2, whose upgrade left the rights to whoever installs."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,23 @@ def test_what_is_brought_up_equals_what_is_made_anew(old_dsn: str, dsn: str, old
     schema.install(old_dsn)
     assert describe(old_dsn) == describe(dsn)
     assert Workflow.load(identifier, dsn=old_dsn).sync.status().counts == {"available": 1, "suspended": 2}
+
+
+def test_whoever_had_rights_before_has_the_same_on_what_an_upgrade_adds(old_dsn: str) -> None:
+    with role(old_dsn, "worker") as worker, role(old_dsn, "reader") as reader, psycopg.connect(old_dsn) as conn:
+        known = set(conn.execute(_TABLES).fetchall())
+        for dsn, rights in ((worker, "SELECT, INSERT, UPDATE, DELETE"), (reader, "SELECT")):
+            grant = f"GRANT {rights} ON workflow_nodes, baton_workflows TO {user_of(dsn)}"
+            conn.execute(grant.encode())
+        conn.commit()
+        schema.install(old_dsn)
+        added = [name for (name,) in set(conn.execute(_TABLES).fetchall()) - known if name not in _OF_NO_ROLE]
+        assert added
+        for name in added:
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+                has = "SELECT has_table_privilege(%s, %s, %s), has_table_privilege(%s, %s, %s)"
+                values = [user_of(worker), name, right, user_of(reader), name, right]
+                assert conn.execute(has, values).fetchone() == (True, right == "SELECT"), (name, right)
 
 
 def test_the_code_of_today_refuses_the_older_schema_and_says_what_to_do(old_dsn: str, new: Code, shop: Path) -> None:

@@ -20,7 +20,7 @@ from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
-from baton_dsl.core.wording import shortened
+from baton_dsl.core.wording import shortened, suggestion
 from baton_dsl.errors import (
     FanInTooLargeError,
     NodeMissingError,
@@ -425,7 +425,7 @@ class Upstreams(Mapping[str, Any]):
             nearest = did_you_mean(name, self.passage.upstreams)
             raise UpstreamAbsentError(
                 f'step "{self.passage.step}" has no upstream "{name}"',
-                remedy=f'did you mean "{nearest}"?' if nearest else "name it in deps=",
+                remedy=suggestion(nearest) or "name it in deps=",
             )
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any

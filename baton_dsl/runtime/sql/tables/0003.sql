@@ -108,3 +108,25 @@ CREATE UNLOGGED TABLE IF NOT EXISTS baton.baton_spans (
     oban_job_id bigint PRIMARY KEY,
     traceparent text COLLATE "C" NOT NULL
 );
+
+-- Rights. Whoever had them on the nodes of workflows has the same on the tables of this version: an upgrade takes away
+-- nothing from workers, operators and inserters whose rights were granted before it.
+DO $rights$
+DECLARE
+    own record;
+BEGIN
+    FOR own IN
+        SELECT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END AS grantee,
+            string_agg(acl.privilege_type, ', ') AS privileges
+        FROM pg_class CROSS JOIN LATERAL aclexplode(relacl) AS acl
+        WHERE pg_class.oid = 'baton.workflow_nodes'::regclass
+            AND acl.grantee <> relowner
+            AND acl.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+        GROUP BY acl.grantee
+    LOOP
+        EXECUTE format('GRANT %s ON baton.baton_usage, baton.baton_captures TO %s', own.privileges, own.grantee);
+        EXECUTE format('GRANT %s ON baton.baton_checkpoints, baton.baton_spans TO %s', own.privileges, own.grantee);
+        EXECUTE format('GRANT %s ON baton.baton_budgets, baton.baton_reservations TO %s', own.privileges, own.grantee);
+    END LOOP;
+END
+$rights$;
