@@ -15,7 +15,7 @@ from baton_dsl.testing.memory import Memory
 
 def with_models(
     memory: Memory, workflow_id: str, models: Mapping[str, str], retry: Callable[[Memory], bool]
-) -> tuple[bool, list[str]]:
+) -> tuple[bool, set[str | None]]:
     """Retry with other models.
 
     Args:
@@ -40,11 +40,12 @@ def with_models(
     if retry(trial) and (error := _refusal(trial, workflow_id, models)):
         raise error
     if not retry(memory):
-        return False, []
+        return False, set()
     old = _current(memory)
-    for step in (changed := [step for step, model in models.items() if old[step] != model]):
+    changed = [step for step, model in models.items() if old[step] != model]
+    for step in changed:
         _change(memory, step, models[step])
-    return True, changed
+    return True, set(changed)
 
 
 def _current(memory: Memory) -> dict[str, str]:

@@ -256,21 +256,23 @@ class Memory:
         self._change(self.model.resume)
         return True
 
-    def retry(self) -> bool:
+    def retry(self, attempts: int | None = None) -> bool:
         """Let what failed run again; False if nothing did."""
         retriable = {id(node) for node in self.model.retriable()}
         if not retriable:
             return False
         self._rearm(name for name, node in self.model.nodes.items() if id(node) in retriable and node.state.is_final)
         self.stopped_at = None
+        before = [name for name, node in self.model.nodes.items() if node.outcome in ("cancelled", "discarded")]
         self._change(self.model.retry)
+        self._give(before, attempts)
         return True
 
     def held(self, name: str) -> set[str]:
         """What keeps a step, and all behind it, from being run again."""
         return self.model.held(name)
 
-    def retry_from(self, name: str) -> bool:
+    def retry_from(self, name: str, attempts: int | None = None) -> bool:
         """Let a step run again, and all behind it; False if one of them runs."""
         if self.model.held(name):
             return False
@@ -280,7 +282,17 @@ class Memory:
         self._change(lambda: self.model.retry_from(name))
         for gone in [other for other in self.jobs if other not in self.model.nodes]:
             del self.jobs[gone]
+        self._give(below, attempts)
         return True
+
+    def _give(self, names: Iterable[str], attempts: int | None) -> None:
+        """Give steps that run again, and have been attempted before, so many attempts more."""
+        if attempts is None:
+            return
+        for name in names:
+            row = self.jobs.get(name)
+            if row is not None and row.attempt and self.model.nodes[name].outcome is None:
+                row.max_attempts = row.attempt + attempts
 
     def _rearm(self, names: Iterable[str]) -> None:
         for name in names:

@@ -24,6 +24,7 @@ from baton_dsl.llm.reports import Capture, WorkflowUsage
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.observing.results import Index
 from baton_dsl.runtime.observing.status import NodeStatus
+from baton_dsl.runtime.operating.actions import see_attempts
 from baton_dsl.runtime.values import payload
 from baton_dsl.runtime.values.collected import collected, whole_of
 from baton_dsl.status import WorkflowStatus
@@ -237,9 +238,15 @@ class Run:
         """Cancel the workflow, as `Workflow.cancel`."""
         return await self._await(self._cancel())
 
-    async def retry(self, from_step: AnyStep | str | None = None, *, models: Mapping[str, str] | None = None) -> bool:
+    async def retry(
+        self,
+        from_step: AnyStep | str | None = None,
+        *,
+        attempts: int | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> bool:
         """Let what failed run again, or a step and all behind it, as `Workflow.retry`; `finish` lets it go on."""
-        return await self._await(self._retry(from_step, models))
+        return await self._await(self._retry(from_step, attempts, models))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`."""
@@ -291,27 +298,26 @@ class Run:
         await asyncio.sleep(0)
         return is_first
 
-    async def _retry(self, from_step: AnyStep | str | None, models: Mapping[str, str] | None) -> bool:
+    async def _retry(
+        self, from_step: AnyStep | str | None, attempts: int | None, models: Mapping[str, str] | None
+    ) -> bool:
+        if attempts is not None:
+            see_attempts(attempts)
         memory = self._memory
         name = None if from_step is None else self._node(from_step)
         if name is not None and (held := memory.held(name)):
             raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {", ".join(sorted(held))} runs')
-        again = (
-            [] if name is None else [memory.jobs[node].id for node in memory.model.below(name) if node in memory.jobs]
-        )
+        behind = () if name is None else memory.model.below(name)
+        again = {memory.jobs[node].id for node in behind if node in memory.jobs}
 
         def retry(workflow: Memory) -> bool:
-            return workflow.retry() if name is None else workflow.retry_from(name)
+            return workflow.retry(attempts) if name is None else workflow.retry_from(name, attempts)
 
-        if not models:
-            is_done = retry(memory)
-        else:
+        if models:
             is_done, changed = with_models(memory, self.id, models, retry)
-            again += [
-                row.id
-                for node, row in memory.jobs.items()
-                if node in changed or memory.model.nodes[node].root in changed
-            ]
+            again |= {row.id for node, row in memory.jobs.items() if {node, memory.model.nodes[node].root} & changed}
+        else:
+            is_done = retry(memory)
         for job_id in again if is_done else ():
             self._engine.records.forget(job_id)
         return is_done
@@ -392,9 +398,15 @@ class SyncRun:
         """See `Run.cancel`."""
         return self._run.block_on(self._run._cancel())  # noqa: SLF001
 
-    def retry(self, from_step: AnyStep | str | None = None, *, models: Mapping[str, str] | None = None) -> bool:
+    def retry(
+        self,
+        from_step: AnyStep | str | None = None,
+        *,
+        attempts: int | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> bool:
         """See `Run.retry`."""
-        return self._run.block_on(self._run._retry(from_step, models))  # noqa: SLF001
+        return self._run.block_on(self._run._retry(from_step, attempts, models))  # noqa: SLF001
 
     def pause(self) -> bool:
         """See `Run.pause`."""

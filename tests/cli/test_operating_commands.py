@@ -349,6 +349,36 @@ async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any
             process.wait(timeout=30)
 
 
+def test_retry_says_how_many_attempts_it_gives(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    for name, attempt in (("shop-1", 20), ("shop-2", 5)):
+        insert(conn, name)
+        conn.execute(
+            "UPDATE oban_jobs SET attempt = %s WHERE state = 'available' AND meta ->> 'workflow_id' = %s",
+            [attempt, name],
+        )
+        end(conn, name, "discarded")
+    assert baton("retry", "shop-1") == (
+        0,
+        "retried workflow shop-1\n",
+        "1 step that was attempted before gets 1 attempt\n",
+    )
+    end(conn, "shop-1", "discarded")
+    code, _, told = baton("retry", "shop-1", "shop-2")
+    assert (code, told) == (0, "2 steps that were attempted before get 1 to 15 attempts each\n")
+    end(conn, "shop-1", "discarded")
+    end(conn, "shop-2", "discarded")
+    code, _, told = baton("retry", "shop-1", "shop-2", "--attempts", "3")
+    assert (code, told) == (0, "2 steps that were attempted before get 3 attempts each\n")
+    query = "SELECT array_agg(max_attempts ORDER BY id) FROM oban_jobs WHERE attempt > 0"
+    assert conn.execute(query).fetchone() == ([23, 8],)
+    code, _, told = baton("retry", "shop-1", "--from", "fetch", "--attempts", "1")
+    assert (code, told) == (0, "1 step that was attempted before gets 1 attempt\n")
+    assert conn.execute(query).fetchone() == ([21, 8],)
+    code, _, told = baton("retry", "shop-1", "--attempts", "0")
+    assert code == 2
+    assert "0 is not in the range 1<=x<=32767" in told
+
+
 def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     code, shown, _ = baton("doctor")
     about, *measured, end = shown.splitlines()

@@ -13,7 +13,7 @@ from baton_dsl import Flow, Workflow
 from baton_dsl.errors import RetryError, StepNotInWorkflowError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
-from baton_dsl.runtime.operating.actions import Action, operate, operate_sync
+from baton_dsl.runtime.operating.actions import retry, retry_sync
 from baton_dsl.testing import Baton
 from tests.conftest import StartOban
 from tests.integration.several_model_steps import (
@@ -191,8 +191,8 @@ async def test_of_several_workflows_those_keep_their_model_in_which_the_step_doe
         which = WorkflowFilter(ids=[first.id, second.id])
         database = Database.configured(dsn=dsn)
         with pytest.raises(StepNotInWorkflowError, match='did you mean "titled"'):
-            operate_sync(database, Action.RETRY, which, models={"title": C})
-        assert await operate(database, Action.RETRY, which, models={"titled": C}) == sorted([first.id, second.id])
+            retry_sync(database, which, models={"title": C})
+        assert (await retry(database, which, models={"titled": C})).ids == sorted([first.id, second.id])
         await first.wait(TIMEOUT)
         await second.wait(TIMEOUT)
         assert await first.result(titled) == [f"a by {SMALL}", f"b by {SMALL}"]

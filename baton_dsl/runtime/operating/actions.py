@@ -6,14 +6,16 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypedDict
 
 from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.rules.option import CHECKS
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
@@ -36,12 +38,7 @@ class Action(StrEnum):
 
 
 async def operate(
-    database: Database,
-    action: Action,
-    which: WorkflowFilter,
-    *,
-    from_step: str | None = None,
-    models: Mapping[str, str] | None = None,
+    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
 ) -> list[str]:
     """Do something to workflows, in one transaction.
 
@@ -53,38 +50,132 @@ async def operate(
         which: To which.
         from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
             results are forgotten, all others stay.
-        models: For `RETRY`: other models for steps that run again, by their names. If it is one workflow, each of these
-            steps must run again; of several, those in which it does not keep its model.
 
     Returns:
         The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
         retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
+    """
+    statement, values = _statement(database, action, which, from_step)
+    return list(await answer(database, statement, values) or ())
+
+
+def operate_sync(
+    database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
+) -> list[str]:
+    """As `operate`, for sync code."""
+    statement, values = _statement(database, action, which, from_step)
+    return list(answer_sync(database, statement, values) or ())
+
+
+class RetryOptions(TypedDict, total=False):
+    """How a retry differs from the last attempts.
+
+    Attributes:
+        attempts: How many attempts each step gets that has been attempted before and runs again.
+        models: Other models for steps that run again, by their names.
+    """
+
+    attempts: int | None
+    models: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry has done.
+
+    Attributes:
+        ids: The workflows to which it applied.
+        steps: How many steps run again that have been attempted before.
+        fewest: How many attempts each of them has at least.
+        most: How many attempts each of them has at most.
+    """
+
+    ids: list[str]
+    steps: int
+    fewest: int
+    most: int
+
+
+async def retry(
+    database: Database,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    attempts: int | None = None,
+    models: Mapping[str, str] | None = None,
+) -> Retried:
+    """Retry workflows, in one transaction; `operate` does the same with the attempts that are left.
+
+    Args:
+        database: Where they are.
+        which: Which ones.
+        from_step: As for `operate`.
+        attempts: How many attempts each step gets that has been attempted before and runs again; by default those that
+            are left of its own, and at least one.
+        models: Other models for steps that run again, by their names. If it is one workflow, each of these steps must
+            run again; of several, those in which it does not keep its model.
 
     Raises:
         StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
         RetryError: BTN415, if the model of one can't be changed.
+        ValueError: If `attempts` is no whole number from 1 to 32,767.
     """
-    statement, values = _statement(database, action, which, from_step, models)
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
     if models and (error := await read(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return list(await answer(database, statement, values) or ())
+        return Retried(**await answer(database, statement, values))
 
 
-def operate_sync(
+def retry_sync(
     database: Database,
-    action: Action,
     which: WorkflowFilter,
     *,
     from_step: str | None = None,
+    attempts: int | None = None,
     models: Mapping[str, str] | None = None,
-) -> list[str]:
-    """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which, from_step, models)
+) -> Retried:
+    """As `retry`, for sync code."""
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
     if models and (error := read_sync(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return list(answer_sync(database, statement, values) or ())
+        return Retried(**answer_sync(database, statement, values))
+
+
+def see_attempts(attempts: int) -> None:
+    """See that a step may be given so many attempts.
+
+    Raises:
+        ValueError: If not.
+    """
+    if wrong := CHECKS["max_attempts"](attempts):
+        raise ValueError(f"attempts must be {wrong}, got {attempts!r:.60}")
+
+
+def _retry_statement(
+    database: Database,
+    which: WorkflowFilter,
+    from_step: str | None,
+    attempts: int | None,
+    models: Mapping[str, str] | None,
+) -> tuple[sql.Composed, dict[str, Any]]:
+    if attempts is not None:
+        see_attempts(attempts)
+    if from_step is not None:
+        _see_storable(from_step)
+    chosen, values = which.query(database.prefix)
+    values = {**values, "from_step": from_step, "attempts": attempts}
+    if models:
+        choosing.check(models)
+        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)").format(
+            database.table("baton_retry_models"), chosen
+        )
+        return statement, {**values, "models": json.dumps(dict(models))}
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)").format(
+        database.table("baton_retry_with"), chosen
+    )
+    return statement, values
 
 
 async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
@@ -118,27 +209,21 @@ def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str
 
 
 def _statement(
-    database: Database,
-    action: Action,
-    which: WorkflowFilter,
-    from_step: str | None,
-    models: Mapping[str, str] | None,
+    database: Database, action: Action, which: WorkflowFilter, from_step: str | None
 ) -> tuple[sql.Composed, dict[str, Any]]:
     chosen, values = which.query(database.prefix)
-    if from_step is None and not models:
+    if from_step is None:
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
-        raise ValueError(f"from_step and models are for Action.RETRY, got {action!r}")
-    if from_step is not None and (reason := unstorable(from_step)):
-        raise StepNotInWorkflowError(f'no step has the name "{printable(from_step)}": {reason}')
-    if models:
-        choosing.check(models)
-        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(models)s::json)").format(
-            database.table("baton_retry_with"), chosen
-        )
-        return statement, {**values, "from_step": from_step, "models": json.dumps(dict(models))}
+        raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
+    _see_storable(from_step)
     statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
+
+
+def _see_storable(step: str) -> None:
+    if reason := unstorable(step):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(step)}": {reason}')
 
 
 _HELD: Final[LiteralString] = """

@@ -16,7 +16,7 @@ from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 
 _REFUSED: Final = "BT415"
-"""What `baton_retry_with` raises."""
+"""What `baton_retry_models` raises."""
 
 _HAVE_ONE: Final = sql.SQL("""
     SELECT node.workflow_id, node.step_name AS step

@@ -1,87 +1,55 @@
--- As `baton_retry`, or as `baton_retry_from` if a step is given, with other models: `models` has the name of one for the
--- name of a step, or of an item of a step of several models. Of one workflow, each named step must run again; of several,
--- those in which it does not keep theirs. What is stored within a step of another model's answers is forgotten.
-CREATE OR REPLACE FUNCTION baton.baton_retry_with(workflow_ids text[], from_step text, models json)
-RETURNS text[]
+-- Retry workflows, from a step or (NULL) wherever something failed, and give each step that has been attempted before and
+-- runs again exactly so many attempts more; NULL: what is left of its own, at least one. Beside `baton_retry` and
+-- `baton_retry_from`, which code of before calls.
+--
+-- Returns the ids of the workflows, how many of these steps there are, and how many attempts they have at least and at most.
+CREATE OR REPLACE FUNCTION baton.baton_retry_with(workflow_ids text[], step text, attempts integer)
+RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column
 DECLARE
+    before bigint[];
     retried text[];
-    changed bigint[];
-    items bigint[];
-    wrong record;
+    told jsonb;
 BEGIN
-    retried := CASE
-        WHEN from_step IS NULL THEN baton.baton_retry(workflow_ids)
-        ELSE baton.baton_retry_from(workflow_ids, from_step)
-    END;
-
-    WITH own AS (
-        UPDATE baton.oban_jobs AS job
-        SET args = jsonb_set(job.args, '{workflow_model}', to_jsonb(chosen.value))
-        FROM json_each_text(models) AS chosen, baton.workflow_nodes AS node
-        WHERE node.workflow_id = ANY(retried) AND node.step_name = chosen.key
-            AND node.outcome IS NULL AND node.map_id IS NULL AND NOT node.is_map
-            AND job.id = node.oban_job_id AND job.state <> 'executing'
-            AND job.args ->> 'workflow_model' <> chosen.value
-        RETURNING job.id
-    )
-    SELECT coalesce(array_agg(own.id), '{}') INTO changed FROM own;
-
-    WITH map AS (
-        UPDATE baton.workflow_nodes AS node
-        SET mapping = jsonb_set(node.mapping, '{args,workflow_model}', to_jsonb(chosen.value))
-        FROM json_each_text(models) AS chosen
-        WHERE node.workflow_id = ANY(retried) AND node.step_name = chosen.key
-            AND node.outcome IS NULL AND node.map_id IS NULL AND node.is_map
-            AND node.mapping #>> '{args,workflow_model}' <> chosen.value
-        RETURNING node.oban_job_id
-    )
-    SELECT coalesce(array_agg(child.oban_job_id), '{}') INTO items
-    FROM map JOIN baton.workflow_nodes AS child ON child.root_id = map.oban_job_id AND child.outcome IS NULL;
-
-    WITH own AS (
-        UPDATE baton.workflow_nodes AS node
-        SET item = json_build_array(chosen.value)
-        FROM json_each_text(models) AS chosen, baton.oban_jobs AS job
-        WHERE node.workflow_id = ANY(retried) AND node.step_name = chosen.key
-            AND node.outcome IS NULL AND node.parameters = ARRAY['workflow_model'] AND NOT node.is_map
-            AND job.id = node.oban_job_id AND job.state <> 'executing'
-            AND node.item ->> 0 <> chosen.value
-        RETURNING node.oban_job_id
-    )
-    SELECT changed || items || coalesce(array_agg(own.oban_job_id), '{}') INTO changed FROM own;
-
-    -- Items that are made anew, now or later, are made of this.
-    UPDATE baton.workflow_nodes AS node
-    SET item = json_build_array((
-        SELECT json_agg(model.name ORDER BY model.place)
-        FROM baton.baton_models_of(node.oban_job_id, models) AS model
-    ))
-    WHERE node.workflow_id = ANY(retried) AND node.outcome IS NULL
-        AND node.parameters = ARRAY['workflow_model'] AND node.is_map
-        AND EXISTS (SELECT FROM baton.baton_models_of(node.oban_job_id, models) AS model WHERE model.is_chosen);
-
-    SELECT node.workflow_id, node.step_name, model.name INTO wrong
-    FROM baton.workflow_nodes AS node
-    CROSS JOIN LATERAL json_array_elements_text(node.item -> 0) AS model(name)
-    WHERE node.workflow_id = ANY(retried) AND node.parameters = ARRAY['workflow_model'] AND node.is_map
-    GROUP BY node.workflow_id, node.step_name, model.name
-    HAVING count(*) > 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'BT415', MESSAGE = format(
-            'step "%s" of workflow "%s" would run twice with model "%s"', wrong.step_name, wrong.workflow_id, wrong.name
+    PERFORM 1 FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    IF step IS NULL THEN
+        before := ARRAY(
+            SELECT oban_job_id
+            FROM baton.workflow_nodes
+            WHERE workflow_id = ANY(workflow_ids) AND outcome IN ('cancelled', 'discarded')
         );
+        retried := baton.baton_retry(workflow_ids);
+    ELSE
+        before := ARRAY(SELECT behind.id FROM baton.baton_behind(workflow_ids, step) AS behind WHERE behind.is_whole);
+        retried := baton.baton_retry_from(workflow_ids, step);
     END IF;
 
-    DELETE FROM baton.baton_checkpoints WHERE oban_job_id IN (
-        SELECT job.id FROM baton.oban_jobs AS job WHERE job.id = ANY(changed) AND job.state <> 'executing'
-    );
-    IF cardinality(workflow_ids) = 1 AND cardinality(retried) = 1 THEN
-        PERFORM baton.baton_check_models(retried[1], models);
-    END IF;
-    RETURN retried;
+    -- No column that our triggers look at. Nobody has fetched the jobs: what let them live is not committed yet.
+    WITH again AS (
+        SELECT job.id, CASE
+                WHEN attempts IS NULL THEN job.max_attempts
+                ELSE least(job.attempt + attempts, 32767)
+            END AS most
+        FROM baton.oban_jobs AS job
+        JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+        WHERE job.id = ANY(before) AND node.workflow_id = ANY(retried) AND node.outcome IS NULL AND job.attempt > 0
+    ), given AS (
+        UPDATE baton.oban_jobs AS job
+        SET max_attempts = again.most
+        FROM again
+        WHERE job.id = again.id AND job.max_attempts <> again.most
+    )
+    SELECT jsonb_build_object(
+        'ids', to_jsonb(retried),
+        'steps', count(*),
+        'fewest', coalesce(min(again.most - job.attempt), 0),
+        'most', coalesce(max(again.most - job.attempt), 0)
+    ) INTO told
+    FROM again
+    JOIN baton.oban_jobs AS job ON job.id = again.id;
+    RETURN told;
 END
 $function$;
