@@ -24,9 +24,8 @@ BEGIN
             AND node.step_name || '[' || model.place - 1 || ']' = chosen.key AND model.is_chosen
     );
     IF left_alone IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'BT415', MESSAGE = format(
-            'workflow "%s" can''t be retried with another model for %s: it does not run again', workflow, left_alone
-        );
+        RAISE EXCEPTION USING ERRCODE = 'BT415', MESSAGE = 'workflow "' || workflow
+            || '" can''t be retried with another model for ' || left_alone || ': it does not run again';
     END IF;
 END
 $function$;

@@ -69,9 +69,8 @@ BEGIN
     GROUP BY node.workflow_id, node.step_name, model.name
     HAVING count(*) > 1;
     IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'BT415', MESSAGE = format(
-            'step "%s" of workflow "%s" would run twice with model "%s"', wrong.step_name, wrong.workflow_id, wrong.name
-        );
+        RAISE EXCEPTION USING ERRCODE = 'BT415', MESSAGE = 'step "' || wrong.step_name || '" of workflow "'
+            || wrong.workflow_id || '" would run twice with model "' || wrong.name || '"';
     END IF;
 
     DELETE FROM baton.baton_checkpoints WHERE oban_job_id IN (
