@@ -11,7 +11,7 @@ import pytest
 
 from baton_dsl import Flow
 from tests.conftest import StartOban
-from tests.integration import steps
+from tests.integration.modules import steps
 
 SHAPES = sorted((Path(__file__).parent.parent / "shapes").glob("*.json"))
 

@@ -6,7 +6,7 @@ import time
 
 from baton_dsl import Flow
 from tests.benchmarks.report import Row, medians
-from tests.integration.steps import number
+from tests.integration.modules.steps import number
 
 ROUNDS = 7
 

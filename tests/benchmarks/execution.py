@@ -23,7 +23,7 @@ from oban.worker import worker_name
 from baton_dsl import Flow
 from tests.benchmarks import databases
 from tests.benchmarks.report import Row, medians, rate
-from tests.integration.steps import ExportWorker, noop
+from tests.integration.modules.steps import ExportWorker, noop
 
 LIMIT = 100
 ROUNDS = 5

@@ -15,7 +15,7 @@ import uvloop
 
 from tests.benchmarks import databases, execution
 from tests.benchmarks.report import Row
-from tests.integration import mapped
+from tests.integration.modules import mapped
 
 SIZES = (1_000, 20_000, 100_000)
 CHAINS = (1_000, 10_000)

@@ -11,7 +11,7 @@ from oban import Oban
 from baton_dsl import Flow
 from tests.benchmarks import databases
 from tests.benchmarks.report import Row, medians, rate
-from tests.integration.steps import ExportWorker, noop
+from tests.integration.modules.steps import ExportWorker, noop
 
 ROUNDS = 5
 

@@ -18,7 +18,7 @@ import uvloop
 from baton_dsl import Workflow
 from tests.benchmarks import databases, execution
 from tests.benchmarks.report import Row
-from tests.integration.clocked import one
+from tests.integration.modules.clocked import one
 
 SAMPLES = 200
 BATCH = 25

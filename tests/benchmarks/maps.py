@@ -18,8 +18,8 @@ import uvloop
 from baton_dsl import Flow
 from tests.benchmarks import databases, execution
 from tests.benchmarks.report import Row, medians, rate
-from tests.integration import mapped
-from tests.integration.steps import noop
+from tests.integration.modules import mapped
+from tests.integration.modules.steps import noop
 
 ROUNDS = 3
 

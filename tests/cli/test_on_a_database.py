@@ -273,7 +273,7 @@ def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
 
 
 def test_a_map_is_one_line_with_the_counts_of_its_items(dsn: str) -> None:
-    flow = "tests.integration.mapped:failing"
+    flow = "tests.integration.modules.mapped:failing"
     done = baton("run", flow, "--worker", "-i", "count=4", "-i", "bad=[1]", BATON_DSN=dsn)
     assert done.returncode == 1
     assert re.search(r"^discarded  fragile  3/4 completed, 1 discarded, \d+ ms$", done.stderr, re.MULTILINE)
@@ -290,8 +290,8 @@ def test_a_map_is_one_line_with_the_counts_of_its_items(dsn: str) -> None:
 
 
 def test_a_step_that_was_skipped_says_why_and_a_map_over_nothing_that_it_has_no_items(dsn: str) -> None:
-    done = baton("run", "tests.integration.mapped:branching", "--worker", "-i", "given=3", BATON_DSN=dsn)
+    done = baton("run", "tests.integration.modules.mapped:branching", "--worker", "-i", "given=3", BATON_DSN=dsn)
     assert done.returncode == 0
     assert "skipped    large  not large" in done.stderr.splitlines()
-    done = baton("run", "tests.integration.mapped:summing", "--worker", "-i", "count=0", BATON_DSN=dsn)
+    done = baton("run", "tests.integration.modules.mapped:summing", "--worker", "-i", "count=0", BATON_DSN=dsn)
     assert "completed  squares  no items" in done.stderr.splitlines()

@@ -13,7 +13,7 @@ from tests.conftest import until
 from tests.crashes import verdict
 from tests.crashes.shapes import any_graph, fan, mapped
 from tests.crashes.workers import Nursery
-from tests.integration import steps
+from tests.integration.modules import steps
 
 TIMEOUT = 120
 ROUNDS = 200

@@ -20,8 +20,8 @@ from baton_dsl.runtime.database.snapshot import read
 from baton_dsl.runtime.executing import absent
 from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
-from tests.integration import hooks as given_hooks
-from tests.integration import steps
+from tests.integration.modules import hooks as given_hooks
+from tests.integration.modules import steps
 
 TIMEOUT = 30
 WORKER = "baton_dsl.steps.deployed_later:step_of_new_code"

@@ -11,8 +11,8 @@ from baton_dsl import Flow
 from baton_dsl.core.wording import LONGEST_ERROR
 from baton_dsl.runtime.oban import acks
 from tests.conftest import StartOban, until
-from tests.integration import outcome_steps as given
-from tests.integration import steps
+from tests.integration.modules import outcome_steps as given
+from tests.integration.modules import steps
 
 TIMEOUT = 20
 

@@ -20,8 +20,8 @@ from baton_dsl.errors import RetryError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.operating.actions import prune, prune_sync
 from tests.conftest import StartOban, until
-from tests.integration import steps
-from tests.integration.mapped import numbers, squares, total
+from tests.integration.modules import steps
+from tests.integration.modules.mapped import numbers, squares, total
 
 ROUNDS = 100
 

@@ -28,7 +28,7 @@ from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS, Acknowledgements
 from baton_dsl.runtime.oban.dispatching import default_backoff
 from baton_dsl.runtime.oban.fetches import dispatch
 from tests.conftest import StartOban, until
-from tests.integration import steps
+from tests.integration.modules import steps
 
 TIMEOUT = 20
 
@@ -155,9 +155,9 @@ async def test_what_is_to_be_closed_is_closed_once_when_the_instance_stops(start
 
 
 async def test_a_worker_name_with_slashes_is_resolved_to_a_class_of_ours() -> None:
-    cls = resolve_worker("baton_dsl.steps.tests/integration/steps:noop")
+    cls = resolve_worker("baton_dsl.steps.tests/integration/modules/steps:noop")
     assert isinstance(cls, type)
-    assert resolve_worker("baton_dsl.steps.tests/integration/steps:noop") is cls
+    assert resolve_worker("baton_dsl.steps.tests/integration/modules/steps:noop") is cls
 
 
 async def test_settled_jobs_are_not_acked_by_oban_and_all_others_are(

@@ -12,7 +12,7 @@ import pytest
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import BudgetError, WorkflowNotFoundError
 from tests.conftest import StartOban, until
-from tests.integration import budget_steps as steps
+from tests.integration.modules import budget_steps as steps
 
 MANY = Flow("many", steps.amounts, steps.pays, steps.total)
 CHAIN = Flow("chain", steps.asks, steps.follows, steps.asks_again)

@@ -14,8 +14,8 @@ from oban import Oban
 
 from baton_dsl import Flow, Workflow
 from tests.conftest import StartOban, until
-from tests.integration import cancellable_steps as given
-from tests.integration import steps
+from tests.integration.modules import cancellable_steps as given
+from tests.integration.modules import steps
 
 TIMEOUT = 20
 

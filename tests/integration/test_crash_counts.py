@@ -12,7 +12,7 @@ import pytest
 
 from baton_dsl import Flow
 from tests.conftest import StartOban
-from tests.integration import crash_steps as given
+from tests.integration.modules import crash_steps as given
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 120
@@ -93,7 +93,7 @@ async def test_items_beside_one_that_kills_its_process_are_not_discarded_with_it
     dsn: str, conn: psycopg.Connection[Any]
 ) -> None:
     workflow = given.killing.insert(conn, count=8)
-    arguments = ["worker", "tests.integration.crash_steps", "--queues", "default:10", "--dsn", dsn]
+    arguments = ["worker", "tests.integration.modules.crash_steps", "--queues", "default:10", "--dsn", dsn]
 
     async def work() -> None:
         """A worker, and another one each time that it has died."""

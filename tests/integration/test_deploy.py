@@ -16,7 +16,7 @@ from baton_dsl.errors import SchemaMissingError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.deploy import Judgement, judge
 from tests.conftest import StartOban
-from tests.integration import steps
+from tests.integration.modules import steps
 from tests.integration.test_at_once import SETTLE
 
 OLD = """

@@ -15,7 +15,7 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import read, read_sync
 from baton_dsl.runtime.observing.doctor import Finding, Report, examine
 from tests.conftest import StartOban, until
-from tests.integration import hooks, mapped, steps
+from tests.integration.modules import hooks, mapped, steps
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 20

@@ -17,8 +17,8 @@ from oban import Cancel, Snooze
 from baton_dsl import Flow, Workflow
 from baton_dsl.runtime.executing import effects as runtime_effects
 from tests.conftest import StartOban, until
-from tests.integration import effect_steps as shop
-from tests.integration import steps
+from tests.integration.modules import effect_steps as shop
+from tests.integration.modules import steps
 
 TIMEOUT = 30
 

@@ -21,8 +21,8 @@ from baton_dsl.runtime.executing.hook_worker import load_hook
 from baton_dsl.runtime.oban import bridge, end_reporter
 from baton_dsl.runtime.operating.actions import prune_sync
 from tests.conftest import StartOban, until
-from tests.integration import hooks, steps
-from tests.integration.hooks import CALLS, hooked
+from tests.integration.modules import hooks, steps
+from tests.integration.modules.hooks import CALLS, hooked
 from tests.integration.test_at_once import SETTLE, at_once
 from tests.integration.test_at_once import start as at_once_start
 from tests.integration.test_processes import oban_start
@@ -53,12 +53,12 @@ async def until_run(conn: psycopg.Connection[Any], jobs: int) -> None:
 
 
 def test_a_row_alone_makes_no_hook_of_a_function() -> None:
-    with pytest.raises(StepNotFoundError, match='has "tests/integration/hooks:undeclared" for a hook'):
-        load_hook("tests/integration/hooks:undeclared")
+    with pytest.raises(StepNotFoundError, match='has "tests/integration/modules/hooks:undeclared" for a hook'):
+        load_hook("tests/integration/modules/hooks:undeclared")
     with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" for a hook'):
         load_hook("shutil:rmtree")
     hooked("first").options(on_settled=hooks.declared)
-    assert load_hook("tests/integration/hooks:declared") is hooks.declared
+    assert load_hook("tests/integration/modules/hooks:declared") is hooks.declared
 
 
 async def test_a_job_that_somebody_wrote_calls_no_function(
@@ -66,7 +66,7 @@ async def test_a_job_that_somebody_wrote_calls_no_function(
 ) -> None:
     conn.execute(
         "INSERT INTO oban_jobs (worker, queue, max_attempts, args) "
-        "VALUES ('baton_dsl.hooks.tests/integration/hooks:undeclared', 'default', 1, %s)",
+        "VALUES ('baton_dsl.hooks.tests/integration/modules/hooks:undeclared', 'default', 1, %s)",
         ['{"id": "x", "name": "x", "flow": "x", "outcome": "completed", "counts": {}}'],
     )
     async with start_oban():
@@ -181,7 +181,7 @@ async def test_a_workflow_that_is_retried_and_ends_again_starts_only_hooks_that_
     ("hook", "error"),
     [
         (hooks.fails, "RuntimeError: the pager is broken"),
-        (hooks.exits, 'BTN514: hook "tests/integration/hooks:exits" raised SystemExit'),
+        (hooks.exits, 'BTN514: hook "tests/integration/modules/hooks:exits" raised SystemExit'),
         (hooks.exits_the_loop, "raised SystemExit, which is no Exception: out of here"),
     ],
 )
@@ -220,7 +220,7 @@ async def test_a_hook_that_this_process_can_not_import_is_left_to_another(
     async with start_oban():
         await until(lambda: hook_jobs(conn) == {"on_settled": "scheduled"}, TIMEOUT)
     said = conn.execute("SELECT attempt, meta #>> '{baton_absent,reason}' FROM oban_jobs WHERE meta ? 'baton_hook'")
-    assert said.fetchone() == (0, 'module "tests.integration.hooks" has no hook "renamed"')
+    assert said.fetchone() == (0, 'module "tests.integration.modules.hooks" has no hook "renamed"')
 
 
 def test_a_flow_without_hooks_inserts_nothing_for_them(conn: psycopg.Connection[Any]) -> None:

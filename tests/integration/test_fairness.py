@@ -12,7 +12,7 @@ import pytest
 from baton_dsl import Flow
 from baton_dsl.runtime.executing.settle import LONGEST_STREAK
 from tests.conftest import StartOban, until
-from tests.integration import fair_steps as given
+from tests.integration.modules import fair_steps as given
 
 TIMEOUT = 30
 

@@ -10,8 +10,8 @@ import pytest
 from baton_dsl import Flow
 from baton_dsl.runtime.values import payload as runtime_payload
 from tests.conftest import StartOban
-from tests.integration import large_steps as given
-from tests.integration import steps
+from tests.integration.modules import large_steps as given
+from tests.integration.modules import steps
 
 TIMEOUT = 60
 

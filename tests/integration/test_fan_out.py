@@ -22,7 +22,7 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import read
 from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
-from tests.integration import map_steps, mapped
+from tests.integration.modules import map_steps, mapped
 from tests.integration.test_processes import oban_start
 
 TIMEOUT = 20

@@ -15,9 +15,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow
 from tests.conftest import StartOban, until
-from tests.integration import steps
 from tests.integration.cutting import Proxy, proxy
-from tests.integration.faulty_steps import RUNS, fails_at_first, numbers, runs, squares, total
+from tests.integration.modules import steps
+from tests.integration.modules.faulty_steps import RUNS, fails_at_first, numbers, runs, squares, total
 
 TIMEOUT = 30
 SWIFT = {"interval": 0.02}

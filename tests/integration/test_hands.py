@@ -9,7 +9,7 @@ import pytest
 
 from baton_dsl import Flow
 from tests.conftest import StartOban, until
-from tests.integration import steps
+from tests.integration.modules import steps
 
 TIMEOUT = 20
 

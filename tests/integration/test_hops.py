@@ -18,7 +18,7 @@ from baton_dsl.runtime.executing.gate import Gate, passage_of
 from baton_dsl.runtime.executing.settle import FOREKNOWN, Foreknown, foreknown
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
 from tests.conftest import StartOban
-from tests.integration import mapped, steps
+from tests.integration.modules import mapped, steps
 
 
 def chain(length: int) -> Flow:

@@ -21,7 +21,7 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate_sync, prune_sync
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import StartOban
-from tests.integration import hooks, mapped, steps
+from tests.integration.modules import hooks, mapped, steps
 from tests.integration.roles import role, user_of
 
 TIMEOUT = 30

@@ -31,8 +31,8 @@ from baton_dsl.errors import (
     WorkflowExistsError,
 )
 from tests.conftest import StartOban, sqlalchemy_url
-from tests.integration import steps
 from tests.integration.callers import KINDS
+from tests.integration.modules import steps
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 

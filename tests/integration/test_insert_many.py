@@ -15,8 +15,8 @@ from baton_dsl import Flow, FlowError
 from baton_dsl.errors import EmptyFlowError, InputError, InsertTooLargeError, WorkflowExistsError
 from baton_dsl.runtime.lowering import insert_arguments
 from tests.conftest import StartOban
-from tests.integration import hooks, mapped, steps
 from tests.integration.callers import KINDS
+from tests.integration.modules import hooks, mapped, steps
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 

@@ -9,7 +9,7 @@ import pytest
 
 from baton_dsl import Flow
 from tests.conftest import StartOban, until
-from tests.integration import context_steps as given
+from tests.integration.modules import context_steps as given
 
 TIMEOUT = 60
 

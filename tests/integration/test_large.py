@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from baton_dsl import Flow
-from tests.integration import steps
+from tests.integration.modules import steps
 
 MANY = 10_000
 SECONDS = 20

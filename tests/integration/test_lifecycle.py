@@ -25,7 +25,7 @@ from baton_dsl.runtime import schema
 from baton_dsl.runtime.insert import _statement
 from baton_dsl.runtime.lowering.insert_arguments import arguments_of
 from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
-from tests.integration import steps
+from tests.integration.modules import steps
 
 LATER = 3600
 FAR = timedelta(days=365)

@@ -15,7 +15,7 @@ from oban import Job, telemetry
 from baton_dsl import logs
 from baton_dsl.runtime.observing import step_log, structured
 from tests.conftest import StartOban
-from tests.integration.logged_steps import failing, structured_talking, talking
+from tests.integration.modules.logged_steps import failing, structured_talking, talking
 
 TIMEOUT = 20
 TOOK = {"duration": 12_000_000, "queue_time": 3_000_000_000}

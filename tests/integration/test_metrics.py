@@ -21,8 +21,8 @@ from baton_dsl.runtime.observing.endpoint import served
 from baton_dsl.runtime.observing.health import Health
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban, until
-from tests.integration import mapped, steps
-from tests.integration.logged_steps import failing
+from tests.integration.modules import mapped, steps
+from tests.integration.modules.logged_steps import failing
 
 TIMEOUT = 20
 

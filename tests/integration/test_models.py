@@ -12,8 +12,8 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import read
 from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban
-from tests.integration import several_model_steps
-from tests.integration.several_model_steps import (
+from tests.integration.modules import several_model_steps
+from tests.integration.modules.several_model_steps import (
     BROKEN,
     RUNS,
     Verdict,

@@ -16,9 +16,9 @@ from baton_dsl.runtime.oban.fetches import FETCHES
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, prune, prune_sync
 from tests.conftest import StartOban
-from tests.integration import steps
-from tests.integration.long_steps import hangs, waits_for_cancellation
-from tests.integration.mapped import numbers, squares
+from tests.integration.modules import steps
+from tests.integration.modules.long_steps import hangs, waits_for_cancellation
+from tests.integration.modules.mapped import numbers, squares
 
 TIMEOUT = 20
 
@@ -39,7 +39,7 @@ async def states_become(workflow: Workflow[Any], expected: dict[str, str]) -> No
 
 def mend(conn: psycopg.Connection[Any], step: str) -> None:
     """Let a step do nothing from now on."""
-    worker = "baton_dsl.steps.tests/integration/steps:nothing"
+    worker = "baton_dsl.steps.tests/integration/modules/steps:nothing"
     conn.execute("UPDATE workflow_nodes SET worker = %s WHERE step_name = %s", [worker, step])
     conn.execute("UPDATE oban_jobs SET worker = %s WHERE meta ->> 'workflow_name' = %s", [worker, step])
 

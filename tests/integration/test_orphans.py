@@ -17,8 +17,8 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.runtime.oban.bridge import Running
 from tests.conftest import StartOban
-from tests.integration import steps
-from tests.integration.long_steps import hangs, hangs_at_first
+from tests.integration.modules import steps
+from tests.integration.modules.long_steps import hangs, hangs_at_first
 
 TIMEOUT = 20
 DEAD = str(uuid4())

@@ -16,7 +16,7 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import retry, retry_sync
 from baton_dsl.testing import Baton
 from tests.conftest import StartOban
-from tests.integration.several_model_steps import (
+from tests.integration.modules.several_model_steps import (
     BROKEN,
     RUNS,
     assess,

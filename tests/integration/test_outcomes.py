@@ -13,7 +13,7 @@ from oban import Oban
 import baton_dsl.steps  # noqa: F401 - a process that has loaded it looks after plain jobs of workflows too
 from baton_dsl import Flow, Workflow
 from tests.conftest import StartOban, until
-from tests.integration import outcome_steps as given
+from tests.integration.modules import outcome_steps as given
 
 TIMEOUT = 20
 
@@ -95,7 +95,9 @@ class Row:
     first: str = "SELECT"
 
 
-UNKNOWN = f"UPDATE oban_jobs SET worker = 'baton_dsl.steps.tests/integration/outcome_steps:vanished' WHERE {FIRST}"
+UNKNOWN = (
+    f"UPDATE oban_jobs SET worker = 'baton_dsl.steps.tests/integration/modules/outcome_steps:vanished' WHERE {FIRST}"
+)
 NO_WORKER = f"UPDATE oban_jobs SET worker = 'nowhere.Worker' WHERE {FIRST}"
 LAST = f"UPDATE oban_jobs SET max_attempts = 1 WHERE {FIRST}"
 

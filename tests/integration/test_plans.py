@@ -18,7 +18,7 @@ from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
 from baton_dsl.runtime.sql.pieces import in_schema
 from tests.conftest import TEMPLATE, fresh_database
-from tests.integration import mapped, steps
+from tests.integration.modules import mapped, steps
 
 PER_WORKFLOW = 10
 LARGE = ["oban_jobs", "workflow_nodes", "baton_workflows"]

@@ -25,9 +25,9 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.pooling import Route, require_session, route_of
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban, until
-from tests.integration import steps
-from tests.integration.long_steps import waits_for_cancellation
-from tests.integration.pooled_steps import pooled
+from tests.integration.modules import steps
+from tests.integration.modules.long_steps import waits_for_cancellation
+from tests.integration.modules.pooled_steps import pooled
 from tests.pgbouncer import pgbouncer
 
 TIMEOUT = 60
@@ -42,7 +42,7 @@ def pooler(dsn: str) -> Iterator[str]:
 @contextmanager
 def worker(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*BATON, "worker", "tests.integration.pooled_steps", *arguments],
+        [*BATON, "worker", "tests.integration.modules.pooled_steps", *arguments],
         cwd=ROOT,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -227,11 +227,11 @@ def test_every_command_works_through_a_pooler(
         (["cancel", workflow.id], 0),
         (["retry", workflow.id], 0),
         (["retry", workflow.id, "--from", "first"], 0),
-        (["check-deploy", "tests.integration.steps"], 0),
+        (["check-deploy", "tests.integration.modules.steps"], 0),
         (["doctor"], 1),
         (["cancel", workflow.id], 0),
         (["prune", "--older-than", "0s", "--yes"], 0),
-        (["run", "tests.integration.pooled_steps:pooled", "-i", "count=1", "--timeout", "0.2"], 3),
+        (["run", "tests.integration.modules.pooled_steps:pooled", "-i", "count=1", "--timeout", "0.2"], 3),
     ]
     for _ in range(3):  # by then psycopg would have prepared something
         for command, code in commands[:7]:

@@ -31,7 +31,7 @@ from baton_dsl.runtime.operating.actions import Action, operate_sync, prune_sync
 from baton_dsl.runtime.operating.rerun import rerun_sync
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import StartOban, sqlalchemy_url
-from tests.integration import mapped, steps
+from tests.integration.modules import mapped, steps
 from tests.integration.roles import may, role, user_of
 from tests.integration.test_schema import describe
 

@@ -15,7 +15,7 @@ import psycopg
 
 from baton_dsl import Flow
 from tests.conftest import until
-from tests.integration import steps
+from tests.integration.modules import steps
 from tests.integration.test_hands import nodes
 
 ROOT = Path(__file__).parent.parent.parent

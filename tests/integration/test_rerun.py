@@ -14,8 +14,8 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.rerun import rerun
 from tests.conftest import StartOban
-from tests.integration import mapped, steps
-from tests.integration.steps import Colour, Line, Point
+from tests.integration.modules import mapped, steps
+from tests.integration.modules.steps import Colour, Line, Point
 
 TIMEOUT = 20
 

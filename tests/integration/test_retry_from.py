@@ -16,7 +16,7 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Action, Retried, operate, operate_sync
 from tests.conftest import StartOban
-from tests.integration import mapped, steps
+from tests.integration.modules import mapped, steps
 from tests.integration.test_operating import TIMEOUT, mend
 
 FROM_SECOND = {"first": 1, "beside": 1, "second": 2, "third": 2}

@@ -20,7 +20,7 @@ from baton_dsl.errors import (
     WorkflowTimeoutError,
 )
 from tests.conftest import StartOban, until
-from tests.integration import steps
+from tests.integration.modules import steps
 
 TIMEOUT = 20
 
@@ -58,7 +58,7 @@ async def test_every_step_has_a_worker_name_of_its_own_and_its_meta_holds_only_i
         workflow = await steps.billing.options(workflow_name="nightly", debug=True).insert(api_key="k")
         rows = conn.execute("SELECT worker, meta, args, state::text FROM oban_jobs ORDER BY id").fetchall()
     assert rows[0] == (
-        "baton_dsl.steps.tests/integration/steps:fetch_token",
+        "baton_dsl.steps.tests/integration/modules/steps:fetch_token",
         {
             "workflow_id": workflow.id,
             "workflow_name": "fetch_token",
@@ -219,12 +219,12 @@ async def test_a_step_that_is_not_deployed_here_waits_for_another_try(
 ) -> None:
     async with start_oban(queues={}):
         workflow = await Flow("gone", steps.noop).insert()
-        conn.execute("UPDATE oban_jobs SET worker = 'baton_dsl.steps.tests/integration/steps:vanished'")
+        conn.execute("UPDATE oban_jobs SET worker = 'baton_dsl.steps.tests/integration/modules/steps:vanished'")
     async with start_oban():
         await until(lambda: conn.execute("SELECT state::text FROM oban_jobs").fetchone() == ("scheduled",))
     (node,) = workflow.sync.nodes()
     assert node.attempt == 0
-    assert 'module "tests.integration.steps" has no step "vanished"' in workflow.sync.why()
+    assert 'module "tests.integration.modules.steps" has no step "vanished"' in workflow.sync.why()
 
 
 async def test_a_later_start_is_kept_when_the_upstreams_are_done(start_oban: StartOban) -> None:

@@ -19,7 +19,7 @@ from baton_dsl.errors import PrefixError
 from baton_dsl.runtime import schema, tables
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import sqlalchemy_url
-from tests.integration import steps
+from tests.integration.modules import steps
 
 DESCRIBE = {
     "columns": """

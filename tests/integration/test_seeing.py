@@ -19,8 +19,8 @@ from baton_dsl.runtime.observing.record import record
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.observing.workflow_record import items, workflow_record
 from tests.conftest import StartOban, until
-from tests.integration import mapped, steps
-from tests.integration.long_steps import hangs
+from tests.integration.modules import mapped, steps
+from tests.integration.modules.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 20

@@ -20,9 +20,9 @@ from baton_dsl.runtime.database.pools import kept_alive, open_pool
 from baton_dsl.runtime.database.silence import SilenceError, WatchedAsyncConnection, WatchedConnection
 from baton_dsl.runtime.oban.bridge import Running
 from tests.conftest import StartOban, until
-from tests.integration import steps
-from tests.integration.pooled_steps import pooled
-from tests.integration.stopping_steps import GO_ON, RUNS, waits
+from tests.integration.modules import steps
+from tests.integration.modules.pooled_steps import pooled
+from tests.integration.modules.stopping_steps import GO_ON, RUNS, waits
 from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy, proxy
 

@@ -18,8 +18,15 @@ from baton_dsl.runtime.oban import threads
 from baton_dsl.runtime.oban.threads import RUNS as THREADS
 from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
-from tests.integration import steps
-from tests.integration.stopping_steps import GO_ON, RUNS, holds_a_thread, is_interrupted, loses_its_thread, waits
+from tests.integration.modules import steps
+from tests.integration.modules.stopping_steps import (
+    GO_ON,
+    RUNS,
+    holds_a_thread,
+    is_interrupted,
+    loses_its_thread,
+    waits,
+)
 
 TIMEOUT = 30
 SWIFT = {"interval": 0.02}

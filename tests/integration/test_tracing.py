@@ -20,7 +20,7 @@ from baton_dsl import tracing
 from baton_dsl.runtime.executing import around
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban
-from tests.integration.traced_steps import PROVIDER, failing, traced
+from tests.integration.modules.traced_steps import PROVIDER, failing, traced
 
 TIMEOUT = 30
 
@@ -174,7 +174,7 @@ async def test_a_trace_goes_through_two_processes(
     told = tmp_path / "spans"
     with PROVIDER.get_tracer("web").start_as_current_span("POST /orders"):
         workflow = traced.insert(conn, count=3)
-    command = [*BATON, "worker", "tests.integration.traced_steps", "--dsn", dsn]
+    command = [*BATON, "worker", "tests.integration.modules.traced_steps", "--dsn", dsn]
     variables = environment(TRACED_TO=str(told))
     process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True)
     try:

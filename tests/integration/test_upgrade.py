@@ -17,8 +17,8 @@ from baton_dsl.errors import SchemaBusyError, ServerTooOldError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
-from tests.integration import steps
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
+from tests.integration.modules import steps
 from tests.integration.roles import role, user_of
 from tests.integration.test_schema import describe
 

@@ -11,7 +11,7 @@ import pytest
 
 from baton_dsl import Flow
 from tests.conftest import StartOban
-from tests.integration import model_steps as steps
+from tests.integration.modules import model_steps as steps
 
 LLM = Flow("llm", steps.draft, steps.check, steps.words, steps.translate)
 

@@ -11,8 +11,8 @@ import pytest
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from tests.conftest import StartOban, until
-from tests.integration import mapped, steps
-from tests.integration.long_steps import hangs
+from tests.integration.modules import mapped, steps
+from tests.integration.modules.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 20

@@ -18,7 +18,7 @@ from baton_dsl.llm.redaction import MOST_BYTES, captured
 from baton_dsl.llm.reserving import reserved
 from baton_dsl.llm.responses import usage_of
 from baton_dsl.testing import Baton
-from tests.integration import model_steps
+from tests.integration.modules import model_steps
 
 SECRET = "zQ7secretzQ7"
 

@@ -124,9 +124,9 @@ BEGIN
             AND acl.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
         GROUP BY acl.grantee
     LOOP
-        EXECUTE format('GRANT %s ON baton.baton_usage, baton.baton_captures TO %s', own.privileges, own.grantee);
-        EXECUTE format('GRANT %s ON baton.baton_checkpoints, baton.baton_spans TO %s', own.privileges, own.grantee);
-        EXECUTE format('GRANT %s ON baton.baton_budgets, baton.baton_reservations TO %s', own.privileges, own.grantee);
+        EXECUTE 'GRANT ' || own.privileges || ' ON baton.baton_usage, baton.baton_captures TO ' || own.grantee;
+        EXECUTE 'GRANT ' || own.privileges || ' ON baton.baton_checkpoints, baton.baton_spans TO ' || own.grantee;
+        EXECUTE 'GRANT ' || own.privileges || ' ON baton.baton_budgets, baton.baton_reservations TO ' || own.grantee;
     END LOOP;
 END
 $rights$;

@@ -9,7 +9,7 @@ import threading
 from oban import Oban
 
 from baton_dsl import Flow, WorkflowStatus
-from tests.integration import steps
+from tests.integration.modules import steps
 
 CALLS: list[tuple[str, WorkflowStatus]] = []
 THREADS: list[str] = []
