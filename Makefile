@@ -8,6 +8,7 @@ OLDEST_MYPY := 2.0.0
 OLDEST := .mypy-$(OLDEST_MYPY)
 LOWEST := .venv-lowest
 ECOSYSTEM := .ecosystem
+PEERS := .peers
 MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web screenshots check docs bench soak clean
+.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web screenshots check docs bench bench-peers soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -80,11 +81,15 @@ screenshots: $(READY) ## the pictures of the dashboard in the documentation
 bench: $(READY) ## ratios against references in the same run
 	$(BIN)/python -m tests.benchmarks
 
+bench-peers: $(READY) $(PEERS)/.ready ## ours beside DBOS, absurd, pgqueuer and procrastinate; ROUNDS=5 PERCENT=100 ABSURD_SQL=...
+	$(BIN)/python -m tests.benchmarks.peers --environment $(PEERS) --rounds $(or $(ROUNDS),5) \
+		--percent $(or $(PERCENT),100) $(if $(ABSURD_SQL),--absurd-sql $(ABSURD_SQL))
+
 soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) .site .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) $(PEERS) .site .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
@@ -106,6 +111,12 @@ $(LOWEST)/.ready: constraints-lowest.txt
 $(ECOSYSTEM)/.ready: tests/ecosystem/packages.txt $(READY)
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --only-binary :all: \
 		--upgrade --target $(ECOSYSTEM) --requirement $< || $(NOT_INSTALLED)
+	@touch $@
+
+# Peers have dependencies of their own, which need not agree with ours.
+$(PEERS)/.ready: tests/benchmarks/peers/requirements.txt $(READY)
+	@.ci/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement $< || $(NOT_INSTALLED)
 	@touch $@
 
 $(CHECKERS): $(READY)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
+from baton_dsl.core.wording import suggestion
 
 
 class BatonError(Exception):
@@ -160,7 +161,7 @@ class StepNotInWorkflowError(BatonError):
         nearest = did_you_mean(step, known)
         return cls(
             f'workflow "{workflow_id}" has no step "{step}"',
-            remedy=f'did you mean "{nearest}"?' if nearest else f"it has {quoted(known)}",
+            remedy=suggestion(nearest) or f"it has {quoted(known)}",
         )
 
 

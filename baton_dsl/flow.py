@@ -14,6 +14,7 @@ from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules.unimportable_step import METHOD
 from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
+from baton_dsl.core.wording import suggestion_after
 from baton_dsl.errors import FlowError
 from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
 from baton_dsl.places import CallSite
@@ -265,8 +266,7 @@ class Flow(Generic[I, S]):
             if name != "*" and name not in self._names:
                 nearest = did_you_mean(name, self.step_names)
                 yield _option(
-                    f'option "models" names "{name}", which is no step of the flow'
-                    + (f'; did you mean "{nearest}"?' if nearest else ""),
+                    f'option "models" names "{name}", which is no step of the flow' + suggestion_after(nearest),
                     help='name a step, or "*" for all others',
                     suggestion=nearest,
                     flow=self.name,

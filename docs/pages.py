@@ -10,6 +10,7 @@ from baton_lint.arguments import USAGE
 
 from baton_dsl import errors
 from baton_dsl.cli.main import COMMANDS, cli
+from baton_dsl.core.reasons import REASONS
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.core.rules.rule import Door, Rule
 
@@ -30,13 +31,7 @@ BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them
 `baton status`. Some codes belong to no exception. They say why a node ended without an error of its own:
 
 | code | why the node ended |
-|---|---|
-| BTN507 | it was cancelled, because an upstream did not complete or the workflow was cancelled |
-| BTN508 | the process that ran the attempt died |
-| BTN509 | a map: the value is no collection, or zipped collections differ in length |
-| BTN511 | a map: too many items failed; `workflow.items(step)` tells why each of them failed |
-| BTN512 | it was skipped, because an upstream whose result it needs was skipped |
-| BTN513 | a map: it would have more items than `max_items` |"""
+|---|---|"""
 
 
 def rules() -> str:
@@ -61,7 +56,7 @@ def exceptions() -> str:
     lines = [
         "# Errors",
         WRITTEN,
-        EXCEPTIONS,
+        "\n".join((EXCEPTIONS, *(f"| {code} | {meaning} |" for code, meaning in REASONS.items()))),
     ]
     for error in found:
         lines.append(f"## {error.code}\n\n**{error.__name__}**. {inspect.cleandoc(error.__doc__ or '')}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import click
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from baton_dsl.cli.input_shapes import problems_of, shape_of
 from baton_dsl.cli.target import AnyFlow
+from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import inputs
 from baton_dsl.core.types import ANY, Instance
 from baton_dsl.errors import InputError
@@ -19,6 +21,8 @@ from baton_dsl.reflect import LIVE_TYPES, term_of
 from baton_dsl.runtime.lowering.given import annotations_of
 
 TEXT = Instance("builtins.str")
+SHOWN: Final = 60
+"""Characters of a text that an error repeats."""
 
 
 def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
@@ -47,16 +51,62 @@ def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
     return given
 
 
-def in_words_of_the_command_line(error: InputError) -> InputError:
-    """What is wrong with the inputs, with the help that is of use here: an option for what is missing."""
+def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterable[str]) -> InputError:
+    """All that is wrong with the inputs, with the help that is of use here: an option, and what its text looks like.
+
+    An insert first says what is missing, unknown or of a wrong type, and validates models only when that is right. Here
+    the text of each input is looked at, so that one need not try again for each.
+
+    Args:
+        error: What the insert has said.
+        flow: The flow that the inputs are for.
+        pairs: As they were given to `read`.
+    """
+    expected = annotations_of(flow)
+    texts = {name: text for name, _, text in (pair.partition("=") for pair in pairs) if name in expected}
+    unreadable = [found for name, text in texts.items() if (found := _unreadable(name, text, expected[name]))]
+    told = {finding.parameter for finding in unreadable}
     return InputError(
         [
-            replace(finding, help=f"give it: --input {finding.parameter}=...")
-            if finding.help == inputs.give(finding.parameter or "")
-            else finding
-            for finding in error.diagnostics
+            *(found.in_flow(flow.name) for found in unreadable),
+            *(
+                replace(finding, help=_give(finding.parameter or "", expected))
+                if finding.help == inputs.give(finding.parameter or "")
+                else finding
+                for finding in error.diagnostics
+                if finding.parameter not in told
+            ),
         ]
     )
+
+
+def _give(name: str, expected: Mapping[str, Any]) -> str:
+    shape = shape_of(expected[name]) if name in expected else None
+    return f"give it: --input {name}=..." + (f" with {shape}" if shape else "")
+
+
+def _unreadable(name: str, text: str, annotation: Any) -> Diagnostic | None:
+    """What is wrong with the text of an input; None if it can be read."""
+    term = term_of(annotation)
+    if text == "null" and LIVE_TYPES.accepts_none(term) is True:
+        return None
+    problems = problems_of(annotation, text, is_raw=_is_raw(term))
+    if not problems:
+        return None
+    got = f'the text "{text if len(text) <= SHOWN else f"{text[:SHOWN]}..."}"'
+    if text.lstrip().startswith(("[", "{")):
+        got = "a text that does not fit"  # a field of it may be a secret
+    shape = shape_of(annotation) or f"a value of type {LIVE_TYPES.show(term)}"
+    return inputs.finding(
+        f'input "{name}" is {LIVE_TYPES.show(term)}, got {got}: {"; ".join(problems)}',
+        help=f"write {shape}",
+        parameter=name,
+    )
+
+
+def _is_raw(term: Any) -> bool:
+    """True if an input takes the characters as they are, since it may be a text."""
+    return term != ANY and LIVE_TYPES.assignable(TEXT, term) is True
 
 
 def value_of(text: str, annotation: Any) -> Any:
@@ -69,7 +119,7 @@ def value_of(text: str, annotation: Any) -> Any:
     expected = term_of(annotation)
     if text == "null" and LIVE_TYPES.accepts_none(expected) is True:
         return None
-    if expected != ANY and LIVE_TYPES.assignable(TEXT, expected) is True:
+    if _is_raw(expected):
         return text
     try:
         adapter = TypeAdapter[Any](annotation)

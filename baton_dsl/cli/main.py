@@ -17,6 +17,7 @@ from baton_dsl import extras
 from baton_dsl.cli import terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.core.diagnostics import did_you_mean
+from baton_dsl.core.wording import suggestion_after
 from baton_dsl.errors import BatonError, FlowError
 from baton_dsl.version import __version__
 
@@ -72,7 +73,7 @@ class Commands(click.Group):
         """Find the command that the arguments begin with; a misspelt one gets a suggestion."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             nearest = did_you_mean(args[0], COMMANDS)
-            ctx.fail(f'there is no command "{args[0]}"' + (f'; did you mean "{nearest}"?' if nearest else ""))
+            ctx.fail(f'there is no command "{args[0]}"' + suggestion_after(nearest))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from baton_dsl.cli import database, selection, terminal
 from baton_dsl.cli.database import Target
 from baton_dsl.cli.exits import FailedError
 from baton_dsl.core.diagnostics import did_you_mean
+from baton_dsl.core.wording import suggestion_after
 from baton_dsl.runtime.database.pools import open_pool
 from baton_dsl.runtime.database.prefix import checked_prefix
 from baton_dsl.runtime.database.snapshot import read_sync
@@ -84,7 +85,7 @@ def _serving(target: Target, name: str, node: str | None) -> list[ServingNode]:
     serving = [it for it in found if any(queue.queue == name for queue in it.queues)]
     if not serving:
         nearest = did_you_mean(name, {queue.queue for it in found for queue in it.queues})
-        raise FailedError(f'no node runs queue "{name}"' + (f'; did you mean "{nearest}"?' if nearest else ""))
+        raise FailedError(f'no node runs queue "{name}"' + suggestion_after(nearest))
     named = [it for it in serving if node in (None, it.name)]
     if not named:
         raise FailedError(f'node "{node}" does not run queue "{name}"; {", ".join(it.name for it in serving)} does')

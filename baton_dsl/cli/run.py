@@ -64,26 +64,27 @@ def command(
     Example:
       baton run app.flows:billing --input api_key=xyz --input 'regions=["eu", "us"]' | jq .report
     """
-    given = inputs.read(flow, pairs)
+    inputs.read(flow, pairs)  # wrong usage is told before a server is started
     with database.opened(dsn, prefix) as target:
         working = target.is_embedded if works is None else works
         served = (limits or queue_limits.limited(queue_limits.of_flow(flow))) if working else {}
-        return asyncio.run(_run(flow, given, target, served, timeout, every=every))
+        return asyncio.run(_run(flow, pairs, target, served, timeout, every=every))
 
 
 async def _run(
     flow: AnyFlow,
-    given: dict[str, Any],
+    pairs: Sequence[str],
     target: database.Target,
     served: dict[str, int],
     patience: float | None,
     *,
     every: bool,
 ) -> int:
+    given = inputs.read(flow, pairs)
     try:
         workflow = await execution.insert(flow, given, target)
     except InputError as error:
-        raise inputs.in_words_of_the_command_line(error) from None
+        raise inputs.in_words_of_the_command_line(error, flow, pairs) from None
     terminal.echo(f"workflow {workflow.id}", err=True)
     try:
         status = await execution.see_through(workflow, target, queues=served, patience=patience)

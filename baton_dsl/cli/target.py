@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from baton_dsl.core.diagnostics import did_you_mean, quoted
+from baton_dsl.core.wording import suggestion, suggestion_after
 from baton_dsl.errors import BatonError
 from baton_dsl.flow import Flow
 from baton_dsl.step import Step
@@ -58,9 +59,7 @@ def find_flow(target: str) -> AnyFlow:
         kind = "a step" if isinstance(found, Step) else f"of type {type(found).__name__}"
         raise ValueError(f'"{attribute}" of {name} is {kind}, not a flow; {_held(flows)}')
     nearest = did_you_mean(attribute, flows)
-    raise ValueError(
-        f'{name} has no flow called "{attribute}"; ' + (f'did you mean "{nearest}"?' if nearest else _held(flows))
-    )
+    raise ValueError(f'{name} has no flow called "{attribute}"; ' + (suggestion(nearest) or _held(flows)))
 
 
 def _held(flows: dict[str, AnyFlow]) -> str:
@@ -93,7 +92,7 @@ def import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (error.name == name or name.startswith(f"{error.name}.")):
             nearest = did_you_mean(name, _beside())
-            hint = f'; did you mean "{nearest}"?' if nearest else ""
+            hint = suggestion_after(nearest)
             raise ValueError(f'there is no module "{error.name}", neither installed nor in {here}{hint}') from error
         raise ValueError(_failure(name, error)) from error
     except Exception as error:

@@ -43,7 +43,7 @@ def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
         try:
             run = baton.sync.run(flow, **given)
         except InputError as error:
-            raise inputs.in_words_of_the_command_line(error) from None
+            raise inputs.in_words_of_the_command_line(error, flow, pairs) from None
         terminal.echo_coloured(_drawn(flow, run), err=True)
         terminal.echo_json(_results(flow, run, every=every))
         terminal.echo(f"{run.outcome} in {duration(run.elapsed.total_seconds())} of virtual time", err=True)

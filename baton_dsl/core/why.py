@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core.reasons import WITH_ITS_WORKFLOW
 from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
 
 TOLD: Final = 3
@@ -17,8 +18,6 @@ TOLD: Final = 3
 SKIPPED: Final = "skipped"
 HOPS: Final = 4
 """Steps of a chain that are named one by one."""
-WITH_ITS_WORKFLOW: Final = "BTN507: cancelled, since its workflow was"
-"""The error of a job that was cancelled with its workflow, as `runtime/sql/functions/baton_stop.sql` writes it."""
 
 _ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
 

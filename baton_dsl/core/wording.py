@@ -27,6 +27,43 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def suggestion(nearest: str | None) -> str:
+    """The question about a misspelt name, or nothing if no known name is near.
+
+    Examples:
+        >>> suggestion("orders"), suggestion(None)
+        ('did you mean "orders"?', '')
+    """
+    return f'did you mean "{nearest}"?' if nearest else ""
+
+
+def suggestion_after(nearest: str | None) -> str:
+    """The same for the end of a sentence.
+
+    Examples:
+        >>> 'there is no step "order"' + suggestion_after("orders")
+        'there is no step "order"; did you mean "orders"?'
+    """
+    return f"; {suggestion(nearest)}" if nearest else ""
+
+
+def size(count: int) -> str:
+    """Bytes as people say them.
+
+    Examples:
+        >>> [size(count) for count in (0, 999, 1000, 8192, 999_960, 3_200_000, 45_000_000_000)]
+        ['0 B', '999 B', '1.0 kB', '8.2 kB', '1.0 MB', '3.2 MB', '45.0 GB']
+    """
+    if count < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.95:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:,.1f} TB"
+
+
 def moment(when: datetime, now: datetime) -> str:
     """A moment on the clock of `now`; with its date, if that is another day.
 

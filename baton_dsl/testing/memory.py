@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from oban import Job
 
+from baton_dsl.core import reasons
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
@@ -172,7 +173,7 @@ class Memory:
 
     def _end_with_its_node(self, name: str) -> None:
         if self.model.nodes[name].state is State.CANCELLED:
-            self._note(name, "BTN507: cancelled, since its node was before it returned")
+            self._note(name, reasons.BEFORE_IT_RETURNED)
 
     def fail(self, name: str, error: str, pause: float | None) -> None:
         """An attempt failed.
@@ -189,7 +190,7 @@ class Memory:
         self._later(name, pause)
         self._change(lambda: self.model.change({name: State.RETRYABLE}))
         if self.model.nodes[name].state is State.CANCELLED:
-            self._note(name, "BTN507: cancelled, since its workflow was")
+            self._note(name, reasons.WITH_ITS_WORKFLOW)
 
     def snooze(self, name: str, pause: float) -> None:
         """A step is to run again later, without counting the attempt."""
@@ -236,7 +237,7 @@ class Memory:
         for name in before:
             node = self.model.nodes[name]
             if node.state is State.CANCELLED and node.outcome is Outcome.CANCELLED:
-                self._note(name, "BTN507: cancelled, since its workflow was")
+                self._note(name, reasons.WITH_ITS_WORKFLOW)
         return True
 
     def pause(self) -> bool:
@@ -255,21 +256,23 @@ class Memory:
         self._change(self.model.resume)
         return True
 
-    def retry(self) -> bool:
+    def retry(self, attempts: int | None = None) -> bool:
         """Let what failed run again; False if nothing did."""
         retriable = {id(node) for node in self.model.retriable()}
         if not retriable:
             return False
         self._rearm(name for name, node in self.model.nodes.items() if id(node) in retriable and node.state.is_final)
         self.stopped_at = None
+        before = [name for name, node in self.model.nodes.items() if node.outcome in ("cancelled", "discarded")]
         self._change(self.model.retry)
+        self._give(before, attempts)
         return True
 
     def held(self, name: str) -> set[str]:
         """What keeps a step, and all behind it, from being run again."""
         return self.model.held(name)
 
-    def retry_from(self, name: str) -> bool:
+    def retry_from(self, name: str, attempts: int | None = None) -> bool:
         """Let a step run again, and all behind it; False if one of them runs."""
         if self.model.held(name):
             return False
@@ -279,7 +282,17 @@ class Memory:
         self._change(lambda: self.model.retry_from(name))
         for gone in [other for other in self.jobs if other not in self.model.nodes]:
             del self.jobs[gone]
+        self._give(below, attempts)
         return True
+
+    def _give(self, names: Iterable[str], attempts: int | None) -> None:
+        """Give steps that run again, and have been attempted before, so many attempts more."""
+        if attempts is None:
+            return
+        for name in names:
+            row = self.jobs.get(name)
+            if row is not None and row.attempt and self.model.nodes[name].outcome is None:
+                row.max_attempts = row.attempt + attempts
 
     def _rearm(self, names: Iterable[str]) -> None:
         for name in names:
@@ -335,9 +348,9 @@ class Memory:
         worst = Outcome.DISCARDED if Outcome.DISCARDED in origins else Outcome.CANCELLED
         for name, node in nodes.items():
             if node.by_upstream and node.outcome is Outcome.SKIPPED:
-                self._note(name, "BTN512: skipped, since an upstream was")
+                self._note(name, reasons.SKIPPED)
             elif node.by_upstream and node.outcome is Outcome.CANCELLED:
-                self._note(name, f"BTN507: cancelled, since an upstream was {worst}")
+                self._note(name, reasons.WITH_AN_UPSTREAM + worst)
             elif node.is_map and node.items is not None and node.outcome is not Outcome.COMPLETED:
                 self.reasons[name] = failing(self, name)
             elif node.is_map and node.outcome is Outcome.DISCARDED:

@@ -14,6 +14,7 @@ from oban import Cancel, Job, Snooze
 from baton_dsl.context import Skip
 from baton_dsl.core.diagnostics import did_you_mean, quoted
 from baton_dsl.core.items import step_of
+from baton_dsl.core.wording import suggestion
 from baton_dsl.errors import BatonError, ReplacementError
 from baton_dsl.flow import Flow
 from baton_dsl.reflect import signature
@@ -148,7 +149,7 @@ def _names(flow: AnyFlow, key: Any) -> list[str]:
     nearest = did_you_mean(name, names)
     raise ReplacementError(
         f'flow "{flow.name}" has no step "{name}" to replace',
-        remedy=f'did you mean "{nearest}"?' if nearest else f"it has {quoted(names)}",
+        remedy=suggestion(nearest) or f"it has {quoted(names)}",
     )
 
 

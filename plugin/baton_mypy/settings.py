@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.rules import CATALOGUE, Door
+from baton_dsl.core.wording import suggestion_after
 
 CHECKED: Final = frozenset(
     code for code, rule in CATALOGUE.items() if Door.TYPES in rule.doors and rule.by_default and rule.run is not None
@@ -65,4 +66,4 @@ def _meant(item: str) -> Iterator[str]:
 
 def _ask(item: str) -> str:
     nearest = did_you_mean(item, [*CATALOGUE, *(rule.slug for rule in CATALOGUE.values())])
-    return f'; did you mean "{nearest}"?' if nearest else ""
+    return suggestion_after(nearest)

@@ -40,6 +40,7 @@ from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean, quoted
 from baton_dsl.core.rules import inputs as rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, ParameterSpec, Role, StepSpec
+from baton_dsl.core.wording import suggestion_after
 from baton_mypy import names
 from baton_mypy.codes import STEP_NOT_IN_WORKFLOW
 from baton_mypy.flow_facts import flow_facts_of
@@ -207,7 +208,7 @@ def result(context: MethodSigContext) -> FunctionLike:
         nearest = did_you_mean(name, steps)
         message = f'the workflow has no step "{name}"'
         checker.fail(
-            message + (f'; did you mean "{nearest}"?' if nearest else f"; it has {quoted(steps)}"),
+            message + (suggestion_after(nearest) or f"; it has {quoted(steps)}"),
             call.args[0],
             code=STEP_NOT_IN_WORKFLOW,
         )

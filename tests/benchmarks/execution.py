@@ -133,7 +133,7 @@ async def execute(dsn: str, warm_up: Callable[[str], None], insert: Callable[[st
         await conn.set_autocommit(False)
     await pool.close()
     assert measured is not None
-    return float(measured[0])
+    return float(measured[0] or 0)
 
 
 async def _all_done(conn: psycopg.AsyncConnection[Any]) -> None:

@@ -52,6 +52,8 @@ TARGETS = {
     "show": ["w"],
     "why": ["w"],
     "cancel": ["w"],
+    "approve": ["w", "--budget", "8"],
+    "debug": ["w", "step"],
     "retry": ["w"],
     "pause": ["w"],
     "resume": ["w"],
@@ -76,7 +78,7 @@ def clean(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_every_command_with_a_database_is_tried_here() -> None:
-    assert set(with_a_database()) == {*TARGETS, "demo", "install", "list", "doctor", "queues", "nodes", "web"}
+    assert set(with_a_database()) == {*TARGETS, "demo", "install", "list", "doctor", "queues", "nodes", "usage", "web"}
 
 
 @pytest.mark.parametrize("name", with_a_database())

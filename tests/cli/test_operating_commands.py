@@ -268,6 +268,22 @@ def test_a_workflow_is_retried_from_a_step(baton: Shown, conn: psycopg.Connectio
     )
 
 
+def test_a_retry_chooses_another_model(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1", flows.shop.options(models={"fetch": "openai:a"}), region="eu")
+    end(conn, "shop-1", "discarded")
+    assert baton("retry", "shop-1", "--model", "fetch")[:2] == (2, "")
+    assert baton("retry", "shop-1", "--model", "fetch=a", "--model", "fetch=b")[0] == 2
+    code, _, told = baton("retry", "shop-1", "--model", "fetsh=openai:b")
+    assert (code, told) == (
+        4,
+        'Error: BTN408: workflow "shop-1" has no step "fetsh"\n  help: did you mean "fetch"?\n',
+    )
+    assert baton("retry", "shop-1", "--model", "fetch=openai:b") == (0, "retried workflow shop-1\n", "")
+    assert conn.execute("SELECT args ->> 'workflow_model' FROM oban_jobs WHERE state = 'available'").fetchall() == [
+        ("openai:b",)
+    ]
+
+
 def test_why_says_it_in_a_sentence(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
     first = '"fetch", which could start, but no worker runs queue "default".\n'
@@ -333,14 +349,52 @@ async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any
             process.wait(timeout=30)
 
 
+def test_retry_says_how_many_attempts_it_gives(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    for name, attempt in (("shop-1", 20), ("shop-2", 5)):
+        insert(conn, name)
+        conn.execute(
+            "UPDATE oban_jobs SET attempt = %s WHERE state = 'available' AND meta ->> 'workflow_id' = %s",
+            [attempt, name],
+        )
+        end(conn, name, "discarded")
+    assert baton("retry", "shop-1") == (
+        0,
+        "retried workflow shop-1\n",
+        "1 step that was attempted before gets 1 attempt\n",
+    )
+    end(conn, "shop-1", "discarded")
+    code, _, told = baton("retry", "shop-1", "shop-2")
+    assert (code, told) == (0, "2 steps that were attempted before get 1 to 15 attempts each\n")
+    end(conn, "shop-1", "discarded")
+    end(conn, "shop-2", "discarded")
+    code, _, told = baton("retry", "shop-1", "shop-2", "--attempts", "3")
+    assert (code, told) == (0, "2 steps that were attempted before get 3 attempts each\n")
+    query = "SELECT array_agg(max_attempts ORDER BY id) FROM oban_jobs WHERE attempt > 0"
+    assert conn.execute(query).fetchone() == ([23, 8],)
+    code, _, told = baton("retry", "shop-1", "--from", "fetch", "--attempts", "1")
+    assert (code, told) == (0, "1 step that was attempted before gets 1 attempt\n")
+    assert conn.execute(query).fetchone() == ([21, 8],)
+    code, _, told = baton("retry", "shop-1", "--attempts", "0")
+    assert code == 2
+    assert "0 is not in the range 1<=x<=32767" in told
+
+
 def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     code, shown, _ = baton("doctor")
-    about, end = shown.splitlines()
+    about, *measured, end = shown.splitlines()
     assert (code, end) == (0, "Nothing is wrong.")
     assert about.endswith(f'schema "public" of version {VERSION}, 0 workflows under way')
+    assert re.fullmatch(r"  tables: \d[\d.]* [kM]B, of which \w+ \S+ kB, \w+ \S+ kB, \w+ \S+ kB", measured[0])
+    assert measured[1:] == [
+        "  baton prune: no workflow ended more than 1 day ago",
+        "  oldest ready job: none",
+        "  connection: direct",
+    ]
     insert(conn, "waiting-1", flows.waiting)
+    conn.execute("UPDATE oban_jobs SET scheduled_at = scheduled_at - interval '3 hours'")
     code, shown, _ = baton("doctor")
-    assert (code, shown.splitlines()[1:]) == (
+    assert re.fullmatch(r'  oldest ready job: "never-served" 3 h \d min', shown.splitlines()[3])
+    assert (code, shown.splitlines()[5:]) == (
         1,
         [
             'wrong: 1 job could start in queue "never-served", which no worker runs',
@@ -352,10 +406,44 @@ def test_the_doctor_says_what_to_do_and_its_exit_code_tells(baton: Shown, conn: 
     baton("cancel", "waiting-1")
     conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '8 days'")
     code, shown, _ = baton("doctor", "--retain", "7d")
-    assert (code, shown.splitlines()[1]) == (
-        0,
-        "advice: 1 workflow ended more than 7 days ago, and is kept with all results",
+    assert re.fullmatch(
+        r"  baton prune: --older-than 7d would free about \d+\.\d kB \(1 workflow\)", shown.splitlines()[2]
     )
+    assert (code, shown.splitlines()[5:7]) == (
+        0,
+        [
+            "advice: 1 workflow ended more than 7 days ago, and is kept with all results",
+            "  help: remove them: baton prune --older-than 7d, or baton worker --retain 7d",
+        ],
+    )
+    report = json.loads(baton("doctor", "--json", "--retain", "90s")[1])
+    assert "baton prune --older-than 90s" in report["findings"][0]["help"]
+    assert [(each["older_than"], each["workflows"]) for each in report["prunable"]] == [
+        ("P30D", 0),
+        ("P7D", 1),
+        ("P1D", 1),
+        ("PT1M30S", 1),
+    ]
+    assert report["connection"] == "direct"
+    assert {"oban_jobs", "workflow_nodes"} <= {table["name"] for table in report["tables"]}
+
+
+def test_the_doctor_reports_steps_that_the_code_here_does_not_have(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1")
+    insert(conn, "shop-2")
+    conn.execute("UPDATE workflow_nodes SET worker = replace(worker, 'flows:', 'gone:') WHERE step_name = 'mail'")
+    assert "BTN501" not in baton("doctor")[1]
+    assert "BTN501" not in baton("doctor", "baton_dsl")[1], "another package's code is not expected here"
+    code, shown, _ = baton("doctor", "tests.cli.flows")
+    told = next(line for line in shown.splitlines() if "BTN501" in line)
+    assert told.startswith('wrong: 2 running workflows need a step of flow "shop" that the code here does not have: ')
+    assert "No module named 'tests.cli.gone'" in told
+    assert code == 1
+    conn.execute("UPDATE workflow_nodes SET outcome = 'cancelled' WHERE worker LIKE '%gone:%'")
+    assert "BTN501" not in baton("doctor", "tests.cli.flows")[1], "nothing waits for it any more"
+    code, _, told = baton("doctor", "tests.cli.flow")
+    assert code == 2
+    assert 'there is no module "tests.cli.flow"' in told
 
 
 @pytest.mark.parametrize("command", [["list"], ["cancel", "x"], ["why", "x"], ["prune", "--older-than", "1d"]])

@@ -206,6 +206,57 @@ def test_what_is_no_decimal_stays_what_it_is_beside_one() -> None:
     assert inputs.value_of("[1.50, 2]", list[Any]) == [1.5, 2]
 
 
+def test_all_wrong_inputs_are_told_at_once_with_what_their_texts_look_like(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pairs = {
+        "since": "tomorrow",
+        "colour": "blue",
+        "size": "xl",
+        "count": "12",
+        "name": "Ada\x1b[2J",
+        "order": '{"amount": 0, "token": "s3cr3t"}',
+        "factors": "[1, 2",
+        "rset": "true",
+    }
+    flow = "tests.cli.typed_inputs:typed"
+    assert run(["test", flow, *(f"--input={name}={text}" for name, text in pairs.items())]) == 2
+    told = capsys.readouterr().err
+    for sentence in (
+        'input "since" is date, got the text "tomorrow": ',
+        "write an ISO date, as 2026-11-22",
+        'input "colour" is Colour, got the text "blue": ',
+        "write one of red, green",
+        'got the text "xl": ',
+        "write one of s, m",
+        'input "count" is int, got the text "12": Input should be less than or equal to 9',
+        "write a whole number, as 12 (at most 9)",
+        "write a text (matching ^[a-z]+$)",
+        'input "order" is Order, got a text that does not fit: amount: Input should be greater than or equal to 1',
+        'write a JSON object: {"amount": a whole number, as 12 (at least 1), "token": a text, "note" (optional): a',
+        "this is no JSON: Expecting ',' delimiter at character 6",
+        "write a JSON list: [a number, as 1.5, ...]",
+        'the flow has no input called "rset"; did you mean "rest"?',
+        'input "rest" is missing; step "take" needs it',
+        "give it: --input rest=... with true or false",
+    ):
+        assert sentence in told, sentence
+    assert "s3cr3t" not in told
+    assert "\x1b" not in told
+    good = {
+        "since": "2026-11-22",
+        "colour": "red",
+        "size": "s",
+        "count": "9",
+        "name": "ada",
+        "order": '{"amount": 1, "token": "x"}',
+        "factors": "[1]",
+        "rest": "true",
+    }
+    assert run(["test", flow, *(f"--input={name}={text}" for name, text in good.items())]) == 0
+    assert "2026-11-22 Colour.RED s 9 ada 1 [1.0] True" in capsys.readouterr().out
+
+
 def test_an_input_that_the_flow_does_not_have_is_left_to_the_insert() -> None:
     assert inputs.read(flows.shop, ["regoin=eu", "n=1"]) == {"regoin": "eu", "n": 1}
 

@@ -112,3 +112,52 @@ async def test_what_may_have_changed_is_read_again(doubt: str | None) -> None:
     found = foreknown(SimpleNamespace(_notifier=notifier), job)  # type: ignore[arg-type]
     assert found == (passage if doubt is None else None)
     assert FOREKNOWN not in job.extra
+
+
+@pytest.mark.parametrize("broken", ["passage_of", "dispatch"])
+async def test_what_was_claimed_and_could_not_be_started_is_found(
+    start_oban: StartOban,
+    conn: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+) -> None:
+    """The settle is committed, and an exception comes before the job that it has claimed has started."""
+    works = getattr(settle, broken)
+    failed: list[object] = []
+
+    def once(*args: Any) -> Any:
+        if not failed:
+            failed.append(args)
+            raise RuntimeError("not today")
+        return works(*args)
+
+    monkeypatch.setattr(settle, broken, once)
+    async with start_oban(queues={"default": 5}):
+        workflow = await chain(4).insert()
+        assert (await workflow.wait(timeout=20)).outcome == "completed"
+    attempts = conn.execute("SELECT state::text, attempt FROM oban_jobs").fetchall()
+    assert attempts == [("completed", 1)] * 4
+    assert len(failed) == 1
+    assert "was claimed and could not be started; the next fetch finds it" in caplog.text
+
+
+async def test_what_was_claimed_by_an_answer_that_could_not_be_read_is_found(
+    start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settle is committed, and reading what it has returned fails: its attempt fails, what it claimed runs."""
+    fetchall = psycopg.AsyncCursor.fetchall
+    failed: list[object] = []
+
+    async def once(self: Any) -> Any:
+        rows = await fetchall(self)
+        if not failed and len(rows) > 1 and self.description[0].name == "acknowledged":
+            failed.append(rows)
+            raise ValueError("unreadable")
+        return rows
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "fetchall", once)
+    async with start_oban(queues={"default": 5}):
+        workflow = await chain(4).insert()
+        assert (await workflow.wait(timeout=20)).outcome == "completed"
+    assert len(failed) == 1

@@ -158,7 +158,7 @@ def test_the_doctor_tells_of_functions_that_are_called_like_ours(hostile_dsn: st
         finding.message
         for finding in read_sync(Database.configured(dsn=hostile_dsn, prefix="jobs"), examine("jobs")).findings
     ]
-    assert any(message.startswith("functions have the name of one of ours") for message in found)
+    assert any(message.startswith("functions have a name of ours") for message in found)
     schema.install(hostile_dsn, "jobs")
     assert read_sync(Database.configured(dsn=hostile_dsn, prefix="jobs"), examine("jobs")).findings == ()
 

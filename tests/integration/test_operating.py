@@ -123,6 +123,30 @@ async def test_retrying_runs_what_failed_and_what_that_cancelled_and_nothing_els
         assert await workflow.retry() is False
 
 
+async def test_a_retry_gives_as_many_attempts_as_it_is_asked_for(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    """Those that have been attempted before: a step that never ran keeps its own number."""
+    flow = Flow("again").add("first", steps.number.bind(value=7)).add("second", steps.fails, deps=["first"])
+    flow.add("third", steps.noop, deps=["second"])
+    most = "SELECT array_agg(ARRAY[attempt, max_attempts] ORDER BY id) FROM oban_jobs"
+    async with start_oban():
+        workflow = await flow.insert()
+        await workflow.wait(TIMEOUT)
+    (before,) = conn.execute(most).fetchone() or ()
+    for wrong in (0, -1, 32_768, True):
+        with pytest.raises(ValueError, match="whole number from 1 to 32767, got"):
+            await workflow.retry(attempts=wrong)
+    assert await workflow.retry(attempts=3) is True
+    (after,) = conn.execute(most).fetchone() or ()
+    assert (after[0], after[1], after[2]) == (before[0], [1, 4], before[2])
+    assert workflow.sync.retry(attempts=3) is False
+    assert workflow.sync.retry("second", attempts=2) is True
+    assert (conn.execute(most).fetchone() or ())[0][1] == [1, 3]
+    assert workflow.sync.retry("first", attempts=32_767) is True
+    assert (conn.execute(most).fetchone() or ())[0] == [[1, 32_767], [1, 32_767], before[2]]
+
+
 async def test_retrying_the_failed_job_alone_by_obans_api_does_the_same(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:

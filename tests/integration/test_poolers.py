@@ -21,7 +21,8 @@ import baton_dsl.runtime.executing.worker  # noqa: F401 - so that each instance 
 from baton_dsl import Flow, Workflow
 from baton_dsl.cli.main import run
 from baton_dsl.errors import SessionNeededError
-from baton_dsl.runtime.database.pooling import require_session
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.pooling import Route, require_session, route_of
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban, until
 from tests.integration import steps
@@ -60,14 +61,18 @@ def worker(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("size", [1, 10])
 def test_a_pooled_transaction_is_no_session(dsn: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baton_dsl.runtime.database.pooling.ANSWER", 1.0)  # with one server, nobody gets a second one
-    with pgbouncer(dsn, size=size) as through, pytest.raises(SessionNeededError):
-        require_session(through)
+    with pgbouncer(dsn, size=size) as through:
+        with pytest.raises(SessionNeededError):
+            require_session(through)
+        assert route_of(Database.configured(dsn=through).sync_connection) is Route.TRANSACTIONS
 
 
 def test_a_pooled_session_is_one(dsn: str) -> None:
     with pgbouncer(dsn, mode="session") as through:
         require_session(through)
+        assert route_of(Database.configured(dsn=through).sync_connection) is Route.SESSIONS
     require_session(dsn)
+    assert route_of(Database.configured(dsn=dsn).sync_connection) is Route.DIRECT
 
 
 def test_a_worker_without_a_session_refuses_with_a_sentence(pooler: str) -> None:

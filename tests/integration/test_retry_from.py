@@ -14,7 +14,7 @@ from baton_dsl.errors import RetryError, StepNotInWorkflowError, WorkflowNotFoun
 from baton_dsl.runtime import workflow as runtime_workflow
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
-from baton_dsl.runtime.operating.actions import Action, operate, operate_sync
+from baton_dsl.runtime.operating.actions import Action, Retried, operate, operate_sync
 from tests.conftest import StartOban
 from tests.integration import mapped, steps
 from tests.integration.test_operating import TIMEOUT, mend
@@ -278,12 +278,12 @@ async def test_an_item_without_a_job_and_one_that_is_not_there_are_told(
 async def test_a_retry_that_the_database_never_does_ends_with_a_sentence(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nothing(*_args: object, **_options: object) -> list[str]:
-        return []
+    async def nothing(*_args: object, **_options: object) -> Retried:
+        return Retried(ids=[], steps=0, fewest=0, most=0)
 
-    monkeypatch.setattr(runtime_workflow, "operate", nothing)
+    monkeypatch.setattr(runtime_workflow.actions, "retry", nothing)
     monkeypatch.setattr(runtime_workflow, "pause_after", lambda _: 0.001)
     async with start_oban(queues={}):
         workflow = await diamond().insert()
-        with pytest.raises(RetryError, match='could not be retried from step "first": its steps change all the time'):
+        with pytest.raises(RetryError, match='could not be retried from step "first": its steps keep changing'):
             await workflow.retry("first")

@@ -197,6 +197,20 @@ async def test_a_step_that_runs_can_be_interrupted_and_its_process_can_die(baton
     assert run.attempts(flows.patient) == 2
 
 
+async def test_a_retry_gives_as_many_attempts_as_it_is_asked_for(baton: Baton) -> None:
+    run = baton.start(billing, api_key="x", replace={fetch_token: TOKEN, charge: [OSError()] * 10})
+    await run.until(charge, "retryable")
+    await run.cancel()
+    assert await run.retry(attempts=2)
+    await run.finish()
+    assert (run.outcome, run.attempts(charge)) == ("discarded", 3)
+    assert await run.retry(charge, attempts=1)
+    await run.finish()
+    assert (run.outcome, run.attempts(charge)) == ("discarded", 4)
+    with pytest.raises(ValueError, match="whole number from 1"):
+        await run.retry(attempts=0)
+
+
 async def test_a_hook_is_called_once_and_can_be_replaced(baton: Baton) -> None:
     flows.ended.clear()
     run = await baton.run(billing, api_key="x", replace={fetch_token: TOKEN})

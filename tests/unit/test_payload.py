@@ -173,6 +173,12 @@ def test_what_a_step_returns_is_what_its_downstream_gets(
     assert same(payload.decode_result("down", "parameter", "up", annotation, stored), value)
 
 
+def test_a_number_that_is_none_comes_back_where_nothing_is_known_of_its_place() -> None:
+    value = Reading(float("nan"), children=[Reading(float("nan"))])
+    stored = payload.encode_result("up", Line | Reading, value)
+    assert same(payload.decode_result("down", "parameter", "up", Line | Reading, stored), value)
+
+
 class Aliased(BaseModel):
     """Aliases, computed fields and a refusal of anything else: it must read what it has written."""
 

@@ -6,6 +6,7 @@ from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Role, StepSpec, Types
+from baton_dsl.core.wording import suggestion_after
 
 finding = Finder("BTN303", "baton-input")
 
@@ -103,7 +104,7 @@ def wrong_type(name: str, expected: str, given: str, argument: Argument) -> Diag
 
 
 def _ask(nearest: str | None) -> str:
-    return f'; did you mean "{nearest}"?' if nearest else ""
+    return suggestion_after(nearest)
 
 
 def _choices(inputs: Iterable[str]) -> str:

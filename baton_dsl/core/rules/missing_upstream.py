@@ -7,6 +7,7 @@ from typing import Final
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 from baton_dsl.core.spec import ParameterSpec, StepSpec
+from baton_dsl.core.wording import suggestion_after
 
 finding = Finder("BTN102", "baton-missing-upstream")
 
@@ -79,7 +80,7 @@ def _parameter(step: StepSpec, parameter: ParameterSpec, nearest: _Nearest, inpu
 
 
 def _ask(nearest: str | None) -> str:
-    return f'; did you mean "{nearest}"?' if nearest else ""
+    return suggestion_after(nearest)
 
 
 RULE = Rule(

@@ -11,7 +11,7 @@ from baton_dsl.core.rules import map_option, model_option
 from baton_dsl.core.rules.map_option import WAYS
 from baton_dsl.core.rules.rule import Context, Door, Example, Rule
 from baton_dsl.core.spec import UNKNOWN, Option
-from baton_dsl.core.wording import unstorable
+from baton_dsl.core.wording import suggestion_after, unstorable
 
 finding = map_option.finding
 
@@ -43,7 +43,7 @@ def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = N
         if name not in CHECKS:
             nearest = did_you_mean(name, CHECKS)
             yield finding(
-                f'step "{step}" has an unknown option "{name}"' + (f'; did you mean "{nearest}"?' if nearest else ""),
+                f'step "{step}" has an unknown option "{name}"' + suggestion_after(nearest),
                 help=f"the options are {', '.join(CHECKS)}",
                 suggestion=nearest,
                 step=step,
@@ -77,7 +77,7 @@ def flow_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
         if name not in FLOW_CHECKS:
             nearest = did_you_mean(name, FLOW_CHECKS)
             yield finding(
-                f'a flow has no option "{name}"' + (f'; did you mean "{nearest}"?' if nearest else ""),
+                f'a flow has no option "{name}"' + suggestion_after(nearest),
                 help=f"the options are {', '.join(FLOW_CHECKS)}",
                 suggestion=nearest,
                 place=option.place,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean, quoted
 from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 from baton_dsl.core.spec import MISSING, UNKNOWN, FlowSpec, Replaced, Types
+from baton_dsl.core.wording import suggestion_after
 
 finding = Finder("BTN311", "baton-replacement")
 
@@ -24,7 +25,7 @@ def wrong(flow: FlowSpec, replaced: Replaced, types: Types) -> Iterator[Diagnost
         if not flow.is_open:
             nearest = did_you_mean(name, steps)
             yield finding(
-                f'the flow has no step "{name}" to replace' + (f'; did you mean "{nearest}"?' if nearest else ""),
+                f'the flow has no step "{name}" to replace' + suggestion_after(nearest),
                 help=f"it has {quoted(steps)}",
                 suggestion=nearest,
                 place=place,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from enum import StrEnum
 from os import dup
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from baton_dsl.errors import SessionNeededError
+
+type Connecting = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 DIRECT: Final = "BATON_DIRECT_DSN"
 """The environment variable that names the server itself where the DSN names a pooler."""
@@ -45,7 +48,7 @@ async def is_direct_async(conn: psycopg.AsyncConnection[Any]) -> bool:
     return row is not None and row[0] == conn.info.backend_pid
 
 
-def is_session(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Connection[Any]]) -> bool:
+def is_session(conn: psycopg.Connection[Any], connect: Connecting) -> bool:
     """True if all statements of a connection run in the same backend, so that a lock that one takes is held.
 
     Behind a pooler that is tried, while a transaction of another connection keeps the server that is free then: in
@@ -60,7 +63,7 @@ def is_session(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Conn
     return all(_keeps_its_backend(conn, connect) for _ in range(ROUNDS))
 
 
-def _keeps_its_backend(conn: psycopg.Connection[Any], connect: Callable[[], psycopg.Connection[Any]]) -> bool:
+def _keeps_its_backend(conn: psycopg.Connection[Any], connect: Connecting) -> bool:
     try:
         with answering(conn):
             before = _backend(conn)
@@ -85,6 +88,26 @@ def answering(conn: psycopg.Connection[Any]) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
+
+
+class Route(StrEnum):
+    """What is between a connection and the server."""
+
+    DIRECT = "direct"
+    SESSIONS = "a pooler that keeps sessions"
+    TRANSACTIONS = "a pooler that gives each transaction another session"
+
+
+def route_of(connect: Connecting) -> Route:
+    """Find out what is between.
+
+    Args:
+        connect: Opens a connection in autocommit mode.
+    """
+    with connect() as conn:
+        if is_direct(conn):
+            return Route.DIRECT
+        return Route.SESSIONS if is_session(conn, connect) else Route.TRANSACTIONS
 
 
 def require_session(dsn: str) -> None:

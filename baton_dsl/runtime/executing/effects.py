@@ -39,6 +39,7 @@ from baton_dsl.runtime.executing.calling import CANCELLED, in_thread
 from baton_dsl.runtime.executing.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
 from baton_dsl.runtime.executing.settle import Finished, Settler
 from baton_dsl.runtime.oban.bridge import at_stop, cancellation_of, prefix_of
+from baton_dsl.runtime.sql.pieces import in_schema
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,12 @@ SELECT set_config('baton.attempt', %s, true), node.outcome, job.state::text, job
     CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN
         set_config('transaction_timeout', '0', true)
     END
-FROM {nodes} AS node LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
 WHERE node.oban_job_id = %s
 """
 _LOOK: Final = """
 SELECT current_setting('baton.attempt', true), outcome, set_config('statement_timeout', '0', true)
-FROM {nodes} WHERE oban_job_id = %s FOR NO KEY UPDATE
+FROM baton.workflow_nodes WHERE oban_job_id = %s FOR NO KEY UPDATE
 """
 
 type Ending = Cancel | Snooze | None
@@ -101,9 +102,8 @@ class Effects:
 
     def __init__(self, oban: Oban, settler: Settler) -> None:
         prefix = prefix_of(oban)
-        tables = {"nodes": sql.Identifier(prefix, "workflow_nodes"), "jobs": sql.Identifier(prefix, "oban_jobs")}
-        self._enter = sql.SQL(_ENTER).format(**tables)
-        self._look = sql.SQL(_LOOK).format(**tables)
+        self._enter = sql.SQL(in_schema(_ENTER, prefix))
+        self._look = sql.SQL(in_schema(_LOOK, prefix))
         self._settler = settler
         self._engine = sync_engine(oban)
         self._async_engine = async_engine(oban)

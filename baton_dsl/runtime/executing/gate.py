@@ -14,6 +14,7 @@ from psycopg.rows import args_row
 
 from baton_dsl.core.items import step_of
 from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.pieces import in_schema
 from baton_dsl.runtime.values.limits import fan_in_limit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
@@ -94,13 +95,13 @@ def passage_of(text: str) -> Passage:
 _SELECT: Final = """
 SELECT node.oban_job_id AS id, node.workflow_id AS workflow_id, node.step_name AS name, node.outcome AS outcome,
     node.pending AS pending, (
-        SELECT workflow.stopped_at IS NOT NULL FROM {workflows} AS workflow
+        SELECT workflow.stopped_at IS NOT NULL FROM baton.baton_workflows AS workflow
         WHERE workflow.workflow_id = node.workflow_id
-    ) AS is_stopped, node.upstreams || coalesce(node.beside, '{{}}') AS reads, node.parameters AS parameters,
+    ) AS is_stopped, node.upstreams || coalesce(node.beside, '{}') AS reads, node.parameters AS parameters,
     node.sources AS sources, CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END
     AS items, NULL AS worker, NULL AS result, NULL::timestamptz AS stamp, false AS is_map, NULL AS absent,
     NULL::bigint AS size
-FROM {nodes} AS node
+FROM baton.workflow_nodes AS node
 WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 UNION ALL
 SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, NULL, NULL, NULL,
@@ -112,11 +113,13 @@ SELECT wanted.id, NULL, upstream.step_name, upstream.outcome, NULL, NULL, NULL, 
     END,
     upstream.updated_at, upstream.is_map, list.absent::text, list.size
 FROM (
-    SELECT DISTINCT unnest(node.upstreams || coalesce(node.beside, '{{}}')) AS id
-    FROM {nodes} AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
+    SELECT DISTINCT unnest(node.upstreams || coalesce(node.beside, '{}')) AS id
+    FROM baton.workflow_nodes AS node WHERE node.oban_job_id = ANY(%(jobs)s::int8[])
 ) AS wanted
-CROSS JOIN LATERAL (SELECT * FROM {nodes} AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0) AS upstream
-LEFT JOIN LATERAL {collect}(
+CROSS JOIN LATERAL (
+    SELECT * FROM baton.workflow_nodes AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0
+) AS upstream
+LEFT JOIN LATERAL baton.baton_collect_within(
     -- a condition of the join would be looked at after the call; of nothing, it does nothing
     CASE WHEN upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0 THEN upstream.oban_job_id END,
     %(most)s::int8
@@ -156,11 +159,7 @@ class Gate:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        self._select = sql.SQL(_SELECT).format(
-            nodes=sql.Identifier(prefix, "workflow_nodes"),
-            workflows=sql.Identifier(prefix, "baton_workflows"),
-            collect=sql.Identifier(prefix, "baton_collect_within"),
-        )
+        self._select = sql.SQL(in_schema(_SELECT, prefix))
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
 

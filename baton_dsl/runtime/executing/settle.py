@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.bridge import has_place, hears, pool_of, prefix_of
 from baton_dsl.runtime.oban.fetches import FETCHES, PLACE_TAKEN, dispatch
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +118,21 @@ class Settler:
         Returns:
             For each, whether its job was completed with it; if not, the job was in other hands already.
         """
+        queues = {each.job.queue for each in finished}
         if is_again:  # items of a map may have been claimed too, which the statement does not tell again
-            FETCHES.doubt(self._oban, {each.job.queue for each in finished})
-        async with autocommit(self._pool) as conn:
-            cursor = conn.cursor(row_factory=tuple_row)
-            values = (*self.values(finished), is_again)
-            if len(finished) <= MOST_FOREKNOWN:
-                await cursor.execute(self._reading, (MOST_BYTES, *values))
-            else:
-                await cursor.execute(self.statement, values)
-            rows = await cursor.fetchall()
+            FETCHES.doubt(self._oban, queues)
+        try:
+            async with autocommit(self._pool) as conn:
+                cursor = conn.cursor(row_factory=tuple_row)
+                values = (*self.values(finished), is_again)
+                if len(finished) <= MOST_FOREKNOWN:
+                    await cursor.execute(self._reading, (MOST_BYTES, *values))
+                else:
+                    await cursor.execute(self.statement, values)
+                rows = await cursor.fetchall()
+        except BaseException:  # it may be committed all the same, and nobody has read what it claimed
+            FETCHES.doubt(self._oban, queues)
+            raise
         return self.start_claimed(finished, rows)
 
     def values(self, finished: Sequence[Finished]) -> tuple[Any, ...]:
@@ -142,6 +150,9 @@ class Settler:
     def start_claimed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Start what a settle has claimed, and remember whom it has acknowledged. To be called once it is committed.
 
+        It raises nothing: what it can't start executes for the database, and runs nowhere. The next fetch of its queue
+        finds such jobs, and the place of the job that was settled is left free for it.
+
         Args:
             finished: What was settled.
             rows: What `statement` has returned.
@@ -158,12 +169,14 @@ class Settler:
             since[key] = min(since.get(key, float("inf")), _since(job))
         for row in claimed:
             fields = dict(zip(_COLUMNS, row[1 : len(_COLUMNS) + 1], strict=True))
-            began = since.get((fields["queue"], fields["priority"]), time.monotonic())
-            extra: dict[str, Any] = {SINCE: began}
-            if len(row) > len(_COLUMNS) + 1 and row[-1] is not None:
-                extra[FOREKNOWN] = Foreknown(passage_of(row[-1]), time.monotonic())
-            dispatch(self._oban, Job(**fields, extra=extra, _validate=False))
-            taken[fields["queue"], fields["priority"]] += 1
+            key = (fields["queue"], fields["priority"])
+            try:
+                self._start(fields, since.get(key, time.monotonic()), row[len(_COLUMNS) + 1 :])
+            except Exception:
+                logger.exception("job %s was claimed and could not be started; the next fetch finds it", fields["id"])
+                FETCHES.doubt(self._oban, {fields["queue"]})
+            else:
+                taken[key] += 1
         done = set(acknowledged or ())
         for job in jobs:
             if job.id in done:
@@ -172,6 +185,14 @@ class Settler:
                     taken[job.queue, job.priority] -= 1
                     job.extra[PLACE_TAKEN] = True
         return [job.id in done for job in jobs]
+
+    def _start(self, fields: dict[str, Any], since: float, read: Sequence[str | None]) -> None:
+        """Start one job that a settle has claimed, with what it has read of it, if it has."""
+        extra: dict[str, Any] = {SINCE: since}
+        for passage in read:
+            if passage is not None:
+                extra[FOREKNOWN] = Foreknown(passage_of(passage), time.monotonic())
+        dispatch(self._oban, Job(**fields, extra=extra, _validate=False))
 
     def _slots(self, jobs: Sequence[Job]) -> str:
         """The places that finishing jobs leave, by queue and priority; they yield if claims have kept one for long."""

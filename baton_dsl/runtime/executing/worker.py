@@ -20,7 +20,7 @@ from baton_dsl.context import Skip, StepContext
 from baton_dsl.core.diagnostics import did_you_mean
 from baton_dsl.core.items import index_of
 from baton_dsl.core.spec import ParameterSpec, Role
-from baton_dsl.core.wording import shortened
+from baton_dsl.core.wording import shortened, suggestion
 from baton_dsl.errors import (
     FanInTooLargeError,
     NodeMissingError,
@@ -43,7 +43,7 @@ from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler, forekno
 from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
-from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.oban.jobs import SKIPPED, name_of
 from baton_dsl.runtime.usage.budgets import Budgets
 from baton_dsl.runtime.usage.entries import Place
 from baton_dsl.runtime.usage.journal import Journal, Writer
@@ -247,6 +247,7 @@ def finished_of(
         return ending(value)
     forgets = RESERVE in job.meta or (journal is not None and journal.has_checkpoints)
     if isinstance(value, Skip):
+        job.extra[SKIPPED] = True
         return Finished(job, None, shortened(value.reason), forgets=forgets)
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)
 
@@ -425,7 +426,7 @@ class Upstreams(Mapping[str, Any]):
             nearest = did_you_mean(name, self.passage.upstreams)
             raise UpstreamAbsentError(
                 f'step "{self.passage.step}" has no upstream "{name}"',
-                remedy=f'did you mean "{nearest}"?' if nearest else "name it in deps=",
+                remedy=suggestion(nearest) or "name it in deps=",
             )
         step = step_of_worker(upstream.worker)
         annotation = _return_annotation(step) if step is not None else Any

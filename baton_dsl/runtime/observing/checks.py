@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
@@ -113,11 +114,44 @@ def _miscounted(row: Row) -> Finding:
     )
 
 
+_UNITS: Final = (("day", "d", 86400), ("hour", "h", 3600), ("minute", "m", 60), ("second", "s", 1))
+
+
+def _in_units(age: timedelta) -> tuple[float, str, str]:
+    """An age in the largest unit of which it is a whole number."""
+    seconds = age.total_seconds()
+    word, letter, unit = next((each for each in _UNITS if seconds >= each[2] and seconds % each[2] == 0), _UNITS[-1])
+    return seconds / unit, word, letter
+
+
+def age_option(age: timedelta) -> str:
+    """An age as options take it.
+
+    Examples:
+        >>> [age_option(timedelta(seconds=seconds)) for seconds in (0, 0.5, 90, 5400, 43_200, 604_800, 86_400_000_000)]
+        ['0s', '0.5s', '90s', '90m', '12h', '7d', '1000000d']
+    """
+    number, _, letter = _in_units(age)
+    return f"{number:.10g}{letter}"
+
+
+def age_in_words(age: timedelta) -> str:
+    """An age in one unit.
+
+    Examples:
+        >>> [age_in_words(timedelta(seconds=seconds)) for seconds in (1, 5400, 604_800)]
+        ['1 second', '90 minutes', '7 days']
+    """
+    number, word, _ = _in_units(age)
+    return f"{number:,.10g} {word}{'' if number == 1 else 's'}"
+
+
 def _outlived(row: Row) -> Finding:
+    age: timedelta = row["retain"]
     return Finding(
-        message=f"{_number(row['workflows'], 'workflow')} ended more than {row['days']:g} days ago, and "
+        message=f"{_number(row['workflows'], 'workflow')} ended more than {age_in_words(age)} ago, and "
         f"{'is' if row['workflows'] == 1 else 'are'} kept with all results",
-        help=f"remove them: baton prune --older-than {row['days']:g}d, or baton worker --retain {row['days']:g}d",
+        help=f"remove them: baton prune --older-than {age_option(age)}, or baton worker --retain {age_option(age)}",
         is_wrong=False,
     )
 
@@ -312,7 +346,7 @@ AILMENTS: Final = (
     ),
     Check(
         """
-        SELECT count(*) AS workflows, extract(epoch FROM %(retain)s::interval)::float / 86400 AS days
+        SELECT count(*) AS workflows, %(retain)s::interval AS retain
         FROM baton.baton_workflows
         WHERE settled_at < now() - %(retain)s::interval
         HAVING count(*) > 0

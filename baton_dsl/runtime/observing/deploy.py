@@ -25,6 +25,7 @@ from baton_dsl.errors import StepNotFoundError, StoredValueError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.sql.pieces import in_schema
 from baton_dsl.runtime.values import json_schema, payload
 from baton_dsl.runtime.values.collected import collected, list_of
 from baton_dsl.runtime.values.names import WORKERS, load_step, step_of_worker
@@ -109,9 +110,9 @@ SELECT node.workflow_id, workflow.flow_name, workflow.fingerprint, node.step_nam
     node.map_id, node.items IS NOT NULL AS is_expanded, node.parameters, node.sources,
     CASE WHEN node.item IS NOT NULL THEN ARRAY(SELECT json_array_elements(node.item)::text) END AS items,
     coalesce(job.args, node.mapping -> 'args') AS args
-FROM {workflows} AS workflow
-JOIN {nodes} AS node USING (workflow_id)
-LEFT JOIN {jobs} AS job ON job.id = node.oban_job_id
+FROM baton.baton_workflows AS workflow
+JOIN baton.workflow_nodes AS node USING (workflow_id)
+LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
 WHERE workflow.settled_at IS NULL
     AND node.outcome IS NULL
     AND NOT (node.is_map AND node.map_id IS NOT NULL)
@@ -119,33 +120,24 @@ WHERE workflow.settled_at IS NULL
 """
 
 _UPSTREAMS: Final = """
-SELECT oban_job_id, step_name, worker, outcome, is_map FROM {nodes} WHERE oban_job_id = ANY(%s)
+SELECT oban_job_id, step_name, worker, outcome, is_map FROM baton.workflow_nodes WHERE oban_job_id = ANY(%s)
 """
 
 _RESULTS: Final = """
 SELECT node.oban_job_id, node.is_map, list.absent::text AS absent,
     CASE WHEN node.is_map THEN list.result ELSE node.result::text END AS result
-FROM {nodes} AS node
+FROM baton.workflow_nodes AS node
 LEFT JOIN LATERAL (
     SELECT made.*
     FROM (SELECT WHERE node.is_map AND node.items IS NOT NULL) AS asked
-    CROSS JOIN LATERAL {collect}(node.oban_job_id) AS made
+    CROSS JOIN LATERAL baton.baton_collect(node.oban_job_id) AS made
 ) AS list ON true
 WHERE node.oban_job_id = ANY(%s)
 """
 
 _SIGNATURES: Final = """
-SELECT signatures::text AS signatures FROM {flows} WHERE fingerprint = %s LIMIT 1
+SELECT signatures::text AS signatures FROM baton.baton_flows WHERE fingerprint = %s LIMIT 1
 """
-
-
-_NAMES: Final = {
-    "workflows": "baton_workflows",
-    "nodes": "workflow_nodes",
-    "jobs": "oban_jobs",
-    "flows": "baton_flows",
-    "collect": "baton_collect",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +171,8 @@ class _Judge:
                 obstacles.update(self._batch(batch))
         return Judgement(len(workflows), tuple(sorted(obstacles)))
 
-    def _query(self, text: str) -> sql.Composed:
-        return sql.SQL(text).format(**{key: self.database.table(name) for key, name in _NAMES.items()})
+    def _query(self, text: str) -> sql.SQL:
+        return sql.SQL(in_schema(text, self.database.prefix))
 
     def _rows(self, text: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         return self.conn.cursor(row_factory=dict_row).execute(self._query(text), values).fetchall()

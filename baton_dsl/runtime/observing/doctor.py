@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +13,9 @@ from baton_dsl.errors import install_remedy
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.checks import AILMENTS
 from baton_dsl.runtime.observing.checks import Finding as Finding
+from baton_dsl.runtime.observing.fleet import QueueStatus, queues
+from baton_dsl.runtime.observing.undeployed import undeployed
+from baton_dsl.runtime.observing.volume import Prunable, TableSize, prunable, sizes
 from baton_dsl.runtime.sql import pieces
 from baton_dsl.runtime.sql.pieces import OLDEST_POSTGRES, VERSION
 
@@ -27,10 +30,16 @@ class Report:
     Attributes:
         about: What was examined, in a line.
         findings: All that was found.
+        tables: How large our tables are, the largest first.
+        prunable: What a prune would free, for a few ages.
+        waiting: The queues in which a job could start, the one that waits longest first.
     """
 
     about: str
     findings: tuple[Finding, ...]
+    tables: tuple[TableSize, ...] = ()
+    prunable: tuple[Prunable, ...] = ()
+    waiting: tuple[QueueStatus, ...] = ()
 
     @property
     def is_well(self) -> bool:
@@ -87,12 +96,13 @@ _STATES: Final[LiteralString] = """
 _UNDER_WAY: Final[LiteralString] = "SELECT count(*) AS workflows FROM baton.baton_workflows WHERE settled_at IS NULL"
 
 
-def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
+def examine(prefix: str, *, retain: timedelta = RETAIN, packages: Collection[str] = ()) -> Reading[Report]:
     """Look at everything.
 
     Args:
         prefix: The schema of Oban's tables.
         retain: How long settled workflows are kept.
+        packages: The top-level packages whose steps should be importable here.
 
     Example:
         ```python
@@ -107,9 +117,9 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     states = yield _STATES, {}
     differences = yield pieces.differing(prefix), {}
     disabled = yield _TRIGGERS, {"names": list(pieces.triggers())}
-    tables = [*_TABLES, *pieces.tables()]
-    hiding = yield _HIDING, {"names": tables}
-    looking = yield _LOOKING, {"names": tables}
+    names = [*_TABLES, *pieces.tables()]
+    hiding = yield _HIDING, {"names": names}
+    looking = yield _LOOKING, {"names": names}
     wrong = [
         *_of_version(migrated["version"], prefix),
         *_of_states(states, prefix),
@@ -124,8 +134,26 @@ def examine(prefix: str, *, retain: timedelta = RETAIN) -> Reading[Report]:
     for ailment in AILMENTS:
         rows = yield ailment.query, {"retain": retain}
         findings += map(ailment.tell, rows)
+    findings += yield from undeployed(packages)
     (counted,) = yield _UNDER_WAY, {}
-    return Report(about=_about(server, prefix, counted["workflows"]), findings=tuple(findings))
+    tables = yield from sizes()
+    old = yield from prunable(retain, tables)
+    served = yield from queues()
+    return Report(
+        about=_about(server, prefix, counted["workflows"]),
+        findings=tuple(findings),
+        tables=tuple(tables),
+        prunable=tuple(old),
+        waiting=tuple(sorted(filter(_waits, served), key=_since, reverse=True)),
+    )
+
+
+def _waits(queue: QueueStatus) -> bool:
+    return queue.oldest_ready is not None
+
+
+def _since(queue: QueueStatus) -> timedelta:
+    return queue.oldest_ready or timedelta()
 
 
 def _about(server: Row, prefix: str, under_way: int | None = None) -> str:

@@ -13,7 +13,8 @@ from baton_dsl.runtime.database.snapshot import Reading, Row
 
 _WORKFLOW: Final[LiteralString] = """
     SELECT outcome, inserted_at, settled_at, paused_at, stopped_at, clock_timestamp() AS now, own.budget,
-        coalesce(own.spent, 0) AS spent, coalesce(own.budget - own.spent - baton.baton_room(workflow_id), 0) AS reserved
+        coalesce(own.spent, 0) AS spent,
+        coalesce(own.budget - own.spent - baton.baton_room(workflow_id, NULL::bigint), 0) AS reserved
     FROM baton.baton_workflows LEFT JOIN baton.baton_budgets AS own USING (workflow_id)
     WHERE workflow_id = %(workflow_id)s
 """

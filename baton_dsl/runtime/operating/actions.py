@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypedDict
 
 from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.rules.option import CHECKS
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.database.snapshot import Reading, read, read_sync
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating import choosing
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
 """What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
@@ -63,6 +67,117 @@ def operate_sync(
     return list(answer_sync(database, statement, values) or ())
 
 
+class RetryOptions(TypedDict, total=False):
+    """How a retry differs from the last attempts.
+
+    Attributes:
+        attempts: How many attempts each step gets that has been attempted before and runs again.
+        models: Other models for steps that run again, by their names.
+    """
+
+    attempts: int | None
+    models: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry has done.
+
+    Attributes:
+        ids: The workflows to which it applied.
+        steps: How many steps run again that have been attempted before.
+        fewest: How many attempts each of them has at least.
+        most: How many attempts each of them has at most.
+    """
+
+    ids: list[str]
+    steps: int
+    fewest: int
+    most: int
+
+
+async def retry(
+    database: Database,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    attempts: int | None = None,
+    models: Mapping[str, str] | None = None,
+) -> Retried:
+    """Retry workflows, in one transaction; `operate` does the same with the attempts that are left.
+
+    Args:
+        database: Where they are.
+        which: Which ones.
+        from_step: As for `operate`.
+        attempts: How many attempts each step gets that has been attempted before and runs again; by default those that
+            are left of its own, and at least one.
+        models: Other models for steps that run again, by their names. If it is one workflow, each of these steps must
+            run again; of several, those in which it does not keep its model.
+
+    Raises:
+        StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
+        RetryError: BTN415, if the model of one can't be changed.
+        ValueError: If `attempts` is no whole number from 1 to 32,767.
+    """
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    if models and (error := await read(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return Retried(**await answer(database, statement, values))
+
+
+def retry_sync(
+    database: Database,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    attempts: int | None = None,
+    models: Mapping[str, str] | None = None,
+) -> Retried:
+    """As `retry`, for sync code."""
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    if models and (error := read_sync(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return Retried(**answer_sync(database, statement, values))
+
+
+def see_attempts(attempts: int) -> None:
+    """See that a step may be given so many attempts.
+
+    Raises:
+        ValueError: If not.
+    """
+    if wrong := CHECKS["max_attempts"](attempts):
+        raise ValueError(f"attempts must be {wrong}, got {attempts!r:.60}")
+
+
+def _retry_statement(
+    database: Database,
+    which: WorkflowFilter,
+    from_step: str | None,
+    attempts: int | None,
+    models: Mapping[str, str] | None,
+) -> tuple[sql.Composed, dict[str, Any]]:
+    if attempts is not None:
+        see_attempts(attempts)
+    if from_step is not None:
+        _see_storable(from_step)
+    chosen, values = which.query(database.prefix)
+    values = {**values, "from_step": from_step, "attempts": attempts}
+    if models:
+        choosing.check(models)
+        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)").format(
+            database.table("baton_retry_models"), chosen
+        )
+        return statement, {**values, "models": json.dumps(dict(models))}
+    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)").format(
+        database.table("baton_retry_with"), chosen
+    )
+    return statement, values
+
+
 async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
     """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
     for number in range(TRIES):
@@ -101,10 +216,14 @@ def _statement(
         return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
-    if reason := unstorable(from_step):
-        raise StepNotInWorkflowError(f'no step has the name "{printable(from_step)}": {reason}')
+    _see_storable(from_step)
     statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
     return statement, {**values, "from_step": from_step}
+
+
+def _see_storable(step: str) -> None:
+    if reason := unstorable(step):
+        raise StepNotInWorkflowError(f'no step has the name "{printable(step)}": {reason}')
 
 
 _HELD: Final[LiteralString] = """

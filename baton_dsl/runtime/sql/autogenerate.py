@@ -10,6 +10,7 @@ TABLES: Final = frozenset(
         *("oban_jobs", "oban_leaders", "oban_producers"),
         *("baton_migrations", "baton_workflows", "baton_flows", "baton_suspects", "workflow_nodes"),
         *("baton_usage", "baton_captures", "baton_checkpoints", "baton_budgets", "baton_reservations"),
+        "baton_spans",
     }
 )
 """The tables that a migration with `oban.schema.install_sql` and `schema.upgrade` creates."""

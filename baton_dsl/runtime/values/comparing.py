@@ -212,7 +212,8 @@ class _Comparison:
         if isinstance(value, _SECRETS):
             return _secret(path)
         if isinstance(value, _JSON) and type(value) in _JSON:
-            return None if type(value) is type(decoded) and value == decoded else _changed(value, decoded, path)
+            is_same = value == decoded or (value != value and decoded != decoded)  # NaN is no equal of itself
+            return None if type(value) is type(decoded) and is_same else _changed(value, decoded, path)
         if isinstance(value, Mapping) and isinstance(decoded, Mapping):
             if len(value) != len(decoded):
                 return Difference(path, "two of its keys are written alike")

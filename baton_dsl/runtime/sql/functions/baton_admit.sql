@@ -18,7 +18,7 @@ BEGIN
         SELECT workflow_id AS id FROM baton.baton_budgets
         WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id
     LOOP
-        room := baton.baton_room(workflow.id) - coalesce((
+        room := baton.baton_room(workflow.id, NULL::bigint) - coalesce((
             SELECT sum(reservation.amount)
             FROM baton.baton_reservations AS reservation
             JOIN baton.oban_jobs AS job ON job.id = reservation.oban_job_id

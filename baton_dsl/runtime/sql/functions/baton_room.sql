@@ -1,6 +1,6 @@
 -- What is left of the budget of a workflow: what is neither spent nor reserved by an attempt that runs. NULL if it has no
 -- budget. What `but` has reserved does not count.
-CREATE OR REPLACE FUNCTION baton.baton_room(of_workflow text, but bigint DEFAULT NULL)
+CREATE OR REPLACE FUNCTION baton.baton_room(of_workflow text, but bigint)
 RETURNS numeric
 LANGUAGE sql
 STABLE

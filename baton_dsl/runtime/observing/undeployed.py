@@ -1,0 +1,48 @@
+"""Steps of running workflows that the code of this process doesn't have: what a worker with it would give back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final, LiteralString
+
+from baton_dsl.core.diagnostics import quoted
+from baton_dsl.errors import StepNotFoundError
+from baton_dsl.runtime.database.snapshot import Reading, Row
+from baton_dsl.runtime.observing.checks import Finding
+from baton_dsl.runtime.values.names import WORKERS, load_step
+
+_WORKERS: Final[LiteralString] = """
+    SELECT node.worker, array_agg(DISTINCT workflow.flow_name ORDER BY workflow.flow_name) AS flows,
+        count(DISTINCT workflow_id) AS workflows
+    FROM baton.baton_workflows AS workflow
+    JOIN baton.workflow_nodes AS node USING (workflow_id)
+    WHERE workflow.settled_at IS NULL
+        AND node.outcome IS NULL
+        AND split_part(split_part(node.worker, ':', 1), '/', 1) = ANY(%(packages)s)
+    GROUP BY node.worker
+    ORDER BY node.worker
+"""
+
+
+def undeployed(packages: Collection[str]) -> Reading[list[Finding]]:
+    """A finding for each step that running workflows still need and that can't be imported here.
+
+    Args:
+        packages: The top-level packages of the code that is here: steps of others are another application's.
+    """
+    rows = yield _WORKERS, {"packages": [f"{WORKERS}{package}" for package in packages]}
+    return [finding for row in rows for finding in _of(row)]
+
+
+def _of(row: Row) -> Iterator[Finding]:
+    try:
+        load_step(row["worker"].removeprefix(WORKERS))
+    except StepNotFoundError as error:
+        count = row["workflows"]
+        which = "1 running workflow needs" if count == 1 else f"{count:,} running workflows need"
+        flows = f"flow{'' if len(row['flows']) == 1 else 's'} {quoted(row['flows'])}"
+        yield Finding(
+            message=f"{which} a step of {flows} that the code here does not have: {error.code}: {error.message}",
+            help="keep the step where it was until these workflows have ended, or cancel them; "
+            "baton check-deploy names them",
+        )
