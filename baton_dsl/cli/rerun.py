@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from baton_dsl.cli import database, selection, terminal
+from baton_dsl.cli.models_option import models_option
 from baton_dsl.cli.target import AnyFlow, flow_argument
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.rerun import rerun_sync
@@ -15,10 +16,19 @@ from baton_dsl.runtime.operating.rerun import rerun_sync
 @click.command("rerun")
 @selection.many
 @click.argument("flow", metavar="MODULE:FLOW", callback=flow_argument)
+@click.option(
+    "--model",
+    "models",
+    metavar="STEP=MODEL",
+    multiple=True,
+    callback=models_option,
+    help="Run this step with that model; *=MODEL is for all that have none of their own.",
+)
 @database.options
 def command(
     selected: selection.Selection,
     flow: AnyFlow,
+    models: dict[str, str],
     dsn: str | None,
     prefix: str,
 ) -> None:
@@ -29,6 +39,7 @@ def command(
     \b
     Examples:
       baton rerun 01932c07 app.flows:billing
+      baton rerun 01932c07 app.flows:billing --model parse=openai:gpt-5-mini
       baton rerun app.flows:billing --outcome discarded --newer-than 1d
     """
     with database.opened(dsn, prefix) as target:
@@ -37,6 +48,8 @@ def command(
         if common.given:
             selected = replace(selected, common=replace(common, flow=common.flow or flow.name))
         chosen = selection.chosen(where, "rerun", selected, applies=lambda _: True)
+        if models:
+            flow = flow.options(models={**flow.settings.models, **models})
         inserted = rerun_sync(where, WorkflowFilter(ids=chosen), flow)
     for old, new in inserted.items():
         terminal.echo(f"workflow {new}, a rerun of {old}")

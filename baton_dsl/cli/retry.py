@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from baton_dsl.cli import database, selection, terminal
+from baton_dsl.cli.models_option import models_option
 from baton_dsl.core.rules.option import MOST_ATTEMPTS
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating.actions import Retried, retry_sync
@@ -27,11 +28,20 @@ from baton_dsl.runtime.workflow import Workflow
     metavar="N",
     help="How many attempts each step gets that failed before; default: what is left of its own, at least 1.",
 )
+@click.option(
+    "--model",
+    "models",
+    metavar="STEP=MODEL",
+    multiple=True,
+    callback=models_option,
+    help="Run this step with another model; assess[1]=MODEL changes the second model of a step of several.",
+)
 @database.options
 def command(
     selected: selection.Selection,
     from_step: str | None,
     attempts: int | None,
+    models: dict[str, str],
     dsn: str | None,
     prefix: str,
 ) -> None:
@@ -45,6 +55,7 @@ def command(
       baton retry 01932c07
       baton retry 01932c07 --attempts 3
       baton retry 01932c07 --from charge
+      baton retry 01932c07 --model parse=openai:gpt-5-mini
       baton retry --flow billing --outcome discarded --newer-than 1d
     """
     with database.opened(dsn, prefix) as target:
@@ -58,15 +69,15 @@ def command(
         )
         if from_step is not None and len(chosen) == 1:
             workflow = Workflow(chosen[0], database=where)
-            done = retry_sync(where, WorkflowFilter(ids=chosen), from_step=from_step, attempts=attempts)
+            done = retry_sync(where, WorkflowFilter(ids=chosen), from_step=from_step, attempts=attempts, models=models)
             if not done.ids:
-                workflow.sync.retry(from_step, attempts=attempts)  # it says why, if it can't
+                workflow.sync.retry(from_step, attempts=attempts, models=models)  # it says why, if it can't
                 done = replace(done, ids=chosen)
             if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
                 terminal.echo(workflow.sync.why(from_step), err=True)
                 terminal.echo("  help: without --from, every failed step runs again, its upstreams too", err=True)
         else:
-            done = retry_sync(where, WorkflowFilter(ids=chosen), from_step=from_step, attempts=attempts)
+            done = retry_sync(where, WorkflowFilter(ids=chosen), from_step=from_step, attempts=attempts, models=models)
     selection.tell("retried", done.ids)
     if done.steps:
         terminal.echo(_given(done), err=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Final, Generic, Literal, final, overload
+from typing import Any, Final, Generic, Literal, Unpack, final, overload
 
 from typing_extensions import TypeVar
 
@@ -23,7 +23,8 @@ from baton_dsl.runtime.observing.results import Index, node_name
 from baton_dsl.runtime.observing.status import NodeStatus as NodeStatus
 from baton_dsl.runtime.observing.status import WorkflowStatus as WorkflowStatus
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
-from baton_dsl.runtime.operating.actions import Action, operate, operate_sync, refusal, retry, retry_sync
+from baton_dsl.runtime.operating import actions
+from baton_dsl.runtime.operating.actions import Action, RetryOptions, refusal
 from baton_dsl.runtime.operating.approving import approve, approve_sync
 from baton_dsl.runtime.operating.rerun import rerun, rerun_sync
 from baton_dsl.runtime.usage import reports
@@ -31,7 +32,6 @@ from baton_dsl.step import Step
 
 POLL: Final = 5.0
 """Seconds between two looks of `wait`, in case a notification was lost with a connection."""
-
 
 S = TypeVar("S", bound=str, default=str)
 
@@ -201,9 +201,7 @@ class Workflow(Generic[S]):
         """
         return await self._operate(Action.CANCEL)
 
-    async def retry(
-        self, from_step: Step[..., Any, S, Any] | str | None = None, *, attempts: int | None = None
-    ) -> bool:
+    async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None, **how: Unpack[RetryOptions]) -> bool:
         """Run every step again that was cancelled or discarded. Stored results stay.
 
         A step whose job Oban has pruned can't come back, nor can what it keeps from running.
@@ -212,20 +210,23 @@ class Workflow(Generic[S]):
             from_step: Lets this step run again instead, and all behind it, completed or not: their results are
                 forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
                 an item of a mapped step: of the others, none runs again.
-            attempts: How many attempts each step gets that has been attempted before and runs again; by default those
-                that are left of its own, and at least one.
+            **how: `attempts` is how many each step gets that has been attempted before and runs again; by default those
+                that are left of its own, and at least one. `models` are other models for steps that run again, by the
+                names of these; `"assess[1]"` is the second model of a step of several. What such a step has stored with
+                `StepContext.once` is forgotten.
 
         Returns:
             True; False if there is nothing to retry.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
-            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone.
+            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone; or if a model is
+                given for a step that has none, or does not run again.
             WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
         name = _name(from_step)
         for number in range(TRIES):
-            done = await retry(self._database, WorkflowFilter(ids=[self.id]), from_step=name, attempts=attempts)
+            done = await actions.retry(self._database, WorkflowFilter(ids=[self.id]), from_step=name, **how)
             if done.ids:
                 return True
             if name is None:
@@ -322,7 +323,7 @@ class Workflow(Generic[S]):
         return await self._operate(Action.RESUME)
 
     async def _operate(self, action: Action) -> bool:
-        return bool(await operate(self._database, action, WorkflowFilter(ids=[self.id])))
+        return bool(await actions.operate(self._database, action, WorkflowFilter(ids=[self.id])))
 
 
 @final
@@ -392,11 +393,11 @@ class SyncWorkflow(Generic[S]):
         """See `Workflow.cancel`."""
         return self._operate(Action.CANCEL)
 
-    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None, *, attempts: int | None = None) -> bool:
+    def retry(self, from_step: Step[..., Any, S, Any] | str | None = None, **how: Unpack[RetryOptions]) -> bool:
         """See `Workflow.retry`."""
         name = _name(from_step)
         for number in range(TRIES):
-            done = retry_sync(self._database, WorkflowFilter(ids=[self.id]), from_step=name, attempts=attempts)
+            done = actions.retry_sync(self._database, WorkflowFilter(ids=[self.id]), from_step=name, **how)
             if done.ids:
                 return True
             if name is None:
@@ -436,7 +437,7 @@ class SyncWorkflow(Generic[S]):
         return self._operate(Action.RESUME)
 
     def _operate(self, action: Action) -> bool:
-        return bool(operate_sync(self._database, action, WorkflowFilter(ids=[self.id])))
+        return bool(actions.operate_sync(self._database, action, WorkflowFilter(ids=[self.id])))
 
 
 def _name(step: Step[..., Any, Any, Any] | str | None) -> str | None:

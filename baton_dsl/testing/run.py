@@ -29,6 +29,7 @@ from baton_dsl.runtime.values import payload
 from baton_dsl.runtime.values.collected import collected, whole_of
 from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
+from baton_dsl.testing.choosing import with_models
 from baton_dsl.testing.clock import Clock, VirtualLoop
 from baton_dsl.testing.engine import Call, Engine
 from baton_dsl.testing.memory import Memory
@@ -237,9 +238,15 @@ class Run:
         """Cancel the workflow, as `Workflow.cancel`."""
         return await self._await(self._cancel())
 
-    async def retry(self, from_step: AnyStep | str | None = None, *, attempts: int | None = None) -> bool:
+    async def retry(
+        self,
+        from_step: AnyStep | str | None = None,
+        *,
+        attempts: int | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> bool:
         """Let what failed run again, or a step and all behind it, as `Workflow.retry`; `finish` lets it go on."""
-        return await self._await(self._retry(from_step, attempts))
+        return await self._await(self._retry(from_step, attempts, models))
 
     async def pause(self) -> bool:
         """Let no step start until `resume`."""
@@ -291,19 +298,29 @@ class Run:
         await asyncio.sleep(0)
         return is_first
 
-    async def _retry(self, from_step: AnyStep | str | None, attempts: int | None) -> bool:
+    async def _retry(
+        self, from_step: AnyStep | str | None, attempts: int | None, models: Mapping[str, str] | None
+    ) -> bool:
         if attempts is not None:
             see_attempts(attempts)
-        if from_step is None:
-            return self._memory.retry(attempts)
-        name = self._node(from_step)
-        again = [self._memory.jobs[node].id for node in self._memory.model.below(name) if node in self._memory.jobs]
-        if not self._memory.retry_from(name, attempts):
-            held = ", ".join(sorted(self._memory.held(name)))
-            raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {held} runs')
-        for job_id in again:
+        memory = self._memory
+        name = None if from_step is None else self._node(from_step)
+        if name is not None and (held := memory.held(name)):
+            raise RetryError(f'workflow "{self.id}" can\'t be retried from "{name}": {", ".join(sorted(held))} runs')
+        behind = () if name is None else memory.model.below(name)
+        again = {memory.jobs[node].id for node in behind if node in memory.jobs}
+
+        def retry(workflow: Memory) -> bool:
+            return workflow.retry(attempts) if name is None else workflow.retry_from(name, attempts)
+
+        if models:
+            is_done, changed = with_models(memory, self.id, models, retry)
+            again |= {row.id for node, row in memory.jobs.items() if {node, memory.model.nodes[node].root} & changed}
+        else:
+            is_done = retry(memory)
+        for job_id in again if is_done else ():
             self._engine.records.forget(job_id)
-        return True
+        return is_done
 
     async def _crash(self, step: AnyStep | str) -> Run:
         name = self._node(step)
@@ -381,9 +398,15 @@ class SyncRun:
         """See `Run.cancel`."""
         return self._run.block_on(self._run._cancel())  # noqa: SLF001
 
-    def retry(self, from_step: AnyStep | str | None = None, *, attempts: int | None = None) -> bool:
+    def retry(
+        self,
+        from_step: AnyStep | str | None = None,
+        *,
+        attempts: int | None = None,
+        models: Mapping[str, str] | None = None,
+    ) -> bool:
         """See `Run.retry`."""
-        return self._run.block_on(self._run._retry(from_step, attempts))  # noqa: SLF001
+        return self._run.block_on(self._run._retry(from_step, attempts, models))  # noqa: SLF001
 
     def pause(self) -> bool:
         """See `Run.pause`."""

@@ -268,6 +268,22 @@ def test_a_workflow_is_retried_from_a_step(baton: Shown, conn: psycopg.Connectio
     )
 
 
+def test_a_retry_chooses_another_model(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    insert(conn, "shop-1", flows.shop.options(models={"fetch": "openai:a"}), region="eu")
+    end(conn, "shop-1", "discarded")
+    assert baton("retry", "shop-1", "--model", "fetch")[:2] == (2, "")
+    assert baton("retry", "shop-1", "--model", "fetch=a", "--model", "fetch=b")[0] == 2
+    code, _, told = baton("retry", "shop-1", "--model", "fetsh=openai:b")
+    assert (code, told) == (
+        4,
+        'Error: BTN408: workflow "shop-1" has no step "fetsh"\n  help: did you mean "fetch"?\n',
+    )
+    assert baton("retry", "shop-1", "--model", "fetch=openai:b") == (0, "retried workflow shop-1\n", "")
+    assert conn.execute("SELECT args ->> 'workflow_model' FROM oban_jobs WHERE state = 'available'").fetchall() == [
+        ("openai:b",)
+    ]
+
+
 def test_why_says_it_in_a_sentence(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
     first = '"fetch", which could start, but no worker runs queue "default".\n'

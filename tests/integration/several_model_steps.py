@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from baton_dsl import Flow, Input, Outcome, StepContext, step
+from baton_dsl import Each, Flow, Input, Outcome, StepContext, step
 
 RUNS: Counter[str] = Counter()
 """How often each model was called."""
@@ -67,3 +67,29 @@ def single(context: StepContext) -> str | None:
 
 
 votes = Flow("votes", vote, count, known, single)
+
+
+@step(models="local:small", max_attempts=1)
+async def titled(sources: Each[str], context: StepContext) -> str:
+    RUNS[context.model or ""] += 1
+    if sources in BROKEN:
+        raise ConnectionError(f"{sources} is lost")
+    return f"{sources} by {context.model}"
+
+
+@step(models="local:small", max_attempts=1)
+async def judged(titled: list[str], context: StepContext) -> str:
+    assert context.model is not None
+    said = await context.once("say", say, context.model)
+    context.record_usage({"input": 10, "output": 1}, model=context.model)
+    if context.model in BROKEN:
+        raise ConnectionError(f"{context.model} does not answer")
+    return f"{said} of {len(titled)}"
+
+
+async def say(model: str) -> str:
+    RUNS[f"said by {model}"] += 1
+    return model
+
+
+titles = Flow("titles", sources, titled, judged)

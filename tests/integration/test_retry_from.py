@@ -281,7 +281,7 @@ async def test_a_retry_that_the_database_never_does_ends_with_a_sentence(
     async def nothing(*_args: object, **_options: object) -> Retried:
         return Retried(ids=[], steps=0, fewest=0, most=0)
 
-    monkeypatch.setattr(runtime_workflow, "retry", nothing)
+    monkeypatch.setattr(runtime_workflow.actions, "retry", nothing)
     monkeypatch.setattr(runtime_workflow, "pause_after", lambda _: 0.001)
     async with start_oban(queues={}):
         workflow = await diamond().insert()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypedDict
 
 from psycopg import errors, sql
 from psycopg.rows import tuple_row
@@ -19,8 +20,9 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import Reading
+from baton_dsl.runtime.database.snapshot import Reading, read, read_sync
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
+from baton_dsl.runtime.operating import choosing
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
 """What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
@@ -65,6 +67,18 @@ def operate_sync(
     return list(answer_sync(database, statement, values) or ())
 
 
+class RetryOptions(TypedDict, total=False):
+    """How a retry differs from the last attempts.
+
+    Attributes:
+        attempts: How many attempts each step gets that has been attempted before and runs again.
+        models: Other models for steps that run again, by their names.
+    """
+
+    attempts: int | None
+    models: Mapping[str, str] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
     """What a retry has done.
@@ -83,7 +97,12 @@ class Retried:
 
 
 async def retry(
-    database: Database, which: WorkflowFilter, *, from_step: str | None = None, attempts: int | None = None
+    database: Database,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    attempts: int | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> Retried:
     """Retry workflows, in one transaction; `operate` does the same with the attempts that are left.
 
@@ -93,18 +112,35 @@ async def retry(
         from_step: As for `operate`.
         attempts: How many attempts each step gets that has been attempted before and runs again; by default those that
             are left of its own, and at least one.
+        models: Other models for steps that run again, by their names. If it is one workflow, each of these steps must
+            run again; of several, those in which it does not keep its model.
 
     Raises:
+        StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
+        RetryError: BTN415, if the model of one can't be changed.
         ValueError: If `attempts` is no whole number from 1 to 32,767.
     """
-    return Retried(**await answer(database, *_retry_statement(database, which, from_step, attempts)))
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    if models and (error := await read(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return Retried(**await answer(database, statement, values))
 
 
 def retry_sync(
-    database: Database, which: WorkflowFilter, *, from_step: str | None = None, attempts: int | None = None
+    database: Database,
+    which: WorkflowFilter,
+    *,
+    from_step: str | None = None,
+    attempts: int | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> Retried:
     """As `retry`, for sync code."""
-    return Retried(**answer_sync(database, *_retry_statement(database, which, from_step, attempts)))
+    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    if models and (error := read_sync(database, choosing.unfit(which, models))):
+        raise error
+    with choosing.explained():
+        return Retried(**answer_sync(database, statement, values))
 
 
 def see_attempts(attempts: int) -> None:
@@ -118,17 +154,28 @@ def see_attempts(attempts: int) -> None:
 
 
 def _retry_statement(
-    database: Database, which: WorkflowFilter, from_step: str | None, attempts: int | None
+    database: Database,
+    which: WorkflowFilter,
+    from_step: str | None,
+    attempts: int | None,
+    models: Mapping[str, str] | None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
     if attempts is not None:
         see_attempts(attempts)
     if from_step is not None:
         _see_storable(from_step)
     chosen, values = which.query(database.prefix)
+    values = {**values, "from_step": from_step, "attempts": attempts}
+    if models:
+        choosing.check(models)
+        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)").format(
+            database.table("baton_retry_models"), chosen
+        )
+        return statement, {**values, "models": json.dumps(dict(models))}
     statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)").format(
         database.table("baton_retry_with"), chosen
     )
-    return statement, {**values, "from_step": from_step, "attempts": attempts}
+    return statement, values
 
 
 async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
