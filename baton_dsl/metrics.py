@@ -36,6 +36,7 @@ from baton_dsl.core.items import step_of
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import Reading, Row, read_sync
 from baton_dsl.runtime.executing import around
+from baton_dsl.runtime.oban.jobs import outcome_of
 from baton_dsl.runtime.observing.fleet import QueueStatus, nodes, queues
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class _Steps:
         labels = ("flow", "step")
         self.attempts = Counter(
             "baton_step_attempts",
-            "Attempts of steps that have ended: completed, failed (is tried again), discarded, cancelled or snoozed.",
+            "Attempts that have ended: completed, skipped, failed (is tried again), discarded, cancelled or snoozed.",
             (*labels, "outcome"),
             registry=registry,
         )
@@ -152,13 +153,10 @@ class _Steps:
             return
         flow, step = job.extra.get(_FLOW, ""), step_of(node)
         state = told["state"]
-        self.attempts.labels(flow, step, _OUTCOMES.get(state, state)).inc()
+        self.attempts.labels(flow, step, outcome_of(job, state)).inc()
         self.duration.labels(flow, step).observe(told["duration"] / _SECOND)
         if state != "scheduled":
             self.wait.labels(flow, step).observe(max(0, told["queue_time"]) / _SECOND)
-
-
-_OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
 
 
 # --- what all processes see -------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ with needed():
 
 from baton_dsl.core.items import index_of, step_of
 from baton_dsl.runtime.lowering import sending
+from baton_dsl.runtime.oban.jobs import SKIPPED
 from baton_dsl.version import __version__
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ class _Tracing:
                 span.set_attribute("baton.outcome", "cut off" if isinstance(error, asyncio.CancelledError) else outcome)
                 _fail(span, error)
                 raise
-            span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, "completed"))
+            done = "skipped" if SKIPPED in job.extra else "completed"
+            span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, done))
             if writing is not None:
                 await writing
             return value

@@ -11,13 +11,13 @@ from mypy.nodes import MypyFile, TypeInfo, Var
 from mypy.types import Type
 
 from baton_dsl.core.types import ClassFacts, Term, TermTypes
+from baton_mypy import names
 from baton_mypy.metadata import Reader, Scope
 from baton_mypy.source_text import absent_in, classes_in, names_in
 
 if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
-_MODEL: Final = "pydantic.main.BaseModel"
 _SECRETS: Final = frozenset({"pydantic.types.Secret", "pydantic.types.SecretStr", "pydantic.types.SecretBytes"})
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
 """Where mypy's own plugin leaves its mark."""
@@ -92,7 +92,7 @@ class Classes:
         found = [(owner, name, self._term(annotation)) for owner, name, annotation in _fields(info)]
         yield from (term for _, _, term in found if self._types.unevaluable(term))
         wrong = [(owner, name, term) for owner, name, term in found if self._types.unserializable(term)]
-        if wrong and not any(self._stores_by_itself(base) for base in info.mro[:-1] if base.fullname != _MODEL):
+        if wrong and not any(self._stores_by_itself(base) for base in info.mro[:-1] if base.fullname != names.MODEL):
             for owner, name, term in wrong:
                 if self._is_stored_as_it_is(owner, name):
                     yield term
@@ -122,11 +122,11 @@ class Classes:
         """Why the annotation of a field can't be evaluated at run time."""
         if absent_in(self._checker.tree.path).is_rebuilt:
             return None
-        is_model = any(base.fullname == _MODEL for base in info.mro)
+        is_model = any(base.fullname == names.MODEL for base in info.mro)
         seen: set[str] = set()
         for base in info.mro:
             module = self._module_of(base)
-            if module is None or module.is_stub or _is_standard(base) or base.fullname == _MODEL:
+            if module is None or module.is_stub or _is_standard(base) or base.fullname == names.MODEL:
                 continue
             absent = self._reader.absent(module)
             is_rebuilt = absent_in(module.path).is_rebuilt
@@ -172,7 +172,7 @@ def _is_standard(info: TypeInfo) -> bool:
 
 def _is_hooked(info: TypeInfo) -> bool:
     """Whether a class brings a schema of its own."""
-    bases = (base for base in info.mro if base.fullname not in (_MODEL, "pydantic.root_model.RootModel"))
+    bases = (base for base in info.mro if base.fullname not in (names.MODEL, "pydantic.root_model.RootModel"))
     return any(hook in base.names for base in bases for hook in _HOOKS)
 
 
@@ -185,7 +185,7 @@ def _has_fields(info: TypeInfo) -> bool:
     """Whether pydantic stores a class by its fields."""
     if info.is_named_tuple or info.typeddict_type is not None:
         return True
-    return any(base.fullname == _MODEL or not _DATACLASS.isdisjoint(base.metadata) for base in info.mro)
+    return any(base.fullname == names.MODEL or not _DATACLASS.isdisjoint(base.metadata) for base in info.mro)
 
 
 def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
@@ -204,7 +204,7 @@ def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
             if name in seen or not is_field or name.startswith("_") or name == "model_config":
                 continue
             seen.add(name)
-            if isinstance(node, Var) and node.type is not None and base.fullname != _MODEL:
+            if isinstance(node, Var) and node.type is not None and base.fullname != names.MODEL:
                 yield base, name, node.type
 
 

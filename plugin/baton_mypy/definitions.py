@@ -16,6 +16,7 @@ from mypy.nodes import (
     RefExpr,
     StrExpr,
     SymbolNode,
+    TypeInfo,
 )
 from mypy.types import CallableType
 
@@ -119,5 +120,7 @@ def _source(expression: Expression) -> str | None:
             return _source(step)
         case RefExpr(node=SymbolNode() as node):
             return name_of_step(node)
+        case MemberExpr(expr=RefExpr(node=TypeInfo() as owner), name=name) if symbol := owner.get(name):
+            return name_of_step(symbol.node) if symbol.node is not None else None
         case _:
             return None

@@ -178,15 +178,23 @@ class Reader:
             if missing is not None:
                 yield name, f"name {missing!r} is not defined"
 
-    def _missing_in_aliases(self, annotation: Type, within: tuple[TypeAlias, ...]) -> Iterator[str]:
-        """The names that the values of aliases in a type lack at run time."""
+    def _missing_in_aliases(
+        self, annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False
+    ) -> Iterator[str]:
+        """The names that the values of aliases in a type lack at run time.
+
+        Strings within a model of pydantic are left out: `Page["Order"]` is a class by itself, and nobody evaluates
+        them with the annotation.
+        """
         alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
         if alias is None or not isinstance(annotation, TypeAliasType):
             for item in _inside(annotation):
-                yield from self._missing_in_aliases(item, within)
-        elif alias not in within and len(within) < _DEEPEST:
+                yield from self._missing_in_aliases(item, within, of_model=of_model or _is_model(annotation))
+            return
+        if alias not in within and len(within) < _DEEPEST:
             module = self._checker.modules.get(alias.module)
-            yield from self._missing_in_strings(alias, module)
+            if not of_model:
+                yield from self._missing_in_strings(alias, module)
             is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
             if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
                 path = self.file(module)
@@ -194,7 +202,10 @@ class Reader:
                     own = alias.fullname.removeprefix(f"{module.fullname}.")
                     for value in aliases_in(path).get(own, ()):
                         yield from (name for name in names_in(value) if name in absent)
-            yield from self._missing_in_aliases(annotation._expand_once(), (*within, alias))  # noqa: SLF001
+            yield from self._missing_in_aliases(alias.target, (*within, alias), of_model=of_model)
+        of_model = of_model or (not alias.python_3_12_type_alias and _is_model(alias.target))
+        for item in annotation.args:
+            yield from self._missing_in_aliases(item, within, of_model=of_model)
 
     def _missing_in_strings(self, alias: TypeAlias, module: MypyFile | None) -> Iterator[str]:
         """The names in strings of an alias by assignment that the module which uses it has not at run time."""
@@ -334,6 +345,11 @@ class Reader:
             owner = found.node if found else None
             found = owner.names.get(name) if isinstance(owner, MypyFile | TypeInfo) else None
         return found.node if found else None
+
+
+def _is_model(annotation: Type) -> bool:
+    proper = get_proper_type(annotation)
+    return isinstance(proper, Instance) and any(base.fullname == names.MODEL for base in proper.type.mro)
 
 
 def _inside(annotation: Type) -> Sequence[Type]:

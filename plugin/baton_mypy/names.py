@@ -14,6 +14,7 @@ SYNC_WORKFLOW: Final = "baton_dsl.runtime.workflow.SyncWorkflow"
 CONTEXT: Final = "baton_dsl.context.StepContext"
 SKIP: Final = "baton_dsl.context.Skip"
 OUTCOME: Final = "baton_dsl.outcome.Outcome"
+MODEL: Final = "pydantic.main.BaseModel"
 
 ATTEMPTS: Final = "baton_dsl.testing.replacing.attempts"
 RUNS: Final = tuple(

@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 _DEEPEST: Final = 16
 """Recursive aliases within recursive aliases that are unrolled: one that grows with each turn has no end."""
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
-_MODEL: Final = "pydantic.main.BaseModel"
-_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", _MODEL)
+_NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", names.MODEL)
 """Iterable, but nobody means to run a step once for each of their characters or fields."""
 
 

@@ -16,6 +16,11 @@ async def pay(folder: str, number: int) -> int:
 
 
 @step(max_attempts=1_000, backoff=0)
+async def pays_twice(folder: Input[str], context: StepContext) -> list[int]:
+    return [await context.once("pay", pay, folder, number) for number in range(2)]
+
+
+@step(max_attempts=1_000, backoff=0)
 async def pays_thrice(folder: Input[str], context: StepContext) -> list[int]:
     paid = []
     for number in range(3):

@@ -15,6 +15,7 @@ from oban._query import Query, _ack_jobs
 from baton_dsl.runtime.executing import settle
 from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
+from baton_dsl.runtime.usage.writing import DatabaseWriter
 
 
 class Point(StrEnum):
@@ -24,11 +25,17 @@ class Point(StrEnum):
     BEFORE_GATE = "before the gate"
     AFTER_GATE = "after the gate"
     IN_FUNCTION = "in the function"
+    BEFORE_STORE = "a call within the function has ended, its result is not stored"
+    AFTER_STORE = "the result of a call within the function is stored"
     BEFORE_SETTLE = "the result is computed, not stored"
     BEFORE_START_OF_CLAIMED = "the result is stored, what it claimed is not started"
     AFTER_SETTLE = "the result is stored, the job not acknowledged"
     BEFORE_ACK = "failed, not acknowledged"
     AFTER_ACK = "failed and acknowledged"
+
+
+OF_A_CALL = (Point.BEFORE_STORE, Point.AFTER_STORE)
+"""Where only a step that makes calls comes by."""
 
 
 class Trap:
@@ -57,6 +64,7 @@ TRAP = Trap()
 def install() -> None:
     """Put the traps around the runtime of this process."""
     _around(Gate, "read", Point.BEFORE_GATE, Point.AFTER_GATE)
+    _around(DatabaseWriter, "store", Point.BEFORE_STORE, Point.AFTER_STORE)
     _around(Settler, "settle", Point.BEFORE_SETTLE, Point.AFTER_SETTLE)
     dispatch: Callable[..., Any] = settle.dispatch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -145,12 +146,13 @@ def programs(draw: st.DrawFn) -> dict[str, str]:
     """The files of a program, whose package is called `PACKAGE`."""
     known = (draw(models("models")), *([draw(models("deep.shapes"))] if draw(st.booleans()) else []))
     steps = [*draw(_steps(known)), *draw(_pairs(known))]
+    homes = {step.name: step for step in steps}
     exported: set[tuple[str, str]] = set()
     modules = list(dict.fromkeys(["flow", *(step.module for step in steps)]))
     writers = {module: draw(_writers(module, [each.module for each in known], modules, exported)) for module in modules}
     bodies: dict[str, list[str]] = {module: [] for module in modules}
     for step in steps:
-        bodies[step.module] += _step(step, writers[step.module])
+        bodies[step.module] += _step(step, writers[step.module], homes)
     bodies["flow"] += draw(_flow(steps, writers["flow"]))
     files = {f"{each.module.replace('.', '/')}.py": source(each) for each in known}
     files |= {f"{module.replace('.', '/')}.py": writers[module].text(body) for module, body in bodies.items()}
@@ -177,8 +179,10 @@ def _writers(
         if other == module:
             continue
         style = draw(st.sampled_from(IMPORTS if other in known else IMPORTS[:-2]))
-        if style == "star" and not is_star_left:
-            style = "from"  # of two stars, which one gives a name can't be told
+        if style == "star" and (not is_star_left or len(known) > 1):
+            # of two stars, which one gives a name can't be told; and with a star of one module, a string in an alias
+            # of the other, such as `list["A"]`, is evaluated as the `A` of the wrong one, which only Python sees
+            style = "from"
         is_star_left = is_star_left and style != "star"
         styles[other] = style
     is_lazy = draw(st.booleans())
@@ -235,11 +239,14 @@ def _parameters(
 ) -> Parameter:
     form = draw(
         st.sampled_from(
-            ("upstream", "upstream", "upstream", "each", "input", "each input", "from", "context", "any name")
+            (
+                *("upstream", "upstream", "upstream", "each", "input", "each input", "from", "from default"),
+                *("context", "any name"),
+            )
         )
     )
     taken = draw(annotations(known))
-    if form in ("upstream", "each", "from") and before:
+    if form in ("upstream", "each", "from", "from default") and before:
         upstream = draw(st.sampled_from(before))
         if draw(st.integers(0, 4)):
             taken = draw(near(upstream.result, known)) if draw(st.integers(0, 3)) else upstream.result
@@ -247,6 +254,12 @@ def _parameters(
                 taken = taken[1] if taken[0] in ("list", "set", "Sequence") else taken  # type: ignore[assignment]
             if any("each" in item.form for item in upstream.parameters) and form != "each":
                 taken = ("list", taken)
+        if form == "from default":
+            # to mypy, a default of another type is a mistake of its own
+            taken = draw(st.sampled_from((upstream.result, upstream.result, upstream.result, ("any",), taken)))
+            if any("each" in item.form for item in upstream.parameters):
+                taken = ("list", taken)
+            return Parameter(draw(st.sampled_from(("left", "right"))), form, taken, upstream.name)
         if form == "from":
             return Parameter(draw(st.sampled_from(("left", "right"))), "from", taken, upstream.name)
         return Parameter(upstream.name, form, taken)
@@ -257,11 +270,17 @@ def _parameters(
     return Parameter(draw(st.sampled_from((*names, *NAMES))), "upstream", taken)
 
 
-def _step(step: RandomStep, writer: Writer) -> list[str]:
+def _can_take(step: RandomStep, upstream: RandomStep) -> bool:
+    """Whether a step's module can import an upstream, which was written before, without a circle of imports."""
+    return PLACES.index(step.module) <= PLACES.index(upstream.module)
+
+
+def _step(step: RandomStep, writer: Writer, homes: dict[str, RandomStep]) -> list[str]:
     def baton(name: str) -> str:
         return writer.word("baton_dsl", name)
 
     shown: list[str] = []
+    defaulted: list[str] = []
     for parameter in step.parameters:
         annotation = written(parameter.type, writer.word)
         match parameter.form:
@@ -277,9 +296,17 @@ def _step(step: RandomStep, writer: Writer) -> list[str]:
                 )
             case "context":
                 annotation = baton("StepContext")
+            case "from default":
+                upstream = homes[parameter.source]
+                source = repr(upstream.name)
+                if _can_take(step, upstream):
+                    source = _called(upstream, writer)
+                defaulted.append(f"{parameter.name}: {annotation} = {baton('From')}({source})")
+                continue
             case _:
                 pass
         shown.append(f"{parameter.name}: {annotation}")
+    shown += defaulted
     decorator = f"@{baton('step')}" + (f"({step.options})" if step.options else "")
     result = written(step.result, writer.word)
     head = f"{'async ' * step.is_async}def {step.name}({', '.join(shown)}) -> {result}:"
@@ -289,27 +316,73 @@ def _step(step: RandomStep, writer: Writer) -> list[str]:
     return [*lines, ""]
 
 
+VALUES = ("1", "'a'", "None", "True", "1.5", "b'x'", "[1]", "['a', None]", "{'a': 1}", "(1, 'a')", "{1, 2}", "[]")
+"""Values that a program gives to inputs."""
+GIVEN = ("one", "two", "two", "three")
+"""Names of inputs that a program gives; the last one is no input of any step."""
+
+
+@st.composite
+def _arguments(draw: st.DrawFn) -> str:
+    names = draw(st.lists(st.sampled_from(GIVEN), max_size=3, unique=True))
+    return ", ".join(f"{name}={draw(st.sampled_from(VALUES))}" for name in names)
+
+
+@st.composite
+def _changes(draw: st.DrawFn, name: str) -> str:
+    """What a flow does with a step before it takes it: mostly nothing."""
+    match draw(st.integers(0, 11)):
+        case 9:
+            return f".bind({draw(_arguments())})"
+        case 10:
+            return f".named({draw(st.sampled_from((name, *NAMES)))!r})"
+        case 11:
+            return f".named({name + '_again'!r}).bind({draw(_arguments())})"
+        case _:
+            return ""
+
+
 @st.composite
 def _flow(draw: st.DrawFn, steps: list[RandomStep], writer: Writer) -> list[str]:
     left_out = draw(st.integers(-6, len(steps) - 1))
+    names: list[str] = []
     given: list[str] = []
     for number, step in enumerate(steps):
-        own = f"Of_{step.name}.{step.name}" if step.is_static else step.name
-        name = own if step.module == writer.path else _taken(writer, step.module, own)
-        if number != left_out:
-            given.append(name)
+        if number == left_out:
+            continue
+        own = _called(step, writer)
+        changes = draw(_changes(step.name))
+        named = re.match(r"\.named\('(\w+)'\)", changes)
+        names.append(named[1] if named else step.name)
+        given.append(own + changes)
+        if "_again" in changes:  # the same function twice
+            names.append(step.name)
+            given.append(own)
     flow = writer.word("baton_dsl", "Flow")
+    options = draw(st.sampled_from(("", "", ", ignore_discarded=True", ", ignore_cancelled=True, debug=True")))
+    after = draw(st.sampled_from(("", "", "", ".options(debug=True)", ".options(ignore_discarded=True)", ".bind()")))
+    if after == ".bind()":
+        after = f".bind({draw(_arguments())})"
+    head: list[str] = []
     match draw(st.sampled_from(("plain", "tuple", "chain"))):
         case "tuple" if given:
-            return [f"STEPS = ({', '.join(given)},)", f'the_flow = {flow}("random", *STEPS)']
+            head = [f"STEPS = ({', '.join(given)},)"]
+            made = f'{flow}("random", *STEPS{options})'
         case "chain":
-            names = [step.name for number, step in enumerate(steps) if number != left_out]
-            added = "".join(f'.add("{name}", {step})' for name, step in zip(names, given, strict=True))
-            return [f'the_flow = {flow}("random"){added}']
+            once = dict(zip(names, given, strict=True))  # a name that is taken is refused at once
+            added = "".join(f'.add("{name}", {step})' for name, step in once.items())
+            made = f'{flow}("random"{options}){added}'
         case _:
-            return [f'the_flow = {flow}("random", {", ".join(given)})']
+            made = f'{flow}("random", {", ".join(given)}{options})' if given else f'{flow}("random"{options})'
+    head.append(f"the_flow = {made}{after}")
+    for number in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        connection = f"{writer.word('psycopg', 'Connection')}[{writer.word('typing', 'Any')}]"
+        call = f"the_flow.insert(connection, {draw(_arguments())})"
+        head += [f"def start_{number}(connection: {connection}) -> None:", f"    {call}", ""]
+    return head
 
 
-def _taken(writer: Writer, module: str, name: str) -> str:
-    first, dot, rest = name.partition(".")
-    return f"{writer.word(module, first)}{dot}{rest}"
+def _called(step: RandomStep, writer: Writer) -> str:
+    """How a module calls a step: its own one, or one of another module."""
+    first, dot, rest = (f"Of_{step.name}.{step.name}" if step.is_static else step.name).partition(".")
+    return f"{first if step.module == writer.path else writer.word(step.module, first)}{dot}{rest}"

@@ -30,8 +30,13 @@ HOMES = {
     **dict.fromkeys(("deque",), "collections"),
 }
 KINDS = ("model", "dataclass", "typed dict", "named tuple", "enum", "plain", "new type", "text")
-ALIASES = ("Ids", "OldIds", "Pair", "Json", "Metres", "OldMetres", "MaybeDate", "OldMaybeDate")
-"""Aliases that each module of models has."""
+ALIASES = (
+    *("Ids", "OldIds", "Json", "OldJson", "Metres", "OldMetres", "MaybeDate", "OldMaybeDate"),
+    *("As", "OldAs", "QuotedAs", "TypedAs", "TypedText", "MaybeAs", "DeepAs"),
+)
+"""Aliases that each module of models has; the last ones are of its class `A`."""
+GENERIC = ("Pair", "OldPair", "OldOrNone", "Page")
+"""What each module of models has that takes an argument."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def annotations(known: tuple[Models, ...], *, depth: int = 2) -> st.SearchStrate
     classes = [(each.module, item.name) for each in known for item in each.classes]
     if known:
         simple.append(st.sampled_from(classes).map(lambda home: ("of", *home)))
-        names = [(each.module, alias) for each in known for alias in ALIASES if alias != "Pair"]
+        names = [(each.module, alias) for each in known for alias in ALIASES]
         simple.append(st.sampled_from(names).map(lambda home: ("of", *home)))
     atoms = st.one_of(simple)
     if depth == 0:
@@ -101,8 +106,7 @@ def annotations(known: tuple[Models, ...], *, depth: int = 2) -> st.SearchStrate
     ]
     if known:
         homes = [each.module for each in known]
-        nested.append(st.tuples(st.just("Pair"), st.sampled_from(homes), inner))
-        nested.append(st.tuples(st.just("Page"), st.sampled_from(homes), inner))
+        nested.append(st.tuples(st.sampled_from(GENERIC), st.sampled_from(homes), inner))
     return st.one_of(atoms, *nested)
 
 
@@ -188,7 +192,7 @@ def written(annotation: Annotation, word: Word, *, is_quoted: bool = False) -> s
         case "quoted":
             text = inner(rest[0], quoted=True)
             return text if is_quoted or "'" in text else f"{word('typing', 'Annotated')}['{text}', 4]"
-        case "Pair" | "Page":
+        case _ if form in GENERIC:
             return f"{word(str(rest[0]), str(form))}[{inner(rest[1])}]"
         case _:
             name = word(HOMES[str(form)], str(form)) if form in HOMES else str(form)
@@ -212,6 +216,9 @@ def source(models: Models) -> str:
         "type Ids = list[int]",
         "OldIds = list[int]",
         "type Pair[T] = tuple[T, T]",
+        'T = typing.TypeVar("T")',
+        "OldPair = tuple[T, T]",
+        "OldOrNone = typing.Optional[T]",
         "type Json = dict[str, Json] | list[Json] | str | None",
         'OldJson = typing.Union[dict[str, "OldJson"], list["OldJson"], str, None]',
         'type Metres = typing.Annotated[int, "metres"]',
@@ -225,6 +232,16 @@ def source(models: Models) -> str:
     ]
     for each in models.classes:
         lines += [*_class(each), ""]
+    lines += [
+        "type As = list[A]",
+        "OldAs = list[A]",
+        'QuotedAs = list["A"]',
+        "TypedAs: typing.TypeAlias = dict[str, A]",
+        'TypedText: typing.TypeAlias = "list[A]"',
+        'MaybeAs = typing.Optional["A"]',
+        "DeepAs = dict[str, QuotedAs]",
+        "",
+    ]
     return "\n".join(lines)
 
 

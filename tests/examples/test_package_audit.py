@@ -1,5 +1,6 @@
 """The steps of the audit, called as the plain functions that they are."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,21 @@ def test_the_report_holds_the_text_and_a_page_that_needs_nothing_else() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in told.html
     assert "http" not in told.html
     assert facts.Report.model_validate_json(told.model_dump_json()) == told
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 400, 1280])
+def test_the_page_has_no_horizontal_scrollbar(width: int) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium is on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": width, "height": 800})
+        shown.set_content(page(whole_audit()))
+        assert shown.evaluate("document.documentElement.scrollWidth") == width
+        browser.close()
 
 
 def test_what_is_largest_and_slowest_comes_first() -> None:

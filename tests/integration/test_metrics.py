@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from oban import telemetry
 from prometheus_client import CollectorRegistry, generate_latest
 
 from baton_dsl import metrics
@@ -19,6 +20,7 @@ from baton_dsl.errors import MetricsPortError
 from baton_dsl.runtime.executing import around
 from baton_dsl.runtime.observing.endpoint import served
 from baton_dsl.runtime.observing.health import Health
+from baton_dsl.runtime.observing.step_log import log_steps
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
 from tests.conftest import StartOban, until
 from tests.integration.modules import mapped, steps
@@ -37,6 +39,25 @@ def registry(dsn: str) -> Iterator[CollectorRegistry]:
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
     return registry.get_sample_value(name, labels)
+
+
+async def test_a_step_that_skips_itself_is_counted_and_logged_as_skipped(
+    start_oban: StartOban, registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "baton_dsl.steps")
+    log_steps()
+    try:
+        async with start_oban():
+            workflow = await mapped.branching.insert(given=3)
+            await workflow.wait(TIMEOUT)
+            counted = "baton_step_attempts_total"
+            await until(lambda: value(registry, counted, flow="branching", step="large", outcome="skipped") == 1)
+    finally:
+        telemetry.detach("baton-step-log")
+    assert value(registry, counted, flow="branching", step="large", outcome="completed") is None
+    (record,) = [it for it in caplog.records if getattr(it, "outcome", None) == "skipped"]
+    assert 'step "large" of workflow' in record.getMessage()
+    assert " skipped itself in " in record.getMessage()
 
 
 async def test_attempts_are_counted_by_flow_step_and_outcome_and_by_nothing_that_grows(

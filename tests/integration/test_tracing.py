@@ -19,7 +19,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from baton_dsl import tracing
 from baton_dsl.runtime.executing import around
 from tests.cli.test_on_a_database import BATON, ROOT, environment, wait_until_ready
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
+from tests.integration.modules import mapped
 from tests.integration.modules.traced_steps import PROVIDER, failing, traced
 
 TIMEOUT = 30
@@ -132,6 +133,14 @@ async def test_each_attempt_that_fails_is_a_span_with_its_error(
         assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "RuntimeError: no stock")
         assert [event.name for event in span.events] == ["exception"]
     assert "process after" not in found
+
+
+async def test_a_step_that_skips_itself_has_that_outcome(spans: InMemorySpanExporter, start_oban: StartOban) -> None:
+    async with start_oban():
+        await (await mapped.branching.insert(given=3)).wait(TIMEOUT)
+        await until(lambda: "process large" in by_name(spans), TIMEOUT)
+    (span,) = by_name(spans)["process large"]
+    assert (span.attributes or {})["baton.outcome"] == "skipped"
 
 
 async def test_an_insert_that_fails_is_told(spans: InMemorySpanExporter, conn: psycopg.Connection[Any]) -> None:

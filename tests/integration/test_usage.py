@@ -82,3 +82,30 @@ async def test_a_call_that_is_stored_is_not_made_again(
     assert steps.CALLS == ["hi", "HI!"]
     assert [answer.text for answer in answers] == ["HI", "HI!"]
     assert conn.execute("SELECT count(*) FROM baton_checkpoints").fetchone() == (0,)
+
+
+async def test_a_step_whose_context_calls_nothing_runs_the_statements_of_a_step_without_one(
+    start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    execute = psycopg.AsyncCursor.execute
+
+    async def counted(cursor: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        text = query.as_string(None) if hasattr(query, "as_string") else str(query)
+        sent.append(" ".join(text.split()))
+        return await execute(cursor, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
+    kinds: list[set[str]] = []
+    async with start_oban():
+        for step in (steps.plain, steps.plain, steps.idle):  # the first warms up
+            sent.clear()
+            workflow = await Flow("quiet", step).insert()
+            await workflow.wait(20)
+            kinds.append(set(sent))
+    assert any("baton_settle" in text for text in kinds[1])
+    assert {text for text in kinds[2] - kinds[1] - kinds[0] if "baton" in text} == set()
+    tables = ("baton_usage", "baton_captures", "baton_checkpoints", "baton_budgets", "baton_reservations")
+    for table in tables:
+        assert not any(table in text for text in kinds[2]), table
+        assert conn.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import randrange
 
 import pytest
 from baton_lint.session import Session
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import integers
 from mypy_projects import Prepared, Project
 from mypy_projects import findings as lines_of
 from pydantic import PydanticSchemaGenerationError
@@ -35,6 +35,11 @@ CODES = {rule.slug: code for code, rule in CATALOGUE.items()}
 EQUAL = frozenset({"BTN101", "BTN102", "BTN103", "BTN105", "BTN204", "BTN301", "BTN304", "BTN305", "BTN306"})
 """Rules that types have no part in."""
 STORED = frozenset({"BTN203"})
+GIVEN = frozenset({"BTN303"})
+"""Of arguments, only their types may be unknown to a door."""
+INPUT = re.compile(r'input "(\w+)"')
+TYPED = re.compile(r': input "(\w+)"$')
+CLASHING = frozenset({"BTN206"})
 LINE = re.compile(r"(?P<line>\d+):(?P<column>\d+): error: (?P<message>.*)  \[(?P<slug>[\w-]+)\]")
 EDGE = re.compile(r'parameter "(\w+)" of step "(\w+)"')
 
@@ -114,8 +119,11 @@ def by_life(folder: Path, package: str) -> Told | None:
 def by_text(folder: Path, package: str) -> Told:
     """What source text says."""
     found, _ = Session([str(folder / package)], str(folder)).importable()
-    ((spec, _),) = found.flows
-    return of_spec(spec, found.types, check(spec, found.types).findings, folder)
+    first, last = found.flows[0][0], found.flows[-1][0]  # as it is made, and with the options that it is given last
+    told = of_spec(last, found.types, check(last, found.types).findings, folder)
+    if first is not last:
+        told.found |= of_spec(first, found.types, check(first, found.types).findings, folder).of(GIVEN)
+    return told
 
 
 def by_mypy(lines: dict[str, list[str]], package: str, edges: set[Edge]) -> Told | None:
@@ -152,6 +160,16 @@ def disagreements(live: Told, text: Told, mypy: Told) -> Iterator[str]:
     for name, door in (("text", text), ("mypy", mypy)):
         for what in {*map(subject, door.words(STORED))} - {*map(subject, live.words(STORED))}:
             yield f"{what} can't be stored: {name}, but not live"
+    conflicts = live.words(CLASHING) | text.words(CLASHING) | mypy.words(CLASHING)
+    clashing = {match[1] for words in conflicts if (match := INPUT.search(words))}
+    told = {name: {*map(subject, door.words(GIVEN))} for name, door in (("live", live), ("text", text), ("mypy", mypy))}
+    for name in ("live", "text"):
+        for words in told[name] - told["mypy"]:
+            if (match := TYPED.search(words)) and match[1] in clashing:
+                continue  # no value has both types: mypy has told that, and tells nothing of the values
+            yield f"{words}: {name}, but not mypy"
+    for words in {words for words in told["mypy"] if not TYPED.search(words)} - told["text"]:
+        yield f"{words}: mypy, but not text"
     for name, door in (("live", live), ("text", text)):
         for edge, certain in door.edges.items():
             if certain is not None and certain is not mypy.edges[edge]:
@@ -207,6 +225,19 @@ class Judge:
         return found
 
 
+def seeds(number: int) -> list[int]:
+    """Seeds that Hypothesis draws: others in each run, unless `--hypothesis-seed` says which."""
+    drawn: list[int] = []
+
+    @settings(QUICK, max_examples=number + 1, phases=[Phase.generate])
+    @given(integers(0, 2**32 - 1))
+    def draw(seeded: int) -> None:
+        drawn.append(seeded)
+
+    draw()
+    return drawn[1:]  # the first one is always the simplest
+
+
 def drawn_with(number: int, *, seeded: int) -> list[Program]:
     """Random programs, the same for the same seed."""
     drawn: list[Program] = []
@@ -229,7 +260,7 @@ def assert_agreement(judge: Judge, number: int, seeded: int) -> None:
     """
     drawn = drawn_with(number, seeded=seeded)
     found = judge.disagreements(drawn)
-    assert judge.refused < judge.judged / 4
+    assert judge.refused < judge.judged / 2
     if not found:
         return
     first = drawn[min(found)]
@@ -258,13 +289,13 @@ def judge(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Judge
 
 
 def test_all_doors_agree_on_random_programs(judge: Judge) -> None:
-    assert_agreement(judge, 200, seeded=1)
+    assert_agreement(judge, 50, seeded=1)
 
 
 @pytest.mark.slow
 def test_all_doors_agree_on_many_random_programs(judge: Judge) -> None:
-    for _ in range(20):
-        assert_agreement(judge, 200, seeded=randrange(2**32))
+    for seeded in seeds(20):
+        assert_agreement(judge, 200, seeded=seeded)
 
 
 @pytest.mark.typecheckers

@@ -43,7 +43,7 @@ from baton_dsl.runtime.executing.settle import SINCE, Finished, Settler, forekno
 from baton_dsl.runtime.lowering.lower import MODEL
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.companions import accompany, accompany_instances
-from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.oban.jobs import SKIPPED, name_of
 from baton_dsl.runtime.usage.budgets import Budgets
 from baton_dsl.runtime.usage.entries import Place
 from baton_dsl.runtime.usage.journal import Journal, Writer
@@ -247,6 +247,7 @@ def finished_of(
         return ending(value)
     forgets = RESERVE in job.meta or (journal is not None and journal.has_checkpoints)
     if isinstance(value, Skip):
+        job.extra[SKIPPED] = True
         return Finished(job, None, shortened(value.reason), forgets=forgets)
     return Finished(job, payload.encode_result(passage.node, _return_annotation(step), value), forgets=forgets)
 

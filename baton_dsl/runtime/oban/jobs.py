@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from oban import Job
+
+
+SKIPPED: Final = "baton_skipped"
+"""The key of a job's `extra` that says that its step skipped itself: to Oban it has completed."""
+
+_OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
+"""Where Oban's state of the job is not how the attempt ended."""
+
+
+def outcome_of(job: Job, state: str) -> str:
+    """How an attempt has ended, of which Oban's telemetry tells the state of its job."""
+    if state == "completed" and SKIPPED in job.extra:
+        return "skipped"
+    return _OUTCOMES.get(state, state)
 
 
 def name_of(job: Job) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from oban import Job, telemetry
 
 from baton_dsl.core.wording import duration, last_exception, printable
-from baton_dsl.runtime.oban.jobs import fields_of, name_of
+from baton_dsl.runtime.oban.jobs import fields_of, name_of, outcome_of
 
 logger = logging.getLogger("baton_dsl.steps")
 
@@ -42,7 +42,7 @@ def _log(event: str, told: dict[str, Any]) -> None:
     took, waited = told["duration"] / _SECOND, told["queue_time"] / _SECOND
     fields = {
         **fields_of(job),
-        "outcome": _OUTCOMES.get(told["state"], told["state"]),
+        "outcome": (outcome := outcome_of(job, told["state"])),
         "duration": round(took, 6),
         "queue_time": round(waited, 6),
     }
@@ -50,7 +50,7 @@ def _log(event: str, told: dict[str, Any]) -> None:
         logger.info(
             "%s %s in %s, after %s in the queue",
             printable(name_of(job)),
-            _WORDS.get(told["state"], told["state"]),
+            _WORDS.get(outcome, outcome),
             duration(took),
             duration(waited),
             extra=fields,
@@ -65,6 +65,4 @@ def _log(event: str, told: dict[str, Any]) -> None:
         logger.warning("%s", printable(said), extra=fields)
 
 
-_OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
-"""Where Oban's state of the job is not how the attempt ended."""
-_WORDS: Final = {"completed": "completed", "cancelled": "was cancelled", "scheduled": "put itself off"}
+_WORDS: Final = {"cancelled": "was cancelled", "snoozed": "put itself off", "skipped": "skipped itself"}

@@ -7,12 +7,18 @@ from typing import Final, NamedTuple
 
 from baton_lint.program.known import canonical
 from baton_lint.program.names import Names
-from baton_lint.program.values import AliasValue, External, Unknown
+from baton_lint.program.values import AliasValue, ClassValue, ConstantValue, External, Unknown
 from baton_lint.program.written import arguments_of, unquoted
 from baton_lint.source.expressions import Expression, parse
 
 DEEPEST: Final = 16
 """Aliases of aliases, and levels of an annotation, that are followed."""
+
+
+_MODEL: Final = "pydantic.main.BaseModel"
+_MODELS: Final = frozenset({_MODEL, "pydantic.root_model.RootModel"})
+_OF_A_MODEL: Final = ""
+"""As the home of strings: `Page["Order"]` is a class by itself, whose strings nobody evaluates with the annotation."""
 
 
 class Doubts(NamedTuple):
@@ -61,12 +67,14 @@ class Doubting:
             expression: The annotation.
             given: Type parameters of the alias that it is the value of.
             depth: Aliases and levels that led here.
-            home: The file of the annotation, within such an alias of another file.
+            home: The file of the annotation, within such an alias of another file; empty within a model of pydantic.
         """
         kind = expression[0]
         if kind == "const":
+            if home == _OF_A_MODEL:
+                return NO_DOUBTS
             if home is not None and home != path and isinstance(expression[2], str):
-                return self._of_text(home, expression)
+                return self._of_text(home, 0, expression[2])
             scope, expression = unquoted(self.names.project, path, scope, expression)
             kind = expression[0]
         if kind == "name" or kind == "attr":
@@ -78,6 +86,7 @@ class Doubting:
         if kind == "sub":
             found, form = self._of_name(path, scope, expression[2], given, depth, home)
             parts = arguments_of(expression) or ()
+            home = _OF_A_MODEL if form == _MODEL else home
             parts = () if form == "typing.Literal" else parts[:1] if form == "typing.Annotated" else parts
         elif kind == "or" or kind == "star":
             parts = expression[2:]
@@ -89,9 +98,9 @@ class Doubting:
                 found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
         return found
 
-    def _of_text(self, home: str, expression: Expression) -> Doubts:
+    def _of_text(self, home: str, scope: int, text: str) -> Doubts:
         """The same for a string that is evaluated with the names of a module."""
-        reasons = (self.names.absence(home, 0, name) for name in _names(parse(expression[2], expression[1])))
+        reasons = (self.names.absence(home, scope, name) for name in _names(parse(text, (1, 1, 1, 1))))
         reason = next((reason for reason in reasons if reason is not None), None)
         return Doubts(reason, None) if reason is not None else NO_DOUBTS
 
@@ -125,11 +134,36 @@ class Doubting:
             case External(name):
                 return NO_DOUBTS, canonical(name)
             case AliasValue() if value.expression is not expression:
-                home = None if value.is_lazy else home or path
+                home = None if value.is_lazy else path if home is None else home
                 inner, inside, parameters = value.expression, value.scope, value.parameters
-                return self.of(value.path, inside, inner, parameters, depth + 1, home), None
+                form = None
+                if inner[0] == "sub" and not value.is_lazy:  # `Pages = Page[T]` is a model as well
+                    form = self._of_name(value.path, inside, inner[2], parameters, depth + 1, home)[1]
+                doubts = self.of(value.path, inside, inner, parameters, depth + 1, home)
+                return doubts, form if form == _MODEL else None
+            case ConstantValue(str(text)) if home != _OF_A_MODEL:  # an alias that is a string
+                return self._of_text(path if home is None else home, scope if home is None else 0, text), None
+            case ClassValue() if self._is_model(value):
+                return NO_DOUBTS, _MODEL
             case _:
                 return _NOTHING
+
+    def _is_model(self, value: ClassValue, depth: int = 0) -> bool:
+        """Whether a class is a model of pydantic."""
+        facts = self.names.project.files.facts(value.path)
+        if facts is None or depth > DEEPEST:
+            return False
+        source = facts["classes"][value.index]
+        for base in source["bases"]:
+            plain = base[2] if base[0] == "sub" else base
+            match self.names.evaluate(value.path, source["scope"], plain):
+                case External(name) if canonical(name) in _MODELS:
+                    return True
+                case ClassValue() as above if self._is_model(above, depth + 1):
+                    return True
+                case _:
+                    pass
+        return False
 
 
 def _names(expression: Expression) -> Iterator[str]:

@@ -92,3 +92,13 @@ def twice_in_a_thread(text: Input[str], context: StepContext) -> list[Answer]:
     if context.attempt < 3:
         raise RuntimeError("not yet")
     return [first, second]
+
+
+@step
+def plain() -> int:
+    return 1
+
+
+@step
+def idle(context: StepContext) -> int:
+    return context.attempt
