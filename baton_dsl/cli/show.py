@@ -6,19 +6,24 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import click
 
 from baton_dsl.cli import database, moments, picture, selection, terminal
 from baton_dsl.cli.status import headline
+from baton_dsl.cli.usage import as_json_object
 from baton_dsl.core.drawing import columns
+from baton_dsl.core.items import step_of
 from baton_dsl.core.tracebacks import folded
-from baton_dsl.core.wording import duration, printable, printable_lines
-from baton_dsl.runtime.database.snapshot import read_sync
+from baton_dsl.core.wording import duration, money, printable, printable_lines
+from baton_dsl.llm.reports import Totals, WorkflowUsage
+from baton_dsl.runtime.database.snapshot import Reading, read_sync
 from baton_dsl.runtime.observing.record import WHOLE, Attempt, NodeRecord, Taken, record
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
 from baton_dsl.runtime.observing.workflow_record import WorkflowRecord, workflow_record
+from baton_dsl.runtime.usage.reports import usage_of_workflow
 
 LINE: Final = 2000
 """Characters of a value that are shown, unless `--full` is given."""
@@ -50,29 +55,40 @@ def command(
         where = selection.database_of(target)
         found_id = selection.full_id(where, workflow_id)
         if step is None:
-            whole = read_sync(where, workflow_record(found_id, most=most, preview=most))
+            whole, used = read_sync(where, _with_usage(workflow_record(found_id, most=most, preview=most), found_id))
             if as_json:
-                terminal.echo_json(_workflow_as_json(whole))
+                terminal.echo_json({**_workflow_as_json(whole), "usage": as_json_object(used.total)})
             else:
-                terminal.echo_coloured(_workflow(whole, full=full, in_utc=in_utc))
+                terminal.echo_coloured(_workflow(whole, used, full=full, in_utc=in_utc))
             return
-        found = read_sync(where, record(found_id, step, most=most))
+        found, used = read_sync(where, _with_usage(record(found_id, step, most=most), found_id))
+    totals = used.steps.get(step_of(found.node.step), Totals())  # the items of a map count together
     if as_json:
-        terminal.echo_json(_node_as_json(found))
+        terminal.echo_json({**_node_as_json(found), "usage": as_json_object(totals)})
     else:
-        terminal.echo_coloured(_node(found, full=full, in_utc=in_utc))
+        terminal.echo_coloured(_node(found, totals, full=full, in_utc=in_utc))
+
+
+def _with_usage[T](reading: Reading[T], workflow_id: str) -> Reading[tuple[T, WorkflowUsage]]:
+    """What is read, and what the calls of models of the workflow have used, of one moment."""
+    found = yield from reading
+    return found, (yield from usage_of_workflow(workflow_id))
 
 
 # --- a workflow ------------------------------------------------------------------------------------------------------
 
 
-def _workflow(whole: WorkflowRecord, *, full: bool, in_utc: bool) -> str:
+def _workflow(whole: WorkflowRecord, used: WorkflowUsage, *, full: bool, in_utc: bool) -> str:
     status = whole.status
     rows = [("inserted", moments.told(status.inserted_at, in_utc=in_utc))]
     rows += [("settled", moments.told(status.settled_at, in_utc=in_utc))] if status.settled_at else []
     rows += [("paused", moments.told(status.paused_at, in_utc=in_utc))] if status.paused_at else []
     rows += [("cancelled", moments.told(status.stopped_at, in_utc=in_utc))] if status.stopped_at else []
     rows += [("flow", printable(status.flow))] if status.flow != status.name else []
+    rows += [("usage", _used(used.total))] if used.total.calls else []
+    rows += (
+        [("budget", f"{money(used.spent or Decimal(0))} of {money(used.budget)}")] if used.budget is not None else []
+    )
     inputs = whole.inputs.value
     given = inputs if isinstance(inputs, dict) else {"": inputs}
     lines = [
@@ -121,7 +137,7 @@ def _workflow_as_json(whole: WorkflowRecord) -> dict[str, Any]:
 # --- a node ----------------------------------------------------------------------------------------------------------
 
 
-def _node(found: NodeRecord, *, full: bool, in_utc: bool) -> str:
+def _node(found: NodeRecord, used: Totals, *, full: bool, in_utc: bool) -> str:
     node = found.node
     state = click.style(node.state, fg=terminal.COLOURS.get(node.state), bold=True)
     tried = f", attempt {node.attempt} of {node.max_attempts}" if node.attempt else ""
@@ -131,6 +147,7 @@ def _node(found: NodeRecord, *, full: bool, in_utc: bool) -> str:
     rows += [("model", printable(found.model))] if found.model else []
     rows += [("job", str(found.job_id) + (", which Oban has pruned" if found.is_job_gone else ""))]
     rows += [("items", ", ".join(f"{count:,} {name}" for name, count in node.items.items()))] if node.items else []
+    rows += [("usage", _used(used) + (" by all items" if found.part_of else ""))] if used.calls else []
     rows += [("crashes", str(found.crashes))] if found.crashes else []
     rows += [("snoozes", str(found.snoozes))] if found.snoozes else []
     lines = [f"{click.style(printable(node.step), bold=True)}  {state}{tried}", *_table(rows), "", printable(found.why)]
@@ -182,6 +199,12 @@ def _node_as_json(found: NodeRecord) -> dict[str, Any]:
 
 
 # --- both ------------------------------------------------------------------------------------------------------------
+
+
+def _used(totals: Totals) -> str:
+    calls = f"{totals.calls:,} call{'s' if totals.calls != 1 else ''} of models"
+    cost = f"{'at least ' if totals.lower_bound else ''}{money(totals.cost)}"
+    return f"{calls}, {totals.input:,} tokens in, {totals.output:,} out, {cost}"
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:

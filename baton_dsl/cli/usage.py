@@ -38,7 +38,7 @@ def command(
         key = by or ("flow" if full is None else "step")
         found = read_sync(where, usage_by(key, workflow_id=full, newer_than=newer_than))
     if as_json:
-        terminal.echo_json([{key: name, **_json(totals)} for name, totals in found.items()])
+        terminal.echo_json([{key: name, **as_json_object(totals)} for name, totals in found.items()])
         return
     if not found:
         terminal.echo("No calls of models are recorded.", err=True)
@@ -76,7 +76,8 @@ def _cells(name: str, totals: Totals) -> tuple[str, ...]:
     )
 
 
-def _json(totals: Totals) -> dict[str, object]:
+def as_json_object(totals: Totals) -> dict[str, object]:
+    """The sum of calls of models, as `--json` prints it."""
     return {
         "calls": totals.calls,
         "input": totals.input,

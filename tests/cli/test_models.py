@@ -60,6 +60,15 @@ def test_usage_tells_what_calls_have_used(baton: Shown, conn: psycopg.Connection
     assert baton("usage", "none")[0] == 4
 
 
+def test_show_tells_what_calls_have_used(baton: Shown, conn: psycopg.Connection[Any]) -> None:
+    record(conn)
+    for step in ([], ["draft"]):
+        (line,) = [line for line in baton("show", "brief-1", *step)[1].splitlines() if "usage" in line]
+        assert line.split(None, 1) == ["usage", "2 calls of models, 2,400 tokens in, 160 out, at least 0.25"]
+        found = json.loads(baton("show", "brief-1", *step, "--json")[1])["usage"]
+        assert (found["cost"], found["lower_bound"], found["calls"]) == ("0.25", True, 2)
+
+
 def test_debug_shows_an_exchange_and_moves_no_cursor(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     record(conn)
     code, shown, _ = baton("debug", "brief-1", "draft")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -151,3 +152,83 @@ def test_a_run_in_memory_records_usage_and_captures(baton: Baton) -> None:
     assert run.usage.lower_bound
     assert [capture.attempt for capture in run.captures("draft")] == [1, 2]
     assert "s3cr3t" not in str(run.captures("draft")[0].request)
+
+
+# --- what clients return ---------------------------------------------------------------------------------------------
+
+
+def _openai_chat() -> object:
+    from openai.types.chat import ChatCompletion
+
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "total_tokens": 120,
+        "prompt_tokens_details": {"cached_tokens": 40},
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    }
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": "gpt-4o-mini", "choices": [], "usage": usage}
+    return ChatCompletion.model_validate(body)
+
+
+def _openai_response() -> object:
+    from openai.types.responses import Response
+    from openai.types.responses.response_usage import ResponseUsage
+
+    usage = {
+        "input_tokens": 100,
+        "input_tokens_details": {"cached_tokens": 40},
+        "output_tokens": 20,
+        "output_tokens_details": {"reasoning_tokens": 5},
+        "total_tokens": 120,
+    }
+    told = ResponseUsage.model_construct(**usage)
+    return Response.model_construct(id="1", object="response", model="gpt-4o-mini", output=[], usage=told)
+
+
+def _anthropic_message() -> object:
+    from anthropic.types import Message
+
+    usage = {"input_tokens": 50, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 10, "output_tokens": 20}
+    body = {"id": "1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []}
+    return Message.model_validate({**body, "usage": usage, "stop_reason": "end_turn", "stop_sequence": None})
+
+
+def _gemini() -> object:
+    usage = {
+        "promptTokenCount": 100,
+        "cachedContentTokenCount": 40,
+        "candidatesTokenCount": 15,
+        "thoughtsTokenCount": 5,
+    }
+    return {"modelVersion": "gemini-2.5-flash", "candidates": [], "usageMetadata": {**usage, "totalTokenCount": 120}}
+
+
+def _pydantic_ai() -> object:
+    from pydantic_ai.messages import ModelResponse
+    from pydantic_ai.usage import RequestUsage
+
+    usage = RequestUsage(input_tokens=100, cache_read_tokens=40, output_tokens=20)
+    return ModelResponse(parts=[], usage=usage, model_name="gpt-4o-mini", provider_name="openai")
+
+
+@pytest.mark.parametrize(
+    ("response", "model", "cache_write", "reasoning"),
+    [
+        (_openai_chat, "gpt-4o-mini", 0, 5),
+        (_openai_response, "gpt-4o-mini", 0, 5),
+        (_anthropic_message, "claude-sonnet-4-5", 10, 0),
+        (_gemini, "gemini-2.5-flash", 0, 5),
+        (_pydantic_ai, "gpt-4o-mini", 0, 0),
+    ],
+    ids=["openai chat", "openai responses", "anthropic", "gemini", "pydantic-ai"],
+)
+def test_what_a_client_returned_says_what_was_used(
+    response: Callable[[], object], model: str, cache_write: int, reasoning: int
+) -> None:
+    usage = usage_of(response())
+    assert (usage.remark, usage.model) == (None, model)
+    assert (usage.input, usage.cached, usage.output) == (100, 40, 20)
+    assert (usage.cache_write, usage.reasoning) == (cache_write, reasoning)
+    assert usage.cost is not None
+    assert usage.cost > 0
