@@ -191,6 +191,8 @@ class TermTypes:
             case Instance(), TupleOf():
                 # a tuple of unknown length is none of a known one; a NamedTuple may be
                 is_tuple = self._as(source, "builtins.tuple")
+                if is_tuple == (ANY,):  # by the typing specification, it stands for a tuple of any length
+                    return None
                 return False if source.name in STANDARD or is_tuple is False else None
             case Instance(name), LiteralOf(_, kind):
                 if self.about(name) is None:  # a name that can't be seen may be an alias of anything

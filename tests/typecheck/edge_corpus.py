@@ -210,6 +210,7 @@ EDGES = (
     Edge("tuple[int, str]", "tuple[int, int]", False),
     Edge("tuple[int, int]", "tuple[int, ...]", True),
     Edge("tuple[int, ...]", "tuple[int, int]", False),
+    Edge("tuple[Any, ...]", "tuple[int, int]", True),
     Edge("tuple[int, int]", "tuple[int, int, int]", False),
     Edge("tuple[bool, int]", "Sequence[int]", True),
     Edge("Point", "tuple[int, ...]", True),
