@@ -101,3 +101,9 @@ def test_no_file_names_a_machine() -> None:
     pattern = re.compile(r"(?<![\w.])/(?:home|Users|tmp|root|work)/")
     for path in MODULES:
         assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by it, and can't collect the second."""
+    names = [path.name for path in Path(__file__).parents[1].rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

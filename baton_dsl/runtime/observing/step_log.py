@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from oban import Job, telemetry
 
-from baton_dsl.core.wording import duration, last_exception, printable
+from baton_dsl.core.wording import duration, last_exception, printable, printable_lines
 from baton_dsl.runtime.oban.jobs import fields_of, name_of, outcome_of
 
 logger = logging.getLogger("baton_dsl.steps")
@@ -60,7 +60,7 @@ def _log(event: str, told: dict[str, Any]) -> None:
     fields["error"] = last_exception(traceback)
     said = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {fields['error']}"
     if told["state"] == "discarded":
-        logger.error("%s\n%s", printable(said), traceback.rstrip(), extra=fields)
+        logger.error("%s\n%s", printable(said), printable_lines(traceback.rstrip()), extra=fields)
     else:
         logger.warning("%s", printable(said), extra=fields)
 
