@@ -38,13 +38,14 @@ async def test_a_hop_is_one_statement(start_oban: StartOban, monkeypatch: pytest
         sent.update(kind for mark, kind in kinds.items() if mark in text)
         return await execute(self, query, *args, **options)
 
+    for limit in ("LONGEST_AGO", "LONGEST_STREAK"):  # a slow machine is not what this is about
+        monkeypatch.setattr(f"baton_dsl.runtime.executing.settle.{limit}", 60.0)
     async with start_oban(queues={"default": 20}):
         workflow = await chain(100).insert()
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", spy)
         assert (await workflow.wait(timeout=30)).outcome == "completed"
-    print(sent)
     assert sent["settles"] == 100
-    assert sent["gates"] <= 10  # of the first, and after a moment in which the machine stood still
+    assert sent["gates"] <= 10
     assert sent["fetches"] < 30
 
 
