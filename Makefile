@@ -70,9 +70,9 @@ test-debian: $(READY) ## what depends on the server most, on Debian's PostgreSQL
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging
 
-test-web: $(READY) ## the dashboard in a real browser; Debian's chromium, installed if it is missing
+test-web: $(READY) ## the dashboard and the demo's page in a real browser; Debian's chromium, installed if it is missing
 	@.ci/servers
-	$(PYTEST) -m browser tests/web
+	$(PYTEST) -m browser tests/web tests/examples
 
 screenshots: $(READY) ## the pictures of the dashboard in the documentation
 	@.ci/servers

@@ -1,6 +1,5 @@
 """The steps of the audit, called as the plain functions that they are."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from baton_audit.report import audit, findings, page, report, text
 from baton_audit.requirements import cycles, dependencies, unmet
 from baton_audit.weight import import_candidates, import_cost, import_costs, read_import_times, sizes
 from hypothesis import given
+from playwright.sync_api import sync_playwright
 
 from baton_dsl.testing import Baton
+from tests.chromium import chromium
 from tests.strategies import Dag, dags
 
 WEAK, STRONG, PERMISSIVE, UNKNOWN = (
@@ -262,12 +263,8 @@ def test_the_report_holds_the_text_and_a_page_that_needs_nothing_else() -> None:
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 400, 1280])
 def test_the_page_has_no_horizontal_scrollbar(width: int) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium is on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": width, "height": 800})
         shown.set_content(page(whole_audit()))
         assert shown.evaluate("document.documentElement.scrollWidth") == width

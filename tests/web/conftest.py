@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 import uvicorn
 from oban import Oban
@@ -18,29 +16,19 @@ from playwright.async_api import Browser, Page, async_playwright
 from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl.runtime.oban import bridge
+from tests.chromium import chromium
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 
 type Serve = Callable[..., AbstractAsyncContextManager[str]]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Debian's chromium, which `.ci/servers` installs."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    if os.environ.get("CI"):
-        pytest.fail("no chromium is on this machine; .ci/servers installs it")
-    pytest.skip("no chromium is on this machine: apt-get install chromium")
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(chromium: str) -> AsyncIterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
     """One browser for the whole run."""
     async with async_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
-        opened = await playwright.chromium.launch(executable_path=chromium, args=sandbox)
+        opened = await playwright.chromium.launch(executable_path=chromium(), args=sandbox)
         yield opened
         await opened.close()
 
