@@ -31,6 +31,25 @@ class Context(NamedTuple):
     graph: Graph
 
 
+def once[T](ask: Callable[[object], T]) -> Callable[[object], T]:
+    """A question about types that is asked once of each, as long as the flow is checked.
+
+    Steps that are made of one function share its types, and annotations that say the same may.
+
+    Args:
+        ask: The question.
+    """
+    answers: dict[int, T] = {}
+
+    def asked(type: object) -> T:
+        key = id(type)  # equal types may be stored in different ways
+        if key not in answers:
+            answers[key] = ask(type)
+        return answers[key]
+
+    return asked
+
+
 class Example(NamedTuple):
     """A module of a user.
 

@@ -36,7 +36,7 @@ class Body:
 class Where:
     """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
 
-    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope", "view")
+    __slots__ = ("_maybe", "body", "expects_error", "in_lambda", "is_bound", "is_certain", "reads", "scope", "view")
 
     def __init__(
         self,
@@ -50,19 +50,37 @@ class Where:
     ) -> None:
         self.scope = scope
         self.body = body
+        self.reads: set[str] = set() if body is None else body.reads
+        """The names that the function reads; outside of functions nobody asks."""
         self.is_certain = is_certain
+        self.is_bound = is_certain or view == FALLBACK
+        """Whether a name that is bound here is bound wherever the program gets so far."""
         self.in_lambda = in_lambda
         self.expects_error = expects_error
         """Under `pytest.raises`: what is written there is meant to be wrong."""
         self.view = view
         """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or nothing."""
-        self.maybe: Where = self
-        """The same in a branch, a loop or a `try`."""
-        if is_certain or view in _ATTEMPTS:
-            inner = _ATTEMPTS.get(view, view)
-            self.maybe = Where(
-                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=inner
+        self._maybe: Where | None = None
+
+    @property
+    def maybe(self) -> Where:
+        """The same in a branch, a loop or a `try`.
+
+        Nothing here refers to itself: such a thing, with the whole syntax tree that hangs on it, is not freed before
+        garbage is collected, and that is off.
+        """
+        if not self.is_certain and self.view not in _ATTEMPTS:
+            return self
+        if self._maybe is None:
+            self._maybe = Where(
+                self.scope,
+                self.body,
+                is_certain=False,
+                in_lambda=self.in_lambda,
+                expects_error=self.expects_error,
+                view=_ATTEMPTS.get(self.view, self.view),
             )
+        return self._maybe
 
     def seen_as(self, view: str) -> Where:
         """The same in another view."""
