@@ -11,6 +11,7 @@ from typing import Final
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _TEMPLATE: Final = re.compile(r"""(?<![\w.])([rR]?)[tT]([rR]?["'])""")
 _EXCEPT: Final = re.compile(r"^([ \t]*except\b[ \t*]*)([\w.]+(?:[ \t]*,[ \t]*[\w.]+)+[ \t]*:)", re.MULTILINE)
+_LAZY: Final = re.compile(r"^([ \t]*lazy)[ \t](?=[ \t]*(?:import|from)\b)", re.MULTILINE)
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 
 
@@ -62,12 +63,14 @@ def parse(text: str) -> ast.Module:
 
 
 def written_older(text: str) -> str:
-    """A text in which what came with Python 3.14 is written as Python 3.12 reads it, every name at its place.
+    """A text in which what came with Python 3.14 and 3.15 is written as Python 3.12 reads it, every name at its place.
 
     Template strings become f-strings, and `except A, B:` becomes `except A| B:`: both evaluate the same names, and what
-    is analyzed lies in neither. No library does this as well: libcst would read both, but dies of deep nesting.
+    is analyzed lies in neither. `lazy import a` becomes `lazy;import a`, which binds the same name. No library does
+    this as well: libcst would read the first two, but dies of deep nesting.
     """
-    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), _TEMPLATE.sub(r"\1f\2", text))
+    text = _LAZY.sub(r"\1;", _TEMPLATE.sub(r"\1f\2", text))
+    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), text)
 
 
 def encoding_of(data: bytes) -> str:
