@@ -1,4 +1,4 @@
-"""Moments on the command line: always with their zone, in that of this machine or in UTC."""
+"""Print times with their zone: that of this machine, or UTC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def utc(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def told(when: datetime, *, in_utc: bool = False) -> str:
-    """A moment to the second, with its zone.
+    """Format a time to the second, with its zone.
 
     Example:
         >>> told(datetime(2026, 11, 22, 12, 4, 7, 31, UTC), in_utc=True)
@@ -28,7 +28,7 @@ def told(when: datetime, *, in_utc: bool = False) -> str:
 
 
 def zone(when: datetime) -> str:
-    """The zone of a moment: its name, or the difference to UTC where that has none.
+    """The zone of a time: its name, or the difference to UTC if it has no name.
 
     Example:
         >>> from datetime import timedelta, timezone

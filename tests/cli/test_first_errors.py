@@ -105,7 +105,7 @@ def test_nothing_of_a_connection_string_is_told_however_it_is_wrong(
     [
         ("postgresql://app:x@s3cr3t@db/app", "its password holds an @ that is not written as %40"),
         ("postgresql://app:x/s3cr3t@db/app", "its password holds a / that is not written as %2F"),
-        ("postgresql://app:x@db:s3cr3t/app", "its port is no number"),
+        ("postgresql://app:x@db:s3cr3t/app", "its port is not a number"),
     ],
 )
 def test_a_connection_string_is_refused_with_a_reason_where_there_is_one(dsn: str, reason: str) -> None:
