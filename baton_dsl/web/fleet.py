@@ -1,4 +1,4 @@
-"""The pages about what serves workflows: queues and nodes, the code that is deployed, and what the doctor says."""
+"""The pages about queues and nodes, about the deployed code, and about the doctor's findings."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 NAMED: Final = 5
-"""Workflows that are named of those with the same problem."""
+"""How many workflows are named for each problem."""
 
 
 async def serving(visit: Visit) -> Response:
-    """The queues, and the processes that run them."""
+    """The page of the queues and the processes that run them."""
     found = await visit.read(queues())
     processes = await visit.read(nodes())
     return render(visit, "queues.html", queues=found, nodes=processes, most=MOST_COUNTED)
@@ -30,12 +30,12 @@ async def serving(visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps several workflows from being finished by the code that is here.
+    """A problem that prevents the deployed code from finishing several workflows.
 
     Attributes:
-        obstacle: The first of them.
-        ids: Some of the workflows.
-        more: How many others there are.
+        obstacle: The obstacle of the first workflow.
+        ids: The ids of some of the workflows.
+        more: How many other workflows have the problem.
     """
 
     obstacle: Obstacle
@@ -44,8 +44,8 @@ class Problem:
 
 
 async def deployed(visit: Visit) -> Response:
-    """The workflows in flight that the code of this process can't finish."""
-    assert visit.database is not None, "nobody reads before it is known who asks"
+    """The page of the running workflows that the code of this process can't finish."""
+    assert visit.database is not None, "the user is authorized before anything is read"
     judgement: Judgement | None = None
     if visit.packages:
         for package in visit.packages:
@@ -72,7 +72,7 @@ def _problem(alike: Sequence[Obstacle]) -> Problem:
 
 
 async def health(visit: Visit) -> Response:
-    """What the doctor says."""
-    assert visit.database is not None, "nobody reads before it is known who asks"
+    """The page with the doctor's findings."""
+    assert visit.database is not None, "the user is authorized before anything is read"
     report = await visit.read(examine(visit.database.prefix))
     return render(visit, "health.html", report=report)

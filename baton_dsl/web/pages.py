@@ -28,7 +28,7 @@ FAILURES_SHOWN: Final = 10
 
 
 async def nowhere(_visit: Visit) -> Response:
-    """What is no page.
+    """Refuse a request for a page that does not exist.
 
     Raises:
         Refused: Always.
@@ -38,7 +38,7 @@ async def nowhere(_visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What the page of a workflow shows."""
+    """The contents of the page of a workflow."""
 
     view: reads.WorkflowView
     failures: Sequence[tuple[str, str]]
@@ -47,11 +47,11 @@ class _Read:
 
 
 def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
-    """What the page of a workflow shows.
+    """The contents of the page of a workflow.
 
     Args:
-        workflow_id: The workflow.
-        explained: Whether its sentence is wanted though there are many nodes.
+        workflow_id: The id of the workflow.
+        explained: Whether to include its sentence even if there are many nodes.
     """
     view = yield from reads.workflow(workflow_id)
     failures = yield from reads.failures(workflow_id, most=FAILURES_SHOWN + 1)
@@ -131,7 +131,7 @@ async def result(visit: Visit) -> Response:
 async def _file(visit: Visit, kind: str, workflow_id: str, name: str | None) -> Response:
     text = await visit.read(reads.whole(kind, workflow_id, name))
     if text is None:
-        raise Refused(404, "Not found", f"There are no {kind} of that name.")
+        raise Refused(404, "Not found", f"There are no {kind} with that name.")
     return download(text, kind)
 
 

@@ -1,4 +1,4 @@
-"""Pages out of templates: everything is escaped, and nothing that others have written moves a line or hides."""
+"""Render pages from templates. Everything is escaped, including characters that hide or reverse text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATIC: Final = Path(__file__).parent / "static"
 
 
 def _visible(value: Any) -> Any:
-    """What a template writes: texts of others without characters that turn or hide what stands around them."""
+    """Escape characters in a value that would hide or reverse the text around them."""
     if type(value) is str:
         return printable_lines(value.expandtabs(4))
     return "" if value is None else value
@@ -35,11 +35,11 @@ def _visible(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The zone in which the server tells moments in sentences.
+    """The zone of the times in the server's sentences.
 
     Attributes:
-        name: As people write it.
-        minutes: How far it is ahead of UTC.
+        name: Its name.
+        minutes: Its offset from UTC.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Zone:
 
     @staticmethod
     def here() -> Zone:
-        """That of this process."""
+        """The zone of this process."""
         now = datetime.now().astimezone()
         ahead = now.utcoffset()
         return Zone(now.tzname() or "the server's zone", int(ahead.total_seconds() // 60) if ahead else 0)
 
 
 def tells_time(sentence: str) -> bool:
-    """Whether a sentence names a moment.
+    """Whether a sentence contains a time.
 
     Example:
         >>> tells_time("it settled at 12:04:00"), tells_time("it waits")
@@ -67,7 +67,7 @@ _MOMENT: Final = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
 
 
 def clock(moment: datetime | None) -> Markup:
-    """A moment in UTC, which the browser shows in the reader's own zone."""
+    """A time in UTC, which the browser shows in the reader's own zone."""
     if moment is None:
         return Markup("-")
     at = moment.astimezone(UTC)
@@ -77,7 +77,7 @@ def clock(moment: datetime | None) -> Markup:
 
 
 def ago(moment: datetime | None, now: datetime) -> Markup:
-    """How long ago a moment was, with the moment itself to be seen on demand."""
+    """How long ago a time was, with the time itself as a tooltip."""
     if moment is None:
         return Markup("-")
     seconds = (now - moment).total_seconds()
@@ -89,7 +89,7 @@ def ago(moment: datetime | None, now: datetime) -> Markup:
 
 
 def coarse(seconds: float) -> str:
-    """A duration by its largest unit.
+    """Format a duration in its largest unit.
 
     Example:
         >>> coarse(0.4), coarse(75), coarse(7300), coarse(200_000)
@@ -102,7 +102,7 @@ def coarse(seconds: float) -> str:
 
 
 def size(octets: int) -> str:
-    """So many bytes in words.
+    """Format a number of bytes.
 
     Example:
         >>> size(900), size(20_480), size(3_500_000)
@@ -114,13 +114,13 @@ def size(octets: int) -> str:
 
 
 def plain(value: Any) -> str:
-    """Plain data as JSON with a line for each member, cut where it is too long to be read."""
+    """Format plain data as indented JSON, and cut it if it is too long."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def pretty(text: str | None) -> str:
-    """JSON with a line for each member; what was cut, or is no JSON, as it is."""
+    """Indent JSON; a text that was cut, or is not JSON, stays as it is."""
     if text is None:
         return ""
     try:
@@ -160,7 +160,7 @@ def _environment() -> Environment:
 
 
 def _fingerprint() -> str:
-    """A name for the static files as they are, so that a browser takes them anew when they change."""
+    """A hash of the static files for their addresses, so that browsers reload them when they change."""
     state = blake2b(digest_size=6)
     for path in sorted(_STATIC.rglob("*")):
         if path.is_file():
@@ -169,13 +169,13 @@ def _fingerprint() -> str:
 
 
 def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page.
+    """Render a page.
 
     Args:
         visit: The request.
         template: The name of the template.
         status: The HTTP status.
-        values: What the template names.
+        values: The variables of the template.
     """
     made = _environment().get_template(template)
     token, now = token_of(visit.request), datetime.now(UTC)
@@ -184,7 +184,7 @@ def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> 
 
 
 def download(text: str, name: str) -> Response:
-    """JSON as a file, which no browser shows as a page."""
+    """JSON as a download, which no browser shows as a page."""
     return Response(
         text, media_type="application/json", headers={"content-disposition": f'attachment; filename="{name}.json"'}
     )

@@ -160,7 +160,7 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
         4,
         (
             'Error: BTN407: the ids of several workflows begin with "sh", such as "shop-1", "shop-12"\n'
-            "  help: write more of it\n"
+            "  help: write more of the id\n"
         ),
     )
     code, _, told = baton("pause", "x")
