@@ -42,17 +42,19 @@ def _statement(database: Database, workflow_id: str, budget: Decimal) -> tuple[s
     return statement, {"id": workflow_id, "budget": budget}
 
 
-def see_budget(budget: object) -> Decimal:
+def see_budget(budget: Decimal | int) -> Decimal:
     """Refuse what is no amount.
 
     Raises:
         BudgetError: BTN524.
     """
-    if isinstance(budget, bool) or not isinstance(budget, int | Decimal) or not Decimal(budget).is_finite() or budget < 0:
+    is_number = isinstance(budget, int | Decimal) and not isinstance(budget, bool)
+    amount = Decimal(budget) if is_number else None
+    if amount is None or not amount.is_finite() or amount < 0:
         raise BudgetError(
             f"a budget must be an exact number, zero or more, got {budget!r:.60}", remedy='give Decimal("8.00")'
         )
-    return Decimal(budget)
+    return amount
 
 
 def see_approved(workflow_id: str, budget: Decimal, old: Decimal | None, spent: Decimal | None) -> None:
