@@ -48,13 +48,12 @@ def see_budget(budget: Decimal | int) -> Decimal:
     Raises:
         BudgetError: BTN524.
     """
-    is_number = isinstance(budget, int | Decimal) and not isinstance(budget, bool)
-    amount = Decimal(budget) if is_number else None
-    if amount is None or not amount.is_finite() or amount < 0:
+    given: object = budget  # whatever it is declared as
+    if isinstance(given, bool) or not isinstance(given, int | Decimal) or not Decimal(given).is_finite() or given < 0:
         raise BudgetError(
-            f"a budget must be an exact number, zero or more, got {budget!r:.60}", remedy='give Decimal("8.00")'
+            f"a budget must be an exact number, zero or more, got {given!r:.60}", remedy='give Decimal("8.00")'
         )
-    return amount
+    return Decimal(given)
 
 
 def see_approved(workflow_id: str, budget: Decimal, old: Decimal | None, spent: Decimal | None) -> None:
