@@ -124,7 +124,7 @@ class Acknowledgements:
         pause = action.schedule_in if isinstance(action.schedule_in, int) else None
         return await self._insist(query, replace(action, error=error, meta=None, schedule_in=pause), PAUSE[0])
 
-    # --- what the database has rejected -----------------------------------------------------------------------------
+    # --- what the database has rejected ------------------------------------------------------------------------------
 
     def refused(self, query: Query) -> list[int]:
         """The jobs whose ends the database has rejected. They run nowhere, and their ends are sent again."""
