@@ -65,16 +65,29 @@ def size(count: int) -> str:
 
 
 def moment(when: datetime, now: datetime) -> str:
-    """Format a time in the zone of `now`, with the date if it is on another day.
+    """Format a time in the time zone of `now`, with the zone's name, and with the date if it is on another day.
 
     Examples:
         >>> from datetime import UTC
         >>> noon = datetime(2026, 11, 22, 12, 4, tzinfo=UTC)
         >>> moment(noon, noon), moment(noon, noon.replace(day=23))
-        ('12:04:00', '2026-11-22 12:04:00')
+        ('12:04:00 UTC', '2026-11-22 12:04:00 UTC')
     """
     local = when.astimezone(now.tzinfo)
-    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+    day = "" if local.date() == now.date() else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M:%S} {zone(local)}"
+
+
+def zone(when: datetime) -> str:
+    """The time zone of a moment: its name, or its offset from UTC if it has no name.
+
+    Example:
+        >>> from datetime import UTC, timedelta, timezone
+        >>> zone(datetime(2026, 1, 1, tzinfo=UTC)), zone(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))))
+        ('UTC', '+02:00')
+    """
+    name = when.tzname() or ""
+    return name if name.isalpha() else f"{when:%:z}"
 
 
 def money(amount: Decimal) -> str:

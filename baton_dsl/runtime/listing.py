@@ -53,10 +53,10 @@ class Listed:
 
 
 _LIST: Final = sql.SQL("""
-    SELECT workflow.*, (
+    SELECT workflow.*, coalesce(workflow.steps, (
         SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
-    ) AS steps, (
+    )) AS size, (
         SELECT max(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id < workflow.workflow_id
     ) AS before, (
         SELECT min(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id > workflow.workflow_id
@@ -64,7 +64,7 @@ _LIST: Final = sql.SQL("""
     FROM (
         SELECT *, {} AS is_stuck
         FROM (
-            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY {}inserted_at DESC, workflow_id DESC LIMIT %(most)s
         ) AS baton_workflows
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
@@ -99,7 +99,9 @@ def workflows(
     if behind is not None:
         conditions = _BEHIND.format(conditions)
         values = {**values, "behind": behind[0], "behind_id": behind[1]}
-    rows = yield _LIST.format(sql.SQL(STUCK), conditions), {**values, "most": most}
+    # Without this, PostgreSQL does not see that the index on outcomes has this order, since NULL equals nothing.
+    first = sql.SQL("outcome DESC, " if which and which.is_running else "")
+    rows = yield _LIST.format(sql.SQL(STUCK), conditions, first), {**values, "most": most}
     return [_listed(row) for row in rows]
 
 
@@ -110,7 +112,7 @@ def _listed(row: Row) -> Listed:
         name=row["workflow_label"],
         flow=row["flow_name"],
         standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
-        steps=row["steps"],
+        steps=row["size"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],
         discarded=row["discarded"],
@@ -170,32 +172,66 @@ _COUNT: Final = sql.SQL("""
 """)
 
 
-def counts(*, most: int) -> Reading[dict[Standing, int]]:
-    """How many workflows are in each state. Stuck workflows are not counted as running.
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of workflows with one standing.
+
+    Attributes:
+        number: The number found.
+        has_more: Whether there may be more, because the count stopped at a limit.
+    """
+
+    number: int
+    has_more: bool
+
+
+def counts(*, most: int) -> Reading[dict[Standing, Count]]:
+    """The number of workflows with each standing. Stuck workflows do not count as running.
 
     Args:
-        most: The number at which counting ends, for each state.
+        most: The most workflows to count of each outcome, and the most running workflows to read, the oldest first,
+                    since those may have a problem.
     """
-    (row,) = yield _COUNTS, {"most": most}
-    found = {standing: int(row[standing]) for standing in _STANDS}
-    return {**found, "running": found["running"] - found["stuck"]}
+    (row,) = yield _COUNTS, {"most": most, "beyond": most + 1}
+    under_way = {standing: row[standing] for standing in _UNDER_WAY}
+    under_way["running"] -= under_way["stuck"]
+    found = {standing: Count(number, row["has_more"]) for standing, number in under_way.items()}
+    return found | {outcome: Count(min(row[outcome], most), row[outcome] > most) for outcome in _ENDED}
 
 
-_STANDS: Final[dict[Standing, LiteralString]] = {
-    "running": "outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL",
+_UNDER_WAY: Final[dict[Standing, LiteralString]] = {
+    "running": "paused_at IS NULL AND stopped_at IS NULL",
     "stuck": STUCK,
-    "paused": "outcome IS NULL AND stopped_at IS NULL AND paused_at IS NOT NULL",
-    "stopping": "outcome IS NULL AND stopped_at IS NOT NULL",
-    "completed": "outcome = 'completed'",
-    "cancelled": "outcome = 'cancelled'",
-    "discarded": "outcome = 'discarded'",
+    "paused": "stopped_at IS NULL AND paused_at IS NOT NULL",
+    "stopping": "stopped_at IS NOT NULL",
 }
+_ENDED: Final[tuple[Standing, ...]] = ("completed", "cancelled", "discarded")
 
-_COUNTS: Final = sql.SQL("SELECT {}").format(
-    sql.SQL(", ").join(
-        sql.SQL("({}) AS {}").format(_COUNT.format(sql.SQL(condition)), sql.Identifier(standing))
-        for standing, condition in _STANDS.items()
+# Read each row of a running workflow once: these conditions need the row, not only the index. `outcome` is NULL but
+# # part of the order; without it, PostgreSQL would not use the index that has this order.
+_COUNTS: Final = sql.SQL("""
+    WITH under_way AS MATERIALIZED (
+        SELECT workflow_id, outcome, paused_at, stopped_at FROM baton.baton_workflows
+        WHERE outcome IS NULL ORDER BY outcome, inserted_at LIMIT %(most)s
     )
+    SELECT {standings}, {outcomes},
+        EXISTS (
+            SELECT FROM baton.baton_workflows WHERE outcome IS NULL OFFSET %(most)s
+        ) AS has_more
+""").format(
+    standings=sql.SQL(", ").join(
+        sql.SQL("(SELECT count(*) FROM under_way AS baton_workflows WHERE {}) AS {}").format(
+            sql.SQL(condition), sql.Identifier(standing)
+        )
+        for standing, condition in _UNDER_WAY.items()
+    ),
+    outcomes=sql.SQL(", ").join(
+        sql.SQL(
+            "(SELECT count(*) FROM ("
+            "SELECT FROM baton.baton_workflows WHERE outcome = {} LIMIT %(beyond)s) AS found) AS {}"
+        ).format(sql.Literal(outcome), sql.Identifier(outcome))
+        for outcome in _ENDED
+    ),
 )
 
 

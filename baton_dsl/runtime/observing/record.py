@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final, LiteralString
 
 from baton_dsl.core.items import step_of
@@ -158,14 +158,17 @@ WHOLE: Final = 2**31 - 1
 """The number of characters that means: the whole value."""
 
 
-def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = True) -> Reading[NodeRecord]:
+def record(
+    workflow_id: str, step: str, *, most: int = MOST, explained: bool = True, zone: tzinfo | None = None
+) -> Reading[NodeRecord]:
     """Everything about one node.
 
     Args:
         workflow_id: The id of its workflow.
-        step: Its name: `orders`, or `orders[3]` for an item of a map.
+        step: The name of the node: `orders`, or `orders[3]` for an item of a map.
         most: The most characters of each value to read; `WHOLE` reads all.
-        explained: Whether to include the sentence, which needs every node of the workflow.
+        explained: Whether to make the sentence, which reads every node of the workflow.
+        zone: The time zone of the moments in the sentence; default: the machine's.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -195,7 +198,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = T
         for each in collected:
             result = StoredJson.of(each["result"], each["size"], most)
     taken = yield _TAKES, asked
-    why = (yield from explain(workflow_id, step)) if explained else ""
+    why = (yield from explain(workflow_id, step, zone=zone)) if explained else ""
     (node,) = nodes_of([row], counts)
     given = json.loads(row["args"]) if row["args"] else None
     return NodeRecord(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
@@ -30,7 +30,18 @@ def undeployed(packages: Collection[str]) -> Reading[list[Finding]]:
     Args:
         packages: The top-level packages of this code. Steps in other packages belong to other applications.
     """
+    rows = yield from needed(packages)
+    return missing(rows)
+
+
+def needed(packages: Collection[str]) -> Reading[list[Row]]:
+    """The functions of these packages that running workflows still need; `missing` checks them."""
     rows = yield _WORKERS, {"packages": [f"{WORKERS}{package}" for package in packages]}
+    return rows
+
+
+def missing(rows: Sequence[Row]) -> list[Finding]:
+    """Import these functions, which may take a moment, and return a finding for each that can't be imported."""
     return [finding for row in rows for finding in _of(row)]
 
 

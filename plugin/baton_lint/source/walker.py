@@ -142,9 +142,7 @@ class Walker:
             blocking=[],
         )
         self.functions.append(facts)
-        if not any(
-            "overload" in last_names(decorator) for decorator in node.decorator_list
-        ):  # the implementation follows
+        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):
             self._bind(where, node.name, ("def", len(self.functions) - 1), node)
         body = Body(facts, node, where.body)
         self.bodies.append(body)
