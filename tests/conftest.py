@@ -128,7 +128,7 @@ def sqlalchemy_url(dsn: str) -> URL:
     )
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 60.0) -> None:
     """Look again and again until something is so, letting the event loop run in between."""
     async with asyncio.timeout(timeout):
         while True:

@@ -270,15 +270,15 @@ def test_a_worker_waits_for_its_database_until_it_is_told_to_stop(
         assert "onnection refused" in line
         assert "s3cr3t" not in line
         process.send_signal(end)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_server_that_never_answers_keeps_no_worker_from_its_end(silent: socket.socket) -> None:
     port = silent.getsockname()[1]
-    with waiting(f"postgresql://app@127.0.0.1:{port}/app?connect_timeout=60") as process:
+    with waiting(f"postgresql://app@127.0.0.1:{port}/app?connect_timeout=600") as process:
         asked, _ = silent.accept()
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         asked.close()
 
 
@@ -293,7 +293,7 @@ def test_a_worker_starts_as_soon_as_its_database_is_there(server: str, dsn: str)
                 while "node runs" not in (line := told(process)):
                     assert line
                 process.terminate()
-                assert process.wait(timeout=20) == 0
+                assert process.wait(timeout=60) == 0
             finally:
                 conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -166,7 +166,7 @@ def test_a_worker_runs_steps_until_it_is_told_to_stop(dsn: str, processes: int, 
         done = baton("run", SHOP, "-i", "region=eu", "--timeout", "60", BATON_DSN=dsn)
         assert done.returncode == 0, done.stderr
         process.send_signal(end)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn: str) -> None:
@@ -175,7 +175,7 @@ def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn
         done = baton("run", SHOP, "-i", "region=eu", "-i", "fail=true", "--timeout", "60", BATON_DSN=dsn)
         workflow_id = done.stderr.split()[1]
         process.terminate()
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
     line = f'step "mail" of workflow {workflow_id} failed in attempt 1 of 1: RuntimeError: no route\n'
     assert f"ERROR   baton_dsl.steps: {line}Traceback (most recent call last):\n" in logged
     assert 'raise RuntimeError("no route\\nto the post office")\n' in logged
@@ -186,7 +186,7 @@ def test_when_one_of_several_processes_dies_the_others_stop_and_it_is_told(dsn: 
         wait_until_ready(process, 2)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
         assert process.returncode == 4
     assert f"process {children[0]} was killed by SIGKILL; the other processes stop\n" in logged
 
@@ -197,7 +197,7 @@ def test_a_worker_logs_json_with_the_step_of_each_line(dsn: str) -> None:
         done = baton("run", SHOP, "-i", "region=eu", "--timeout", "60", BATON_DSN=dsn)
         assert done.returncode == 0, done.stderr
         process.terminate()
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
     lines = [json.loads(line) for line in logged.splitlines()]
     ends = {line["step"]: line for line in lines if line.get("outcome") == "completed"}
     assert set(ends) == {"fetch", "count", "mail", "report"}
@@ -211,7 +211,7 @@ def test_a_worker_that_starts_paused_runs_nothing_until_its_queues_are_resumed(
         wait_until_ready(process)
         assert conn.execute("SELECT bool_and((meta ->> 'paused')::boolean) FROM oban_producers").fetchone() == (True,)
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> None:

@@ -43,7 +43,7 @@ async def test_a_hop_is_one_statement(start_oban: StartOban, monkeypatch: pytest
     async with start_oban(queues={"default": 20}):
         workflow = await chain(100).insert()
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", spy)
-        assert (await workflow.wait(timeout=30)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     assert sent["settles"] == 100
     assert sent["gates"] <= 10
     assert sent["fetches"] < 30
@@ -94,7 +94,7 @@ async def test_a_cancellation_that_comes_before_the_process_knows_its_job_is_hee
     monkeypatch.setattr(settle, "dispatch", lambda oban, job: late.append(asyncio.create_task(later(oban, job))))
     async with start_oban(queues={"default": 5}):
         workflow = await chain(2).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "cancelled"
+        assert (await workflow.wait(timeout=60)).outcome == "cancelled"
     assert len(late) == 1
     assert conn.execute("SELECT outcome FROM workflow_nodes ORDER BY oban_job_id").fetchall() == [
         ("completed",),
@@ -136,7 +136,7 @@ async def test_what_was_claimed_and_could_not_be_started_is_found(
     monkeypatch.setattr(settle, broken, once)
     async with start_oban(queues={"default": 5}):
         workflow = await chain(4).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     attempts = conn.execute("SELECT state::text, attempt FROM oban_jobs").fetchall()
     assert attempts == [("completed", 1)] * 4
     assert len(failed) == 1
@@ -160,5 +160,5 @@ async def test_what_was_claimed_by_an_answer_that_could_not_be_read_is_found(
     monkeypatch.setattr(psycopg.AsyncCursor, "fetchall", once)
     async with start_oban(queues={"default": 5}):
         workflow = await chain(4).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     assert len(failed) == 1
