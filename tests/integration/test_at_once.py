@@ -20,7 +20,7 @@ from baton_dsl.errors import RetryError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.operating.actions import prune, prune_sync
 from tests.conftest import StartOban, until
-from tests.integration.modules import steps
+from tests.integration.modules import budget_steps, steps
 from tests.integration.modules.mapped import numbers, squares, total
 
 ROUNDS = 100
@@ -127,6 +127,25 @@ def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
     early, late = acts if is_settle_first else acts[::-1]
     one_while_another_is_open(dsn, conn, early, late)
     assert count(conn, "last", "available") == 1
+
+
+@pytest.mark.parametrize("is_park_first", [True, False], ids=["park first", "park last"])
+def test_a_job_starts_to_wait_for_its_budget_while_more_is_approved(
+    dsn: str, conn: psycopg.Connection[Any], is_park_first: bool
+) -> None:
+    """It asks again, whichever transaction ends first; otherwise nobody would call it."""
+    workflow = Flow("asking", budget_steps.asks).options(budget=1).insert(conn)
+    conn.execute("SET baton_dsl.settling = 'on'")  # started by hand, past the trigger
+    row = conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1 RETURNING id").fetchone()
+    assert row is not None
+    asked = conn.execute("SELECT baton_reserve(ARRAY[%s::int8], ARRAY[1::int2], ARRAY[2.5])", row)
+    assert asked.fetchone() == ([],)
+    acts: list[tuple[str, object]] = [
+        (GO_BACK["gate"], row[0]),
+        ("SELECT FROM baton_approve(%s, 10)", workflow.id),
+    ]
+    one_while_another_is_open(dsn, conn, *(acts if is_park_first else acts[::-1]))
+    assert conn.execute("SELECT state::text, attempt FROM oban_jobs").fetchone() == ("available", 0)
 
 
 def running(conn: psycopg.Connection[Any]) -> dict[str, int]:

@@ -47,6 +47,8 @@ BEGIN
     END LOOP;
 
     IF cardinality(called) > 0 THEN
+        -- In the order of baton_park, which this waits for: what it parks is suspended then, and is promoted.
+        PERFORM 1 FROM baton.baton_reservations WHERE oban_job_id = ANY(called) ORDER BY oban_job_id FOR NO KEY UPDATE;
         UPDATE baton.baton_reservations SET called_at = now() WHERE oban_job_id = ANY(called);
         PERFORM baton.baton_promote(called);
     END IF;

@@ -1,6 +1,6 @@
--- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back: they were never
--- attempted; nor were those for which too little of a budget is left. Those that were cancelled, or whose workflow was, end; but somebody may have retried them since the gate
--- looked, and then they are put back too.
+-- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back, and so are those
+-- for which too little of a budget is left: they were never attempted. Those that were cancelled, or whose workflow was,
+-- end; but somebody may have retried them since the gate looked, and then they are put back too.
 CREATE OR REPLACE FUNCTION baton.baton_park(job_ids bigint[], attempts smallint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -16,6 +16,9 @@ DECLARE
 BEGIN
     -- The lock on the node keeps a settle from counting down to zero between the look and the update.
     PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
+    -- And this one keeps baton_admit from calling a job between the look and the update: it would find a job that still
+    -- executes, and the job would then wait though it was called.
+    PERFORM 1 FROM baton.baton_reservations WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
     marked := set_config('baton_dsl.settling', 'on', true);
     WITH parked AS (
