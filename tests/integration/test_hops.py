@@ -16,8 +16,9 @@ from baton_dsl import Flow
 from baton_dsl.runtime.executing import settle
 from baton_dsl.runtime.executing.gate import Gate, passage_of
 from baton_dsl.runtime.executing.settle import FOREKNOWN, Foreknown, foreknown
+from baton_dsl.runtime.oban.bridge import hears
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
 from tests.integration.modules import mapped, steps
 
 
@@ -40,7 +41,8 @@ async def test_a_hop_is_one_statement(start_oban: StartOban, monkeypatch: pytest
 
     for limit in ("LONGEST_AGO", "LONGEST_STREAK"):  # a slow machine is not what this is about
         monkeypatch.setattr(f"baton_dsl.runtime.executing.settle.{limit}", 60.0)
-    async with start_oban(queues={"default": 20}):
+    async with start_oban(queues={"default": 20}) as oban:
+        await until(lambda: hears(oban))  # before, what a settle has read is read again
         workflow = await chain(100).insert()
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", spy)
         assert (await workflow.wait(timeout=60)).outcome == "completed"
