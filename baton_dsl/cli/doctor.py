@@ -20,7 +20,7 @@ from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.observing.checks import age_in_words, age_option
 from baton_dsl.runtime.observing.doctor import RETAIN, Finding, Report, examine
 from baton_dsl.runtime.observing.fleet import QueueStatus
-from baton_dsl.runtime.observing.volume import Prunable
+from baton_dsl.runtime.observing.volume import Prunable, telling
 
 
 @click.command("doctor")
@@ -86,14 +86,12 @@ def _measured(report: Report) -> Iterator[str]:
 
 
 def _freed(ages: Sequence[Prunable]) -> str:
-    """What a prune would remove; ages that remove no more than an older one are left out."""
-    said: list[str] = []
-    before = 0
-    for each in ages:
-        if each.workflows > before:
-            option = f"--older-than {age_option(each.older_than)}"
-            said.append(f"{option} would free about {size(each.size)} ({selection.counted(each.workflows)})")
-            before = each.workflows
+    """What a prune would remove."""
+    said = [
+        f"--older-than {age_option(each.older_than)} would free about {size(each.size)} "
+        f"({selection.counted(each.workflows)})"
+        for each in telling(ages)
+    ]
     return "; ".join(said) or f"no workflow ended more than {age_in_words(ages[-1].older_than)} ago"
 
 

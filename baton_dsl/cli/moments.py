@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from baton_dsl.core.wording import zone
+
 
 def utc(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--utc`, for a command that takes `in_utc`."""
@@ -25,15 +27,3 @@ def told(when: datetime, *, in_utc: bool = False) -> str:
     """
     local = when.astimezone(UTC) if in_utc else when.astimezone()
     return f"{local:%Y-%m-%d %H:%M:%S} {zone(local)}"
-
-
-def zone(when: datetime) -> str:
-    """The zone of a moment: its name, or the difference to UTC where that has none.
-
-    Example:
-        >>> from datetime import timedelta, timezone
-        >>> zone(datetime(2026, 1, 1, tzinfo=UTC)), zone(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))))
-        ('UTC', '+02:00')
-    """
-    name = when.tzname() or ""
-    return name if name.isalpha() else f"{when:%:z}"

@@ -51,17 +51,20 @@ def command(
       baton show 01932c07-f3ab 'orders[3]' --json
     """
     most = WHOLE if full or as_json else MOST
+    zone = UTC if in_utc else None
     with database.opened(dsn, prefix) as target:
         where = selection.database_of(target)
         found_id = selection.full_id(where, workflow_id)
         if step is None:
-            whole, used = read_sync(where, _with_usage(workflow_record(found_id, most=most, preview=most), found_id))
+            whole, used = read_sync(
+                where, _with_usage(workflow_record(found_id, most=most, preview=most, zone=zone), found_id)
+            )
             if as_json:
                 terminal.echo_json({**_workflow_as_json(whole), "usage": as_json_object(used.total)})
             else:
                 terminal.echo_coloured(_workflow(whole, used, full=full, in_utc=in_utc))
             return
-        found, used = read_sync(where, _with_usage(record(found_id, step, most=most), found_id))
+        found, used = read_sync(where, _with_usage(record(found_id, step, most=most, zone=zone), found_id))
     totals = used.steps.get(step_of(found.node.step), Totals())  # the items of a map count together
     if as_json:
         terminal.echo_json({**_node_as_json(found), "usage": as_json_object(totals)})

@@ -155,7 +155,7 @@ class WorkflowFacts:
         return self._parts.get(node.step, ())
 
     def at(self, when: datetime | None) -> str:
-        """` at 12:04:00`, or nothing if the moment is not known."""
+        """` at 12:04:00 UTC`, or nothing if the moment is not known."""
         return f" at {moment(when, self.now)}" if when else ""
 
 

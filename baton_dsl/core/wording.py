@@ -65,16 +65,29 @@ def size(count: int) -> str:
 
 
 def moment(when: datetime, now: datetime) -> str:
-    """A moment on the clock of `now`; with its date, if that is another day.
+    """A moment on the clock of `now`, with its zone; with its date, if that is another day.
 
     Examples:
         >>> from datetime import UTC
         >>> noon = datetime(2026, 11, 22, 12, 4, tzinfo=UTC)
         >>> moment(noon, noon), moment(noon, noon.replace(day=23))
-        ('12:04:00', '2026-11-22 12:04:00')
+        ('12:04:00 UTC', '2026-11-22 12:04:00 UTC')
     """
     local = when.astimezone(now.tzinfo)
-    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d %H:%M:%S}"
+    day = "" if local.date() == now.date() else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M:%S} {zone(local)}"
+
+
+def zone(when: datetime) -> str:
+    """The zone of a moment: its name, or the difference to UTC where that has none.
+
+    Example:
+        >>> from datetime import UTC, timedelta, timezone
+        >>> zone(datetime(2026, 1, 1, tzinfo=UTC)), zone(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))))
+        ('UTC', '+02:00')
+    """
+    name = when.tzname() or ""
+    return name if name.isalpha() else f"{when:%:z}"
 
 
 def money(amount: Decimal) -> str:

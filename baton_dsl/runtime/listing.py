@@ -53,10 +53,10 @@ class Listed:
 
 
 _LIST: Final = sql.SQL("""
-    SELECT workflow.*, (
+    SELECT workflow.*, coalesce(workflow.steps, (
         SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
-    ) AS steps, (
+    )) AS size, (
         SELECT max(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id < workflow.workflow_id
     ) AS before, (
         SELECT min(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id > workflow.workflow_id
@@ -64,7 +64,7 @@ _LIST: Final = sql.SQL("""
     FROM (
         SELECT *, {} AS is_stuck
         FROM (
-            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY {}inserted_at DESC, workflow_id DESC LIMIT %(most)s
         ) AS baton_workflows
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
@@ -98,7 +98,9 @@ def workflows(
     if behind is not None:
         conditions = _BEHIND.format(conditions)
         values = {**values, "behind": behind[0], "behind_id": behind[1]}
-    rows = yield _LIST.format(sql.SQL(STUCK), conditions), {**values, "most": most}
+    # Else PostgreSQL does not take the index on outcomes for one of that order, since what is NULL equals nothing.
+    first = sql.SQL("outcome DESC, " if which and which.is_running else "")
+    rows = yield _LIST.format(sql.SQL(STUCK), conditions, first), {**values, "most": most}
     return [_listed(row) for row in rows]
 
 
@@ -109,7 +111,7 @@ def _listed(row: Row) -> Listed:
         name=row["workflow_label"],
         flow=row["flow_name"],
         standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
-        steps=row["steps"],
+        steps=row["size"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],
         discarded=row["discarded"],
@@ -169,34 +171,66 @@ _COUNT: Final = sql.SQL("""
 """)
 
 
-def counts(*, most: int) -> Reading[dict[Standing, int]]:
-    """How many workflows stand how; of each only so many are counted.
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many workflows stand in one way.
 
-    Those that are stuck are not counted as running.
+    Attributes:
+        number: As many as were found.
+        has_more: Whether there may be more, because counting ended.
+    """
+
+    number: int
+    has_more: bool
+
+
+def counts(*, most: int) -> Reading[dict[Standing, Count]]:
+    """How many workflows stand how. Those that are stuck are not counted as running.
 
     Args:
-        most: Counting ends there.
+        most: So many are counted of each outcome; and so many of those under way are looked at, the oldest ones, which
+            are those that something may be wrong with.
     """
-    (row,) = yield _COUNTS, {"most": most}
-    found = {standing: int(row[standing]) for standing in _STANDS}
-    return {**found, "running": found["running"] - found["stuck"]}
+    (row,) = yield _COUNTS, {"most": most, "beyond": most + 1}
+    under_way = {standing: row[standing] for standing in _UNDER_WAY}
+    under_way["running"] -= under_way["stuck"]
+    found = {standing: Count(number, row["has_more"]) for standing, number in under_way.items()}
+    return found | {outcome: Count(min(row[outcome], most), row[outcome] > most) for outcome in _ENDED}
 
 
-_STANDS: Final[dict[Standing, LiteralString]] = {
-    "running": "outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL",
+_UNDER_WAY: Final[dict[Standing, LiteralString]] = {
+    "running": "paused_at IS NULL AND stopped_at IS NULL",
     "stuck": STUCK,
-    "paused": "outcome IS NULL AND stopped_at IS NULL AND paused_at IS NOT NULL",
-    "stopping": "outcome IS NULL AND stopped_at IS NOT NULL",
-    "completed": "outcome = 'completed'",
-    "cancelled": "outcome = 'cancelled'",
-    "discarded": "outcome = 'discarded'",
+    "paused": "stopped_at IS NULL AND paused_at IS NOT NULL",
+    "stopping": "stopped_at IS NOT NULL",
 }
+_ENDED: Final[tuple[Standing, ...]] = ("completed", "cancelled", "discarded")
 
-_COUNTS: Final = sql.SQL("SELECT {}").format(
-    sql.SQL(", ").join(
-        sql.SQL("({}) AS {}").format(_COUNT.format(sql.SQL(condition)), sql.Identifier(standing))
-        for standing, condition in _STANDS.items()
+# One look at the rows of those under way: each of these conditions needs the row, not only the index. The
+# outcome, which is NULL, is in the order, since else PostgreSQL does not take the index for one of that order.
+_COUNTS: Final = sql.SQL("""
+    WITH under_way AS MATERIALIZED (
+        SELECT workflow_id, outcome, paused_at, stopped_at FROM baton.baton_workflows
+        WHERE outcome IS NULL ORDER BY outcome, inserted_at LIMIT %(most)s
     )
+    SELECT {standings}, {outcomes},
+        EXISTS (
+            SELECT FROM baton.baton_workflows WHERE outcome IS NULL OFFSET %(most)s
+        ) AS has_more
+""").format(
+    standings=sql.SQL(", ").join(
+        sql.SQL("(SELECT count(*) FROM under_way AS baton_workflows WHERE {}) AS {}").format(
+            sql.SQL(condition), sql.Identifier(standing)
+        )
+        for standing, condition in _UNDER_WAY.items()
+    ),
+    outcomes=sql.SQL(", ").join(
+        sql.SQL(
+            "(SELECT count(*) FROM ("
+            "SELECT FROM baton.baton_workflows WHERE outcome = {} LIMIT %(beyond)s) AS found) AS {}"
+        ).format(sql.Literal(outcome), sql.Identifier(outcome))
+        for outcome in _ENDED
+    ),
 )
 
 

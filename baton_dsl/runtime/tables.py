@@ -59,6 +59,7 @@ workflows: Final = Table(
     Column("told_at", DateTime(timezone=True)),
     Column("fingerprint", _name),
     Column("traceparent", _name),
+    Column("steps", Integer),
     Index("baton_workflows_label_index", "workflow_label", "inserted_at"),
     Index("baton_workflows_settled_at_index", "settled_at"),
     Index("baton_workflows_fingerprint_index", "fingerprint"),

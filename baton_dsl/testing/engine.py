@@ -74,7 +74,7 @@ class Engine:
     turns: Turns = NO_TURNS
     calls: list[Call] = field(default_factory=list)
     hook_errors: dict[str, BaseException] = field(default_factory=dict)
-    records: Records = field(default_factory=Records)
+    records: Records = field(init=False)
     running: dict[str, tuple[Job, asyncio.Task[None]]] = field(default_factory=dict)
     starts: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
@@ -82,6 +82,9 @@ class Engine:
     _stalled: bool = False
     _told: set[str] = field(default_factory=set)
     _failure: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.records = Records(self.memory.budget)
 
     @property
     def is_in_threads(self) -> bool:
@@ -127,7 +130,7 @@ class Engine:
 
     def _start_all(self) -> None:
         for name in self.memory.available():
-            if self.has_place(name):
+            if self.has_place(name) and not self.memory.waits_for_budget(name):
                 self.start(name)
 
     def has_place(self, name: str) -> bool:

@@ -75,7 +75,11 @@ class Schedule(Turns):
         if self._active is not None:
             return True
         again = sorted(self._waiting, key=lambda node: node != self._last)
-        fresh = [node for node in engine.memory.available() if engine.has_place(node)]
+        fresh = [
+            node
+            for node in engine.memory.available()
+            if engine.has_place(node) and not engine.memory.waits_for_budget(node)
+        ]
         options = [*again, *self._first_items(engine, fresh)]
         if not options:
             return True

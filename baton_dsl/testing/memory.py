@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from oban import Job
@@ -16,10 +17,12 @@ from baton_dsl.core.items import index_of, step_of
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.core.spec import StepSpec
 from baton_dsl.flow import Flow
+from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.runtime.executing.gate import Passage
 from baton_dsl.runtime.lowering.edges import needed_upstreams, read_beside
 from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
 from baton_dsl.runtime.values.names import MAX_CRASHES
+from baton_dsl.testing.budgets import Budget
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.passages import Entries, job_of, passage_of
 from baton_dsl.testing.reasons import failing, refusal
@@ -59,6 +62,12 @@ class MemoryJob:
         return self.template["priority"], self.due, self.id
 
     @property
+    def reserve(self) -> Decimal | None:
+        """What each attempt reserves of the budget; None if it may always start."""
+        amount = self.template.get("meta", {}).get(RESERVE)
+        return None if amount is None else Decimal(amount)
+
+    @property
     def error(self) -> str | None:
         """The last error."""
         return self.errors[-1]["error"] if self.errors else None
@@ -88,6 +97,7 @@ class Memory:
         self.results: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.jobs: dict[str, MemoryJob] = {}
+        self.budget = Budget(None if lowered.budget is None else Decimal(lowered.budget))
         self.templates = {name: lowered.templates[lowered.template[at]] for at, name in enumerate(lowered.names)}
         self.args = {name: json.loads(text) for name, text in zip(lowered.names, lowered.args, strict=True)}
         self.entries: dict[str, Entries] = {}
@@ -111,7 +121,7 @@ class Memory:
         fresh: Memory = object.__new__(type(self))
         fresh.__dict__.update(self.__dict__)
         fresh.clock = clock
-        for name in ("settled_at", "results", "reasons", "jobs", "model", "entries"):
+        for name in ("settled_at", "results", "reasons", "jobs", "model", "entries", "budget"):
             setattr(fresh, name, deepcopy(getattr(self, name)))
         return fresh
 
@@ -126,6 +136,17 @@ class Memory:
         """The nodes whose jobs may start now, in the order in which their queues start them."""
         found = [name for name, node in self.model.nodes.items() if node.state is State.AVAILABLE]
         return sorted(found, key=lambda name: self.jobs[name].place)
+
+    def waits_for_budget(self, name: str) -> bool:
+        """Whether a job could start, if more were left of the budget."""
+        amount = self.jobs[name].reserve if name in self.jobs else None
+        if amount is None or self.model.nodes[name].state is not State.AVAILABLE:
+            return False
+        return not self.budget.is_enough_for(amount, self.running())
+
+    def running(self) -> dict[int, int]:
+        """The attempts that run, by the ids of their jobs."""
+        return {self.jobs[name].id: self.jobs[name].attempt for name in self.executing()}
 
     def next_due(self) -> float | None:
         """When the next job that waits for its time is due; None if there is none."""
@@ -153,6 +174,8 @@ class Memory:
         row = self.jobs[name]
         row.attempt += 1
         row.attempted_at = self.clock.seconds
+        if row.reserve is not None:
+            self.budget.reserve(row.id, row.attempt, row.reserve)
         self._change(lambda: self.model.change({name: State.EXECUTING}))
         return job_of(self, name), passage_of(self, name)
 

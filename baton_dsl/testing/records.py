@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,19 +14,29 @@ from baton_dsl.llm.responses import usage_of
 from baton_dsl.llm.usage import Usage
 from baton_dsl.runtime.usage.entries import CaptureEntry, UsageEntry
 from baton_dsl.runtime.usage.reports import UNKNOWN_MODEL, summed, totals_of_call
+from baton_dsl.testing.budgets import Budget
 
 
 @dataclass(slots=True)
 class Records:
-    """The rows of one run."""
+    """The rows of one run.
 
+    Attributes:
+        budget: What the calls count against.
+        calls: The calls of models, in order.
+        exchanges: What was exchanged with models, in order.
+        checkpoints: The stored results of inner calls, by job.
+    """
+
+    budget: Budget
     calls: list[UsageEntry] = field(default_factory=list)
     exchanges: list[CaptureEntry] = field(default_factory=list)
     checkpoints: dict[int, dict[tuple[str, int], str]] = field(default_factory=dict)
 
     async def usage(self, entry: UsageEntry) -> None:
-        """Write down a call of a model."""
+        """Write down a call of a model, and count it against the budget."""
         self.calls.append(entry)
+        self.budget.charge(entry)
 
     async def capture(self, entry: CaptureEntry) -> None:
         """Write down an exchange with one."""
@@ -52,7 +62,9 @@ class Records:
             (step_of(entry.place.node), entry.usage.model or UNKNOWN_MODEL, totals_of_call(entry.usage))
             for entry in self.calls
         ]
-        return summed(sorted(parts, key=lambda part: (place.get(part[0], len(place)), part[0], part[1])))
+        usage = summed(sorted(parts, key=lambda part: (place.get(part[0], len(place)), part[0], part[1])))
+        spent = None if self.budget.limit is None else self.budget.spent
+        return replace(usage, budget=self.budget.limit, spent=spent)
 
     def captures(self, node: str) -> list[Capture]:
         """What a step, or an item of a map, exchanged with models."""

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Final, Literal, final, overload
 
 from baton_dsl.core import maps
@@ -25,6 +26,7 @@ from baton_dsl.reflect import signature
 from baton_dsl.runtime.observing.results import Index
 from baton_dsl.runtime.observing.status import NodeStatus
 from baton_dsl.runtime.operating.actions import see_attempts
+from baton_dsl.runtime.operating.approving import see_approved, see_budget
 from baton_dsl.runtime.values import payload
 from baton_dsl.runtime.values.collected import collected, whole_of
 from baton_dsl.status import WorkflowStatus
@@ -37,7 +39,7 @@ from baton_dsl.testing.passages import collect
 from baton_dsl.testing.pictures import picture
 from baton_dsl.testing.replacing import Replacements
 from baton_dsl.testing.turns import NO_TURNS, Turns
-from baton_dsl.testing.views import facts_of, nodes_of, status_of
+from baton_dsl.testing.views import facts_of, nodes_of, state_of, status_of
 
 type AnyStep = Step[..., Any, Any, Any]
 type Key = AnyStep | str | tuple[AnyStep | str, int | tuple[int, ...]]
@@ -215,7 +217,7 @@ class Run:
     # --- what there is to do -----------------------------------------------------------------------------------------
 
     async def finish(self) -> Run:
-        """Let the workflow go on to its end.
+        """Let the workflow go on to its end, or until all that is left waits for more of the budget.
 
         Raises:
             RunError: BTN602, if it never ends.
@@ -256,6 +258,10 @@ class Run:
         """End a pause."""
         return await self._await(_of(self._memory.resume))
 
+    async def approve(self, budget: Decimal | int) -> None:
+        """Set the budget of the workflow, as `Workflow.approve`; `finish` lets it go on."""
+        await self._await(_of(lambda: self._approve(budget)))
+
     async def crash(self, step: AnyStep | str, /) -> Run:
         """Let the process die that runs a step; the step starts again, as far as it has attempts left."""
         return await self._await(self._crash(step))
@@ -267,7 +273,7 @@ class Run:
         await self._engine.drive(lambda: memory.outcome is not None or self.elapsed > HORIZON)
         if memory.outcome is not None and self._engine.running:  # attempts that nobody waits for
             await self._engine.drive(lambda: not self._engine.running)
-        if memory.outcome is None and not memory.model.is_paused:
+        if memory.outcome is None and not memory.model.is_paused and not any(map(memory.waits_for_budget, memory.jobs)):
             raise RunError(
                 f"the workflow has not ended after {self.elapsed} of virtual time: {self.why()}",
                 remedy="look for a step that snoozes for ever, or a plain job that nobody runs",
@@ -285,7 +291,7 @@ class Run:
             node = self._memory.model.nodes.get(wanted)
             if node is None:
                 return False
-            return node.outcome is not None if state == "settled" else node.state.value == state
+            return node.outcome is not None if state == "settled" else state_of(self._memory, wanted).value == state
 
         await self._engine.drive(is_so)
         if not is_so():
@@ -330,6 +336,11 @@ class Run:
             )
         await self._engine.kill(name)
         return self
+
+    def _approve(self, budget: Decimal | int) -> None:
+        amount = see_budget(budget)
+        see_approved(self.id, amount, self._memory.budget.limit, self._memory.budget.spent)
+        self._memory.budget.limit = amount
 
     def _outcome(self, name: str) -> Outcome | None:
         return self._memory.model.nodes[name].outcome
@@ -415,6 +426,10 @@ class SyncRun:
     def resume(self) -> bool:
         """See `Run.resume`."""
         return self._run.block_on(_of(self._run._memory.resume))  # noqa: SLF001
+
+    def approve(self, budget: Decimal | int) -> None:
+        """See `Run.approve`."""
+        self._run.block_on(_of(lambda: self._run._approve(budget)))  # noqa: SLF001
 
     def crash(self, step: AnyStep | str, /) -> Run:
         """See `Run.crash`."""

@@ -51,7 +51,12 @@ def _state(memory: Memory, name: str) -> str:
         if node.outcome is not None:
             return node.outcome.value
         return "suspended" if node.items is None else state_of_items(_items_of(memory, name))
-    return node.state.value
+    return state_of(memory, name).value
+
+
+def state_of(memory: Memory, name: str) -> State:
+    """The state of a job; one that waits for more of the budget is suspended."""
+    return State.SUSPENDED if memory.waits_for_budget(name) else memory.model.nodes[name].state
 
 
 def _items_of(memory: Memory, root: str) -> dict[str, int]:
@@ -128,6 +133,9 @@ def facts_of(memory: Memory) -> WorkflowFacts:
         stopped_at=_moment(memory, memory.stopped_at),
         outcome=None if memory.outcome is None else memory.outcome.value,
         nodes={name: _node_facts(memory, name, node) for name, node in memory.model.nodes.items()},
+        budget=memory.budget.limit,
+        spent=memory.budget.spent,
+        reserved=memory.budget.reserved(memory.running()),
         queues={name: QueueFacts(nodes=1, slots=SLOTS, running=running.count(name)) for name in queues},
     )
 
@@ -136,7 +144,8 @@ def _node_facts(memory: Memory, name: str, node: Node) -> NodeFacts:
     row = memory.jobs.get(name)
     return NodeFacts(
         step=name,
-        state=State.SUSPENDED if node.is_map else node.state,
+        state=State.SUSPENDED if node.is_map else state_of(memory, name),
+        waits_for=row.reserve if row is not None and memory.waits_for_budget(name) else None,
         upstreams=node.upstreams,
         outcome=None if node.outcome is None else node.outcome.value,
         by_upstream=node.by_upstream,

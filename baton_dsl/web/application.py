@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -22,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton_dsl.errors import BatonError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.web import access, actions, budgets, fleet, lists, pages
+from baton_dsl.web import access, actions, budgets, fleet, health, lists, pages
 from baton_dsl.web.access import Authorize, Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -141,7 +142,7 @@ class _Dashboard:
             self._get("/step/result", pages.result),
             self._get("/queues", fleet.serving),
             self._get("/deploy", fleet.deployed),
-            self._get("/health", fleet.health),
+            self._get("/health", health.answer),
             Route("/action", self._answering(actions.confirm), methods=["GET"]),
             Route("/action", self._answering(actions.act, level="operate"), methods=["POST"]),
             Route("/budget", self._answering(budgets.ask), methods=["GET"]),
@@ -162,18 +163,20 @@ class _Dashboard:
                 allowed = await access.level_of(request, self._authorize)
                 visit = replace(visit, level=allowed, database=self.database())
                 if level == "operate" and allowed != "operate":
-                    access.note(request, f"was refused {request.method} {request.url.path}: may only read")
+                    access.note(request, f"was refused {request.method} {visit.page}: may only read")
                     raise Refused(403, "Read only", "You may look at this dashboard, but not operate.")
                 response = await endpoint(visit)
             except Refused as refused:
                 response = _refusal(visit, refused)
+            except HTTPException as error:  # how an `authorize` of an application asks for a login
+                response = _refusal(visit, Refused(error.status_code, "No access", error.detail), error.headers)
             except (WorkflowNotFoundError, StepNotInWorkflowError) as error:
                 response = _refusal(visit, Refused(404, "Not found", error.message, error.remedy))
             except BatonError as error:
                 response = _refusal(visit, Refused(409, "Not done", error.message, error.remedy))
             except Exception as error:  # noqa: BLE001 - a page says so, and the log says what it was
                 response = _refusal(visit, _of_error(error, visit))
-            access.keep_token(request, response, request.scope.get("root_path", ""))
+            access.keep_token(request, response, visit.base)
             return _with_tag(request, response)
 
         return answer
@@ -196,8 +199,11 @@ def _of_error(error: Exception, visit: Visit) -> Refused:
     return Refused(500, "Not made", "The page could not be made: an error of the dashboard.", "Its log says which.")
 
 
-def _refusal(visit: Visit, refused: Refused) -> Response:
-    return render(visit, "refused.html", status=refused.status, refused=refused)
+def _refusal(visit: Visit, refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
+    response = render(visit, "refused.html", status=refused.status, refused=refused)
+    response.headers["baton-problem"] = refused.title  # what a page that is live says
+    response.headers.update(headers or {})
+    return response
 
 
 def _with_tag(request: Request, response: Response) -> Response:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from baton_dsl.core.drawing import UNICODE
@@ -206,20 +207,20 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
     for node in nodes:
         members.setdefault(folded[node.step], []).append(node)
     upstreams = {
-        key: list(
+        key: tuple(
             dict.fromkeys(
                 folded[name] for node in of_group for name in node.upstreams if name in folded and folded[name] != key
             )
         )
         for key, of_group in members.items()
     }
-    layout = layered(upstreams)
+    layout, paths = _laid_out(tuple(upstreams.items()))
     on_path = set(critical)
     links = {(folded[above], folded[below]) for above, below in itertools.pairwise(critical)}
     return Picture(
         groups=[_group(key, of_group, on_path, layout) for key, of_group in members.items()],
         edges=sorted(
-            (Edge(line.path, (line.source, line.target) in links) for line in layout.lines),
+            (Edge(path, (line.source, line.target) in links) for line, path in zip(layout.lines, paths, strict=True)),
             key=lambda edge: edge.is_critical,  # what is drawn last lies on top
         ),
         width=layout.width,
@@ -227,6 +228,13 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
         steps=len(nodes),
         is_folded=len(members) < len(nodes),
     )
+
+
+@lru_cache(maxsize=16)
+def _laid_out(upstreams: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Layout[str], Sequence[str]]:
+    """Where boxes and lines stand, which depends on no state: a live page asks for the same every two seconds."""
+    layout = layered(dict(upstreams))
+    return layout, [line.path for line in layout.lines]
 
 
 def _folded(nodes: Sequence[NodeView]) -> dict[str, str]:
@@ -268,8 +276,12 @@ def _without_chains(
 
 def _group(key: str, members: Sequence[NodeView], critical: set[str], layout: Layout[str]) -> Group:
     is_map = len(members) == 1 and members[0].is_map
-    counts = dict(members[0].items) if is_map and members[0].items else dict(Counter(node.state for node in members))
-    state = members[0].state if len(members) == 1 else _ordered(counts)[0]
+    if len(members) > 1:
+        counts = dict(Counter(node.state for node in members))
+        state = _ordered(counts)[0]
+    else:
+        state = members[0].state
+        counts = dict(members[0].items) or {state: 1}
     title = f"{key}[]" if is_map else key
     if len(members) > 1:
         title = f"{len(members):,} x {_function(members)}"
@@ -303,6 +315,8 @@ def shortened(text: str, columns: int = LETTERS) -> str:
         ('a_step_with_a_name_t…', '短い…')
     """
     text = printable(text)
+    if len(text) <= columns and text.isascii():
+        return text
     room = columns
     for position, character in enumerate(text):
         room -= 2 if unicodedata.east_asian_width(character) in "WF" else 1

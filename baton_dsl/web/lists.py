@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from baton_dsl.core.wording import unstorable
 from baton_dsl.runtime.database.snapshot import Reading
-from baton_dsl.runtime.listing import Listed, Place, counts, workflows
+from baton_dsl.runtime.listing import Count, Listed, Place, counts, workflows
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.web.access import Refused
 from baton_dsl.web.rendering import render
@@ -20,7 +20,7 @@ from baton_dsl.web.visit import Visit
 PAGE: Final = 50
 """Workflows of one page."""
 MOST_COUNTED: Final = 1_000
-"""What is counted exactly; beyond, a page says `1,000+`."""
+"""What is counted of each; beyond, a page says `1,000+`."""
 MOST_FLOWS: Final = 40
 
 AGES: Final[Mapping[str, tuple[str, Mapping[str, timedelta]]]] = {
@@ -146,14 +146,14 @@ def _behind(visit: Visit) -> Place | None:
     return moment, before
 
 
-def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, int], Sequence[str]]]:
+def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, Count], Sequence[str]]]:
     """What a page of the list shows: workflows, one more than fit; counts; names of flows."""
     chosen = wanted.which
     if wanted.start:  # by the primary key, however many ids begin so: whoever looks for one writes more of it
         rows = yield _STARTING, {"start": wanted.start, "end": wanted.start + chr(0x10FFFF), "most": PAGE}
         chosen = wanted.among([row["workflow_id"] for row in rows])
     found = yield from workflows(chosen, most=PAGE + 1, behind=behind)
-    counted = yield from counts(most=MOST_COUNTED + 1)
+    counted = yield from counts(most=MOST_COUNTED)
     names = yield from flows()
     return found, counted, names
 
@@ -175,7 +175,6 @@ async def answer(visit: Visit) -> Response:
         workflows=shown,
         bar_of=bar_of,
         counts=counted,
-        most=MOST_COUNTED,
         flows=names,
         ages=AGES,
         standings=STANDINGS,

@@ -229,9 +229,11 @@ _FAILURES: Final[LiteralString] = """
 """
 
 
-def failures(workflow_id: str, *, most: int) -> Reading[list[tuple[str, str]]]:
+def failures(view: WorkflowView, *, most: int) -> Reading[list[tuple[str, str]]]:
     """The nodes that failed by themselves, or wait for their next try, each with the end of its last error."""
-    rows = yield _FAILURES, {"workflow_id": workflow_id, "most": most}
+    if not any(node.state in ("discarded", "retryable") or node.items for node in view.nodes):
+        return []  # the usual case, in which no row needs to be looked at
+    rows = yield _FAILURES, {"workflow_id": view.id, "most": most}
     return [(row["step_name"], row["error"] or "") for row in rows]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -16,7 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from baton_dsl.core.tracebacks import folded
-from baton_dsl.core.wording import duration, last_exception, money, printable_lines
+from baton_dsl.core.wording import duration, last_exception, money, printable_lines, size
 from baton_dsl.version import __version__
 from baton_dsl.web.access import token_of
 from baton_dsl.web.graph import GLYPHS, shares, shortened, told
@@ -29,41 +27,10 @@ _STATIC: Final = Path(__file__).parent / "static"
 def _visible(value: Any) -> Any:
     """What a template writes: texts of others without characters that turn or hide what stands around them."""
     if type(value) is str:
+        if value.isprintable():
+            return value
         return printable_lines(value.expandtabs(4))
     return "" if value is None else value
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """The zone in which the server tells moments in sentences.
-
-    Attributes:
-        name: As people write it.
-        minutes: How far it is ahead of UTC.
-    """
-
-    name: str
-    minutes: int
-
-    @staticmethod
-    def here() -> Zone:
-        """That of this process."""
-        now = datetime.now().astimezone()
-        ahead = now.utcoffset()
-        return Zone(now.tzname() or "the server's zone", int(ahead.total_seconds() // 60) if ahead else 0)
-
-
-def tells_time(sentence: str) -> bool:
-    """Whether a sentence names a moment.
-
-    Example:
-        >>> tells_time("it settled at 12:04:00"), tells_time("it waits")
-        (True, False)
-    """
-    return _MOMENT.search(sentence) is not None
-
-
-_MOMENT: Final = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
 
 
 def clock(moment: datetime | None) -> Markup:
@@ -95,22 +62,10 @@ def coarse(seconds: float) -> str:
         >>> coarse(0.4), coarse(75), coarse(7300), coarse(200_000)
         ('0 s', '1 min', '2 h', '2 d')
     """
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size * (2 if unit == "d" else 1):
-            return f"{int(seconds // size):,} {unit}"
+    for unit, least in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= least * (2 if unit == "d" else 1):
+            return f"{int(seconds // least):,} {unit}"
     return f"{int(seconds)} s"
-
-
-def size(octets: int) -> str:
-    """So many bytes in words.
-
-    Example:
-        >>> size(900), size(20_480), size(3_500_000)
-        ('900 B', '20.0 kB', '3.3 MB')
-    """
-    if octets < 1000:
-        return f"{octets} B"
-    return f"{octets / 1024:.1f} kB" if octets < 1_000_000 else f"{octets / 1024**2:.1f} MB"
 
 
 def plain(value: Any) -> str:
@@ -152,7 +107,6 @@ def _environment() -> Environment:
         "shares": shares,
         "shortened": shortened,
         "size": size,
-        "tells_time": tells_time,
         "told": told,
     }
     environment.globals |= {"glyphs": GLYPHS, "version": __version__, "fingerprint": _fingerprint()}
@@ -179,7 +133,7 @@ def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> 
     """
     made = _environment().get_template(template)
     token, now = token_of(visit.request), datetime.now(UTC)
-    text = made.render(visit=visit, url=visit.url, now=now, zone=Zone.here(), csrf=token, **values)
+    text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
     return HTMLResponse(text, status)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from starlette.requests import Request
 
@@ -36,13 +37,28 @@ class Visit:
 
     @property
     def base(self) -> str:
-        """The path under which the dashboard is mounted; nothing, if it is served by itself."""
+        """The path under which the dashboard is mounted, as addresses have it; nothing, if it is served by itself."""
+        return quote(self._root)
+
+    @property
+    def _root(self) -> str:
         root: str = self.request.scope.get("root_path", "")
         return root.rstrip("/")
+
+    @property
+    def page(self) -> str:
+        """The path of the page within the dashboard, such as `/workflow`."""
+        path: str = self.request.scope["path"]
+        return path.removeprefix(self._root) or "/"
 
     def asked(self, name: str) -> str:
         """A parameter of the query; blank, if it is not there."""
         return self.request.query_params.get(name, "")
+
+    def number(self, name: str) -> int:
+        """A parameter of the query that is a number; 0, if it is not there or none."""
+        text = self.asked(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
     def url(self, path: str, **parameters: Any) -> str:
         """The way to a page of the dashboard, wherever that is mounted.
@@ -55,11 +71,22 @@ class Visit:
         query = urlencode(given, errors="backslashreplace")
         return f"{self.base}{path}" + (f"?{query}" if query else "")
 
+    def ways(self, path: str, last: str, **parameters: Any) -> Callable[[str], str]:
+        """The ways to many pages that differ in one parameter.
+
+        Args:
+            path: Their path within the dashboard.
+            last: The name of that parameter.
+            parameters: The others.
+        """
+        begin = self.url(path, **parameters)
+        begin += f"{'&' if '?' in begin else '?'}{last}="
+        return lambda value: begin + quote_plus(value, errors="backslashreplace")
+
     def url_with(self, **parameters: Any) -> str:
         """The way to this page with some parameters changed, and back to its beginning."""
         kept = {name: value for name, value in self.request.query_params.items() if name not in ("at", "before")}
-        path = self.request.url.path.removeprefix(self.base) or "/"
-        return self.url(path, **{**kept, **parameters})
+        return self.url(quote(self.page), **{**kept, **parameters})
 
     async def read[T](self, reading: Reading[T]) -> T:
         """Read from the database, in a read-only transaction."""

@@ -21,6 +21,7 @@ from baton_dsl import Workflow
 from baton_dsl.cli.main import COMMANDS, cli, run
 from baton_dsl.errors import ConnectionStringError
 from baton_dsl.runtime import schema
+from baton_dsl.runtime.database.dsn import read
 from baton_dsl.runtime.executing import process
 from tests.cli.conftest import Done
 from tests.cli.test_on_a_database import BATON, ROOT, baton, environment
@@ -44,6 +45,9 @@ UNREADABLE = [
     "host=db pasword=s3cr3t",
     "host=db password=s3cr3t port=s3cr3t",
     "host=db connect_timeout=s3cr3t",
+    "postgresql://...",
+    "postgresql://app:s3cr3t@db..example.org/app",
+    f"host=db,{'x' * 64}.example.org password=s3cr3t",
     "  ",
 ]
 TARGETS = {
@@ -139,6 +143,13 @@ def test_a_password_of_the_environment_is_in_no_traceback(monkeypatch: pytest.Mo
     with pytest.raises(ConnectionStringError) as raised:
         Workflow.load("w")
     assert "s3c" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_host_of_the_environment_must_be_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db..example.org")
+    with pytest.raises(ConnectionStringError, match="the name of its host has an empty part"):
+        read("dbname=app")
+    assert read("dbname=app hostaddr=127.0.0.1") == "dbname=app hostaddr=127.0.0.1"
 
 
 def test_no_value_shows_a_password_when_it_is_printed() -> None:

@@ -16,7 +16,7 @@ from tests.integration.modules.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
 TIMEOUT = 60
-CLOCK = r"\d\d:\d\d:\d\d"
+CLOCK = r"\d\d:\d\d:\d\d \S+"
 
 
 def chain(first: Any = steps.noop) -> Flow[..., Any]:

@@ -224,15 +224,16 @@ AILMENTS: Final = (
     Check(
         # Ten seconds: a node that runs anything returns them after three.
         """
-        SELECT running.node, sum(running.jobs)::bigint AS jobs
-        FROM (
+        WITH running AS MATERIALIZED ( -- each producer is asked for once, not for each of its jobs
             SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
             FROM baton.oban_jobs
             WHERE state = 'executing'
                 AND meta ? 'workflow_id'
                 AND attempted_at < timezone('UTC', now()) - interval '10 seconds'
             GROUP BY 1, 2
-        ) AS running
+        )
+        SELECT running.node, sum(running.jobs)::bigint AS jobs
+        FROM running
         WHERE NOT baton.baton_lives(running.producer)
         GROUP BY running.node
         ORDER BY running.node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, LiteralString
@@ -181,12 +181,16 @@ def queues() -> Reading[list[QueueStatus]]:
     """The queues that any living node runs, or that have a job that has not ended, by name."""
     counts = yield _QUEUES, {"most": MOST_COUNTED + 1}
     producers = yield _PRODUCERS, {}
-    alive = [row for row in producers if row["is_alive"]]
-    names = sorted({row["queue"] for row in (*counts, *alive)})
-    return [
-        _queue(name, [row for row in counts if row["queue"] == name], [row for row in alive if row["queue"] == name])
-        for name in names
-    ]
+    waiting, serving = _by_queue(counts), _by_queue(row for row in producers if row["is_alive"])
+    names = sorted({*waiting, *serving})
+    return [_queue(name, waiting.get(name, ()), serving.get(name, ())) for name in names]
+
+
+def _by_queue(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["queue"], []).append(row)
+    return found
 
 
 def _queue(name: str, counts: Sequence[Row], producers: Sequence[Row]) -> QueueStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final, LiteralString
 
 from baton_dsl.core.items import step_of
@@ -157,7 +157,9 @@ WHOLE: Final = 2**31 - 1
 """Characters, for whoever wants a value whole."""
 
 
-def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = True) -> Reading[NodeRecord]:
+def record(
+    workflow_id: str, step: str, *, most: int = MOST, explained: bool = True, zone: tzinfo | None = None
+) -> Reading[NodeRecord]:
     """Everything about one node.
 
     Args:
@@ -165,6 +167,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = T
         step: Its name: `orders`, or `orders[3]` for an item of a map.
         most: Characters that are read of each value; `WHOLE` reads all.
         explained: Whether the sentence is wanted, which takes a look at every node of the workflow.
+        zone: The zone in which its moments are told; default: that of this machine.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -194,7 +197,7 @@ def record(workflow_id: str, step: str, *, most: int = MOST, explained: bool = T
         for each in collected:
             result = StoredJson.of(each["result"], each["size"], most)
     taken = yield _TAKES, asked
-    why = (yield from explain(workflow_id, step)) if explained else ""
+    why = (yield from explain(workflow_id, step, zone=zone)) if explained else ""
     (node,) = nodes_of([row], counts)
     given = json.loads(row["args"]) if row["args"] else None
     return NodeRecord(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
@@ -30,7 +30,18 @@ def undeployed(packages: Collection[str]) -> Reading[list[Finding]]:
     Args:
         packages: The top-level packages of the code that is here: steps of others are another application's.
     """
+    rows = yield from needed(packages)
+    return missing(rows)
+
+
+def needed(packages: Collection[str]) -> Reading[list[Row]]:
+    """The functions of these packages that running workflows still need: what `missing` looks for."""
     rows = yield _WORKERS, {"packages": [f"{WORKERS}{package}" for package in packages]}
+    return rows
+
+
+def missing(rows: Sequence[Row]) -> list[Finding]:
+    """A finding for each of these functions that can't be imported here. It imports them, so it may take a moment."""
     return [finding for row in rows for finding in _of(row)]
 
 

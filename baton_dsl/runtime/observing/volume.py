@@ -87,3 +87,12 @@ def prunable(retain: timedelta, tables: Sequence[TableSize]) -> Reading[list[Pru
         )
         for row in rows
     ]
+
+
+def telling(ages: Sequence[Prunable]) -> list[Prunable]:
+    """Those that say something: an age that removes no more than an older one is left out."""
+    said: list[Prunable] = []
+    for each in ages:
+        if each.workflows > (said[-1].workflows if said else 0):
+            said.append(each)
+    return said

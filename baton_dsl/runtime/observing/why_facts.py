@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final, LiteralString
 
 from baton_dsl.core.lifecycle import State
@@ -85,12 +85,13 @@ _AHEAD: Final[LiteralString] = """
 """
 
 
-def explain(workflow_id: str, step: str | None) -> Reading[str]:
+def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -> Reading[str]:
     """Why a workflow, or a step of it, stands where it stands.
 
     Args:
         workflow_id: The workflow.
         step: The name of the step; None is for the workflow.
+        zone: The zone in which moments are told; default: that of this machine.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -104,7 +105,7 @@ def explain(workflow_id: str, step: str | None) -> Reading[str]:
     if step is not None and step not in ids:
         raise StepNotInWorkflowError.among(workflow_id, step, ids)
     queues = yield _QUEUES, {}
-    facts = _facts(rows[0], nodes, queues)
+    facts = _facts(rows[0], nodes, queues, zone)
     told = [name for name in causes(facts, step)[:TOLD] if facts.nodes[name].state is State.AVAILABLE]
     if told:
         ahead = yield _AHEAD, {"ids": [ids[name] for name in told]}
@@ -114,9 +115,9 @@ def explain(workflow_id: str, step: str | None) -> Reading[str]:
     return why(facts, step)
 
 
-def _facts(workflow: Row, nodes: list[Row], queues: list[Row]) -> WorkflowFacts:
+def _facts(workflow: Row, nodes: list[Row], queues: list[Row], zone: tzinfo | None) -> WorkflowFacts:
     return WorkflowFacts(
-        now=workflow["now"].astimezone(),
+        now=workflow["now"].astimezone(zone),
         inserted_at=workflow["inserted_at"],
         settled_at=workflow["settled_at"],
         paused_at=workflow["paused_at"],

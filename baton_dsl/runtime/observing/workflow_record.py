@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Final, LiteralString
 
 from baton_dsl.runtime.database import reads
@@ -67,13 +68,16 @@ _ITEMS: Final[LiteralString] = f"""
 """
 
 
-def workflow_record(workflow_id: str, *, most: int = MOST, preview: int = PREVIEW) -> Reading[WorkflowRecord]:
+def workflow_record(
+    workflow_id: str, *, most: int = MOST, preview: int = PREVIEW, zone: tzinfo | None = None
+) -> Reading[WorkflowRecord]:
     """Everything about one workflow, on one snapshot.
 
     Args:
         workflow_id: The workflow.
         most: Characters that are read of its inputs.
         preview: Characters that are read of each result.
+        zone: The zone in which the sentence tells moments; default: that of this machine.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -84,7 +88,7 @@ def workflow_record(workflow_id: str, *, most: int = MOST, preview: int = PREVIE
     counts = yield reads.ITEM_COUNTS, asked
     states = yield reads.COUNTS, asked
     status = status_of(workflow_id, workflows, states, counts)
-    why = yield from explain(workflow_id, None)
+    why = yield from explain(workflow_id, None, zone=zone)
     results = {row["step_name"]: StoredJson.of(row["result"], row["size"], preview) for row in rows}
     (row,) = workflows
     inputs = StoredJson.of(row["inputs"], row["size"], most)

@@ -14,10 +14,10 @@ DECLARE
 BEGIN
     FOR place IN SELECT each.place FROM unnest(ids) WITH ORDINALITY AS each(id, place) ORDER BY each.id COLLATE "C" LOOP
         INSERT INTO baton.baton_workflows (
-            workflow_id, workflow_label, flow_name, inputs, unsettled, hooks, fingerprint, traceparent
+            workflow_id, workflow_label, flow_name, inputs, unsettled, steps, hooks, fingerprint, traceparent
         )
         VALUES (
-            ids[place], labels[place], flow, inputs[place]::json, sizes[place],
+            ids[place], labels[place], flow, inputs[place]::json, sizes[place], sizes[place],
             nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code, traceparent
         )
         ON CONFLICT DO NOTHING;

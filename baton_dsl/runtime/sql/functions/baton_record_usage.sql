@@ -31,7 +31,6 @@ BEGIN
 
     PERFORM 1 FROM baton.baton_budgets
     WHERE workflow_id IN (SELECT usage.workflow_id FROM baton.baton_usage AS usage WHERE usage.id = ANY(written))
-       
     ORDER BY workflow_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;

@@ -16,14 +16,14 @@ BEGIN
         RETURN 0;
     END IF;
 
-    WITH gone AS MATERIALIZED (
-        SELECT running.producer
-        FROM (
-            SELECT DISTINCT job.attempted_by[2] AS producer
-            FROM baton.oban_jobs AS job
-            WHERE job.state = 'executing' AND job.meta ? 'workflow_id' AND job.attempted_by[2] IS NOT NULL
-        ) AS running
-        WHERE NOT baton.baton_lives(running.producer)
+    -- Materialized: else each job would be asked for whether its producer lives, and not each producer once.
+    WITH running AS MATERIALIZED (
+        SELECT DISTINCT job.attempted_by[2] AS producer
+        FROM baton.oban_jobs AS job
+        WHERE job.state = 'executing' AND job.meta ? 'workflow_id' AND job.attempted_by[2] IS NOT NULL
+    ),
+    gone AS MATERIALIZED (
+        SELECT running.producer FROM running WHERE NOT baton.baton_lives(running.producer)
     ),
     cleared AS (
         DELETE FROM baton.baton_suspects WHERE producer NOT IN (SELECT gone.producer FROM gone)
