@@ -192,7 +192,7 @@ def test_ids_that_do_not_meet_the_conditions_are_told(baton: Shown, conn: psycop
 def test_who_has_closed_standard_input_is_not_asked(conn: psycopg.Connection[Any], dsn: str) -> None:
     insert(conn, "waiting-1", flows.waiting)
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *BATON, "cancel", "--flow", "waiting", "--dsn", dsn]
-    process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+    process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1] == "Error: to cancel 1 workflow without a question, add --yes"
 
@@ -241,7 +241,7 @@ def test_whoever_sits_at_a_terminal_is_asked(
     os.write(terminal, answer.encode())
     assert process.stderr is not None
     assert "Cancel 1 workflow? [y/N]" in process.stderr.read()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     process.stderr.close()
     os.close(terminal)
     assert counts(dsn, "waiting-1") == left
@@ -346,7 +346,7 @@ async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any
             await until(lambda: conn.execute(left).fetchone() == (0, 0))
         finally:
             process.terminate()  # so that its nodes end with it
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 def test_retry_says_how_many_attempts_it_gives(baton: Shown, conn: psycopg.Connection[Any]) -> None:

@@ -15,7 +15,7 @@ from tests.cli import flows
 from tests.cli.conftest import Shown
 from tests.conftest import StartOban
 
-TIMEOUT = 20
+TIMEOUT = 60
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 

@@ -7,6 +7,7 @@ that quotes nothing.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -44,11 +45,28 @@ def read(dsn: str) -> str:
         raise ConnectionStringError(
             "the connection string can't be read: its password holds an @ that is not written as %40"
         )
+    if not parts.get("hostaddr") and not _can_be_looked_up(str(parts.get("host") or os.environ.get("PGHOST", ""))):
+        raise ConnectionStringError(
+            "the connection string can't be read: the name of its host has an empty part between dots, a part of more "
+            "than 63 characters, or characters that no name of a host has"
+        )
     if not _PORTS.fullmatch(str(parts.get("port", ""))):
         raise ConnectionStringError("the connection string can't be read: its port is not a number")
     if not re.fullmatch(r"-?\d*", str(parts.get("connect_timeout", ""))):
         raise ConnectionStringError("the connection string can't be read: its connect_timeout is not a number")
     return known
+
+
+def _can_be_looked_up(hosts: str) -> bool:
+    """Whether Python can ask for the addresses of all hosts: it encodes their names first, as IDNA says."""
+    for host in hosts.split(","):
+        if host.startswith(("/", "@")):  # a socket
+            continue
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            return False
+    return True
 
 
 def _path(url: str) -> str:
