@@ -1,4 +1,4 @@
-"""Which outcomes of an upstream a flow lets pass, call by call."""
+"""The `ignore_*` options of a flow, by the calls that set them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ignores:
-    """The `ignore_*` options of a call; None for one that is not given."""
+    """The `ignore_*` options of a call; None for one that is not set."""
 
     cancelled: bool | None = None
     discarded: bool | None = None
 
     def changed_by(self, later: Ignores) -> Ignores:
-        """What holds after a later call."""
+        """The options after a later call."""
         return Ignores(
             self.cancelled if later.cancelled is None else later.cancelled,
             self.discarded if later.discarded is None else later.discarded,
