@@ -11,12 +11,12 @@ finding = Finder("BTN203", "baton-not-serializable")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each return annotation, and each input, that names what JSON can't carry, and each generator."""
+    """A finding for each return annotation and each input with a type that JSON can't carry, and each generator."""
     types = context.types
     unserializable = once(lambda each: None if isinstance(each, Absent) else types.unserializable(each))
     unreadable = once(lambda each: None if isinstance(each, Absent) else types.unreadable(each))
     for step in context.flow.steps:
-        # what can't be evaluated is told as that (BTN204): nobody knows what it would be
+        # BTN204 reports annotations that can't be evaluated
         if step.unevaluable is None and (part := unserializable(step.result)):
             yield finding(
                 f'step "{step.name}" returns {_tell(types.show(step.result), part)} be stored as JSON',
@@ -55,7 +55,7 @@ def _unreadable(
     part: str,
     unserializable: Callable[[object], str | None],
 ) -> Iterator[Diagnostic]:
-    """A finding for a parameter that can't be made of what its upstream stores, where nothing else is wrong."""
+    """A finding for a parameter that can't be read from what its upstream stores, if nothing else is wrong."""
     types = context.types
     upstream = context.graph.steps.get(parameter.source or "")
     if upstream is None or upstream.name == step.name:
@@ -84,8 +84,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a result or input annotation that can't round-trip through JSON",
     why=(
-        "Results and inputs are rows of a database that another process reads. There is no pickle: what JSON can't "
-        "carry would fail after the step has done its work."
+        "Results and inputs are stored in a database, and another process reads them. They are JSON, never pickle: a "
+        "value that JSON can't carry would fail after the step has done its work."
     ),
     bad=(
         Example(

@@ -1,4 +1,4 @@
-"""The nodes inside a node of `ast`, on the way through a file."""
+"""Iterate over the nodes inside a node of `ast`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 _NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "kind", "type_comment", "conversion"})
-"""Fields that hold no node which matters."""
+"""Fields without nodes that matter."""
 _LEAVES: Final = frozenset({ast.Constant, type(None), str, int, bool})
-"""Kinds of what may be in the other fields and holds no further nodes."""
+"""Types of values in the other fields that have no nodes inside."""
 _FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
-"""Fields to look into, the last first, by kind of node; filled as kinds are met."""
+"""Fields with nodes, the last first, by kind of node; filled on demand."""
 
 
 class Reads(Protocol):
-    """Where a node stands, as far as names that are read there are concerned."""
+    """The circumstances of a node, as far as this module uses them."""
 
     reads: set[str]
 
 
 def push_all[W: Reads](stack: list[tuple[ast.AST, W]], nodes: Sequence[ast.AST], where: W) -> None:
-    """Put nodes on a stack, the first on top, each with where it stands.
+    """Push nodes on a stack, the first on top, each with its circumstances.
 
-    Half of all nodes are names, of which only matters whether they are read, or constants: those are done with at once.
+    Half of all nodes are names and constants. They are not pushed: of a name only the fact that it is read matters.
     """
     reads = where.reads
     for node in reversed(nodes):
@@ -36,12 +36,12 @@ def push_all[W: Reads](stack: list[tuple[ast.AST, W]], nodes: Sequence[ast.AST],
 
 
 def push_children[W: Reads](stack: list[tuple[ast.AST, W]], node: ast.AST, where: W) -> None:
-    """Put all nodes inside a node on a stack, the first on top."""
+    """Push all nodes inside a node on a stack, the first on top, each with its circumstances."""
     kind = type(node)
     fields = _FIELDS.get(kind)
     if fields is None:
         fields = _FIELDS[kind] = tuple(name for name in reversed(node._fields) if name not in _NO_NODES)
-    inside = vars(node)  # far faster than one attribute after the other
+    inside = vars(node)  # faster than one attribute after the other
     for name in fields:
         value = inside.get(name)
         if value is not None:

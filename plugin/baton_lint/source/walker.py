@@ -1,4 +1,4 @@
-"""Walk the `ast` of a file once, and collect everything that is ever needed of it."""
+"""Walk the `ast` of a file once, and collect all of its facts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Walker:
         self.stack: list[tuple[ast.AST, Where]] = []
 
     def facts(self) -> FileFacts:
-        """What the walk has gathered."""
+        """The collected facts."""
         self.given = {name for _, name in self.passed}
         for body in reversed(self.bodies):  # inner ones first
             self._finish(body)
@@ -71,7 +71,7 @@ class Walker:
     # -- the walk ---------------------------------------------------------------------------------------------
 
     def walk(self, tree: ast.Module) -> None:
-        """Visit every node. With a stack of our own: an `elif` chain is as deep as it is long."""
+        """Visit every node, with an explicit stack because a long `elif` chain is deeply nested."""
         module = Where(self._scope(-1, "module", ""))
         self._push(tree.body, module)
         stack = self.stack
@@ -105,7 +105,7 @@ class Walker:
             names[name] = ("unknown", _AGAIN, self.columns.span(node))
 
     def _bind_value(self, where: Where, name: str, value: ast.expr, node: ast.stmt) -> None:
-        """The same for an expression, which is only looked at if the name can be told."""
+        """Bind a name to an expression, which is encoded only if the name is bound just once and for certain."""
         names = self._names(where)
         if name in names:
             names[name] = ("unknown", _AGAIN, self.columns.span(node))
@@ -115,7 +115,7 @@ class Walker:
             names[name] = ("unknown", _UNCERTAIN, self.columns.span(node))
 
     def _unknown(self, where: Where, target: ast.AST, reason: str) -> None:
-        """All names in a target are bound to something that can't be told."""
+        """Bind all names in a target to an unknown value."""
         names = self._names(where)
         for node in (target,) if type(target) is ast.Name else ast.walk(target):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -125,7 +125,7 @@ class Walker:
     # -- definitions ------------------------------------------------------------------------------------------
 
     def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: Where) -> None:
-        """Enter a function: a scope, and perhaps a step."""
+        """Enter a function, which is a scope and may be a step."""
         prefix = self.scopes[where.scope]["name"]
         kind = self.scopes[where.scope]["kind"]
         base = f"{prefix}<locals>." if kind == "function" else prefix
@@ -148,7 +148,7 @@ class Walker:
             blocking=[],
         )
         self.functions.append(facts)
-        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):  # the next is the one
+        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):
             self._bind(where, node.name, ("def", len(self.functions) - 1), node)
         body = Body(facts, node, where.body)
         self.bodies.append(body)
@@ -161,7 +161,7 @@ class Walker:
         self._push([*node.decorator_list, *defaults], where)
 
     def _type_scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: int) -> int:
-        """The scope of the type parameters of a definition; without any the one that it stands in."""
+        """The scope of a definition's type parameters; without any, the scope around it."""
         variables = type_variables(node)
         if not variables:
             return scope
@@ -177,7 +177,7 @@ class Walker:
         return line.find(node.name, self.columns(node.lineno, node.col_offset) - 1 + len("def ")) + 1
 
     def _finish(self, body: Body) -> None:
-        """Fill in what only the whole file tells of a function."""
+        """Fill in the facts of a function that need the whole file."""
         facts, node = body.facts, body.node
         if body.outer is not None:
             body.outer.reads |= body.reads
@@ -235,7 +235,7 @@ class Walker:
         self._push([node.value], where)
 
     def _value(self, node: ast.expr, where: Where) -> Binding:
-        """What a name is set to; what most expressions give is nothing that we could tell."""
+        """The binding for an assigned value. The values of most expressions are unknown."""
         if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
             return ("unknown", "is worked out at run time", self.columns.span(node))
         if isinstance(node, ast.Call):
@@ -257,7 +257,7 @@ class Walker:
         self._push([node.value], where)
 
     def visit_augmented(self, node: ast.AugAssign, where: Where) -> None:
-        """A name that is changed is no constant."""
+        """Mark a name that is changed as unknown."""
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
             where.reads.add(node.target.id)
@@ -269,7 +269,7 @@ class Walker:
         self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
 
     def visit_global(self, node: ast.Global | ast.Nonlocal, where: Where) -> None:
-        """A name that a function sets is no constant anywhere."""
+        """Mark a name that a function sets as unknown."""
         for name in node.names:
             for scope in self.scopes:
                 if name in scope["names"] or scope["kind"] == "module":
@@ -278,7 +278,7 @@ class Walker:
     # -- statements -------------------------------------------------------------------------------------------
 
     def visit_if(self, node: ast.If, where: Where) -> None:
-        """A branch: what it binds is uncertain, except for type checkers."""
+        """Enter a branch, whose bindings are uncertain unless it is for type checkers."""
         test = node.test
         for_checkers = is_for_checkers(test, lambda name: self._binding(name, where.scope))
         if for_checkers is not None:
@@ -293,7 +293,7 @@ class Walker:
         self._push([*node.body, *node.orelse], where.maybe)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, where: Where) -> None:
-        """A block that runs, unless it swallows errors."""
+        """Enter a `with` block, which runs unless it suppresses errors."""
         reason = "is set by an async with" if isinstance(node, ast.AsyncWith) else "is set by a with statement"
         for item in node.items:
             if item.optional_vars is not None:
@@ -305,12 +305,12 @@ class Walker:
         self._push(node.body, where.maybe if "suppress" in names else where)
 
     def visit_for(self, node: ast.For | ast.AsyncFor, where: Where) -> None:
-        """A loop."""
+        """Enter a loop."""
         self._unknown(where, node.target, "is set by a loop")
         self._push([node.iter, *node.body, *node.orelse], where.maybe)
 
     def visit_block(self, node: ast.stmt, where: Where) -> None:
-        """Any other block that may not run to its end."""
+        """Enter any other block that may not run to its end."""
         if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
             self._push([*node.orelse, *node.finalbody], where.maybe)
             for handler in node.handlers:
@@ -324,14 +324,14 @@ class Walker:
         push_children(self.stack, node, where.maybe)
 
     def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: Where) -> None:
-        """A name that a pattern binds."""
+        """Bind a name in a pattern."""
         if node.name:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
         push_children(self.stack, node, where)
 
     def visit_statement(self, node: ast.Expr, where: Where) -> None:
-        """An expression on its own: a call that nobody awaits, perhaps."""
+        """Visit an expression statement: perhaps a call that nobody awaits."""
         if isinstance(node.value, ast.Call):
             self.visit_call(node.value, where, is_dropped=True)
         elif not isinstance(node.value, ast.Constant):
@@ -340,20 +340,20 @@ class Walker:
     # -- expressions ------------------------------------------------------------------------------------------
 
     def visit_walrus(self, node: ast.NamedExpr, where: Where) -> None:
-        """A name that an expression binds."""
+        """Bind a name in an expression."""
         self._unknown(where, node.target, "is set in an expression")
         self._push([node.value], where)
 
     def visit_lambda(self, node: ast.Lambda, where: Where) -> None:
-        """Enter a lambda: what it calls runs later, if at all."""
+        """Enter a lambda, whose calls run later, if at all."""
         push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
-        """Enter a comprehension: what it calls runs as often as it likes."""
+        """Enter a comprehension, whose calls may run any number of times."""
         push_children(self.stack, node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
-        """A call, with all that stands left of it."""
+        """Visit a call with the chain left of it."""
         name, kinds = plain_callee(node)
         if name is not None:
             binding = self._binding(name, where.scope)
