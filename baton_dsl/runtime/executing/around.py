@@ -6,6 +6,7 @@ Where nothing is on, an attempt costs one look at an empty tuple more.
 from __future__ import annotations
 
 import logging
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Origin:
 
 
 type Attempt = Callable[[], Awaitable[Any]]
-type Remember = Callable[[int, str], Awaitable[None]]
+type Remember = Callable[[int, str], Future[None]]
 
 
 class Observer(Protocol):
@@ -55,7 +56,7 @@ class Observer(Protocol):
     wants_links: bool
 
     async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """Run an attempt, and give what it gives; `remember` keeps its span for the steps behind it."""
+        """Run an attempt, and give what it gives; `remember` writes its span down meanwhile, for what is behind it."""
 
 
 observers: tuple[Observer, ...] = ()
@@ -102,11 +103,15 @@ class Watching:
             attempt = partial(observer.around, job, origin, attempt, self._remember)
         return await attempt()
 
-    async def _remember(self, job_id: int, traceparent: str) -> None:
-        try:
-            await self._write.submit((job_id, traceparent))
-        except psycopg.Error as error:
-            logger.warning("no span links to that of job %d: %s", job_id, described(error))
+    def _remember(self, job_id: int, traceparent: str) -> Future[None]:
+        writing = self._write.ask((job_id, traceparent))
+        writing.add_done_callback(partial(_written, job_id))
+        return writing
+
+
+def _written(job_id: int, writing: Future[None]) -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        logger.warning("no span links to that of job %d: %s", job_id, described(error))
 
 
 _PLAIN: Final[LiteralString] = """
