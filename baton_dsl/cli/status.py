@@ -1,4 +1,4 @@
-"""`baton status`: the progress of a workflow."""
+"""`baton status`: show the progress of a workflow."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefi
     if as_json:
         terminal.echo_json({"workflow": status, "nodes": found})
     else:
-        terminal.echo_coloured(told(status, standing, found))
+        terminal.echo_coloured(status_text(status, standing, found))
     return Exit.NOT_COMPLETED if watch and status.outcome != "completed" else Exit.DONE
 
 
 def headline(status: WorkflowStatus, standing: Standing) -> str:
-    """What a workflow is called, and how it stands: two lines."""
+    """Two lines: the name and id of a workflow, and its progress."""
     counts = ", ".join(f"{status.counts[state]:,} {state}" for state in MOST_TELLING[::-1] if status.counts.get(state))
     how = click.style(UNDER_WAY.get(standing, standing), fg=OUTCOMES.get(standing, "blue"), bold=True)
     return (
@@ -61,8 +61,8 @@ def headline(status: WorkflowStatus, standing: Standing) -> str:
     )
 
 
-def told(status: WorkflowStatus, standing: Standing, found: list[NodeStatus]) -> str:
-    """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
+def status_text(status: WorkflowStatus, standing: Standing, found: list[NodeStatus]) -> str:
+    """The progress of a workflow as text, with colours that `click.echo` removes if the output is no terminal."""
     drawing = Drawing.of(picture.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
     return "\n".join(
         (

@@ -29,7 +29,7 @@ FAILURES_SHOWN: Final = 10
 
 
 async def nowhere(_visit: Visit) -> Response:
-    """What is no page.
+    """Refuse a request for a page that does not exist.
 
     Raises:
         Refused: Always.
@@ -39,7 +39,7 @@ async def nowhere(_visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What the page of a workflow shows."""
+    """The contents of the page of a workflow."""
 
     view: reads.WorkflowView
     failures: Sequence[tuple[str, str]]
@@ -48,11 +48,11 @@ class _Read:
 
 
 def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
-    """What the page of a workflow shows.
+    """The contents of the page of a workflow.
 
     Args:
-        workflow_id: The workflow.
-        explained: Whether its sentence is wanted though there are many nodes.
+        workflow_id: The id of the workflow.
+        explained: Whether to include its sentence even if there are many nodes.
     """
     view = yield from reads.workflow(workflow_id)
     failures = yield from reads.failures(view, most=FAILURES_SHOWN + 1)

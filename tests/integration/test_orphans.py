@@ -20,7 +20,7 @@ from tests.conftest import StartOban
 from tests.integration.modules import steps
 from tests.integration.modules.long_steps import hangs, hangs_at_first
 
-TIMEOUT = 20
+TIMEOUT = 60
 DEAD = str(uuid4())
 GUARDED = "SELECT bool_and(meta -> 'baton_guarded' = 'true') FROM oban_producers"
 

@@ -23,7 +23,7 @@ from tests.integration.modules import mapped, steps
 from tests.integration.modules.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @step

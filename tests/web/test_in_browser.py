@@ -140,9 +140,9 @@ async def test_pause_resume_cancel_and_retry_do_what_they_say(dsn: str, reader: 
         await page.goto(f"{address}/step?id={workflow.id}&step=orders")
         await page.get_by_role("link", name="Retry from here…").click()
         await expect(page.locator("main")).to_contain_text(
-            "2 steps will run again: this one, and all that depend on it."
+            "2 steps will run again: this one and everything downstream."
         )
-        await expect(page.locator("main")).to_contain_text("2 steps of these completed: the results will be forgotten.")
+        await expect(page.locator("main")).to_contain_text("2 steps of these completed: their results will be deleted.")
         await page.get_by_role("button", name="Retry from here").click()
         await expect(page.locator(".done")).to_contain_text("run again")
         assert (await workflow.status()).outcome is None
@@ -251,7 +251,7 @@ async def test_the_beginning_of_an_id_leads_to_the_workflow(dsn: str, reader: Re
         await page.goto(f"{address}/workflow?id=nothing")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
         await page.goto(f"{address}/?q=nothing")
-        await expect(page.locator(".empty")).to_contain_text("No workflow meets these conditions.")
+        await expect(page.locator(".empty")).to_contain_text("No workflow matches these filters.")
 
 
 async def test_a_thousand_steps_are_folded_and_can_be_unfolded_zoomed_and_moved(dsn: str, reader: Reader) -> None:
@@ -293,12 +293,12 @@ async def test_queues_health_and_deploy_tell_what_is_wrong(dsn: str, reader: Rea
         await expect(page.locator(".empty")).to_contain_text("No worker is running, so nothing starts.")
         assert await reader.ailments() == []
         await page.get_by_role("link", name="Deploy").click()
-        await expect(page.locator(".done")).to_contain_text("1 workflow in flight: this code can finish it")
+        await expect(page.locator(".done")).to_contain_text("1 running workflow: this code can finish it")
         with psycopg.connect(dsn) as conn:
             conn.execute("UPDATE workflow_nodes SET worker = replace(worker, 'report', 'rapport')")
             conn.execute("UPDATE oban_jobs SET worker = replace(worker, 'report', 'rapport')")
         await page.reload()
-        await expect(page.locator(".alarm")).to_contain_text("1 workflow in flight: this code can't finish 1.")
+        await expect(page.locator(".alarm")).to_contain_text("1 running workflow: this code can't finish 1.")
         await expect(page.locator("section.card")).to_contain_text("shop: report")
         assert await reader.ailments() == []
         await page.goto(f"{address}/queues")
@@ -346,7 +346,7 @@ async def test_health_tells_what_is_wrong_what_waits_and_what_could_be_freed(dsn
                     "UPDATE baton_workflows SET settled_at = now() - interval '8 days' WHERE flow_name = 'shop'"
                 )
             await page.get_by_role("link", name="Examine again").click()
-            await expect(page.locator(".done")).to_have_text("The doctor has found nothing wrong.")
+            await expect(page.locator(".done")).to_have_text("The doctor found nothing wrong.")
             await expect(page.locator("main")).to_contain_text("No job waits: whatever could start has started.")
             freed = page.get_by_role("table", name="What a prune would free").get_by_role("row")
             await expect(freed).to_have_count(2)

@@ -1,4 +1,4 @@
-"""Raising the budget of a workflow, so that the steps that wait for it go on."""
+"""Raise the budget of a workflow, so that steps that wait for it continue."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ async def approve(database: Database, workflow_id: str, budget: Decimal | int) -
     """Set the budget of a workflow.
 
     Args:
-        database: Where it is.
+        database: The database of the workflow.
         workflow_id: Its id.
-        budget: What it may cost in all, with what is spent.
+        budget: What it may cost in all, including what is spent.
 
     Raises:
-        BudgetError: BTN524, if that is below what is spent, or the workflow has no budget.
+        BudgetError: BTN524, if the amount is below what is spent, or the workflow has no budget.
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
     amount = see_budget(budget)
