@@ -9,6 +9,7 @@ from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, Reference, StepSpec
 from baton_dsl.core.types import ANY
+from baton_lint.program.ignores import Ignores
 from baton_lint.program.known import ours
 from baton_lint.program.mappings import mappings_in
 from baton_lint.program.names import Names
@@ -28,14 +29,6 @@ from baton_lint.program.values import (
 )
 from baton_lint.source.expressions import Expression, Span, chain
 from baton_lint.source.facts import CallFacts
-
-
-@dataclass(frozen=True, slots=True)
-class Ignores:
-    """The `ignore_*` options of a call; None for one that is not set."""
-
-    cancelled: bool | None = None
-    discarded: bool | None = None
 
 
 @dataclass(slots=True)
@@ -76,13 +69,13 @@ class Build:
             ignore_discarded=bool(self.ignores.discarded),
         )
         yield spec
-        for chosen in self.variants:
+        for chosen in map(self.ignores.changed_by, self.variants):
             yield replace(
                 spec,
                 inserts=(),
                 binds=(),
-                ignore_cancelled=spec.ignore_cancelled if chosen.cancelled is None else chosen.cancelled,
-                ignore_discarded=spec.ignore_discarded if chosen.discarded is None else chosen.discarded,
+                ignore_cancelled=bool(chosen.cancelled),
+                ignore_discarded=bool(chosen.discarded),
             )
 
 
@@ -303,7 +296,9 @@ class Flows:
                 self._added(build, path, call, link, is_new=is_new)
             case "options":
                 ignores = self._ignores(path, scope, link[4])
-                if ignores != Ignores():
+                if is_new:  # nobody has the flow without these options
+                    build.ignores = build.ignores.changed_by(ignores)
+                elif ignores != Ignores():
                     build.variants.append(ignores)
                 build.findings.extend(option_rule.flow_options(self._options(path, scope, link[4])))
             case "bind":
