@@ -13,7 +13,7 @@ finding = Finder("BTN202", "baton-not-optional")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that has no room for an upstream, or for an item of one, without a result."""
     for step in context.flow.steps:
-        options = ignores(context.flow, step)
+        options = context.flow.ignored_by(step).options
         if not options and not context.graph.mapped:
             continue
         ignored = " and ".join(options)
@@ -40,14 +40,6 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 )
 
 
-def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
-    """The options, its own or the flow's, by which a step runs though an upstream has no result."""
-    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
-    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
-    flags = (("ignore_cancelled", cancelled), ("ignore_discarded", discarded))
-    return [name for name, is_set in flags if is_set]
-
-
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
     """True if a parameter takes neither None for an absent upstream, nor an absent item of a map in its place."""
     edge = maps.Edge.of(parameter, upstream)
@@ -58,7 +50,7 @@ def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> b
 
 def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
     """True if a step may run though items of its mapped upstream failed."""
-    return bool(ignores(flow, step)) or "min_success" in upstream.options
+    return any(flow.ignored_by(step)) or "min_success" in upstream.options
 
 
 def _items(

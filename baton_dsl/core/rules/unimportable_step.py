@@ -9,11 +9,6 @@ from baton_dsl.core.spec import StepSpec
 
 finding = Finder("BTN306", "baton-unimportable-step")
 
-LAMBDA: Final = "a lambda"
-NESTED: Final = "a function inside a function"
-METHOD: Final = "a method"
-"""What a worker can't import, as `StepSpec.unimportable` has it. The first parameter of a method is no edge."""
-
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each method, lambda and nested function."""
