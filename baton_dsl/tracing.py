@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: a span for each insert and for each attempt of a step, in one trace across processes.
+"""Trace with OpenTelemetry: a span for each insert and for each attempt of a step, in one trace across processes.
 
-The extra `otel` brings its API alone; which SDK and exporter there are is for the application to say. Call `install`
-once in each process: in those that insert, and in a module that `baton worker` imports.
+The extra `otel` installs only the API; the application chooses the SDK and the exporter. Call `install` once in each
+process: in those that insert, and in a module that `baton worker` imports.
 
 Example:
     ```python
@@ -10,9 +10,9 @@ Example:
     tracing.install()
     ```
 
-An insert is a span `send <flow>` below the span that is current; its `traceparent` is stored with the workflow. Each
-attempt is a span `process <step>` below that one, in whatever process it runs, with links to the spans of the steps
-that it waited for. What the step's own code traces and logs lies below the span of its attempt.
+An insert is a span `send <flow>`, a child of the current span; its `traceparent` is stored with the workflow. Each
+attempt is a span `process <step>`, a child of the insert's span in any process, with links to the spans of its
+upstreams. Spans and logs of the step's own code belong to the span of its attempt.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ if TYPE_CHECKING:
 __all__ = ["install", "uninstall"]
 
 SYSTEM: Final = "baton"
-"""What `messaging.system` says."""
+"""The value of the attribute `messaging.system`."""
 
 _propagator: Final = TraceContextTextMapPropagator()
 
 
 def install(*, tracer_provider: TracerProvider | None = None, links_only: bool | Collection[str] = False) -> None:
-    """Trace the inserts and the steps of this process from now on. Calling it again replaces what it was told before.
+    """Start to trace the inserts and the steps of this process. Calling it again replaces the earlier settings.
 
     Args:
-        tracer_provider: Whose spans they are; default: the global one.
-        links_only: Whether each attempt begins a trace of its own, with a link to the span that inserted its workflow,
-            instead of lying below it: for workflows that live for weeks, whose traces no backend would show whole.
-            The names of flows, or True for all.
+        tracer_provider: The provider of the tracer; default: the global one.
+        links_only: The names of flows, or True for all, whose attempts each start a new trace with a link to the span
+            of the insert, instead of being its children. Use it for workflows that run for weeks, because no backend
+            would show such a trace as a whole.
     """
     tracer = trace.get_tracer("baton_dsl", __version__, tracer_provider)
     tracing = _Tracing(tracer, links_only)
@@ -66,7 +66,7 @@ def install(*, tracer_provider: TracerProvider | None = None, links_only: bool |
 
 
 def uninstall() -> None:
-    """Trace nothing from now on."""
+    """Stop tracing."""
     sending.observe(None)
     _observe(None)
 
@@ -75,7 +75,7 @@ _installed: list[_Tracing] = []
 
 
 def _observe(tracing: _Tracing | None) -> None:
-    """Have attempts traced, where this process can run any: who only inserts need not install Oban."""
+    """Trace attempts, if this process can run any: a process that only inserts need not have Oban installed."""
     try:
         from baton_dsl.runtime.executing import around
     except ImportError:
@@ -91,7 +91,7 @@ class _Tracing:
     """The spans of inserts and attempts.
 
     Args:
-        tracer: Begins them.
+        tracer: The tracer that starts the spans.
         links_only: See `install`.
     """
 
@@ -105,7 +105,7 @@ class _Tracing:
 
     @contextmanager
     def sending(self, flow: str, workflows: Sequence[Lowered]) -> Iterator[str | None]:
-        """The span of an insert; gives its `traceparent`."""
+        """Start the span of an insert. Yields its `traceparent`."""
         attributes: dict[str, Any] = {
             "messaging.system": SYSTEM,
             "messaging.operation.name": "send",
@@ -137,7 +137,7 @@ class _Tracing:
     # --- attempts ----------------------------------------------------------------------------------------------------
 
     async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """The span of an attempt; it is current while the step runs."""
+        """Run an attempt in a span, which is current while the step runs."""
         node = job.meta.get("workflow_name", "")
         step = step_of(node)
         parent, links = self._relations(origin)
@@ -151,7 +151,7 @@ class _Tracing:
             set_status_on_exception=False,
         ) as span:
             told = _traceparent(span)
-            # The steps behind this one start after it has settled; so the write need not keep the function waiting.
+            # Downstream steps start after this one has settled, so the function need not wait for the write.
             writing = None if told is None or job.id is None else asyncio.ensure_future(remember(job.id, told))
             try:
                 value = await attempt()
@@ -167,7 +167,7 @@ class _Tracing:
             return value
 
     def _relations(self, origin: Origin | None) -> tuple[Context, list[Link]]:
-        """Below what an attempt lies, and what it links to. The context of its process is none of its own."""
+        """The parent and the links of an attempt's span. The current context of the process is not its parent."""
         empty = Context()
         if origin is None:
             return empty, []
@@ -209,7 +209,7 @@ def _attributes(job: Job, origin: Origin | None, node: str, step: str) -> dict[s
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Record what was raised; an error type is the class, as the conventions have it."""
+    """Record an exception; `error.type` is its class, as the semantic conventions say."""
     from baton_dsl.runtime.values.raised import described
 
     span.set_attribute("error.type", type(error).__qualname__)
@@ -219,7 +219,7 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 def _traceparent(span: Span) -> str | None:
-    """A span as W3C's header has it; None of one that is nowhere."""
+    """The `traceparent` of a span (W3C); None for a span that is not valid."""
     context = span.get_span_context()
     if not context.is_valid:
         return None

@@ -1,4 +1,4 @@
-"""`baton status`: the progress of a workflow."""
+"""`baton status`: show the progress of a workflow."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def command(workflow_id: str, as_json: bool, watch: bool, dsn: str | None, prefi
     if as_json:
         terminal.echo_json({"workflow": status, "nodes": found})
     else:
-        terminal.echo_coloured(told(status, found))
+        terminal.echo_coloured(status_text(status, found))
     return Exit.NOT_COMPLETED if watch and status.outcome != "completed" else Exit.DONE
 
 
 def headline(status: WorkflowStatus) -> str:
-    """What a workflow is called, and how it stands: two lines."""
+    """Two lines: the name and id of a workflow, and its progress."""
     counts = ", ".join(f"{status.counts[state]:,} {state}" for state in MOST_TELLING[::-1] if status.counts.get(state))
     standing = click.style(
         UNDER_WAY.get(status.standing, status.standing), fg=OUTCOMES.get(status.standing, "blue"), bold=True
@@ -54,8 +54,8 @@ def headline(status: WorkflowStatus) -> str:
     )
 
 
-def told(status: WorkflowStatus, found: list[NodeStatus]) -> str:
-    """A workflow for people, with colours that `click.echo` takes away where they don't belong."""
+def status_text(status: WorkflowStatus, found: list[NodeStatus]) -> str:
+    """The progress of a workflow as text, with colours that `click.echo` removes if the output is no terminal."""
     drawing = Drawing.of(picture.graph_of(status.name, found), width=terminal.width(), strokes=terminal.strokes())
     return "\n".join(
         (

@@ -72,7 +72,7 @@ async def test_without_authorization_nobody_else_is_answered(
     for path in ("/", "/workflow", "/nowhere"):
         answer = await ask(app, path, id=workflow.id, **asked)
         assert answer.status == 403
-        assert "answers only to browsers on its own machine" in answer.text
+        assert "answers only browsers on its own machine" in answer.text
         assert workflow.id not in answer.text
     assert (await ask(app, "/action", method="POST", form={}, id=workflow.id, do="cancel", **asked)).status == 403
 
@@ -227,7 +227,7 @@ async def test_each_action_leaves_a_line_that_says_who_and_what(
         rf'ada\nroot did nothing at 127.0.0.1 asked to pause workflow "{workflow.id}": done',
         f'127.0.0.1 asked to resume workflow "{workflow.id}": done',
         f'127.0.0.1 asked to pause workflow "{workflow.id}": done',
-        r"ada\nroot did nothing at 127.0.0.1 was refused POST /action: may only read",
+        r"ada\nroot did nothing at 127.0.0.1 was refused POST /action: has read access only",
     ]
 
 

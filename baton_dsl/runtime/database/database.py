@@ -29,7 +29,7 @@ _SNAPSHOT: Final = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
 )
 _OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
-"""How handles connect. Prepared statements are lost behind a pooler, and would not pay here."""
+"""How workflow handles connect. Prepared statements get lost behind a pooler, and would not pay off here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Database:
 
     Attributes:
         prefix: The schema.
-        oban: The name of the Oban instance whose pool serves, if there is one in this process.
-        conninfo: How to connect without an instance.
-        pool: The pool whose connections serve, if there is one that is not an instance's; it is in autocommit mode.
+        oban: The name of the Oban instance whose pool is used, if this process has it.
+        conninfo: The connection string that is used without an instance.
+        pool: A pool to use that does not belong to an instance, if any; it is in autocommit mode.
     """
 
     prefix: str
@@ -53,7 +53,7 @@ class Database:
         """The database that a flow is inserted into.
 
         Args:
-            settings: The flow's; its prefix wins over that of the Oban instance.
+            settings: The flow's settings; their prefix overrides that of the Oban instance.
             conn: The caller's connection, if there is one.
         """
         prefix = settings.prefix or _prefix(settings.oban)
@@ -62,7 +62,7 @@ class Database:
 
     @staticmethod
     def configured(*, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban") -> Database:
-        """The database that is named, else the Oban instance's, else that of the environment.
+        """The database that is passed, or else that of the Oban instance, or else that of the environment.
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
@@ -77,7 +77,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection for reading: of a pool, or one of its own."""
+        """A connection for reading: from a pool, or a new one."""
         if self.pool is not None:
             async with self.pool.connection() as conn:
                 yield conn
@@ -92,13 +92,13 @@ class Database:
 
     @contextmanager
     def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection for reading, for sync code: always one of its own."""
+        """A connection for reading, for sync code: always a new one."""
         with psycopg.connect(self._conninfo(), **_OPTIONS) as conn:
             yield conn
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection on which all reads see one moment, and names without a schema are PostgreSQL's own."""
+        """A connection on which all reads see one snapshot, and names without a schema are PostgreSQL's own."""
         async with self.connection() as conn, conn.transaction():
             await conn.execute(_SNAPSHOT)
             yield conn
@@ -138,7 +138,7 @@ class Database:
                 await asyncio.gather(listening, return_exceptions=True)
 
     def listen(self, conn: psycopg.Connection[Any]) -> bool:
-        """Let a connection hear of ends; False if a pooler is between, through which nothing is heard."""
+        """Let a connection listen for ends. Return False behind a pooler, through which notifications do not come."""
         if not is_direct(conn):
             return False
         conn.execute(sql.SQL("LISTEN {}").format(self.channel))
@@ -146,7 +146,7 @@ class Database:
 
     @property
     def channel(self) -> sql.Identifier:
-        """The channel on which the ends of workflows are told."""
+        """The channel of the notifications about ended workflows."""
         return sql.Identifier(f"{self.prefix}.oban_{CHANNEL}")
 
     def _conninfo(self) -> str:
@@ -165,10 +165,10 @@ _waiting: WeakKeyDictionary[Notifier, _Waiting] = WeakKeyDictionary()
 
 
 async def _waiting_on(notifier: Notifier) -> dict[str, list[asyncio.Event]]:
-    """What waits on a notifier for the ends of workflows, by their ids; the notifier listens from now on.
+    """The events that wait on a notifier for the ends of workflows, by workflow id. The notifier starts to listen.
 
-    It never stops to listen: Oban's notifier is deaf to a channel that is left and joined again within a moment, since
-    it sends the UNLISTEN after the LISTEN.
+    It never stops listening, because Oban's notifier misses a channel that is left and joined again quickly: it sends
+    the UNLISTEN after the LISTEN.
     """
     found = _waiting.get(notifier)
     if found is None:
@@ -185,7 +185,7 @@ async def _waiting_on(notifier: Notifier) -> dict[str, list[asyncio.Event]]:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds between two looks where nothing is heard: short ones at first."""
+    """Seconds between two polls where there are no notifications: short at first, then longer."""
     pause = 0.02
     while True:
         yield pause
@@ -208,7 +208,7 @@ _conninfos: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
 
 
 def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> str:
-    """How a connection has connected; asked once, since libpq puts it together from forty parts each time."""
+    """The connection string of a connection. Cached, because libpq assembles it from forty parts each time."""
     known = _conninfos.get(conn)
     if known is None:
         known = _conninfos[conn] = make_conninfo(conn.info.dsn, password=conn.info.password or None)
@@ -216,7 +216,7 @@ def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 def _conninfo_of(oban: str) -> str | None:
-    """How the pool of an Oban instance connects, if it says so."""
+    """The connection string of an Oban instance's pool, if it has one."""
     instance = instances.find(oban)
     conninfo = instance.pool.conninfo if instance is not None else None
     return conninfo if isinstance(conninfo, str) else None

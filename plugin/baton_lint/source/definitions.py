@@ -40,7 +40,7 @@ def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterF
 
 
 def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) -> ClassSourceFacts:
-    """A class: its bases, its decorators, and the annotated names in its body."""
+    """The facts of a class: its bases, its decorators, and the annotated names in its body."""
     return ClassSourceFacts(
         name=node.name,
         scope=scope,
@@ -68,7 +68,7 @@ def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef |
 
 
 def last_names(node: ast.expr) -> list[str]:
-    """The last name of what a `with` statement calls."""
+    """The last names of the functions that a `with` statement or a decorator calls."""
     function = node.func if isinstance(node, ast.Call) else node
     return [name for name in (getattr(function, "id", None), getattr(function, "attr", None)) if name]
 
