@@ -19,14 +19,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
 
 from baton_dsl.extras import needed
 
 with needed():
     from opentelemetry import trace
-    from opentelemetry.context import Context
+    from opentelemetry.context import Context, attach, detach
     from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -46,6 +49,7 @@ __all__ = ["install", "uninstall"]
 SYSTEM: Final = "baton"
 """The value of the attribute `messaging.system`."""
 
+_EMPTY: Final = Context()
 _propagator: Final = TraceContextTextMapPropagator()
 
 
@@ -141,18 +145,18 @@ class _Tracing:
         node = job.meta.get("workflow_name", "")
         step = step_of(node)
         parent, links = self._relations(origin)
-        with self._tracer.start_as_current_span(
+        span = self._tracer.start_span(
             f"process {step}",
             context=parent,
             kind=SpanKind.CONSUMER,
             links=links,
             attributes=_attributes(job, origin, node, step),
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        )
+        token = attach(trace.set_span_in_context(span))
+        try:
             told = _traceparent(span)
             # Downstream steps start after this one has settled, so the function need not wait for the write.
-            writing = None if told is None or job.id is None else asyncio.ensure_future(remember(job.id, told))
+            writing = None if told is None or job.id is None else remember(job.id, told)
             try:
                 value = await attempt()
             except BaseException as error:
@@ -162,22 +166,25 @@ class _Tracing:
                 raise
             done = "skipped" if SKIPPED in job.extra else "completed"
             span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, done))
-            if writing is not None:
-                await writing
+            if writing is not None and not writing.done():
+                with suppress(psycopg.Error):  # it is told that the link is missing
+                    await writing
             return value
+        finally:
+            detach(token)
+            span.end()
 
     def _relations(self, origin: Origin | None) -> tuple[Context, list[Link]]:
         """The parent and the links of an attempt's span. The current context of the process is not its parent."""
-        empty = Context()
         if origin is None:
-            return empty, []
+            return _EMPTY, []
         links = [Link(context) for text in origin.upstreams if (context := _context_of(text)) is not None]
         if origin.traceparent is None:
-            return empty, links
+            return _EMPTY, links
+        sender = _context_of(origin.traceparent)
         if self._links_only is True or (self._links_only and origin.flow in self._links_only):
-            sender = _context_of(origin.traceparent)
-            return empty, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
-        return _propagator.extract({"traceparent": origin.traceparent}, context=empty), links
+            return _EMPTY, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
+        return (_EMPTY if sender is None else _below(sender)), links
 
 
 _OUTCOMES: Final = {"Cancel": "cancelled", "Snooze": "snoozed"}
@@ -226,7 +233,13 @@ def _traceparent(span: Span) -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
+@lru_cache(maxsize=2048)
 def _context_of(traceparent: str) -> trace.SpanContext | None:
+    """The span that a header names. Many steps have the same sender, and the same upstreams."""
     found = _propagator.extract({"traceparent": traceparent}, context=Context())
     context = trace.get_current_span(found).get_span_context()
     return context if context.is_valid else None
+
+
+def _below(sender: trace.SpanContext) -> Context:
+    return trace.set_span_in_context(trace.NonRecordingSpan(sender), _EMPTY)

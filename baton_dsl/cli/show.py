@@ -95,7 +95,7 @@ def _workflow(whole: WorkflowRecord, used: WorkflowUsage, *, full: bool, in_utc:
     inputs = whole.inputs.value
     given = inputs if isinstance(inputs, dict) else {"": inputs}
     lines = [
-        headline(status),
+        headline(status, whole.standing),
         *_table(rows),
         *_section("inputs", _table((printable(name), _json(value, full)) for name, value in given.items())),
         *_section("steps", _steps(whole, full)),
@@ -128,7 +128,7 @@ def _steps(whole: WorkflowRecord, full: bool) -> Iterator[str]:
 def _workflow_as_json(whole: WorkflowRecord) -> dict[str, Any]:
     return {
         "workflow": whole.status,
-        "standing": whole.status.standing,
+        "standing": whole.standing,
         "inputs": whole.inputs.value,
         "fingerprint": whole.fingerprint,
         "nodes": whole.nodes,

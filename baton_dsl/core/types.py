@@ -117,7 +117,7 @@ class TermTypes:
             case TupleOf(items):
                 return union(list(items))
             case UnionOf(items):
-                parts = [self.item_of(item) for item in items]
+                parts = [item if isinstance(item, AnyType) else self.item_of(item) for item in items]
                 return None if None in parts else union([term_of(part) for part in parts])
             case Instance() if any(isinstance(self._as(term, name), tuple) for name in _NOT_ITEMS):
                 return None

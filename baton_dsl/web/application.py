@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton_dsl.errors import BatonError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.web import access, actions, budgets, fleet, health, lists, pages
+from baton_dsl.runtime.database.silence import WatchedAsyncConnection
+from baton_dsl.web import access, actions, budgets, downloads, fleet, health, lists, pages
 from baton_dsl.web.access import Authorize, Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -43,6 +45,9 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+PATIENCE: Final = 5
+"""Seconds for a connection."""
 
 type Endpoint = Callable[[Visit], Awaitable[Response]]
 
@@ -107,12 +112,21 @@ class _Dashboard:
         if database.conninfo is None:  # the pool of the Oban instance is used
             yield
             return
+        given = conninfo_to_dict(database.conninfo)
         pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             database.conninfo,
+            connection_class=WatchedAsyncConnection,
             min_size=0,
             max_size=8,
-            timeout=5,
-            kwargs={"autocommit": True, "prepare_threshold": None},
+            timeout=PATIENCE,
+            # Whoever asks next begins anew: pauses that grow would keep a database that is back from being found.
+            reconnect_timeout=PATIENCE,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": given.get("connect_timeout") or PATIENCE,
+            },
             open=False,
         )
         await pool.open()
@@ -138,9 +152,9 @@ class _Dashboard:
         return [
             self._get("/", lists.answer),
             self._get("/workflow", pages.workflow),
-            self._get("/workflow/inputs", pages.inputs),
+            self._get("/workflow/inputs", downloads.inputs),
             self._get("/step", pages.step),
-            self._get("/step/result", pages.result),
+            self._get("/step/result", downloads.result),
             self._get("/queues", fleet.serving),
             self._get("/deploy", fleet.deployed),
             self._get("/health", health.answer),
@@ -212,7 +226,7 @@ def _refusal(visit: Visit, refused: Refused, headers: Mapping[str, str] | None =
 def _with_tag(request: Request, response: Response) -> Response:
     """Answer 304 if the browser already has the same page, because live pages are requested every two seconds."""
     response.headers["cache-control"] = "private, no-cache"
-    if request.method != "GET" or response.status_code != 200 or not response.body:
+    if request.method != "GET" or response.status_code != 200 or isinstance(response, StreamingResponse):
         return response
     tag = f'W/"{blake2b(response.body, digest_size=12).hexdigest()}"'
     response.headers["etag"] = tag

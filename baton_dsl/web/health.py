@@ -22,6 +22,8 @@ from baton_dsl.web.visit import Visit
 
 MOST_QUEUES: Final = 20
 """The number of queues shown; those with the longest wait come first."""
+MOST_TABLES: Final = 5
+"""The number of tables shown; the largest come first."""
 
 
 async def answer(visit: Visit) -> Response:
@@ -43,6 +45,7 @@ async def answer(visit: Visit) -> Response:
         packages=visit.packages,
         most=MOST_COUNTED,
         most_queues=MOST_QUEUES,
+        most_tables=MOST_TABLES,
         size_of_tables=sum(table.size for table in report.tables),
         freed=[(age_in_words(each.older_than), age_option(each.older_than), each) for each in telling(report.prunable)],
         youngest=age_in_words(report.prunable[-1].older_than) if report.prunable else "",

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, LiteralString
 
-from psycopg import sql
-
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.database import reads as statements
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.status import state_of_items
 from baton_dsl.runtime.observing.stored import StoredJson
+from baton_dsl.runtime.observing.workflow_filter import STUCK
 from baton_dsl.status import Standing, standing_of
 
 SHOWN: Final = 20_000
@@ -112,9 +111,10 @@ class WorkflowView:
         return ((self.settled_at or self.now) - self.inserted_at).total_seconds()
 
 
-_WORKFLOW: Final[LiteralString] = """
+_WORKFLOW: Final[LiteralString] = f"""
     SELECT workflow_id, workflow_label, flow_name, outcome, inserted_at, settled_at, paused_at, stopped_at,
-        left(inputs::text, %(shown)s + 1) AS inputs, octet_length(inputs::text) AS inputs_size, clock_timestamp() AS now
+        left(inputs::text, %(shown)s + 1) AS inputs, octet_length(inputs::text) AS inputs_size, {STUCK} AS is_stuck,
+        clock_timestamp() AS now
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
@@ -164,7 +164,7 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
         id=row["workflow_id"],
         label=row["workflow_label"],
         flow=row["flow_name"],
-        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
+        standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
         paused_at=row["paused_at"],
@@ -235,24 +235,3 @@ def failures(view: WorkflowView, *, most: int) -> Reading[list[tuple[str, str]]]
         return []  # the usual case, which needs no query
     rows = yield _FAILURES, {"workflow_id": view.id, "most": most}
     return [(row["step_name"], row["error"] or "") for row in rows]
-
-
-_TEXT: Final[Mapping[str, sql.SQL]] = {
-    "inputs": sql.SQL("SELECT inputs::text AS text FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s"),
-    "result": sql.SQL(
-        "SELECT CASE WHEN is_map THEN list.result ELSE node.result::text END AS text "
-        "FROM baton.workflow_nodes AS node "
-        "LEFT JOIN LATERAL baton.baton_collect_within("
-        "CASE WHEN node.is_map AND node.items IS NOT NULL THEN node.oban_job_id END, 500000000) AS list ON true "
-        "WHERE node.workflow_id = %(workflow_id)s AND node.step_name = %(step)s"
-    ),
-}
-
-
-def whole(kind: str, workflow_id: str, name: str | None = None) -> Reading[str | None]:
-    """The whole inputs of a workflow or the whole result of a step, as JSON; None if there are none."""
-    for text in (workflow_id, name):
-        if text is not None and unstorable(text):
-            return None
-    rows = yield _TEXT[kind], {"workflow_id": workflow_id, "step": name}
-    return rows[0]["text"] if rows else None

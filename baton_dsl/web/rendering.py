@@ -135,10 +135,3 @@ def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> 
     token, now = token_of(visit.request), datetime.now(UTC)
     text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
     return HTMLResponse(text, status)
-
-
-def download(text: str, name: str) -> Response:
-    """JSON as a download, which no browser shows as a page."""
-    return Response(
-        text, media_type="application/json", headers={"content-disposition": f'attachment; filename="{name}.json"'}
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from typing import Final
 
 from mypy.nodes import (
     AssignmentStmt,
@@ -36,6 +37,8 @@ from mypy.nodes import (
     WithStmt,
 )
 
+from baton_mypy.literals import called
+
 
 class Ending(Enum):
     """What happens to a flow after a call."""
@@ -44,14 +47,18 @@ class Ending(Enum):
     """Nothing is added: every step of the flow is known."""
 
     CHAINED = "chained"
-    """`.add` is called directly on the result; the outermost call of the chain sees the whole flow."""
+    """`.add` or `.options` is called directly on the result; the outermost call of the chain sees the whole flow."""
 
     OPEN = "open"
     """Other code may add steps."""
 
 
+_CHANGING: Final = ("add", "options")
+"""Methods that return another flow: without a name of its own, the flow before is not used."""
+
+
 def ending_of(call: CallExpr, module: MypyFile) -> Ending:
-    """What happens to the flow that a call of `Flow(...)` or of `.add(...)` returns."""
+    """What happens to the flow that a call of `Flow(...)`, of `.add(...)` or of `.options(...)` returns."""
     for statement in _around(module.defs, call.line, call.end_line or call.line):
         for expression in _expressions(statement):
             ending = _within(expression, call)
@@ -84,9 +91,12 @@ def _within(expression: Expression, call: CallExpr) -> Ending | None:
         return Ending.CLOSED
     if isinstance(expression, AwaitExpr):
         return _within(expression.expr, call)
-    if isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
-        inner = _within(expression.callee.expr, call)
-        return Ending.CHAINED if inner is Ending.CLOSED and expression.callee.name == "add" else inner
+    if isinstance(expression, CallExpr):
+        inner = _within(expression.callee.expr, call) if isinstance(expression.callee, MemberExpr) else None
+        if inner is not None:
+            return Ending.CHAINED if inner is Ending.CLOSED and called(expression) in _CHANGING else inner
+        # a function that gets a flow may add steps to it, but not to one that only begins a chain
+        return next((Ending.CHAINED for item in expression.args if _within(item, call) is Ending.CHAINED), None)
     if isinstance(expression, ListExpr | TupleExpr):
         return next((ending for item in expression.items if (ending := _within(item, call))), None)
     if isinstance(expression, DictExpr):

@@ -57,20 +57,27 @@ def add(context: MethodContext, codes: Collection[str]) -> Type:
     checker = cast("TypeChecker", context.api)
     if not isinstance(made, Instance) or not isinstance(call, CallExpr):
         return made
-    ending = ending_of(call, checker.tree)
-    if ending is Ending.CHAINED:
+    chain, ending = _chain(call), ending_of(call, checker.tree)
+    if ending is Ending.CHAINED and chain != [call]:
         return made
-    chain = _chain(call)
     return _checked(chain, made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
 def options(context: MethodContext, codes: Collection[str]) -> Type:
-    """Check `.options(...)`: the facts about the flow stay, but other options may make it wrong."""
+    """Check `.options(...)`: the facts about the flow stay, but other options may make it wrong.
+
+    Directly after `Flow(...)` it is checked together with that call, as `.add` is.
+    """
     made = get_proper_type(context.default_return_type)
     call = context.context
     checker = cast("TypeChecker", context.api)
     if not isinstance(made, Instance) or not isinstance(context.type, Instance) or not isinstance(call, CallExpr):
         return made
+    chain = _chain(call)
+    if chain != [call]:  # nobody has the flow without these options
+        ending = ending_of(call, checker.tree)
+        is_closed = ending is Ending.CLOSED
+        return made if ending is Ending.CHAINED else _checked(chain, made, checker, codes, is_closed=is_closed)
     facts = check_options(flow_facts_of(context.type), call, checker, codes)
     if facts is None or grows_later(call, checker.tree):
         return _of_anything(made, checker)

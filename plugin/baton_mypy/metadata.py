@@ -23,6 +23,7 @@ from baton_mypy.source_text import (
     annotations_in,
     items_of,
     names_in,
+    names_in_order,
     quoted_aliases_in,
     quoted_names_in,
     unquoted,
@@ -172,7 +173,7 @@ class Reader:
         for name, annotation in types:
             if name is None:
                 continue
-            names_here = names_in(written[name]) if name in written else iter(())
+            names_here = names_in_order(written[name]) if name in written else iter(())
             missing = next((each for each in names_here if each in absent and each not in here), None)
             missing = missing or next(self._missing_in_aliases(annotation, ()), None)
             if missing is not None:

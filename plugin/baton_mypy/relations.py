@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _DEEPEST: Final = 16
 """The most nested recursive aliases that are unrolled: one that grows with each expansion has no end."""
+_ANY: Final = AnyType(TypeOfAny.special_form)
+"""Stands for an item whose type is not known, in a union with others."""
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
 _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", names.MODEL)
 """Types that are iterable, but that nobody means to map over by character or field."""
@@ -135,11 +137,11 @@ class MypyTypes:
         match proper:
             case TupleType():
                 items = proper.items
-                return UNKNOWN if any(isinstance(item, UnpackType) for item in items) else make_simplified_union(items)
-            case UnionType():
+                return UNKNOWN if any(isinstance(item, UnpackType) for item in items) else UnionType.make_union(items)
+            case UnionType():  # one with Any in it stays one: mypy would take all of it for Any
                 parts = [self.item_of(item) for item in proper.items]
-                types = [part for part in parts if isinstance(part, Type)]
-                return None if None in parts else make_simplified_union(types) if len(types) == len(parts) else UNKNOWN
+                types = [part if isinstance(part, Type) else _ANY for part in parts]
+                return None if None in parts else UNKNOWN if set(types) == {_ANY} else UnionType.make_union(types)
             case TypedDictType():
                 text, anything = (self._api.named_generic_type(f"builtins.{name}", []) for name in ("str", "object"))
                 return self._pair(text, anything)

@@ -200,6 +200,24 @@ def names_in(annotation: ast.expr) -> Iterator[str]:
         yield from names_in(part)
 
 
+def names_in_order(annotation: ast.expr) -> Iterator[str]:
+    """The same in the order in which Python evaluates them: those in strings within the annotation come last."""
+    yield from _names_outside_strings(unquoted(annotation))
+    yield from names_in(annotation)
+
+
+def _names_outside_strings(annotation: ast.expr) -> Iterator[str]:
+    match annotation:
+        case ast.Name(id=name):
+            yield name
+        case ast.Attribute(value=form) | ast.Subscript(value=form):
+            yield from _names_outside_strings(form)
+        case _:
+            pass
+    for part in _parts(annotation):
+        yield from _names_outside_strings(part)
+
+
 def _parts(annotation: ast.expr) -> Sequence[ast.expr]:
     """The types inside an annotation."""
     match annotation:

@@ -108,7 +108,9 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
 
 def test_the_status_of_a_workflow_that_starts_nothing_says_so(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
-    assert re.match(r"shop  shop-1\nunder way for [\d.]+ m?s: 3 suspended, 1 available\n", baton("status", "shop-1")[1])
+    assert re.match(
+        r"shop  shop-1\nstuck, under way for [\d.]+ m?s: 3 suspended, 1 available\n", baton("status", "shop-1")[1]
+    )
     baton("pause", "shop-1")
     assert re.match(r"shop  shop-1\npaused, under way for [\d.]+ m?s: 4 suspended\n", baton("status", "shop-1")[1])
     assert json.loads(baton("status", "shop-1", "--json")[1])["workflow"]["paused_at"] is not None

@@ -70,13 +70,17 @@ class Coalescer[Request, Reply]:
         Raises:
             Exception: The last exception that `flush` raised for this request alone; at once, if repeating can't help.
         """
+        return await self.ask(request)
+
+    def ask(self, request: Request) -> asyncio.Future[Reply]:
+        """As `submit`, for who goes on meanwhile and looks at the reply later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((request, future))
         if self._sender is None or self._sender.done():
             self._sender = self._context.copy().run(loop.create_task, self._send())
             self._watch(self._sender)
-        return await future
+        return future
 
     async def submit_again(self, request: Request) -> Reply:
         """Send a request alone that repeats an earlier one in another way."""

@@ -6,6 +6,7 @@ If there is none, the cost per attempt is a check of an empty tuple.
 from __future__ import annotations
 
 import logging
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Origin:
 
 
 type Attempt = Callable[[], Awaitable[Any]]
-type Remember = Callable[[int, str], Awaitable[None]]
+type Remember = Callable[[int, str], Future[None]]
 
 
 class Observer(Protocol):
@@ -103,11 +104,15 @@ class Watching:
             attempt = partial(observer.around, job, origin, attempt, self._remember)
         return await attempt()
 
-    async def _remember(self, job_id: int, traceparent: str) -> None:
-        try:
-            await self._write.submit((job_id, traceparent))
-        except psycopg.Error as error:
-            logger.warning("the span of job %d is not stored, so no span can link to it: %s", job_id, described(error))
+    def _remember(self, job_id: int, traceparent: str) -> Future[None]:
+        writing = self._write.ask((job_id, traceparent))
+        writing.add_done_callback(partial(_written, job_id))
+        return writing
+
+
+def _written(job_id: int, writing: Future[None]) -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        logger.warning("the span of job %d is not stored, so no span can link to it: %s", job_id, described(error))
 
 
 _PLAIN: Final[LiteralString] = """

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
+from baton_dsl.runtime.database.snapshot import Reading
 
 _IDS: Final = sql.SQL("SELECT workflow_id FROM baton.baton_workflows WHERE {} ORDER BY workflow_id")
 
@@ -108,6 +109,17 @@ _MOVES: Final[LiteralString] = """
 
 STUCK: Final[LiteralString] = f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_MOVES})"
 """Whether a workflow is stuck: a condition on rows of `baton_workflows`."""
+
+
+def is_stuck(workflow_id: str) -> Reading[bool]:
+    """Whether nothing of a workflow moves."""
+    (row,) = yield _IS_STUCK, {"workflow_id": workflow_id}
+    return bool(row["is_stuck"])
+
+
+_IS_STUCK: Final = sql.SQL(
+    "SELECT EXISTS (SELECT FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s AND {}) AS is_stuck"
+).format(sql.SQL(STUCK))
 
 
 _CONDITIONS: Final[dict[str, LiteralString]] = {

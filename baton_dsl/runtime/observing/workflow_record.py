@@ -12,6 +12,8 @@ from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus, items_of, nodes_of, status_of
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
 from baton_dsl.runtime.observing.why_facts import explain
+from baton_dsl.runtime.observing.workflow_filter import is_stuck
+from baton_dsl.status import Standing
 
 PREVIEW: Final = 2000
 """The most characters of each step's result that are read."""
@@ -29,6 +31,7 @@ class WorkflowRecord:
         results: The result of each completed step, or its beginning; without maps, whose results are made of their
             items.
         why: The sentence of `baton why`.
+        standing: Its outcome, or how it stands until it has one; `stuck` if nothing of it moves.
     """
 
     status: WorkflowStatus
@@ -37,6 +40,7 @@ class WorkflowRecord:
     nodes: Sequence[NodeStatus]
     results: Mapping[str, StoredJson]
     why: str
+    standing: Standing
 
 
 _WORKFLOW: Final[LiteralString] = """
@@ -88,6 +92,7 @@ def workflow_record(
     counts = yield reads.ITEM_COUNTS, asked
     states = yield reads.COUNTS, asked
     status = status_of(workflow_id, workflows, states, counts)
+    stuck = yield from is_stuck(workflow_id)
     why = yield from explain(workflow_id, None, zone=zone)
     results = {row["step_name"]: StoredJson.of(row["result"], row["size"], preview) for row in rows}
     (row,) = workflows
@@ -100,6 +105,7 @@ def workflow_record(
         nodes=nodes_of(rows, counts),
         results={name: result for name, result in results.items() if result is not None},
         why=why,
+        standing="stuck" if stuck else status.standing,
     )
 
 

@@ -21,6 +21,13 @@ _OF_A_MODEL: Final = ""
 """As the home of strings in a model: `Page["Order"]` is a class, whose strings the annotation does not evaluate."""
 
 
+_AT_ONCE: Final = 0
+_STRINGS: Final = 1
+"""Strings within an annotation are evaluated after all that stands around them."""
+_ALIASES: Final = 2
+"""The values of `type` aliases are evaluated at last."""
+
+
 class Doubts(NamedTuple):
     """The problems with the names in an annotation."""
 
@@ -28,6 +35,18 @@ class Doubts(NamedTuple):
     """Why it can't be evaluated at run time, in Python's words; None if it can, or may."""
     unresolved: str | None
     """Why it can't be resolved from text; None if it can."""
+    turn: int = _AT_ONCE
+    """When Python evaluates the part that fails: of several failures it reports the first."""
+
+    def beside(self, other: Doubts) -> Doubts:
+        """Combine with the doubts of a later part of the same annotation."""
+        is_later = self.unevaluable is None or (other.unevaluable is not None and other.turn < self.turn)
+        first = other if is_later else self
+        return Doubts(first.unevaluable, self.unresolved or other.unresolved, first.turn)
+
+    def later(self, turn: int) -> Doubts:
+        """The same doubts, for a part that Python evaluates in a later turn."""
+        return self if self.unevaluable is None else self._replace(turn=max(self.turn, turn))
 
 
 NO_DOUBTS: Final = Doubts(None, None)
@@ -75,7 +94,10 @@ class Doubting:
                 return NO_DOUBTS
             if home is not None and home != path and isinstance(expression[2], str):
                 return self._of_text(home, 0, expression[2])
+            is_within = depth > 0 and isinstance(expression[2], str)
             scope, expression = unquoted(self.names.project, path, scope, expression)
+            if is_within:
+                return self.of(path, scope, expression, given, depth + 1, home).later(_STRINGS)
             kind = expression[0]
         if kind == "name" or kind == "attr":
             return self._of_name(path, scope, expression, given, depth, home)[0]
@@ -95,14 +117,14 @@ class Doubting:
         for part in parts:
             more = self.of(path, scope, part, given, depth + 1, home)
             if more is not NO_DOUBTS:
-                found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
+                found = found.beside(more)
         return found
 
     def _of_text(self, home: str, scope: int, text: str) -> Doubts:
         """The same for a string that is evaluated with the names of a module."""
         reasons = (self.names.absence(home, scope, name) for name in _names(parse(text, (1, 1, 1, 1))))
         reason = next((reason for reason in reasons if reason is not None), None)
-        return Doubts(reason, None) if reason is not None else NO_DOUBTS
+        return Doubts(reason, None, _STRINGS) if reason is not None else NO_DOUBTS
 
     def _of_name(
         self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int, home: str | None
@@ -140,6 +162,7 @@ class Doubting:
                 if inner[0] == "sub" and not value.is_lazy:  # `Pages = Page[T]` is a model too
                     form = self._of_name(value.path, inside, inner[2], parameters, depth + 1, home)[1]
                 doubts = self.of(value.path, inside, inner, parameters, depth + 1, home)
+                doubts = doubts.later(_ALIASES) if value.is_lazy else doubts
                 return doubts, form if form == _MODEL else None
             case ConstantValue(str(text)) if home != _OF_A_MODEL:  # an alias that is a string
                 return self._of_text(path if home is None else home, scope if home is None else 0, text), None

@@ -299,7 +299,9 @@ class Flows:
                 self._added(build, path, call, link, is_new=is_new)
             case "options":
                 ignores = self._ignores(path, scope, link[4])
-                if ignores != INHERITS:
+                if is_new:  # nobody has the flow without these options
+                    build.ignores = ignores.over(build.ignores)
+                elif ignores != INHERITS:
                     build.variants.append(ignores)
                 build.findings.extend(option_rule.flow_options(self._options(path, scope, link[4])))
             case "bind":

@@ -11,6 +11,7 @@ from typing import Final
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _TEMPLATE: Final = re.compile(r"""(?<![\w.])([rR]?)[tT]([rR]?["'])""")
 _EXCEPT: Final = re.compile(r"^([ \t]*except\b[ \t*]*)([\w.]+(?:[ \t]*,[ \t]*[\w.]+)+[ \t]*:)", re.MULTILINE)
+_LAZY: Final = re.compile(r"^([ \t]*lazy)[ \t](?=[ \t]*(?:import|from)\b)", re.MULTILINE)
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 
 
@@ -62,12 +63,14 @@ def parse(text: str) -> ast.Module:
 
 
 def written_older(text: str) -> str:
-    """Rewrite syntax of Python 3.14 so that Python 3.12 can parse it, with every name at its place.
+    """Rewrite syntax of Python 3.14 and 3.15 so that Python 3.12 can parse it, with every name at its place.
 
     Template strings become f-strings, and `except A, B:` becomes `except A| B:`. Both evaluate the same names, and the
-    analysis needs nothing inside them. libcst could parse both, but crashes on deep nesting.
+    analysis needs nothing inside them. `lazy import a` becomes `lazy;import a`, which binds the same name. libcst could
+    parse the first two, but crashes on deep nesting.
     """
-    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), _TEMPLATE.sub(r"\1f\2", text))
+    text = _LAZY.sub(r"\1;", _TEMPLATE.sub(r"\1f\2", text))
+    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), text)
 
 
 def encoding_of(data: bytes) -> str:
