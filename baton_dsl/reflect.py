@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from types import FunctionType
 from typing import Any, Final, NamedTuple, cast
@@ -359,7 +359,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
     return spec._replace(
         place=places.name,
         return_place=places.result,
-        parameters=tuple(replace(item, place=parameters.get(item.name)) for item in spec.parameters),
+        parameters=tuple(item._replace(place=parameters.get(item.name)) for item in spec.parameters),
         after=tuple(Reference(item.name, after.get(item.name)) for item in spec.after),
         options={name: option._replace(place=options.get(name)) for name, option in spec.options.items()},
         bound={key: item._replace(place=site.keyword(key) if site else None) for key, item in spec.bound.items()},

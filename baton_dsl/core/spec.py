@@ -79,8 +79,7 @@ class Form(Enum):
     STAR_KWARGS = "**kwargs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterSpec:
+class ParameterSpec(NamedTuple):
     """One parameter of a step."""
 
     name: str

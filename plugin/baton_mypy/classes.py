@@ -117,23 +117,28 @@ class Classes:
         """Why the annotation of a field can't be evaluated at run time."""
         if absent_in(self._checker.tree.path).is_rebuilt:
             return None
+        written = [(base, module) for base in info.mro if (module := self._written_in(base)) is not None]
+        absent = {module: self._reader.absent(module) for _, module in written}
+        if not any(absent.values()):  # of nearly all classes, whose text then need not be parsed
+            return None
         is_model = any(base.fullname == names.MODEL for base in info.mro)
         seen: set[str] = set()
-        for base in info.mro:
-            module = self._module_of(base)
-            if module is None or module.is_stub or _is_standard(base) or base.fullname == names.MODEL:
-                continue
-            absent = self._reader.absent(module)
-            is_rebuilt = absent_in(module.path).is_rebuilt
-            definition = None if is_rebuilt else self._definition(base)
+        for base, module in written:
+            definition = None if absent_in(module.path).is_rebuilt else self._definition(base)
             for name, annotation in _annotated(definition):
                 if name in seen or (is_model and name.startswith("_")):
                     continue
                 seen.add(name)
-                missing = [item for item in names_in(annotation) if item in absent and item not in base.names]
+                missing = [item for item in names_in(annotation) if item in absent[module] and item not in base.names]
                 if missing and not _is_no_field(annotation):
                     return f"name {missing[0]!r} is not defined"
         return None
+
+    def _written_in(self, base: TypeInfo) -> MypyFile | None:
+        """The module with the text of a class; None for a class whose fields are none of a user's."""
+        module = self._module_of(base)
+        is_users = module is not None and not module.is_stub and not _is_standard(base)
+        return module if is_users and base.fullname != names.MODEL else None
 
     # -- text -------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ finding = Finder("BTN202", "baton-not-optional")
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that does not accept a missing result of its upstream, or of an item of it."""
+    has_maps = bool(context.graph.mapped)
     for step in context.flow.steps:
         options = context.flow.ignored_by(step).options
-        if not options and not context.graph.mapped:
+        if not options and not has_maps:
             continue
         ignored = " and ".join(options)
         for parameter in step.parameters:

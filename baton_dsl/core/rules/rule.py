@@ -31,6 +31,25 @@ class Context(NamedTuple):
     graph: Graph
 
 
+def once[T](ask: Callable[[object], T]) -> Callable[[object], T]:
+    """A function of a type that remembers its answers, for one check of one flow.
+
+    Steps that are made from one function share its types, and so do equal annotations of one file.
+
+    Args:
+        ask: The function.
+    """
+    answers: dict[int, T] = {}
+
+    def asked(type: object) -> T:
+        key = id(type)  # equal types may be stored in different ways
+        if key not in answers:
+            answers[key] = ask(type)
+        return answers[key]
+
+    return asked
+
+
 class Example(NamedTuple):
     """An example: the source of a user's module.
 

@@ -303,8 +303,8 @@ class _Lowering:
         expected = LIVE_TYPES.show(_parameter_type(step, name))
         self.findings.append(
             input_rule.finding(
-                f'input "{name}" is {expected}, got {type(value).__name__}: {reason}',
-                help=f"give a value of type {expected}",
+                f'input "{name}" must be {expected}, got {type(value).__name__}: {reason}',
+                help=f"pass a value of type {expected}",
                 flow=self.flow.name,
                 step=step.name,
                 parameter=name,

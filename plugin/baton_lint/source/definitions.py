@@ -27,15 +27,14 @@ def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterF
     if arguments.kwarg:
         groups.append((arguments.kwarg, None, "**kwargs"))
     for argument, default, form in groups:
-        found.append(
-            ParameterFacts(
-                name=argument.arg,
-                form=form,
-                annotation=encode(argument.annotation, columns) if argument.annotation else None,
-                default=encode(default, columns) if default is not None else None,
-                span=columns.span(argument),
-            )
-        )
+        facts: ParameterFacts = {
+            "name": argument.arg,
+            "form": form,
+            "annotation": encode(argument.annotation, columns) if argument.annotation else None,
+            "default": encode(default, columns) if default is not None else None,
+            "span": columns.span(argument),
+        }
+        found.append(facts)
     return found
 
 
