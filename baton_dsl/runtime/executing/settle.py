@@ -20,6 +20,7 @@ from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.bridge import has_place, hears, pool_of, prefix_of
 from baton_dsl.runtime.oban.fetches import FETCHES, PLACE_TAKEN, dispatch
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,16 @@ def foreknown(oban: Oban, job: Job) -> Passage | None:
     return known.passage
 
 
+_SETTLE: Final = sql.SQL("""
+SELECT * FROM baton.baton_settle(
+    %s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, forgets => %s::bool, is_again => %s::bool
+)
+""")
+_SETTLE_AND_READ: Final = sql.SQL(
+    "SELECT settled.*, baton.baton_passage(settled.id, %s)::text FROM ({}) AS settled"
+).format(_SETTLE)
+
+
 class Settler:
     """Settles nodes, in one statement for all jobs that finish at the same time.
 
@@ -99,14 +110,9 @@ class Settler:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self.statement = sql.SQL(
-            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, "
-            "forgets => %s::bool, is_again => %s::bool)"
-        ).format(sql.Identifier(prefix, "baton_settle"))
-        self._reading = sql.SQL("SELECT settled.*, {}(settled.id, %s)::text FROM ({}) AS settled").format(
-            sql.Identifier(prefix, "baton_passage"), self.statement
-        )
-        self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
+        self.statement = statement(_SETTLE, prefix)
+        self._reading = statement(_SETTLE_AND_READ, prefix)
+        self._park = statement("SELECT baton.baton_park(%s::int8[], %s::int2[])", prefix)
 
     async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
         """Settle nodes as completed or skipped, and start the claimed jobs.
