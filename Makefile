@@ -9,6 +9,7 @@ OLDEST := .mypy-$(OLDEST_MYPY)
 LOWEST := .venv-lowest
 ECOSYSTEM := .ecosystem
 PEERS := .peers
+LITELLM := .litellm
 MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-web screenshots check docs bench bench-peers soak clean
+.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-litellm test-web screenshots check docs bench bench-peers soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -70,6 +71,9 @@ test-debian: $(READY) ## what depends on the server most, on Debian's PostgreSQL
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging
 
+test-litellm: $(LITELLM)/.ready ## how responses of litellm are read; it is too large for the packages of all tests
+	PYTHONPATH=$(CURDIR)/$(LITELLM) $(PYTEST) tests/adapters/test_litellm.py
+
 test-web: $(READY) ## the dashboard and the demo's page in a real browser; Debian's chromium, installed if it is missing
 	@.ci/servers
 	$(PYTEST) -m browser tests/web tests/examples
@@ -89,7 +93,7 @@ soak: $(READY) ## the tests that take minutes
 	$(PYTEST) -m slow
 
 clean: ## forget the virtual environment and all caches
-	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) $(PEERS) .site .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) $(ECOSYSTEM) $(PEERS) $(LITELLM) .site .mypy-[0-9]* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
 
 $(READY): pyproject.toml constraints.txt .ci/python
 	@.ci/python -m venv $(VENV)
@@ -111,6 +115,11 @@ $(LOWEST)/.ready: constraints-lowest.txt
 $(ECOSYSTEM)/.ready: tests/ecosystem/packages.txt $(READY)
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile --only-binary :all: \
 		--upgrade --target $(ECOSYSTEM) --requirement $< || $(NOT_INSTALLED)
+	@touch $@
+
+$(LITELLM)/.ready: $(READY)
+	@rm -rf $(LITELLM)
+	@$(PIP) --target $(LITELLM) litellm || $(NOT_INSTALLED)
 	@touch $@
 
 # Peers have dependencies of their own, which need not agree with ours.

@@ -55,17 +55,17 @@ _FORMS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function says of itself.
+    """The signature of a function, as far as it matters to a step.
 
     Attributes:
         parameters: Its parameters as specs, without places.
-        annotations: Each parameter's annotation without our markers, as pydantic takes it: of one item for `Each`.
+        annotations: Each parameter's annotation without our markers, for pydantic; with `Each`, that of one item.
         defaults: The defaults of inputs.
         result: The return annotation as a term, without `Skip`.
-        returns: The return annotation without `Skip`, as pydantic takes it; `inspect.Signature.empty` if there is none.
+        returns: The return annotation without `Skip`, for pydantic; `inspect.Signature.empty` if there is none.
         may_skip: Whether the return annotation has `Skip` among its types.
-        unimportable: Why a worker can't import the function by name, or None when it can.
-        unevaluable: Why the return annotation can't be evaluated, or None when it can.
+        unimportable: Why a worker can't import the function by name; None if it can.
+        unevaluable: Why the return annotation can't be evaluated; None if it can.
         is_whole: True if every annotation could be evaluated.
     """
 
@@ -81,7 +81,7 @@ class Signature:
 
     @property
     def levels(self) -> int:
-        """How many lists deep others see its results; see `StepSpec.levels`."""
+        """How many lists wrap its results for downstream steps; see `StepSpec.levels`."""
         return max((parameter.each for parameter in self.parameters), default=0)
 
 
@@ -102,7 +102,7 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
         step.signature_read = step.function, found
     else:
         findings = list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True)))
-        if findings:  # else what can't be stored is told as that
+        if findings:  # otherwise another rule reports types that can't be stored
             raise FlowError(findings)
     return found
 
@@ -111,19 +111,19 @@ def _signature(function: FunctionType) -> Signature:
     found = _signatures.get(function)
     if found is None:
         found = _read(function)
-        if found.is_whole:  # else a name may still be defined before the step is used
+        if found.is_whole:  # otherwise a missing name may still be defined before the step is used
             _signatures[function] = found
     return found
 
 
 class _Annotation(NamedTuple):
-    """One annotation, read.
+    """One parsed annotation.
 
     Attributes:
-        peeled: Without our markers.
-        term: The rest as a term.
-        access: How it works with the database, for a connection or a session.
-        unevaluable: Why it can't be evaluated; all else is as far as that could be told.
+        peeled: The annotation without our markers.
+        term: The same as a term.
+        access: Sync or async, for a connection or a session.
+        unevaluable: Why it can't be evaluated; None if it can. If not, the other attributes contain what is known.
     """
 
     peeled: Peeled
@@ -133,7 +133,7 @@ class _Annotation(NamedTuple):
 
 
 class _Returned(NamedTuple):
-    """A return annotation, read: without `Skip`, and whether that was there."""
+    """A parsed return annotation: without `Skip`, and whether it had `Skip`."""
 
     annotation: Any = inspect.Signature.empty
     term: Term = MISSING
@@ -149,7 +149,7 @@ def _read(function: FunctionType) -> Signature:
     reason = unimportable(function)
     bare = _bare_parameters(function)
     if reason == METHOD:
-        next(bare)  # nothing gives it its `self`
+        next(bare)  # skip `self`, which nothing passes
     is_whole = not failed
     for name, form, default in bare:
         read = _annotation(hints[name], failed.get(name)) if name in hints else _NOT_ANNOTATED
@@ -203,7 +203,7 @@ def _annotation(hint: Any, failure: Exception | None) -> _Annotation:
     try:
         peeled = peel(hint)
         term, access = term_of(peeled.annotation), _access(peeled.annotation)
-    except Exception as error:  # noqa: BLE001 - the value of an alias is evaluated here, which may raise anything
+    except Exception as error:  # noqa: BLE001 - evaluating the value of an alias may raise anything
         peeled, term, access, failure = peel(hint, as_far_as_can_be=True), UNKNOWN, None, failure or error
     return _Annotation(peeled, term, access, _reason(failure, term))
 
@@ -218,7 +218,7 @@ def _returned(hint: Any, failure: Exception | None) -> _Returned:
 
 
 def _reason(failure: Exception | None, term: Term) -> str | None:
-    """Why an annotation can't be evaluated, unless what it names can't be stored, which is told as that."""
+    """Why an annotation can't be evaluated; None if a part of it can't be stored, which another rule reports."""
     if failure is None or (isinstance(failure, PydanticSchemaGenerationError) and LIVE_TYPES.unserializable(term)):
         return None
     return reason_of(failure)
@@ -228,7 +228,7 @@ _CONTEXT: Final = term_of(StepContext)
 
 
 def _access(annotation: Any) -> Access | None:
-    """How the class that an annotation names works with the database, if it is one of connections or sessions."""
+    """Sync or async, if an annotation names a connection or a session; else None."""
     cls, _ = named_class(annotation)
     if cls is None or cls.__module__ == "builtins":
         return None
@@ -240,7 +240,7 @@ _NO_DEFAULT: Final = object()
 
 
 def _bare_parameters(function: FunctionType) -> Iterator[tuple[str, Form, object]]:
-    """Name, form and default of each parameter; `inspect.signature` only for what the code object doesn't show."""
+    """Name, form and default of each parameter. `inspect.signature` is used only if the code object is not enough."""
     code = function.__code__
     if code.co_posonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         for parameter in inspect.signature(function).parameters.values():
@@ -275,7 +275,7 @@ def flow_spec(
         entries: Its steps and jobs.
         ignore_cancelled: The flow's option.
         ignore_discarded: The flow's option.
-        places: Whether to look up where everything stands: slow, so only once there is something to report.
+        places: Whether to look up the place of everything. It is slow, so only if there is something to report.
     """
     return FlowSpec(
         name=name,
@@ -326,7 +326,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
 
 
 def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
-    """The options that say something only together with the signature; each by itself was checked by `step`."""
+    """The options whose check needs the signature. `step` has already checked each option alone."""
     return {name: Option(value=options[name]) for name in (*MAP_OPTIONS, "models") if name in options}
 
 
@@ -335,11 +335,11 @@ _SCALAR_TERMS: Final[Mapping[type, Instance]] = {
     scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)
 }
 _LONGEST_LITERAL: Final = 200
-"""Characters, or bits, of a value that is compared to a `Literal`: nobody writes a longer one."""
+"""The most characters or bits of a value that is compared to a `Literal`: nobody writes a longer one."""
 
 
 def argument_of(value: object) -> Argument:
-    """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
+    """Describe a value's type without looking inside: pydantic checks the contents of containers and models."""
     term = _SCALAR_TERMS.get(type(value))
     if term is None:
         if isinstance(value, Enum) or not isinstance(value, _SCALARS):

@@ -36,7 +36,7 @@ BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them
 
 def rules() -> str:
     """Every rule in a line, with a link to its own page."""
-    rows = "\n".join(("| code | name | catches | told by |", "|---|---|---|---|", *map(_row, CATALOGUE.values())))
+    rows = "\n".join(("| code | name | catches | found by |", "|---|---|---|---|", *map(_row, CATALOGUE.values())))
     return "\n\n".join(("# Rules", WRITTEN, RULES, rows)) + "\n"
 
 

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -23,9 +22,16 @@ from sqlalchemy import URL
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.embedded import serve
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.oban.stopping import CANCELLATIONS
+from tests.databases import Databases, create, drop
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 TEMPLATE = f"baton_template_{RUN[:12]}"
+
+SETTINGS = {
+    **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), "off"),
+    "deadlock_timeout": "50ms",  # two that wait for each other are found sooner
+}
 
 type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
 
@@ -46,8 +52,8 @@ def server() -> Iterator[str]:
             conn.execute("SELECT pg_advisory_lock(1)")
             if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
                 if not given:  # the settings of somebody's server are his
-                    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                        conn.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.SQL(setting)))
+                    for setting, value in SETTINGS.items():
+                        conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
                     conn.execute("SELECT pg_reload_conf()")
                 conn.execute(f"CREATE DATABASE {TEMPLATE}_new")
                 schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
@@ -70,20 +76,28 @@ def empty_dsn(server: str) -> Iterator[str]:
     yield from fresh_database(server, "template1")
 
 
+@pytest.fixture(scope="session")
+def databases(server: str) -> Iterator[Databases]:
+    """Databases with Oban's tables and ours."""
+    made = Databases(server, TEMPLATE)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def dsn(server: str) -> Iterator[str]:
-    """A fresh database with Oban's tables and ours."""
-    yield from fresh_database(server, TEMPLATE)
+def dsn(databases: Databases) -> Iterator[str]:
+    """A database with Oban's tables and ours, and no rows, for this test alone."""
+    with databases.lent() as lent:
+        yield lent
 
 
 def fresh_database(server: str, template: str) -> Iterator[str]:
     """Make a database from a template, and drop it afterwards."""
-    name = f"test_{os.getpid()}_{token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        name = create(conn, template)
     yield make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        drop(conn, name)
 
 
 @pytest.fixture
@@ -96,10 +110,15 @@ async def pool(dsn: str) -> AsyncIterator[AsyncConnectionPool[Any]]:
 @pytest.fixture
 async def start_oban(pool: AsyncConnectionPool[Any]) -> StartOban:
     """Starts an Oban instance on the fresh database: `async with start_oban(queues={"default": 10}):`."""
+    CANCELLATIONS._job_ids.clear()  # jobs of other databases, which have the same numbers
 
     @asynccontextmanager
     async def start(**options: Any) -> AsyncIterator[Oban]:
-        instance = Oban(pool=options.pop("pool", pool), **{"queues": {"default": 10}, **options})
+        defaults = {
+            "queues": {"default": 10},
+            "stager": {"interval": 0.1},
+        }  # a second for each retry is long for a test
+        instance = Oban(pool=options.pop("pool", pool), **{**defaults, **options})
         try:
             async with instance:
                 yield instance
@@ -128,7 +147,7 @@ def sqlalchemy_url(dsn: str) -> URL:
     )
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 60.0) -> None:
     """Look again and again until something is so, letting the event loop run in between."""
     async with asyncio.timeout(timeout):
         while True:

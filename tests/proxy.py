@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -50,6 +51,7 @@ class Proxy:
     """
 
     def __init__(self, dsn: str, random: Random | None = None) -> None:
+        gc.freeze()  # so that `close` looks only at what has been made since
         given: dict[str, Any] = conninfo_to_dict(dsn)
         self.latency = 0.0
         self.share = 1.0
@@ -122,9 +124,9 @@ class Proxy:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-            for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
-                transport.abort()  # also what nobody has got yet
             for _ in range(5):  # aborted transports close their sockets a turn later
+                for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+                    transport.abort()  # also what nobody has got yet
                 await asyncio.sleep(0)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._listener.wait_closed(), 5)
@@ -134,10 +136,11 @@ class Proxy:
         self._thread.join()
         self._loop.close()
         self._links.clear()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), patch("sys.unraisablehook", lambda _: None):
             # A connection that comes at this very moment, such as the watch's question, belongs to nobody.
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
+        gc.unfreeze()
 
     # --- in its thread -----------------------------------------------------------------------------------------------
 

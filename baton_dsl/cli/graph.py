@@ -24,7 +24,7 @@ from baton_dsl.core.drawing import ASCII, Drawing
 def command(flow: AnyFlow, form: str) -> int:
     """Draw a flow, without a database.
 
-    A flow with errors is drawn too. The errors then follow on standard error, and the exit code is 2.
+    A flow with errors is drawn too: its errors then go to standard error, and the exit code is 2.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Moments on the command line: always with their zone, in that of this machine or in UTC."""
+"""Print times with their zone: that of this machine, or UTC."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from baton_dsl.core.wording import zone
 
 
 def utc(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,7 +19,7 @@ def utc(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def told(when: datetime, *, in_utc: bool = False) -> str:
-    """A moment to the second, with its zone.
+    """Format a time to the second, with its zone.
 
     Example:
         >>> told(datetime(2026, 11, 22, 12, 4, 7, 31, UTC), in_utc=True)
@@ -25,15 +27,3 @@ def told(when: datetime, *, in_utc: bool = False) -> str:
     """
     local = when.astimezone(UTC) if in_utc else when.astimezone()
     return f"{local:%Y-%m-%d %H:%M:%S} {zone(local)}"
-
-
-def zone(when: datetime) -> str:
-    """The zone of a moment: its name, or the difference to UTC where that has none.
-
-    Example:
-        >>> from datetime import timedelta, timezone
-        >>> zone(datetime(2026, 1, 1, tzinfo=UTC)), zone(datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=2))))
-        ('UTC', '+02:00')
-    """
-    name = when.tzname() or ""
-    return name if name.isalpha() else f"{when:%:z}"

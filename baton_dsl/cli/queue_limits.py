@@ -12,7 +12,7 @@ from baton_dsl.cli.target import AnyFlow, flows_of
 from baton_dsl.step import Step
 
 LIMIT: Final = 10
-"""Jobs at once, for a queue that is named without a number."""
+"""The limit of a queue that is named without a number: how many of its jobs run at once."""
 
 
 def limits(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, int] | None:
@@ -40,7 +40,7 @@ def of_module(module: ModuleType) -> set[str]:
 
 
 def of_flow(flow: AnyFlow) -> set[str]:
-    """The queues that a flow's steps and jobs go to."""
+    """The queues of a flow's steps and plain jobs."""
     return {
         entry.step.options.get("queue", "default") if isinstance(entry.step, Step) else entry.step.queue
         for entry in flow.entries
@@ -48,5 +48,5 @@ def of_flow(flow: AnyFlow) -> set[str]:
 
 
 def limited(names: Iterable[str]) -> dict[str, int]:
-    """Queues by name, each with the usual limit."""
+    """Give each queue the default limit."""
     return dict.fromkeys(sorted(names), LIMIT)

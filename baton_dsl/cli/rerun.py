@@ -22,7 +22,7 @@ from baton_dsl.runtime.operating.rerun import rerun_sync
     metavar="STEP=MODEL",
     multiple=True,
     callback=models_option,
-    help="Run this step with that model; *=MODEL is for all that have none of their own.",
+    help="Run this step with that model; *=MODEL is for all steps without a model of their own.",
 )
 @database.options
 def command(

@@ -20,22 +20,22 @@ from baton_dsl.status import Standing, standing_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One workflow of a list.
+    """One workflow in a list.
 
     Attributes:
         id: Its id.
-        short_id: As much of it as no other workflow's id begins with; it can be given wherever an id is.
+        short_id: The shortest beginning of its id that is unique; it is accepted wherever an id is.
         name: Its label.
         flow: The name of its flow.
-        standing: Its outcome; until it has one, `running`, `stuck` if nothing of it moves by itself, `paused`, or
-            `stopping` if it was cancelled as a whole and steps run still.
+        standing: Its outcome; until it has one, `running`, `stuck` if it can't progress without help, `paused`, or
+            `stopping` if it was cancelled as a whole and steps still run.
         steps: How many steps it has; a map is one, however many items it has.
         unsettled: How many of them have not settled.
         cancelled: How many of them were cancelled.
         discarded: How many of them were discarded.
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
-        is_paused: Whether nothing of it starts.
+        is_paused: Whether it is paused, so that no step starts.
     """
 
     id: str
@@ -53,10 +53,10 @@ class Listed:
 
 
 _LIST: Final = sql.SQL("""
-    SELECT workflow.*, (
+    SELECT workflow.*, coalesce(workflow.steps, (
         SELECT count(*) FROM baton.workflow_nodes AS node
         WHERE node.workflow_id = workflow.workflow_id AND node.map_id IS NULL
-    ) AS steps, (
+    )) AS size, (
         SELECT max(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id < workflow.workflow_id
     ) AS before, (
         SELECT min(workflow_id) FROM baton.baton_workflows AS other WHERE other.workflow_id > workflow.workflow_id
@@ -64,7 +64,7 @@ _LIST: Final = sql.SQL("""
     FROM (
         SELECT *, {} AS is_stuck
         FROM (
-            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY inserted_at DESC, workflow_id DESC LIMIT %(most)s
+            SELECT * FROM baton.baton_workflows WHERE {} ORDER BY {}inserted_at DESC, workflow_id DESC LIMIT %(most)s
         ) AS baton_workflows
     ) AS workflow
     ORDER BY inserted_at DESC, workflow_id DESC
@@ -74,7 +74,7 @@ _ALL: Final = sql.SQL("true")
 
 
 type Place = tuple[datetime, str]
-"""Where a page of the list ends: when its last workflow was inserted, and its id."""
+"""The end of a page of the list: when its last workflow was inserted, and the id of that workflow."""
 
 _BEHIND: Final = sql.SQL("{} AND (inserted_at, workflow_id) < (%(behind)s, %(behind_id)s)")
 
@@ -85,9 +85,10 @@ def workflows(
     """The workflows that meet the conditions, the newest first.
 
     Args:
-        which: The conditions; None is for all there are.
-        most: So many at the most; None is for all.
-        behind: Only those behind a place in the list: `(listed.inserted_at, listed.id)` of the last one of a page.
+        which: The conditions; None for all workflows.
+        most: The most workflows to return; None for all.
+        behind: Only workflows after this place in the list: `(listed.inserted_at, listed.id)` of the last one of a
+            page.
 
     Example:
         ```python
@@ -98,7 +99,9 @@ def workflows(
     if behind is not None:
         conditions = _BEHIND.format(conditions)
         values = {**values, "behind": behind[0], "behind_id": behind[1]}
-    rows = yield _LIST.format(sql.SQL(STUCK), conditions), {**values, "most": most}
+    # Without this, PostgreSQL does not see that the index on outcomes has this order, since NULL equals nothing.
+    first = sql.SQL("outcome DESC, " if which and which.is_running else "")
+    rows = yield _LIST.format(sql.SQL(STUCK), conditions, first), {**values, "most": most}
     return [_listed(row) for row in rows]
 
 
@@ -109,7 +112,7 @@ def _listed(row: Row) -> Listed:
         name=row["workflow_label"],
         flow=row["flow_name"],
         standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
-        steps=row["steps"],
+        steps=row["size"],
         unsettled=row["unsettled"],
         cancelled=row["cancelled"],
         discarded=row["discarded"],
@@ -120,15 +123,15 @@ def _listed(row: Row) -> Listed:
 
 
 SHORTEST: Final = 13
-"""Characters of a UUID that are shown at least: those of version 7 begin with the millisecond of their insert."""
+"""The least characters of a UUID that are shown: one of version 7 begins with the millisecond of the insert."""
 
 
 def shortened_id(workflow_id: str, neighbours: Iterable[str | None]) -> str:
-    """As much of an id as tells it from all others; whoever chose an id that is no UUID wants to read it whole.
+    """The shortest unique beginning of an id. An id that is not a UUID was chosen by the user, and is shown whole.
 
     Args:
         workflow_id: The id.
-        neighbours: Those before and after it, in the order of their characters; None where there is none.
+        neighbours: The ids before and after it in alphabetical order; None where there is none.
 
     Example:
         >>> one, other = "01932c07-f3ab-7011-8f4e-0c5d9a1b2c3d", "01932c07-f3ab-7022-9f4e-0c5d9a1b2c3d"
@@ -143,7 +146,7 @@ def shortened_id(workflow_id: str, neighbours: Iterable[str | None]) -> str:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
+    """The length of the common beginning of two texts."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 
@@ -155,8 +158,8 @@ def count(which: WorkflowFilter | None = None, *, most: int | None = None) -> Re
     """How many workflows meet the conditions.
 
     Args:
-        which: The conditions; None is for all there are.
-        most: Counting ends there; None counts all.
+        which: The conditions; None for all workflows.
+        most: The number at which counting ends; None counts all.
     """
     conditions, values = which.conditions if which else (_ALL, {})
     (row,) = yield _COUNT.format(conditions), {**values, "most": most}
@@ -169,46 +172,78 @@ _COUNT: Final = sql.SQL("""
 """)
 
 
-def counts(*, most: int) -> Reading[dict[Standing, int]]:
-    """How many workflows stand how; of each only so many are counted.
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of workflows with one standing.
 
-    Those that are stuck are not counted as running.
+    Attributes:
+        number: The number found.
+        has_more: Whether there may be more, because the count stopped at a limit.
+    """
+
+    number: int
+    has_more: bool
+
+
+def counts(*, most: int) -> Reading[dict[Standing, Count]]:
+    """The number of workflows with each standing. Stuck workflows do not count as running.
 
     Args:
-        most: Counting ends there.
+        most: The most workflows to count of each outcome, and the most running workflows to read, the oldest first,
+                    since those may have a problem.
     """
-    (row,) = yield _COUNTS, {"most": most}
-    found = {standing: int(row[standing]) for standing in _STANDS}
-    return {**found, "running": found["running"] - found["stuck"]}
+    (row,) = yield _COUNTS, {"most": most, "beyond": most + 1}
+    under_way = {standing: row[standing] for standing in _UNDER_WAY}
+    under_way["running"] -= under_way["stuck"]
+    found = {standing: Count(number, row["has_more"]) for standing, number in under_way.items()}
+    return found | {outcome: Count(min(row[outcome], most), row[outcome] > most) for outcome in _ENDED}
 
 
-_STANDS: Final[dict[Standing, LiteralString]] = {
-    "running": "outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL",
+_UNDER_WAY: Final[dict[Standing, LiteralString]] = {
+    "running": "paused_at IS NULL AND stopped_at IS NULL",
     "stuck": STUCK,
-    "paused": "outcome IS NULL AND stopped_at IS NULL AND paused_at IS NOT NULL",
-    "stopping": "outcome IS NULL AND stopped_at IS NOT NULL",
-    "completed": "outcome = 'completed'",
-    "cancelled": "outcome = 'cancelled'",
-    "discarded": "outcome = 'discarded'",
+    "paused": "stopped_at IS NULL AND paused_at IS NOT NULL",
+    "stopping": "stopped_at IS NOT NULL",
 }
+_ENDED: Final[tuple[Standing, ...]] = ("completed", "cancelled", "discarded")
 
-_COUNTS: Final = sql.SQL("SELECT {}").format(
-    sql.SQL(", ").join(
-        sql.SQL("({}) AS {}").format(_COUNT.format(sql.SQL(condition)), sql.Identifier(standing))
-        for standing, condition in _STANDS.items()
+# Read each row of a running workflow once: these conditions need the row, not only the index. `outcome` is NULL but
+# # part of the order; without it, PostgreSQL would not use the index that has this order.
+_COUNTS: Final = sql.SQL("""
+    WITH under_way AS MATERIALIZED (
+        SELECT workflow_id, outcome, paused_at, stopped_at FROM baton.baton_workflows
+        WHERE outcome IS NULL ORDER BY outcome, inserted_at LIMIT %(most)s
     )
+    SELECT {standings}, {outcomes},
+        EXISTS (
+            SELECT FROM baton.baton_workflows WHERE outcome IS NULL OFFSET %(most)s
+        ) AS has_more
+""").format(
+    standings=sql.SQL(", ").join(
+        sql.SQL("(SELECT count(*) FROM under_way AS baton_workflows WHERE {}) AS {}").format(
+            sql.SQL(condition), sql.Identifier(standing)
+        )
+        for standing, condition in _UNDER_WAY.items()
+    ),
+    outcomes=sql.SQL(", ").join(
+        sql.SQL(
+            "(SELECT count(*) FROM ("
+            "SELECT FROM baton.baton_workflows WHERE outcome = {} LIMIT %(beyond)s) AS found) AS {}"
+        ).format(sql.Literal(outcome), sql.Identifier(outcome))
+        for outcome in _ENDED
+    ),
 )
 
 
 def full_ids(given: Sequence[str]) -> Reading[list[str]]:
-    """The ids that are given, each whole or by a beginning that no other id shares.
+    """The whole ids for ids that may be shortened to a unique beginning.
 
     Raises:
-        WorkflowNotFoundError: BTN407, if none begins so, or more than one does; or one is blank.
+        WorkflowNotFoundError: BTN407, if no id or several ids begin that way, or a beginning is blank.
     """
     found: list[str] = []
     for start in given:
-        if not start:  # such as a variable of a script that is not set: nobody means the only workflow that there is
+        if not start:  # probably an unset variable of a script, not an abbreviation for the only workflow
             raise WorkflowNotFoundError("the id of a workflow is blank")
         if reason := unstorable(start):
             raise WorkflowNotFoundError(f'no workflow has the id "{printable(start)}": {reason}')
@@ -218,12 +253,12 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
             raise WorkflowNotFoundError(f'there is no workflow "{start}"')
         if ids[0] != start and len(ids) > 1:
             told = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
-            raise WorkflowNotFoundError(told, remedy="write more of it")
+            raise WorkflowNotFoundError(told, remedy="write more of the id")
         found.append(ids[0])
     return found
 
 
-# The ids are collated as "C", so that those with one beginning lie side by side, the shortest first.
+# The ids are collated as "C", so that ids with the same beginning are adjacent, the shortest first.
 _STARTING: Final = sql.SQL(
     "SELECT workflow_id FROM baton.baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
     "ORDER BY workflow_id LIMIT 2"

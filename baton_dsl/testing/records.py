@@ -1,10 +1,10 @@
-"""What the steps of a run in memory record of their calls of models: rows, as the database has them."""
+"""The recorded calls of models of a run in memory, as rows like those in the database."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,22 +14,32 @@ from baton_dsl.llm.responses import usage_of
 from baton_dsl.llm.usage import Usage
 from baton_dsl.runtime.usage.entries import CaptureEntry, UsageEntry
 from baton_dsl.runtime.usage.reports import UNKNOWN_MODEL, summed, totals_of_call
+from baton_dsl.testing.budgets import Budget
 
 
 @dataclass(slots=True)
 class Records:
-    """The rows of one run."""
+    """The rows of one run.
 
+    Attributes:
+        budget: What the calls count against.
+        calls: The calls of models, in order.
+        exchanges: What was exchanged with models, in order.
+        checkpoints: The stored results of inner calls, by job.
+    """
+
+    budget: Budget
     calls: list[UsageEntry] = field(default_factory=list)
     exchanges: list[CaptureEntry] = field(default_factory=list)
     checkpoints: dict[int, dict[tuple[str, int], str]] = field(default_factory=dict)
 
     async def usage(self, entry: UsageEntry) -> None:
-        """Write down a call of a model."""
+        """Record a call of a model, and count it against the budget."""
         self.calls.append(entry)
+        self.budget.charge(entry)
 
     async def capture(self, entry: CaptureEntry) -> None:
-        """Write down an exchange with one."""
+        """Record an exchange with a model."""
         self.exchanges.append(entry)
 
     async def stored(self, job_id: int) -> Mapping[tuple[str, int], str]:
@@ -37,22 +47,24 @@ class Records:
         return dict(self.checkpoints.get(job_id, {}))
 
     async def store(self, job_id: int, name: str, number: int, result: str) -> None:
-        """Store one."""
+        """Store a checkpoint."""
         self.checkpoints.setdefault(job_id, {}).setdefault((name, number), result)
 
     def forget(self, job_id: int | None) -> None:
-        """The step of a job has its result: what was stored within it is of no use any more."""
+        """Delete the checkpoints of a job whose step has its result."""
         if job_id is not None:
             self.checkpoints.pop(job_id, None)
 
     def total(self, order: Iterable[str]) -> WorkflowUsage:
-        """What all calls have used, the steps in this order."""
+        """The usage of all calls, with the steps in this order."""
         place = {name: at for at, name in enumerate(order)}
         parts: list[tuple[str, str, Totals]] = [
             (step_of(entry.place.node), entry.usage.model or UNKNOWN_MODEL, totals_of_call(entry.usage))
             for entry in self.calls
         ]
-        return summed(sorted(parts, key=lambda part: (place.get(part[0], len(place)), part[0], part[1])))
+        usage = summed(sorted(parts, key=lambda part: (place.get(part[0], len(place)), part[0], part[1])))
+        spent = None if self.budget.limit is None else self.budget.spent
+        return replace(usage, budget=self.budget.limit, spent=spent)
 
     def captures(self, node: str) -> list[Capture]:
         """What a step, or an item of a map, exchanged with models."""
@@ -75,7 +87,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class UnitJournal:
-    """The journal of a step that a unit test calls: it reads usage as a worker does, and stores nothing."""
+    """The journal of a step that a unit test calls. It reads usage like a worker, but stores nothing."""
 
     model: str | None
 
@@ -88,12 +100,12 @@ class UnitJournal:
         tier: str | None,
         latency: timedelta | None,
     ) -> Usage:
-        """What a worker would write down."""
+        """Return the usage that a worker would record."""
         return usage_of(response, model=model, provider=provider, tier=tier, latency=latency, default_model=self.model)
 
     def capture(self, request: object, response: object, error: BaseException | str | None, model: str | None) -> None:
-        """Nobody looks at it later."""
+        """Do nothing."""
 
     def once(self, _name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """There is no earlier attempt."""
+        """Call the function, because there is no earlier attempt."""
         return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Views of a workflow in memory: the same values that `Workflow` gives for one in the database."""
+"""Views of a workflow in memory: the same values that `Workflow` returns for one in the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory
 
 SLOTS: Final = 10
-"""How many jobs of a queue run at once, as `baton run` has it."""
+"""How many jobs of a queue run at once, as with `baton run`."""
 
 
 def status_of(memory: Memory) -> WorkflowStatus:
-    """How far the workflow has come."""
+    """The status of the workflow."""
     counts: dict[str, int] = {}
     for name, node in memory.model.nodes.items():
         if node.parent is None:
@@ -51,7 +51,12 @@ def _state(memory: Memory, name: str) -> str:
         if node.outcome is not None:
             return node.outcome.value
         return "suspended" if node.items is None else state_of_items(_items_of(memory, name))
-    return node.state.value
+    return state_of(memory, name).value
+
+
+def state_of(memory: Memory, name: str) -> State:
+    """The state of a job; one that waits for more of the budget is suspended."""
+    return State.SUSPENDED if memory.waits_for_budget(name) else memory.model.nodes[name].state
 
 
 def _items_of(memory: Memory, root: str) -> dict[str, int]:
@@ -65,7 +70,7 @@ def _items_of(memory: Memory, root: str) -> dict[str, int]:
 
 
 def nodes_of(memory: Memory, root: str | None = None) -> list[NodeStatus]:
-    """How far each step has come; or each item of a map."""
+    """The status of each step, or of each item of a map."""
     names = [
         name
         for name, node in memory.model.nodes.items()
@@ -117,7 +122,7 @@ def model_of(memory: Memory, name: str) -> str | None:
 
 
 def facts_of(memory: Memory) -> WorkflowFacts:
-    """What there is to know of the workflow, for `why`."""
+    """The facts about the workflow, for `why`."""
     queues = {row.template["queue"] for row in memory.jobs.values()}
     running = [memory.jobs[name].template["queue"] for name in memory.executing()]
     return WorkflowFacts(
@@ -128,6 +133,9 @@ def facts_of(memory: Memory) -> WorkflowFacts:
         stopped_at=_moment(memory, memory.stopped_at),
         outcome=None if memory.outcome is None else memory.outcome.value,
         nodes={name: _node_facts(memory, name, node) for name, node in memory.model.nodes.items()},
+        budget=memory.budget.limit,
+        spent=memory.budget.spent,
+        reserved=memory.budget.reserved(memory.running()),
         queues={name: QueueFacts(nodes=1, slots=SLOTS, running=running.count(name)) for name in queues},
     )
 
@@ -136,7 +144,8 @@ def _node_facts(memory: Memory, name: str, node: Node) -> NodeFacts:
     row = memory.jobs.get(name)
     return NodeFacts(
         step=name,
-        state=State.SUSPENDED if node.is_map else node.state,
+        state=State.SUSPENDED if node.is_map else state_of(memory, name),
+        waits_for=row.reserve if row is not None and memory.waits_for_budget(name) else None,
         upstreams=node.upstreams,
         outcome=None if node.outcome is None else node.outcome.value,
         by_upstream=node.by_upstream,

@@ -1,4 +1,4 @@
-"""The pages about what serves workflows: queues and nodes, the code that is deployed, and what the doctor says."""
+"""The pages about queues, nodes and the deployed code."""
 
 from __future__ import annotations
 
@@ -11,31 +11,43 @@ from typing import Final
 
 from starlette.responses import Response
 
+from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
-from baton_dsl.runtime.observing.doctor import examine
 from baton_dsl.runtime.observing.fleet import MOST_COUNTED, nodes, queues
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 NAMED: Final = 5
-"""Workflows that are named of those with the same problem."""
+"""How many workflows are named for each problem."""
+QUEUES_SHOWN: Final = 100
+NODES_SHOWN: Final = 200
 
 
 async def serving(visit: Visit) -> Response:
-    """The queues, and the processes that run them."""
+    """The page of the queues and the processes that run them."""
     found = await visit.read(queues())
     processes = await visit.read(nodes())
-    return render(visit, "queues.html", queues=found, nodes=processes, most=MOST_COUNTED)
+    begin = visit.number("first")
+    return render(
+        visit,
+        "queues.html",
+        queues=found[begin : begin + QUEUES_SHOWN],
+        first=begin,
+        found=len(found),
+        nodes=processes[:NODES_SHOWN],
+        more_nodes=max(len(processes) - NODES_SHOWN, 0),
+        most=MOST_COUNTED,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps several workflows from being finished by the code that is here.
+    """A problem that prevents the deployed code from finishing several workflows.
 
     Attributes:
-        obstacle: The first of them.
-        ids: Some of the workflows.
-        more: How many others there are.
+        obstacle: The obstacle of the first workflow.
+        ids: The ids of some of the workflows.
+        more: How many other workflows have the problem.
     """
 
     obstacle: Obstacle
@@ -44,13 +56,11 @@ class Problem:
 
 
 async def deployed(visit: Visit) -> Response:
-    """The workflows in flight that the code of this process can't finish."""
-    assert visit.database is not None, "nobody reads before it is known who asks"
+    """The page of the running workflows that the code of this process can't finish."""
+    assert visit.database is not None, "the user is authorized before anything is read"
     judgement: Judgement | None = None
     if visit.packages:
-        for package in visit.packages:
-            importlib.import_module(package)
-        judgement = await asyncio.to_thread(judge, visit.database, visit.packages)
+        judgement = await asyncio.to_thread(_judged, visit.database, visit.packages)
     obstacles = judgement.obstacles if judgement else ()
     return render(
         visit,
@@ -62,6 +72,12 @@ async def deployed(visit: Visit) -> Response:
     )
 
 
+def _judged(database: Database, packages: Sequence[str]) -> Judgement:
+    for package in packages:
+        importlib.import_module(package)
+    return judge(database, packages)
+
+
 def _of_kind(obstacle: Obstacle) -> tuple[str, str, str, str]:
     return obstacle.flow, obstacle.step, obstacle.problem, obstacle.remedy
 
@@ -69,10 +85,3 @@ def _of_kind(obstacle: Obstacle) -> tuple[str, str, str, str]:
 def _problem(alike: Sequence[Obstacle]) -> Problem:
     ids = list(dict.fromkeys(obstacle.workflow_id for obstacle in alike))
     return Problem(alike[0], ids[:NAMED], max(len(ids) - NAMED, 0))
-
-
-async def health(visit: Visit) -> Response:
-    """What the doctor says."""
-    assert visit.database is not None, "nobody reads before it is known who asks"
-    report = await visit.read(examine(visit.database.prefix))
-    return render(visit, "health.html", report=report)

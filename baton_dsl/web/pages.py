@@ -1,4 +1,4 @@
-"""The pages of one workflow and of one step, and their downloads."""
+"""The pages of one workflow and of one step."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
 from baton_dsl.web.graph import READABLE, draw
-from baton_dsl.web.rendering import download, render
+from baton_dsl.web.rendering import render
 from baton_dsl.web.step_reads import ITEMS_SHOWN, MOST_EXPLAINED
+from baton_dsl.web.svg import drawn
 from baton_dsl.web.timeline import timeline
 from baton_dsl.web.visit import Visit
 
@@ -28,7 +29,7 @@ FAILURES_SHOWN: Final = 10
 
 
 async def nowhere(_visit: Visit) -> Response:
-    """What is no page.
+    """Refuse a request for a page that does not exist.
 
     Raises:
         Refused: Always.
@@ -38,7 +39,7 @@ async def nowhere(_visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What the page of a workflow shows."""
+    """The contents of the page of a workflow."""
 
     view: reads.WorkflowView
     failures: Sequence[tuple[str, str]]
@@ -47,14 +48,14 @@ class _Read:
 
 
 def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
-    """What the page of a workflow shows.
+    """The contents of the page of a workflow.
 
     Args:
-        workflow_id: The workflow.
-        explained: Whether its sentence is wanted though there are many nodes.
+        workflow_id: The id of the workflow.
+        explained: Whether to include its sentence even if there are many nodes.
     """
     view = yield from reads.workflow(workflow_id)
-    failures = yield from reads.failures(workflow_id, most=FAILURES_SHOWN + 1)
+    failures = yield from reads.failures(view, most=FAILURES_SHOWN + 1)
     usage = yield from usage_of_workflow(workflow_id)
     sentence = None
     if explained or len(view.nodes) + view.of_maps <= MOST_EXPLAINED:
@@ -73,7 +74,8 @@ async def workflow(visit: Visit) -> Response:
             raise
         return RedirectResponse(visit.url("/workflow", id=whole), 303)
     view = found.view
-    wanted, begin = visit.asked("state"), _number(visit, "first")
+    picture = draw(view.nodes, fold=visit.asked("fold") != "no")
+    wanted, begin = visit.asked("state"), visit.number("first")
     steps = [node for node in view.nodes if not wanted or node.state == wanted]
     return render(
         visit,
@@ -83,7 +85,8 @@ async def workflow(visit: Visit) -> Response:
         failures=found.failures,
         most_failures=FAILURES_SHOWN,
         usage=found.usage,
-        picture=draw(view.nodes, fold=visit.asked("fold") != "no"),
+        picture=picture,
+        drawing=drawn(picture, href=visit.ways("/step", "step", id=view.id), unfolded=visit.url_with(fold="no")),
         readable=READABLE,
         timeline=timeline(view),
         steps=steps[begin : begin + STEPS_SHOWN],
@@ -98,7 +101,7 @@ async def workflow(visit: Visit) -> Response:
 
 async def step(visit: Visit) -> Response:
     """The page of a step."""
-    begin, wanted = _number(visit, "first"), visit.asked("state")
+    begin, wanted = visit.number("first"), visit.asked("state")
     explained = bool(visit.asked("why"))
     view = await visit.read(
         step_reads.step(visit.asked("id"), visit.asked("step"), first=begin, state=wanted or None, explained=explained)
@@ -116,25 +119,3 @@ async def step(visit: Visit) -> Response:
         can_retry=visit.may_operate,
         done=DONE.get(visit.asked("done")),
     )
-
-
-async def inputs(visit: Visit) -> Response:
-    """The inputs of a workflow as a file."""
-    return await _file(visit, "inputs", visit.asked("id"), None)
-
-
-async def result(visit: Visit) -> Response:
-    """The result of a step as a file."""
-    return await _file(visit, "result", visit.asked("id"), visit.asked("step"))
-
-
-async def _file(visit: Visit, kind: str, workflow_id: str, name: str | None) -> Response:
-    text = await visit.read(reads.whole(kind, workflow_id, name))
-    if text is None:
-        raise Refused(404, "Not found", f"There are no {kind} of that name.")
-    return download(text, kind)
-
-
-def _number(visit: Visit, name: str) -> int:
-    text = visit.asked(name)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

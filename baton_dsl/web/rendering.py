@@ -1,10 +1,8 @@
-"""Pages out of templates: everything is escaped, and nothing that others have written moves a line or hides."""
+"""Render pages from templates. Everything is escaped, including characters that hide or reverse text."""
 
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -16,7 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from baton_dsl.core.tracebacks import folded
-from baton_dsl.core.wording import duration, last_exception, money, printable_lines
+from baton_dsl.core.wording import duration, last_exception, money, printable_lines, size
 from baton_dsl.version import __version__
 from baton_dsl.web.access import token_of
 from baton_dsl.web.graph import GLYPHS, shares, shortened, told
@@ -27,47 +25,16 @@ _STATIC: Final = Path(__file__).parent / "static"
 
 
 def _visible(value: Any) -> Any:
-    """What a template writes: texts of others without characters that turn or hide what stands around them."""
+    """Escape characters in a value that would hide or reverse the text around them."""
     if type(value) is str:
+        if value.isprintable():
+            return value
         return printable_lines(value.expandtabs(4))
     return "" if value is None else value
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """The zone in which the server tells moments in sentences.
-
-    Attributes:
-        name: As people write it.
-        minutes: How far it is ahead of UTC.
-    """
-
-    name: str
-    minutes: int
-
-    @staticmethod
-    def here() -> Zone:
-        """That of this process."""
-        now = datetime.now().astimezone()
-        ahead = now.utcoffset()
-        return Zone(now.tzname() or "the server's zone", int(ahead.total_seconds() // 60) if ahead else 0)
-
-
-def tells_time(sentence: str) -> bool:
-    """Whether a sentence names a moment.
-
-    Example:
-        >>> tells_time("it settled at 12:04:00"), tells_time("it waits")
-        (True, False)
-    """
-    return _MOMENT.search(sentence) is not None
-
-
-_MOMENT: Final = re.compile(r"\b\d{2}:\d{2}:\d{2}\b")
-
-
 def clock(moment: datetime | None) -> Markup:
-    """A moment in UTC, which the browser shows in the reader's own zone."""
+    """A time in UTC, which the browser shows in the reader's own zone."""
     if moment is None:
         return Markup("-")
     at = moment.astimezone(UTC)
@@ -77,7 +44,7 @@ def clock(moment: datetime | None) -> Markup:
 
 
 def ago(moment: datetime | None, now: datetime) -> Markup:
-    """How long ago a moment was, with the moment itself to be seen on demand."""
+    """How long ago a time was, with the time itself as a tooltip."""
     if moment is None:
         return Markup("-")
     seconds = (now - moment).total_seconds()
@@ -89,38 +56,26 @@ def ago(moment: datetime | None, now: datetime) -> Markup:
 
 
 def coarse(seconds: float) -> str:
-    """A duration by its largest unit.
+    """Format a duration in its largest unit.
 
     Example:
         >>> coarse(0.4), coarse(75), coarse(7300), coarse(200_000)
         ('0 s', '1 min', '2 h', '2 d')
     """
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size * (2 if unit == "d" else 1):
-            return f"{int(seconds // size):,} {unit}"
+    for unit, least in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= least * (2 if unit == "d" else 1):
+            return f"{int(seconds // least):,} {unit}"
     return f"{int(seconds)} s"
 
 
-def size(octets: int) -> str:
-    """So many bytes in words.
-
-    Example:
-        >>> size(900), size(20_480), size(3_500_000)
-        ('900 B', '20.0 kB', '3.3 MB')
-    """
-    if octets < 1000:
-        return f"{octets} B"
-    return f"{octets / 1024:.1f} kB" if octets < 1_000_000 else f"{octets / 1024**2:.1f} MB"
-
-
 def plain(value: Any) -> str:
-    """Plain data as JSON with a line for each member, cut where it is too long to be read."""
+    """Format plain data as indented JSON, and cut it if it is too long."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def pretty(text: str | None) -> str:
-    """JSON with a line for each member; what was cut, or is no JSON, as it is."""
+    """Indent JSON; a text that was cut, or is not JSON, stays as it is."""
     if text is None:
         return ""
     try:
@@ -152,7 +107,6 @@ def _environment() -> Environment:
         "shares": shares,
         "shortened": shortened,
         "size": size,
-        "tells_time": tells_time,
         "told": told,
     }
     environment.globals |= {"glyphs": GLYPHS, "version": __version__, "fingerprint": _fingerprint()}
@@ -160,7 +114,7 @@ def _environment() -> Environment:
 
 
 def _fingerprint() -> str:
-    """A name for the static files as they are, so that a browser takes them anew when they change."""
+    """A hash of the static files for their addresses, so that browsers reload them when they change."""
     state = blake2b(digest_size=6)
     for path in sorted(_STATIC.rglob("*")):
         if path.is_file():
@@ -169,22 +123,15 @@ def _fingerprint() -> str:
 
 
 def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page.
+    """Render a page.
 
     Args:
         visit: The request.
         template: The name of the template.
         status: The HTTP status.
-        values: What the template names.
+        values: The variables of the template.
     """
     made = _environment().get_template(template)
     token, now = token_of(visit.request), datetime.now(UTC)
-    text = made.render(visit=visit, url=visit.url, now=now, zone=Zone.here(), csrf=token, **values)
+    text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
     return HTMLResponse(text, status)
-
-
-def download(text: str, name: str) -> Response:
-    """JSON as a file, which no browser shows as a page."""
-    return Response(
-        text, media_type="application/json", headers={"content-disposition": f'attachment; filename="{name}.json"'}
-    )

@@ -1,4 +1,4 @@
-"""What mypy knows of classes: what they derive from, and whether pydantic can store them."""
+"""Describe classes from mypy's types: their bases, and whether pydantic can store them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SECRETS: Final = frozenset({"pydantic.types.Secret", "pydantic.types.SecretStr", "pydantic.types.SecretBytes"})
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
-"""Where mypy's own plugin leaves its mark."""
+"""Keys in the metadata of a class that mypy's own plugin for dataclasses sets."""
 _HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
 _VALIDATORS: Final = frozenset({"field_validator", "model_validator"})
 _SERIALIZERS: Final = frozenset({"field_serializer", "model_serializer", "validator", "root_validator", "serializer"})
@@ -28,17 +28,17 @@ _ENCODERS: Final = "json_encoders"
 
 
 class Classes:
-    """Answers what `TermTypes` asks about the classes of one flow.
+    """Provides the facts about the classes of one flow for `TermTypes`.
 
     Args:
         checker: The checker of the module that the flow is in.
-        term: Makes a term of a type.
-        types: Judges terms.
+        term: Converts a type to a term.
+        types: Answers questions about terms.
     """
 
     def __init__(self, checker: TypeChecker, term: Callable[[Type], Term], types: TermTypes) -> None:
         self.infos: dict[str, TypeInfo] = {}
-        """The classes by the names that their terms have."""
+        """The classes by their names in terms."""
         self._checker = checker
         self._reader = Reader(checker)
         self._term = term
@@ -46,9 +46,9 @@ class Classes:
         self._facts: dict[str, ClassFacts | None] = {}
 
     def facts(self, name: str) -> ClassFacts | None:
-        """What is known of a class; None for one that was not seen."""
+        """The facts about a class; None for an unknown one."""
         if name not in self._facts:
-            self._facts[name] = None  # while we look: a class that contains itself
+            self._facts[name] = None  # meanwhile, for a class that contains itself
             info = self.infos.get(name)
             self._facts[name] = None if info is None else self._inspect(info)
         return self._facts[name]
@@ -67,7 +67,7 @@ class Classes:
         )
 
     def _round_trips(self, info: TypeInfo) -> bool | None:
-        """Whether pydantic stores a class without fields: no class of its own making; None if that can't be told."""
+        """Whether pydantic can round-trip a class without fields: False for a plain one, None if unknown."""
         if info.is_enum:
             return True
         if info.fallback_to_any or info.alt_promote is not None or _is_standard(info):
@@ -77,7 +77,7 @@ class Classes:
         return False if all(map(self._shows_itself, info.mro)) else None
 
     def _shows_itself(self, base: TypeInfo) -> bool:
-        """Whether all of a class can be seen: stubs leave out what pydantic calls."""
+        """Whether the whole class is visible: stubs leave out methods that pydantic calls."""
         if base.dataclass_transform_spec is not None:
             return False
         if _is_standard(base):
@@ -88,7 +88,7 @@ class Classes:
     # -- fields -----------------------------------------------------------------------------------------------
 
     def _parts(self, info: TypeInfo) -> Iterator[Term]:
-        """The types of the fields with something wrong, where pydantic stores each as it stores that type anywhere."""
+        """The types of the fields that have a problem, if pydantic stores each as it stores that type anywhere."""
         found = [(owner, name, self._term(annotation)) for owner, name, annotation in _fields(info)]
         yield from (term for _, _, term in found if self._types.unevaluable(term))
         wrong = [(owner, name, term) for owner, name, term in found if self._types.unserializable(term)]
@@ -98,7 +98,7 @@ class Classes:
                     yield term
 
     def _stores_by_itself(self, info: TypeInfo) -> bool:
-        """Whether a class has serializers or early validators, with which its fields' types say nothing."""
+        """Whether a class has serializers or early validators: then the types of its fields prove nothing."""
         if _is_standard(info):
             return False
         definition = self._definition(info)
@@ -166,23 +166,23 @@ def _is_no_field(annotation: ast.expr) -> bool:
 
 
 def _is_standard(info: TypeInfo) -> bool:
-    """Whether a class is of the standard library."""
+    """Whether a class is in the standard library."""
     return info.module_name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _is_hooked(info: TypeInfo) -> bool:
-    """Whether a class brings a schema of its own."""
+    """Whether a class has its own pydantic schema."""
     bases = (base for base in info.mro if base.fullname not in (names.MODEL, "pydantic.root_model.RootModel"))
     return any(hook in base.names for base in bases for hook in _HOOKS)
 
 
 def _is_secret(info: TypeInfo) -> bool:
-    """Whether a class is written as asterisks."""
+    """Whether values of a class are written as asterisks."""
     return not _SECRETS.isdisjoint(base.fullname for base in info.mro) and _HOOKS[0] not in info.names
 
 
 def _has_fields(info: TypeInfo) -> bool:
-    """Whether pydantic stores a class by its fields."""
+    """Whether pydantic stores a class field by field."""
     if info.is_named_tuple or info.typeddict_type is not None:
         return True
     return any(base.fullname == names.MODEL or not _DATACLASS.isdisjoint(base.metadata) for base in info.mro)
@@ -199,7 +199,7 @@ def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
         for name, symbol in base.names.items():
             node = symbol.node
             is_field = isinstance(node, Var) and not node.is_classvar and not node.is_inferred
-            if isinstance(node, Var) and node.is_property:  # as mypy has the items of a named tuple
+            if isinstance(node, Var) and node.is_property:  # mypy represents the items of a named tuple this way
                 is_field = base.is_named_tuple
             if name in seen or not is_field or name.startswith("_") or name == "model_config":
                 continue
@@ -209,7 +209,7 @@ def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
 
 
 def _has_a_say(statement: ast.stmt) -> bool:
-    """Whether a statement of a class has a say in how pydantic stores its fields."""
+    """Whether a statement in a class may change how pydantic stores its fields."""
     match statement:
         case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
             return any(map(_is_early, decorators))
@@ -226,7 +226,7 @@ def _has_a_say(statement: ast.stmt) -> bool:
 
 
 def _is_early(decorator: ast.expr) -> bool:
-    """Whether a decorator makes a serializer, or a validator that may come before pydantic's own."""
+    """Whether a decorator makes a serializer, or a validator that may run before pydantic's own."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
     if name not in _VALIDATORS:

@@ -1,4 +1,4 @@
-"""What the definition of a step says besides its types: read where `@step` is applied, while its syntax is at hand."""
+"""Read what the definition of a step says besides its types, when `@step` is applied and its syntax is available."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 def definition_facts(function: CallableType, given: Expression, context: Context, checker: TypeChecker) -> Facts:
-    """What is known of the function that becomes a step.
+    """The facts about a function that becomes a step.
 
     Args:
         function: Its type.
-        given: The expression that was given to `step`; a stand-in of mypy where `step` decorates.
+        given: The argument of `step`; a temporary node of mypy if `step` is a decorator.
         context: The decorated function, or the call of `step`.
         checker: The checker of the module.
     """
@@ -49,7 +49,7 @@ def definition_facts(function: CallableType, given: Expression, context: Context
         return Facts(function="<lambda>", module=module, unimportable="a lambda")
     if definition is None:
         return Facts(module=module, is_open=True)
-    arguments = getattr(definition, "arguments", ())  # mypy's cache drops them
+    arguments = getattr(definition, "arguments", ())  # mypy's cache does not keep them
     said = _metadata(definition, function, checker)
     return Facts(
         function=definition.fullname,
@@ -83,7 +83,7 @@ def _is_method(function: FuncDef) -> bool:
 
 
 def _sources(function: FuncDef, said: Mapping[str, Metadata]) -> Iterator[tuple[str, str | None]]:
-    """Each parameter that `From` marks with the name of its upstream, None where that can't be told."""
+    """Each parameter that `From` marks, with the name of its upstream, or None if that is unknown."""
     for argument in function.arguments:
         name = argument.variable.name
         if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
@@ -93,7 +93,7 @@ def _sources(function: FuncDef, said: Mapping[str, Metadata]) -> Iterator[tuple[
 
 
 def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> dict[str, Metadata]:
-    """What is said of the types of a function's parameters, and of its result by "return"."""
+    """The metadata of a function's parameters, and of its result under "return"."""
     reader = Reader(checker)
     names = [*type.arg_names, "return"]
     found = {name: reader.of_type(each) for name, each in zip(names, [*type.arg_types, type.ret_type], strict=True)}
@@ -110,7 +110,7 @@ def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> di
 
 
 def _source(expression: Expression) -> str | None:
-    """The name in a flow of what is given to `From`: a string, a step, or `step.named("...")`."""
+    """The name in a flow of the argument of `From`: a string, a step, or `step.named("...")`."""
     match expression:
         case StrExpr(value=name):
             return name

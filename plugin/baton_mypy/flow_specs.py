@@ -1,4 +1,4 @@
-"""From the types in a call of `Flow(...)` to a `FlowSpec`: the translation in."""
+"""Translate the types in a call of `Flow(...)` to a `FlowSpec`."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ _GROWING: Final = "steps may be added to the flow later"
 
 
 class Collected(NamedTuple):
-    """A flow as it was seen.
+    """A collected flow.
 
     Attributes:
         spec: The flow.
-        results: What each step that could be told gives, by name.
-        arguments: Where the flow takes each step.
-        facts: What is known of each step besides its type.
+        results: The result of each known step, by name.
+        arguments: The place where each step is added to the flow.
+        facts: The facts about each step besides its type.
     """
 
     spec: FlowSpec
@@ -75,11 +75,11 @@ class Collected(NamedTuple):
 
 
 class Collector:
-    """Collects one flow from the calls that make it.
+    """Collects one flow from the calls that create it.
 
     Args:
-        checker: The checker of the module that the calls are in.
-        places: Whether to look up where definitions stand: slow, so only once there is something to report.
+        checker: The checker of the module that contains the calls.
+        places: Whether to look up the places of definitions. It is slow, so only if there is something to report.
     """
 
     def __init__(self, checker: TypeChecker, *, places: bool = False) -> None:
@@ -92,7 +92,7 @@ class Collector:
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
-        """The flow of a call of `Flow(...)` and of the calls that follow it in a chain, or of one `.add(...)` alone.
+        """The flow of a call of `Flow(...)` and of the further calls in the chain, or of one `.add(...)` alone.
 
         Args:
             calls: The calls, the innermost first.
@@ -136,7 +136,7 @@ class Collector:
         return Collected(spec, self._results, places, self._facts)
 
     def _alone(self, call: CallExpr) -> Collected:
-        """One step that is added to a flow of which nothing else is known."""
+        """One step that is added to an otherwise unknown flow."""
         self._open.append(Reference(_GROWING, self._place(call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
@@ -182,7 +182,7 @@ class Collector:
     def _step(
         self, type: Type, expression: Expression, place: Place, *, name: str | None = None, is_renamed: bool = False
     ) -> None:
-        """One step by its type; the flow is open if that does not say which step it is."""
+        """Add one step by its type. If the type does not say which step it is, the flow is open."""
         proper = get_proper_type(type)
         if not isinstance(proper, Instance) or proper.type.fullname != names.STEP:
             if is_renamed and name is not None and isinstance(proper, Instance):  # a plain Oban job
@@ -212,7 +212,7 @@ class Collector:
             self._results[name] = Result(proper.args[1], step.levels, is_by_model=step.is_per_model)
 
     def _place(self, node: Expression) -> Place:
-        """Where something stands in the module; not looked up before there is something to report."""
+        """The place of a node in the module; looked up only if there is something to report."""
         return here(self._module.path, node) if self._has_places else _NOWHERE.name
 
     def _type(self, expression: Expression) -> Type:
@@ -253,7 +253,7 @@ class Collector:
         )
 
     def _places(self, facts: Facts, expression: Expression, taken: Place) -> Places:
-        """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
+        """The places of a step's parts; if it is defined in another module, all are where it is added to the flow."""
         if not self._has_places:
             return _NOWHERE
         definition = definition_in(self._module, facts.module, facts.function, receiver(expression))
@@ -269,7 +269,7 @@ def _is_coroutine(returned: Type) -> bool:
 
 
 def _flag(option: OptionValue | None) -> bool | None:
-    """A flag of a step: None inherits the flow's; one that can't be read is taken for unset."""
+    """An `ignore_*` option of a step: None means the flow's applies; one that can't be read counts as not set."""
     return None if option is None or (option.is_known and option.value is None) else is_true(option)
 
 
@@ -282,12 +282,12 @@ def _first_set(*flags: bool | None) -> bool | None:
 
 
 def _result(step: Instance, facts: Facts) -> object:
-    """What a step gives."""
+    """The result of a step."""
     return known(customized(step.args[1]) if "return" in facts.custom else step.args[1])
 
 
 def _shows_parameters(step: Instance, facts: Facts) -> bool:
-    """Whether the type of a step tells each of its parameters."""
+    """Whether the type of a step shows all of its parameters."""
     signature = get_proper_type(step.args[0])
     return not (facts.is_open or facts.varies) and isinstance(signature, Parameters) and not signature.is_ellipsis_args
 
@@ -343,7 +343,7 @@ def _is_context(type: ProperType) -> bool:
 
 
 def _access(type: ProperType) -> Access | None:
-    """How a connection or a session works with the database."""
+    """Sync or async, if a type is a connection or a session; else None."""
     return (
         access_of(type.type.fullname, (base.fullname for base in type.type.mro)) if isinstance(type, Instance) else None
     )

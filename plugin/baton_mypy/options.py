@@ -1,4 +1,4 @@
-"""The options of a flow as one call gives them."""
+"""Read the options of a flow from one call."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class GivenOptions(NamedTuple):
     """The options of one call, as far as they are written out.
 
     Attributes:
-        options: Each option that a flow has. Another is for mypy to refuse.
-        places: Where each stands.
+        options: The options by name. mypy itself reports an unknown option.
+        places: The place of each.
     """
 
     options: dict[str, OptionValue]
@@ -44,7 +44,7 @@ class GivenOptions(NamedTuple):
         return GivenOptions(options, places)
 
     def flag(self, name: str) -> bool | None:
-        """Whether an `ignore_*` option is set; None if it is not given, False if that can't be told."""
+        """The value of an `ignore_*` option; None if it is not set, False if its value is unknown."""
         return is_true(self.options[name]) if name in self.options else None
 
     def specs(self) -> dict[str, Option]:

@@ -1,7 +1,7 @@
-"""A flow with other options: what `.options(ignore_discarded=True)` makes wrong, where the flow itself is out of sight.
+"""Check flows with other options: what `.options(ignore_discarded=True)` makes wrong.
 
-`.options` may be called in another module than the flow is made in, and knows no more of it than its type. So that type
-carries what such a call can change the verdict of: the parameters that have no room for an absent upstream.
+`.options` may be called in another module than the one that creates the flow, where only the flow's type is known. So
+the type has the facts that such a call can make wrong: the parameters that do not accept an absent upstream.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Strict, Type]]:
-    """The parameters of a flow that have no room for an absent upstream, each with its type.
+    """The parameters of a flow that do not accept an absent upstream, each with its type.
 
-    Those of a step that decides by itself, whatever the flow says, are left out.
+    Parameters of steps with their own option, which overrides the flow's, are left out.
     """
     steps = {step.name: step for step in reversed(collected.spec.steps)}
     for step in steps.values():
@@ -64,13 +64,13 @@ def check_options(
     """Report what is wrong with the options of a call, and what they make wrong in the flow.
 
     Args:
-        known: What is known of the flow; None if nothing is.
+        known: The facts about the flow; None if it is unknown.
         call: The call of `.options(...)`.
-        checker: The checker of the module that the call is in.
+        checker: The checker of the module that contains the call.
         codes: The rules to check.
 
     Returns:
-        What is known of the flow that the call gives.
+        The facts about the flow that the call returns.
     """
     given = GivenOptions.of(call, checker)
     findings: list[Diagnostic] = []
@@ -95,7 +95,7 @@ def check_options(
 
 
 def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
-    """A flow with nothing but the parameters that have no room for an absent upstream."""
+    """The spec of a flow with only the parameters that do not accept an absent upstream."""
     strict: dict[str, list[tuple[Strict, ParameterSpec]]] = {name: [] for name in flow.results}
     for each, annotation in flow.strict:
         definition = definition_in(checker.tree, each.module, each.function)
@@ -121,7 +121,7 @@ def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
 
 
 def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
-    """A step with some of its parameters, and one more that stands for all others: it makes the step mapped."""
+    """The spec of a step with some of its parameters, and a placeholder parameter that makes the step mapped."""
     rest = ParameterSpec(name="", role=Role.UNKNOWN, each=result.levels)
     models = UNKNOWN if result.is_by_model is None else [UNKNOWN]
     return StepSpec(

@@ -19,7 +19,7 @@ from tests.adapters import wire
 from tests.conftest import StartOban, until
 from tests.integration.test_processes import oban_start
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @pytest.fixture(autouse=True)

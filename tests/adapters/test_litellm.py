@@ -1,4 +1,4 @@
-"""Responses of litellm, which is too large for every run of the tests: `pip install litellm` lets this one run."""
+"""Responses of litellm, which is too large for every run of the tests: `make test-litellm`."""
 
 from __future__ import annotations
 

@@ -1,21 +1,38 @@
-"""What metrics and traces cost: the same execution without any, with each, and with metrics and traces."""
+"""What metrics and traces cost, in seconds of CPU, which do not depend on what else the machine does.
+
+Three questions. Is nothing slower while neither is on? Then the same execution is run with all of it stubbed out. How
+much slower is execution with each of them, and with both? And how much of that is OpenTelemetry's own? A span of its
+own SDK, with the same attributes, costs that much whoever makes it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
+from unittest.mock import patch
 
+import psycopg
+import uvloop
+from oban.worker import resolve_worker
+from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 
-from baton_dsl import metrics, tracing
+from baton_dsl import Flow, metrics, tracing
+from baton_dsl.runtime.executing import worker
+from baton_dsl.runtime.lowering import sending
+from baton_dsl.runtime.values.names import worker_name
 from tests.benchmarks import databases
-from tests.benchmarks.execution import _ours, diamonds
-from tests.benchmarks.report import Row, medians, rate
+from tests.benchmarks.execution import chain, diamonds, execute, wide
+from tests.benchmarks.report import Row, medians
+from tests.integration.modules.steps import noop
 
-ROUNDS = 5
+ROUNDS = 7
 
 
 class _Nowhere(SpanExporter):
@@ -28,41 +45,112 @@ class _Nowhere(SpanExporter):
 @contextmanager
 def watched(*, measures: bool = False, traces: bool = False) -> Iterator[None]:
     """With some of it on."""
+    provider = TracerProvider()
     try:
         if measures:
             metrics.install(CollectorRegistry(), database=False)
         if traces:
-            provider = TracerProvider()
             provider.add_span_processor(BatchSpanProcessor(_Nowhere()))
             tracing.install(tracer_provider=provider)
         yield
     finally:
         metrics.uninstall()
         tracing.uninstall()
+        provider.shutdown()
+
+
+@contextmanager
+def stubbed() -> Iterator[None]:
+    """Without a look at whether anything is on, neither around an insert nor around an attempt."""
+
+    async def process(_self: object, job: Any) -> Any:
+        with worker.Contained(f'step "{noop.name}"'):
+            return await worker.run(noop, job)
+
+    nobody = nullcontext(None)
+    made = resolve_worker(worker_name(noop))
+    with (
+        patch.object(made, "process", process),
+        patch.object(sending, "told", lambda _flow, _workflows: nobody),
+    ):
+        yield
+
+
+def spent(server: str, flows: list[Flow[..., Any]]) -> float:
+    """Seconds of CPU of this process, which inserts and executes; without the warming up."""
+    begun = 0.0
+
+    def warm_up(dsn: str) -> None:
+        with psycopg.connect(dsn) as conn:
+            for flow in chain(50) + wide(50):
+                flow.insert(conn)
+
+    def insert(dsn: str) -> None:
+        nonlocal begun
+        begun = time.process_time()
+        with psycopg.connect(dsn) as conn:
+            for flow in flows:
+                flow.insert(conn)
+
+    uvloop.run(execute(databases.fresh(server), warm_up, insert))
+    return time.process_time() - begun
+
+
+def bare_spans(count: int) -> float:
+    """Seconds of CPU for so many spans of the SDK alone, with as many attributes, a link and a parent."""
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(_Nowhere()))
+    tracer = provider.get_tracer("bare")
+    with tracer.start_as_current_span("sender") as sender:
+        link = trace.Link(sender.get_span_context())
+    begun = time.process_time()
+    parent = trace.set_span_in_context(trace.NonRecordingSpan(sender.get_span_context()))
+    for number in range(count):
+        attributes = {f"baton.attribute.{name}": str(number) for name in range(14)}
+        with tracer.start_as_current_span(
+            "process", context=parent, kind=SpanKind.CONSUMER, links=[link], attributes=attributes
+        ) as span:
+            span.set_attribute("baton.outcome", "completed")
+    provider.force_flush()
+    taken = time.process_time() - begun
+    provider.shutdown()
+    return taken
 
 
 def run() -> list[Row]:
-    """Each against none, in turns."""
+    """All in turns."""
     flows = diamonds(500)
     size = sum(len(flow.step_names) for flow in flows)
-    on = {"metrics": {"measures": True}, "traces": {"traces": True}, "both": {"measures": True, "traces": True}}
+    parts: dict[str, dict[str, bool]] = {
+        "metrics": {"measures": True},
+        "traces": {"traces": True},
+        "metrics and traces": {"measures": True, "traces": True},
+    }
     with databases.server() as server:
 
-        def with_(**parts: bool) -> Callable[[], float]:
+        def within(around: Callable[[], Any]) -> Callable[[], float]:
             def execute() -> float:
-                with watched(**parts):
-                    return _ours(server, flows)
+                with around():
+                    return spent(server, flows)
 
             return execute
 
-        none, *others = medians(ROUNDS, with_(), *map(partial(lambda parts: with_(**parts)), on.values()))
-    return [
-        Row(
-            work=f"500 diamonds ({size:,} steps) with {name}",
-            measured=rate(size / took, "steps/s"),
-            reference=f"without {rate(size / none, 'steps/s')}",
-            ratio=none / took,
-            goal="0.9",
+        works = [within(nullcontext), within(stubbed), *(within(partial(watched, **on)) for on in parts.values())]
+        none, without, *others = medians(ROUNDS, *works)
+        (bare,) = medians(ROUNDS, partial(bare_spans, size))
+
+    def row(name: str, taken: float, reference: str, against: float, goal: str) -> Row:
+        return Row(
+            work=f"500 diamonds ({size:,} steps) {name}",
+            measured=f"{taken / size * 1e6:,.0f} µs of CPU a step",
+            reference=f"{reference} {against / size * 1e6:,.0f} µs",
+            ratio=against / taken,
+            goal=goal,
         )
-        for name, took in zip(on, others, strict=True)
-    ]
+
+    rows = [row("without metrics and traces", none, "with all of it stubbed out", without, "1.0")]
+    rows += [row(f"with {name}", taken, "without", none, "0.9") for name, taken in zip(parts, others, strict=True)]
+    rows.append(
+        row("with traces, beyond none", others[1] - none, "the SDK's own spans, alone", bare, "as near to 1 as can be")
+    )
+    return rows

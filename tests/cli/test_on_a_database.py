@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from baton_dsl.runtime.workflow import Workflow
+from tests.cli.conftest import Done
 
 ROOT = Path(__file__).parents[2]
 SHOP = "tests.cli.flows:shop"
@@ -84,8 +85,8 @@ def test_a_discarded_step_is_told_with_its_reason_and_by_the_exit_code(dsn: str)
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_input_is_told_and_writes_nothing(dsn: str) -> None:
-    done = baton("run", SHOP, "-i", "regoin=eu", BATON_DSN=dsn)
+def test_a_wrong_input_is_told_and_writes_nothing(dsn: str, in_this_process: Done) -> None:
+    done = in_this_process("run", SHOP, "-i", "regoin=eu", BATON_DSN=dsn)
     assert done.returncode == 2
     assert 'BTN303: the flow has no input called "regoin"; did you mean "region"?' in done.stderr
     with psycopg.connect(dsn) as conn:
@@ -101,8 +102,8 @@ def test_a_workflow_that_takes_too_long_is_left_with_a_code_of_its_own(dsn: str)
     assert Workflow.load(workflow_id, dsn=dsn).sync.status().outcome is None
 
 
-def test_a_database_without_tables_asks_for_install(empty_dsn: str) -> None:
-    done = baton("run", SHOP, "-i", "region=eu", BATON_DSN=empty_dsn)
+def test_a_database_without_tables_asks_for_install(empty_dsn: str, in_this_process: Done) -> None:
+    done = in_this_process("run", SHOP, "-i", "region=eu", BATON_DSN=empty_dsn)
     assert done.returncode == 4
     assert done.stderr.splitlines() == [
         'Error: BTN404: baton-dsl is not installed in the schema "public"',
@@ -110,27 +111,27 @@ def test_a_database_without_tables_asks_for_install(empty_dsn: str) -> None:
     ]
 
 
-def test_install_may_be_run_again_and_takes_a_prefix(empty_dsn: str) -> None:
+def test_install_may_be_run_again_and_takes_a_prefix(empty_dsn: str, in_this_process: Done) -> None:
     for _ in range(2):
-        done = baton("install", "--dsn", empty_dsn, "--prefix", "jobs")
+        done = in_this_process("install", "--dsn", empty_dsn, "--prefix", "jobs")
         assert (done.returncode, done.stdout) == (0, "The schema 'jobs' of the database is up to date.\n")
     done = baton("run", SHOP, "--worker", "-i", "region=eu", BATON_DSN=empty_dsn, OBAN_PREFIX="jobs")
     assert done.returncode == 0
     workflow_id = done.stderr.split()[1]
-    done = baton("status", workflow_id, "--dsn", empty_dsn, "--prefix", "jobs", "--watch")
+    done = in_this_process("status", workflow_id, "--dsn", empty_dsn, "--prefix", "jobs", "--watch")
     assert done.returncode == 0
 
 
-def test_a_prefix_that_oban_can_not_use_is_told(empty_dsn: str) -> None:
-    done = baton("install", "--dsn", empty_dsn, "--prefix", "Not-This")
+def test_a_prefix_that_oban_can_not_use_is_told(empty_dsn: str, in_this_process: Done) -> None:
+    done = in_this_process("install", "--dsn", empty_dsn, "--prefix", "Not-This")
     assert done.returncode == 4
     assert done.stderr.startswith("Error: BTN410: ")
 
 
-def test_status_draws_the_graph_with_states_and_reasons(dsn: str) -> None:
+def test_status_draws_the_graph_with_states_and_reasons(dsn: str, in_this_process: Done) -> None:
     run = baton("run", SHOP, "--worker", "-i", "region=eu", "-i", "fail=true", BATON_DSN=dsn)
     workflow_id = run.stderr.split()[1]
-    done = baton("status", workflow_id, BATON_DSN=dsn)
+    done = in_this_process("status", workflow_id, BATON_DSN=dsn)
     assert done.returncode == 0
     told = re.sub(r"[\d.]+ (ms|s)\b", "TIME", done.stdout).splitlines()
     assert told[:-1] == [
@@ -144,16 +145,16 @@ def test_status_draws_the_graph_with_states_and_reasons(dsn: str) -> None:
     assert told[-1].startswith("⊘─╯  report  BTN507")
 
 
-def test_status_tells_everything_as_json(dsn: str) -> None:
+def test_status_tells_everything_as_json(dsn: str, in_this_process: Done) -> None:
     run = baton("run", SHOP, "--worker", "-i", "region=eu", BATON_DSN=dsn)
-    told: dict[str, Any] = json.loads(baton("status", run.stderr.split()[1], "--json", BATON_DSN=dsn).stdout)
+    told: dict[str, Any] = json.loads(in_this_process("status", run.stderr.split()[1], "--json", BATON_DSN=dsn).stdout)
     assert told["workflow"]["outcome"] == "completed"
     assert [node["step"] for node in told["nodes"]] == ["fetch", "count", "mail", "report"]
     assert told["nodes"][3]["deps"] == ["count", "mail"]
 
 
-def test_the_status_of_no_workflow_is_told(dsn: str) -> None:
-    done = baton("status", "nope", BATON_DSN=dsn)
+def test_the_status_of_no_workflow_is_told(dsn: str, in_this_process: Done) -> None:
+    done = in_this_process("status", "nope", BATON_DSN=dsn)
     assert done.returncode == 4
     assert done.stderr.startswith('Error: BTN407: there is no workflow "nope"\n')
 
@@ -166,7 +167,7 @@ def test_a_worker_runs_steps_until_it_is_told_to_stop(dsn: str, processes: int, 
         done = baton("run", SHOP, "-i", "region=eu", "--timeout", "60", BATON_DSN=dsn)
         assert done.returncode == 0, done.stderr
         process.send_signal(end)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn: str) -> None:
@@ -175,7 +176,7 @@ def test_a_worker_logs_what_failed_and_its_traceback_once_no_attempt_is_left(dsn
         done = baton("run", SHOP, "-i", "region=eu", "-i", "fail=true", "--timeout", "60", BATON_DSN=dsn)
         workflow_id = done.stderr.split()[1]
         process.terminate()
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
     line = f'step "mail" of workflow {workflow_id} failed in attempt 1 of 1: RuntimeError: no route\n'
     assert f"ERROR   baton_dsl.steps: {line}Traceback (most recent call last):\n" in logged
     assert 'raise RuntimeError("no route\\nto the post office")\n' in logged
@@ -186,7 +187,7 @@ def test_when_one_of_several_processes_dies_the_others_stop_and_it_is_told(dsn: 
         wait_until_ready(process, 2)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
         assert process.returncode == 4
     assert f"process {children[0]} was killed by SIGKILL; the other processes stop\n" in logged
 
@@ -197,7 +198,7 @@ def test_a_worker_logs_json_with_the_step_of_each_line(dsn: str) -> None:
         done = baton("run", SHOP, "-i", "region=eu", "--timeout", "60", BATON_DSN=dsn)
         assert done.returncode == 0, done.stderr
         process.terminate()
-        logged = process.communicate(timeout=30)[1]
+        logged = process.communicate(timeout=60)[1]
     lines = [json.loads(line) for line in logged.splitlines()]
     ends = {line["step"]: line for line in lines if line.get("outcome") == "completed"}
     assert set(ends) == {"fetch", "count", "mail", "report"}
@@ -211,7 +212,7 @@ def test_a_worker_that_starts_paused_runs_nothing_until_its_queues_are_resumed(
         wait_until_ready(process)
         assert conn.execute("SELECT bool_and((meta ->> 'paused')::boolean) FROM oban_producers").fetchone() == (True,)
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_terminal_shows_the_graph_and_a_pipe_gets_the_results(dsn: str) -> None:
@@ -272,21 +273,24 @@ def test_the_demo_needs_nothing_and_leaves_a_page(served_folder: Path) -> None:
     assert (served_folder / ".baton" / ".gitignore").read_text() == "*\n"
 
 
-def test_a_map_is_one_line_with_the_counts_of_its_items(dsn: str) -> None:
+def test_a_map_is_one_line_with_the_counts_of_its_items(dsn: str, in_this_process: Done) -> None:
     flow = "tests.integration.modules.mapped:failing"
     done = baton("run", flow, "--worker", "-i", "count=4", "-i", "bad=[1]", BATON_DSN=dsn)
     assert done.returncode == 1
     assert re.search(r"^discarded  fragile  3/4 completed, 1 discarded, \d+ ms$", done.stderr, re.MULTILINE)
     assert "fragile[" not in done.stderr
     workflow_id = done.stderr.split()[1]
-    told = baton("status", workflow_id, BATON_DSN=dsn).stdout
+    told = in_this_process("status", workflow_id, BATON_DSN=dsn).stdout
     assert re.search(r"^.*✘.*  fragile +3/4 completed, 1 discarded, \d+ ms$", told, re.MULTILINE)
     assert "fragile[" not in told
-    nodes = {it["step"]: it for it in json.loads(baton("status", workflow_id, "--json", BATON_DSN=dsn).stdout)["nodes"]}
+    nodes = {
+        it["step"]: it
+        for it in json.loads(in_this_process("status", workflow_id, "--json", BATON_DSN=dsn).stdout)["nodes"]
+    }
     assert nodes["fragile"]["items"] == {"completed": 3, "discarded": 1}
-    why = baton("why", workflow_id, "fragile[1]", BATON_DSN=dsn).stdout
+    why = in_this_process("why", workflow_id, "fragile[1]", BATON_DSN=dsn).stdout
     assert re.match(r'"fragile\[1\]" was discarded .* ValueError: 1 is bad\.$', why)
-    assert baton("doctor", BATON_DSN=dsn).returncode == 0
+    assert in_this_process("doctor", BATON_DSN=dsn).returncode == 0
 
 
 def test_a_step_that_was_skipped_says_why_and_a_map_over_nothing_that_it_has_no_items(dsn: str) -> None:

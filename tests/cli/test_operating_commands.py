@@ -108,7 +108,9 @@ def test_list_as_json_and_no_more_than_asked_for(baton: Shown, conn: psycopg.Con
 
 def test_the_status_of_a_workflow_that_starts_nothing_says_so(baton: Shown, conn: psycopg.Connection[Any]) -> None:
     insert(conn, "shop-1")
-    assert re.match(r"shop  shop-1\nunder way for [\d.]+ m?s: 3 suspended, 1 available\n", baton("status", "shop-1")[1])
+    assert re.match(
+        r"shop  shop-1\nstuck, under way for [\d.]+ m?s: 3 suspended, 1 available\n", baton("status", "shop-1")[1]
+    )
     baton("pause", "shop-1")
     assert re.match(r"shop  shop-1\npaused, under way for [\d.]+ m?s: 4 suspended\n", baton("status", "shop-1")[1])
     assert json.loads(baton("status", "shop-1", "--json")[1])["workflow"]["paused_at"] is not None
@@ -160,7 +162,7 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
         4,
         (
             'Error: BTN407: the ids of several workflows begin with "sh", such as "shop-1", "shop-12"\n'
-            "  help: write more of it\n"
+            "  help: write more of the id\n"
         ),
     )
     code, _, told = baton("pause", "x")
@@ -192,7 +194,7 @@ def test_ids_that_do_not_meet_the_conditions_are_told(baton: Shown, conn: psycop
 def test_who_has_closed_standard_input_is_not_asked(conn: psycopg.Connection[Any], dsn: str) -> None:
     insert(conn, "waiting-1", flows.waiting)
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *BATON, "cancel", "--flow", "waiting", "--dsn", dsn]
-    process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30)
+    process = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1] == "Error: to cancel 1 workflow without a question, add --yes"
 
@@ -241,7 +243,7 @@ def test_whoever_sits_at_a_terminal_is_asked(
     os.write(terminal, answer.encode())
     assert process.stderr is not None
     assert "Cancel 1 workflow? [y/N]" in process.stderr.read()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     process.stderr.close()
     os.close(terminal)
     assert counts(dsn, "waiting-1") == left
@@ -332,7 +334,7 @@ def test_prune_removes_what_ended_long_ago(baton: Shown, conn: psycopg.Connectio
 def test_an_age_that_is_none_is_told(baton: Shown, age: str) -> None:
     code, _, told = baton("prune", f"--older-than={age}")
     assert code == 2
-    assert "write a number and a unit" in told or "longer than anybody can wait" in told
+    assert "write a number and a unit" in told or "too long" in told
 
 
 async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any], dsn: str) -> None:
@@ -346,7 +348,7 @@ async def test_a_worker_removes_what_ended_long_ago(conn: psycopg.Connection[Any
             await until(lambda: conn.execute(left).fetchone() == (0, 0))
         finally:
             process.terminate()  # so that its nodes end with it
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 def test_retry_says_how_many_attempts_it_gives(baton: Shown, conn: psycopg.Connection[Any]) -> None:

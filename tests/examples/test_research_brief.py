@@ -30,7 +30,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_brief_is_written_and_every_call_is_counted(start_oban: StartOban) -> None:
     async with start_oban():
         workflow = await research_brief.options(debug=True, budget=command.MOST).insert(question=QUESTION)
-        assert (await workflow.wait(30)).outcome == "completed"
+        assert (await workflow.wait(60)).outcome == "completed"
         written = await workflow.result(brief)
         judged = await workflow.result(verdicts)
         usage = await workflow.usage()
@@ -59,7 +59,7 @@ async def test_a_budget_that_is_too_small_lets_nothing_start_that_does_not_fit(s
         await until(is_waiting)
         assert set((await workflow.usage()).steps) <= {"notes", "verdicts"}
         await workflow.approve(command.MOST)
-        assert (await workflow.wait(30)).outcome == "completed"
+        assert (await workflow.wait(60)).outcome == "completed"
 
 
 def test_the_command_tells_the_brief_its_cost_and_what_a_model_saw(

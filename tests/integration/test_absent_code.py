@@ -23,7 +23,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import hooks as given_hooks
 from tests.integration.modules import steps
 
-TIMEOUT = 30
+TIMEOUT = 60
 WORKER = "baton_dsl.steps.deployed_later:step_of_new_code"
 
 NEW_CODE = """
@@ -82,7 +82,7 @@ async def test_a_step_that_an_old_worker_does_not_know_loses_no_attempt_and_runs
         assert attempt <= 1  # 1 while it is looked for
         assert errors == []
         assert meta["baton_absent"]["reason"].startswith('module "deployed_later" of step "step_of_new_code" can\'t be')
-        assert "is given back, and fetched again in" in caplog.text
+        assert "is given back, and can be fetched again in" in caplog.text
         code.write_text(NEW_CODE)
         importlib.invalidate_caches()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
@@ -152,7 +152,7 @@ async def test_a_hook_that_an_old_worker_does_not_know_is_called_once_the_code_i
         )
     row = "SELECT errors, meta -> 'baton_absent' ->> 'times' FROM oban_jobs WHERE meta ? 'baton_hook'"
     async with start_oban():
-        await until(lambda: (found := conn.execute(row).fetchone()) is not None and found[1] == "2", TIMEOUT)
+        await until(lambda: (found := conn.execute(row).fetchone()) is not None and int(found[1] or 0) >= 2, TIMEOUT)
         code.write_text(NEW_CODE)
         importlib.invalidate_caches()
         await until(lambda: bool(getattr(sys.modules.get("deployed_later"), "CALLED", None)), TIMEOUT)
@@ -193,7 +193,7 @@ if __name__ == "__main__":
             async with Oban(pool=pool, queues={"default": 1}):
                 with psycopg.connect(dsn) as conn:
                     workflow = Flow("f", a).insert(conn)
-                await workflow.wait(20)
+                await workflow.wait(60)
                 print(await workflow.result(a))
             await pool.close()
         asyncio.run(main())

@@ -20,12 +20,13 @@ from baton_dsl.errors import RetryError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.operating.actions import prune, prune_sync
 from tests.conftest import StartOban, until
-from tests.integration.modules import steps
+from tests.integration.modules import budget_steps, steps
 from tests.integration.modules.mapped import numbers, squares, total
 
 ROUNDS = 100
 
 SETTLE = "SELECT FROM baton_settle(ARRAY[%s::int8], ARRAY[1::int2], ARRAY['7'], NULL, '[]', false)"
+WAITING = "wait_event_type = 'Lock' AND datname = current_database()"
 type Act = Callable[[psycopg.Connection[Any]], object]
 
 
@@ -37,7 +38,7 @@ def at_once(dsn: str, *acts: Act) -> None:
     def run(act: Act) -> None:
         try:
             with psycopg.connect(dsn, autocommit=True) as conn:
-                barrier.wait(10)
+                barrier.wait(60)
                 while True:
                     try:
                         act(conn)
@@ -126,6 +127,25 @@ def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
     early, late = acts if is_settle_first else acts[::-1]
     one_while_another_is_open(dsn, conn, early, late)
     assert count(conn, "last", "available") == 1
+
+
+@pytest.mark.parametrize("is_park_first", [True, False], ids=["park first", "park last"])
+def test_a_job_starts_to_wait_for_its_budget_while_more_is_approved(
+    dsn: str, conn: psycopg.Connection[Any], is_park_first: bool
+) -> None:
+    """It asks again, whichever transaction ends first; otherwise nobody would call it."""
+    workflow = Flow("asking", budget_steps.asks).options(budget=1).insert(conn)
+    conn.execute("SET baton_dsl.settling = 'on'")  # started by hand, past the trigger
+    row = conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1 RETURNING id").fetchone()
+    assert row is not None
+    asked = conn.execute("SELECT baton_reserve(ARRAY[%s::int8], ARRAY[1::int2], ARRAY[2.5])", row)
+    assert asked.fetchone() == ([],)
+    acts: list[tuple[str, object]] = [
+        (GO_BACK["gate"], row[0]),
+        ("SELECT FROM baton_approve(%s, 10)", workflow.id),
+    ]
+    one_while_another_is_open(dsn, conn, *(acts if is_park_first else acts[::-1]))
+    assert conn.execute("SELECT state::text, attempt FROM oban_jobs").fetchone() == ("available", 0)
 
 
 def running(conn: psycopg.Connection[Any]) -> dict[str, int]:
@@ -243,7 +263,7 @@ async def test_an_operator_whom_the_database_takes_for_the_victim_of_a_deadlock_
         other.execute("SET deadlock_timeout = '1 min'")  # so that it is never this one
         other.execute(lock, ["last"])
         paused = asyncio.create_task(workflow.pause() if is_async else asyncio.to_thread(workflow.sync.pause))
-        waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock')"
+        waits = f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND {WAITING})"
         await until(lambda: conn.execute(waits, ["%baton_pause%"]).fetchone() == (True,))
         await asyncio.to_thread(other.execute, lock, ["first"])
         other.rollback()
@@ -264,7 +284,7 @@ async def test_a_prune_that_the_database_takes_for_the_victim_of_a_deadlock_goes
         other.execute("SELECT FROM workflow_nodes FOR UPDATE")
         age = timedelta(minutes=1)
         pruned = asyncio.create_task(prune(database, age) if is_async else asyncio.to_thread(prune_sync, database, age))
-        waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock')"
+        waits = f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE %s AND {WAITING})"
         await until(lambda: conn.execute(waits, ["%baton_prune%"]).fetchone() == (True,))
         await asyncio.to_thread(other.execute, "SELECT FROM baton_workflows FOR UPDATE")
         other.rollback()
@@ -300,9 +320,9 @@ async def test_whatever_operators_do_while_steps_run_workflows_end_and_a_retry_c
         workflow = await flow.insert(count=4)
         await asyncio.gather(*(meddle(oban, workflow, conn, chance) for _ in range(2)))
         await workflow.resume()
-        await workflow.wait(20)
+        await workflow.wait(60)
         while await workflow.retry():
-            await workflow.wait(20)
+            await workflow.wait(60)
         assert (await workflow.status()).outcome == "completed", [*await workflow.nodes()]
         assert await workflow.result(total) == 14
 
@@ -316,6 +336,6 @@ async def test_a_workflow_that_is_cancelled_and_retried_as_its_steps_start_compl
             workflow = await Flow("hasty", numbers, squares, total).add("first", steps.noop).insert(count=3)
             await workflow.cancel()
             await workflow.retry()
-            status = await workflow.wait(20)
+            status = await workflow.wait(60)
             assert status.outcome == "completed", [*await workflow.nodes()]
             assert await workflow.result(total) == 5

@@ -28,7 +28,9 @@ def waiting(conn: psycopg.Connection[Any]) -> int:
 
 
 def executing(conn: psycopg.Connection[Any]) -> int:
-    row = conn.execute("SELECT count(*) FROM oban_jobs WHERE state IN ('executing', 'available')").fetchone()
+    row = conn.execute(
+        "SELECT count(*) FROM oban_jobs WHERE state IN ('executing', 'available', 'scheduled', 'retryable')"
+    ).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -17,7 +17,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import cancellable_steps as given
 from tests.integration.modules import steps
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 type Ask = Callable[[Oban, Workflow[Any]], Awaitable[Any]]
 

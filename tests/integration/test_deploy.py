@@ -277,7 +277,7 @@ async def test_a_stored_result_that_does_not_validate_any_more_ends_its_step_at_
     assert row is not None
     conn.execute(SETTLE.replace("'7'", "%s"), [row[0], '{"token": "of another version"}'])
     async with start_oban():
-        assert (await workflow.wait(20)).outcome == "discarded"
+        assert (await workflow.wait(60)).outcome == "discarded"
     regions = next(node for node in await workflow.nodes() if node.step == "regions")
     assert (regions.state, regions.attempt) == ("discarded", 1)
     assert regions.error is not None

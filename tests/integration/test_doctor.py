@@ -18,7 +18,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import hooks, mapped, steps
 from tests.integration.test_orphans import DEAD
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def chain() -> Flow[..., Any]:

@@ -19,8 +19,9 @@ from baton_dsl.runtime.executing import effects as runtime_effects
 from tests.conftest import StartOban, until
 from tests.integration.modules import effect_steps as shop
 from tests.integration.modules import steps
+from tests.integration.test_at_once import WAITING
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 @pytest.fixture(autouse=True)
@@ -314,8 +315,7 @@ def waits(conn: psycopg.Connection[Any]) -> bool:
     """Whether somebody settles, and waits for a lock."""
     return (
         conn.execute(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%baton_settle%' "
-            "AND datname = current_database()"
+            f"SELECT FROM pg_stat_activity WHERE query LIKE '%baton_settle%' AND {WAITING}".encode()
         ).fetchone()
         is not None
     )

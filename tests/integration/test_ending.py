@@ -27,7 +27,7 @@ from tests.integration.test_at_once import SETTLE, at_once
 from tests.integration.test_at_once import start as at_once_start
 from tests.integration.test_processes import oban_start
 
-TIMEOUT = 20
+TIMEOUT = 60
 JOBS = "SELECT meta ->> 'baton_hook', state::text, queue FROM oban_jobs WHERE meta ? 'baton_hook' ORDER BY id"
 
 
@@ -53,9 +53,9 @@ async def until_run(conn: psycopg.Connection[Any], jobs: int) -> None:
 
 
 def test_a_row_alone_makes_no_hook_of_a_function() -> None:
-    with pytest.raises(StepNotFoundError, match='has "tests/integration/modules/hooks:undeclared" for a hook'):
+    with pytest.raises(StepNotFoundError, match='has "tests/integration/modules/hooks:undeclared" as a hook'):
         load_hook("tests/integration/modules/hooks:undeclared")
-    with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" for a hook'):
+    with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" as a hook'):
         load_hook("shutil:rmtree")
     hooked("first").options(on_settled=hooks.declared)
     assert load_hook("tests/integration/modules/hooks:declared") is hooks.declared
@@ -169,10 +169,11 @@ async def test_a_workflow_that_is_retried_and_ends_again_starts_only_hooks_that_
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"
         assert called() == ["discarded", "settled"]
         assert len(hook_jobs(conn)) == 2
-        conn.execute("UPDATE oban_jobs SET state = 'available' WHERE meta ? 'workflow_id'")
-        conn.execute("UPDATE workflow_nodes SET outcome = NULL")
-        conn.execute("UPDATE baton_workflows SET outcome = NULL, settled_at = NULL, unsettled = 1")
-        conn.execute("UPDATE oban_jobs SET state = 'cancelled' WHERE meta ? 'workflow_id'")
+        with conn.transaction():  # so that nobody runs it in between
+            conn.execute("UPDATE oban_jobs SET state = 'available' WHERE meta ? 'workflow_id'")
+            conn.execute("UPDATE workflow_nodes SET outcome = NULL")
+            conn.execute("UPDATE baton_workflows SET outcome = NULL, settled_at = NULL, unsettled = 1")
+            conn.execute("UPDATE oban_jobs SET state = 'cancelled' WHERE meta ? 'workflow_id'")
         await until_run(conn, 3)
     assert called() == ["cancelled", "discarded", "settled"]
 

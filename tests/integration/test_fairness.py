@@ -14,7 +14,7 @@ from baton_dsl.runtime.executing.settle import LONGEST_STREAK
 from tests.conftest import StartOban, until
 from tests.integration.modules import fair_steps as given
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import map_steps, mapped
 from tests.integration.test_processes import oban_start
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @pytest.fixture(autouse=True)
@@ -592,7 +592,12 @@ async def test_a_map_that_is_made_while_its_workflow_is_paused_starts_none_of_it
         workflow = await map_steps.holding.insert(count=3)
 
         async def is_held() -> bool:
-            return (await states(workflow))["held"] == "executing: completed 2, executing 1"
+            """The items after those that have ended have run too: one that starts just before the pause still ends."""
+            now = await states(workflow)
+            return (
+                now["held"] == "executing: completed 2, executing 1"
+                and now["past"] == "suspended: completed 2, suspended 1"
+            )
 
         await until(is_held)
         assert await workflow.pause() is True
@@ -673,10 +678,17 @@ async def test_the_doctor_finds_nothing_wrong_with_maps_at_any_moment(start_oban
 async def test_two_processes_share_the_items_and_run_none_twice(dsn: str, conn: psycopg.Connection[Any]) -> None:
     with oban_start(dsn, "default:4"), oban_start(dsn, "default:4"):
         await until(lambda: conn.execute("SELECT count(*) FROM oban_producers").fetchone() == (2,))
-        workflows = [mapped.chained.insert(conn, count=60), mapped.windowed.insert(conn, count=60)]
-        for workflow in workflows:
-            assert (await workflow.wait(60)).outcome == "completed"
+        workflows: list[Workflow[Any]] = []
+
+        async def have_both_run_some() -> bool:
+            more = [mapped.chained.insert(conn, count=60), mapped.windowed.insert(conn, count=60)]
+            for workflow in more:
+                assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+            workflows.extend(more)
+            return conn.execute("SELECT count(DISTINCT attempted_by[1]) FROM oban_jobs").fetchone() == (2,)
+
+        await until(have_both_run_some)
     assert workflows[0].sync.result(mapped.both) == [(n * n, n * n / 2) for n in range(60)]
     assert workflows[1].sync.result(mapped.gentle_total) == sum(range(60))
-    assert conn.execute("SELECT max(attempt), count(DISTINCT attempted_by[1]) FROM oban_jobs").fetchone() == (1, 2)
+    assert conn.execute("SELECT max(attempt) FROM oban_jobs").fetchone() == (1,)
     assert conn.execute("SELECT sum(pending), sum(in_flight) FROM workflow_nodes").fetchone() == (0, 0)

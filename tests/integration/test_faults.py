@@ -19,7 +19,7 @@ from tests.integration.cutting import Proxy, proxy
 from tests.integration.modules import steps
 from tests.integration.modules.faulty_steps import RUNS, fails_at_first, numbers, runs, squares, total
 
-TIMEOUT = 30
+TIMEOUT = 60
 SWIFT = {"interval": 0.02}
 """A stager that does not let a test wait for a second."""
 

@@ -11,7 +11,7 @@ from baton_dsl import Flow
 from tests.conftest import StartOban, until
 from tests.integration.modules import steps
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 def chain() -> Flow:

@@ -16,8 +16,9 @@ from baton_dsl import Flow
 from baton_dsl.runtime.executing import settle
 from baton_dsl.runtime.executing.gate import Gate, passage_of
 from baton_dsl.runtime.executing.settle import FOREKNOWN, Foreknown, foreknown
+from baton_dsl.runtime.oban.bridge import hears
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
-from tests.conftest import StartOban
+from tests.conftest import StartOban, until
 from tests.integration.modules import mapped, steps
 
 
@@ -40,10 +41,11 @@ async def test_a_hop_is_one_statement(start_oban: StartOban, monkeypatch: pytest
 
     for limit in ("LONGEST_AGO", "LONGEST_STREAK"):  # a slow machine is not what this is about
         monkeypatch.setattr(f"baton_dsl.runtime.executing.settle.{limit}", 60.0)
-    async with start_oban(queues={"default": 20}):
+    async with start_oban(queues={"default": 20}) as oban:
+        await until(lambda: hears(oban))  # before, what a settle has read is read again
         workflow = await chain(100).insert()
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", spy)
-        assert (await workflow.wait(timeout=30)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     assert sent["settles"] == 100
     assert sent["gates"] <= 10
     assert sent["fetches"] < 30
@@ -94,7 +96,7 @@ async def test_a_cancellation_that_comes_before_the_process_knows_its_job_is_hee
     monkeypatch.setattr(settle, "dispatch", lambda oban, job: late.append(asyncio.create_task(later(oban, job))))
     async with start_oban(queues={"default": 5}):
         workflow = await chain(2).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "cancelled"
+        assert (await workflow.wait(timeout=60)).outcome == "cancelled"
     assert len(late) == 1
     assert conn.execute("SELECT outcome FROM workflow_nodes ORDER BY oban_job_id").fetchall() == [
         ("completed",),
@@ -136,7 +138,7 @@ async def test_what_was_claimed_and_could_not_be_started_is_found(
     monkeypatch.setattr(settle, broken, once)
     async with start_oban(queues={"default": 5}):
         workflow = await chain(4).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     attempts = conn.execute("SELECT state::text, attempt FROM oban_jobs").fetchall()
     assert attempts == [("completed", 1)] * 4
     assert len(failed) == 1
@@ -160,5 +162,5 @@ async def test_what_was_claimed_by_an_answer_that_could_not_be_read_is_found(
     monkeypatch.setattr(psycopg.AsyncCursor, "fetchone", once)
     async with start_oban(queues={"default": 5}):
         workflow = await chain(4).insert()
-        assert (await workflow.wait(timeout=20)).outcome == "completed"
+        assert (await workflow.wait(timeout=60)).outcome == "completed"
     assert len(failed) == 1

@@ -24,7 +24,7 @@ from tests.conftest import StartOban
 from tests.integration.modules import hooks, mapped, steps
 from tests.integration.roles import role, user_of
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 # For every function of PostgreSQL that the bodies of ours name, and with them for every name of ours: one for each of
 # these types, and one for each pair of them. An exact one is preferred to a built-in one of type `any` or `anyarray`.

@@ -161,7 +161,7 @@ async def test_the_prefix_is_that_of_the_oban_instance(
     schema.install(dsn, "private")
     async with start_oban(prefix="private", queues={"default": 5, "auth": 1}):
         workflow = await steps.billing.insert(api_key="k")
-        assert (await workflow.wait(20)).outcome == "completed"
+        assert (await workflow.wait(60)).outcome == "completed"
         assert await Workflow.load(workflow.id, dsn=dsn, prefix="private").result("regions") == ["eu", "us"]
     assert conn.execute("SELECT count(*) FROM public.oban_jobs").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM private.oban_jobs").fetchone() == (4,)
@@ -288,7 +288,7 @@ def test_the_queues_of_what_may_run_are_notified(conn: psycopg.Connection[Any], 
     with psycopg.connect(dsn, autocommit=True) as listener:
         listener.execute('LISTEN "public.oban_insert"')
         steps.billing.insert(conn, api_key="k")
-        told = [note.payload for note in listener.notifies(timeout=5, stop_after=1)]
+        told = [note.payload for note in listener.notifies(timeout=60, stop_after=1)]
     assert told == ['{"queue" : "auth"}']
 
 

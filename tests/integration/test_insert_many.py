@@ -197,7 +197,7 @@ def test_too_much_for_one_statement_is_refused(conn: psycopg.Connection[Any], mo
 async def test_the_pool_of_the_instance_inserts_them_and_they_run(start_oban: StartOban) -> None:
     async with start_oban(queues={"default": 20, "auth": 5}):
         workflows = await steps.billing.insert_many(None, [{"api_key": str(number)} for number in range(10)])
-        await asyncio.gather(*(workflow.wait(timeout=20) for workflow in workflows))
+        await asyncio.gather(*(workflow.wait(timeout=60) for workflow in workflows))
         reports = [await workflow.result(steps.report) for workflow in workflows]
     assert [report[-3:] for report in reports] == [f"{number}/3" for number in range(10)]
 

@@ -63,7 +63,9 @@ class Lifecycle(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.runner.run(self.pool.close())
         self.runner.close()
-        self.conn.execute("TRUNCATE oban_jobs, workflow_nodes, baton_workflows")
+        self.conn.execute("SET session_replication_role = replica")  # without triggers
+        for table in ("oban_jobs", "workflow_nodes", "baton_workflows"):
+            self.conn.execute(f"DELETE FROM {table}")
         self.conn.close()
         oban.oban._instances.pop("lifecycle", None)
 
@@ -494,7 +496,7 @@ def test_a_map_over_one_that_is_refused_in_the_same_round_counts_it_once(dsn: st
 
 
 def test_whatever_happens_the_database_is_as_the_model_says(dsn: str) -> None:
-    _drive(Lifecycle, dsn, max_examples=100, stateful_step_count=30)
+    _drive(Lifecycle, dsn, max_examples=60, stateful_step_count=30)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from baton_dsl.runtime.observing import step_log, structured
 from tests.conftest import StartOban
 from tests.integration.modules.logged_steps import failing, structured_talking, talking
 
-TIMEOUT = 20
+TIMEOUT = 60
 TOOK = {"duration": 12_000_000, "queue_time": 3_000_000_000}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import mapped, steps
 from tests.integration.modules.logged_steps import failing
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_database_that_does_not_answer_is_told_and_nothing_else_breaks() -> No
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -167,15 +168,15 @@ def test_a_worker_answers_on_its_port(dsn: str) -> None:
     process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
     try:
         wait_until_ready(process)
-        deadline = 100
-        while get(port, "/readyz")[0] != 200 and deadline:
-            deadline -= 1
+        deadline = time.monotonic() + TIMEOUT
+        while get(port, "/readyz")[0] != 200 and time.monotonic() < deadline:
+            pass
         assert get(port, "/readyz") == (200, "ok\n")
         told = get(port, "/metrics")[1]
         assert "baton_nodes 1.0\n" in told
         assert 'baton_queue_slots{queue="mail"} 10.0\n' in told
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         process.communicate()

@@ -26,7 +26,7 @@ from tests.integration.modules.several_model_steps import (
     votes,
 )
 
-TIMEOUT = 20
+TIMEOUT = 60
 A, B = "anthropic:a", "openai:b"
 
 

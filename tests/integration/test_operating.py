@@ -20,7 +20,7 @@ from tests.integration.modules import steps
 from tests.integration.modules.long_steps import hangs, waits_for_cancellation
 from tests.integration.modules.mapped import numbers, squares
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @step

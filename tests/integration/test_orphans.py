@@ -20,7 +20,7 @@ from tests.conftest import StartOban
 from tests.integration.modules import steps
 from tests.integration.modules.long_steps import hangs, hangs_at_first
 
-TIMEOUT = 20
+TIMEOUT = 60
 DEAD = str(uuid4())
 GUARDED = "SELECT bool_and(meta -> 'baton_guarded' = 'true') FROM oban_producers"
 
@@ -135,6 +135,24 @@ async def test_a_producer_that_is_not_seen_is_given_time_to_come_back(
         await oban._query.insert_producer(uuid=DEAD, name="Oban", node="n", queue="default", meta={})
         conn.execute("SELECT baton_rescue()")
         assert conn.execute("SELECT producer FROM baton_suspects").fetchall() == []
+
+
+async def test_a_look_for_orphans_asks_once_for_each_producer_and_not_for_each_job(
+    start_oban: StartOban, conn: psycopg.Connection[Any]
+) -> None:
+    async with start_oban(queues={}) as oban:
+        flow = Flow("many")
+        for number in range(20):
+            flow.add(f"step_{number}", hangs_at_first)
+        await flow.insert()
+        await oban._query.fetch_jobs(demand=20, queue="default", node="n", uuid=DEAD)
+        with conn.transaction():
+            conn.execute("SET LOCAL track_functions TO 'all'")
+            conn.execute("SELECT baton_rescue()")
+            asked = conn.execute(
+                "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'baton_lives'"
+            ).fetchone()
+        assert asked == (1,)
 
 
 async def test_any_oban_process_that_starts_looks_for_orphans(

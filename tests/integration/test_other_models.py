@@ -27,7 +27,7 @@ from tests.integration.modules.several_model_steps import (
     titles,
 )
 
-TIMEOUT = 20
+TIMEOUT = 60
 A, B, C = "anthropic:a", "openai:b", "local:c"
 SMALL = "local:small"
 

@@ -12,10 +12,11 @@ from oban import Oban
 
 import baton_dsl.steps  # noqa: F401 - a process that has loaded it looks after plain jobs of workflows too
 from baton_dsl import Flow, Workflow
+from baton_dsl.runtime.executing import absent
 from tests.conftest import StartOban, until
 from tests.integration.modules import outcome_steps as given
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 FIRST = "meta ->> 'workflow_name' = 'first'"
 
@@ -196,6 +197,7 @@ async def test_a_step_that_runs_ends_by(
     row: Row, start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATON_RESULT_LIMIT", "1000")
+    monkeypatch.setattr(absent, "pause_of", lambda _: given.HOUR)  # what was given back is not fetched again meanwhile
     async with start_oban(queues={}):
         workflow = await flow_with(row.step).insert()
         conn.execute(row.first)

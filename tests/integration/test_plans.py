@@ -57,6 +57,12 @@ def full(request: pytest.FixtureRequest, server: str) -> Iterator[psycopg.Connec
             yield conn
 
 
+@pytest.fixture
+def dsn(server: str) -> Iterator[str]:
+    """Another one, in which nobody has been before: pages are counted."""
+    yield from fresh_database(server, TEMPLATE)
+
+
 type Act = Callable[[psycopg.Connection[Any]], object]
 
 

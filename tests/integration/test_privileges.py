@@ -36,7 +36,7 @@ from tests.integration.roles import may, role, user_of
 from tests.integration.test_schema import describe
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/privileges.md"
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 def granted(what: str) -> str:

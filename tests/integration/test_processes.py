@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from baton_dsl import Flow
+from baton_dsl import Flow, Workflow
 from tests.conftest import until
 from tests.integration.modules import steps
 from tests.integration.test_hands import nodes
@@ -51,12 +51,21 @@ async def test_two_processes_share_the_steps_of_many_workflows_and_run_none_twic
     flow = Flow("diamond").add("top", steps.number.bind(value=1))
     flow.add("left", steps.add_upstreams, deps=["top"]).add("right", steps.add_upstreams, deps=["top"])
     flow.add("bottom", steps.add_upstreams, deps=["left", "right"])
-    with oban_start(dsn, "default:8"), oban_start(dsn, "default:8"):
-        workflows = [flow.insert(conn) for _ in range(100)]
-        for workflow in workflows:
+    workflows: list[Workflow[Any]] = []
+
+    async def have_both_run_some() -> bool:
+        """On a busy machine, one may be through before the other is asked."""
+        more = [flow.insert(conn) for _ in range(100)]
+        for workflow in more:
             assert (await workflow.wait(TIMEOUT)).outcome == "completed"
+        workflows.extend(more)
+        return conn.execute("SELECT count(DISTINCT attempted_by[1]) FROM oban_jobs").fetchone() == (2,)
+
+    with oban_start(dsn, "default:8"), oban_start(dsn, "default:8"):
+        await until(lambda: conn.execute("SELECT count(*) FROM oban_producers").fetchone() == (2,), TIMEOUT)
+        await until(have_both_run_some, TIMEOUT)
     assert {workflow.sync.result("bottom") for workflow in workflows[::20]} == {5}
-    assert conn.execute("SELECT max(attempt), count(DISTINCT attempted_by[1]) FROM oban_jobs").fetchone() == (1, 2)
+    assert conn.execute("SELECT max(attempt) FROM oban_jobs").fetchone() == (1,)
     assert conn.execute("SELECT sum(pending) FROM workflow_nodes").fetchone() == (0,)
 
 

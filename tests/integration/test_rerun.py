@@ -17,7 +17,7 @@ from tests.conftest import StartOban
 from tests.integration.modules import mapped, steps
 from tests.integration.modules.steps import Colour, Line, Point
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @step

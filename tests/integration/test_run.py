@@ -22,7 +22,7 @@ from baton_dsl.errors import (
 from tests.conftest import StartOban, until
 from tests.integration.modules import steps
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 async def test_a_flow_runs_in_dependency_order_and_keeps_typed_results(start_oban: StartOban) -> None:

@@ -13,7 +13,7 @@ from baton_dsl import Each, Flow, Input, Workflow, step
 from baton_dsl.errors import ItemNotFoundError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import read, read_sync
-from baton_dsl.runtime.listing import count, counts, full_ids, workflows
+from baton_dsl.runtime.listing import Count, count, counts, full_ids, workflows
 from baton_dsl.runtime.observing.fleet import nodes, queues
 from baton_dsl.runtime.observing.record import record
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
@@ -23,7 +23,7 @@ from tests.integration.modules import mapped, steps
 from tests.integration.modules.long_steps import hangs
 from tests.integration.test_orphans import DEAD
 
-TIMEOUT = 20
+TIMEOUT = 60
 
 
 @step
@@ -203,13 +203,13 @@ async def test_what_nobody_runs_is_stuck_and_what_runs_is_not(
         assert await standing(long) == "running"
         assert [it.id for it in await read(asked, workflows(WorkflowFilter(is_stuck=True)))] == [waiting.id]
         assert await read(asked, count(WorkflowFilter(is_stuck=False))) == 2
-        assert (await read(asked, counts(most=10)))["stuck"] == 1
+        assert (await read(asked, counts(most=10)))["stuck"] == Count(1, has_more=False)
         await waiting.pause()
         assert await standing(waiting) == "paused"
         await waiting.cancel()
         assert await standing(waiting) == "cancelled"
         told = await read(asked, counts(most=10))
-        assert told == {
+        assert {standing: found.number for standing, found in told.items()} == {
             "running": 1, "stuck": 0, "paused": 0, "stopping": 0, "completed": 1, "cancelled": 1, "discarded": 0
         }  # fmt: skip
     conn.execute(
@@ -253,7 +253,19 @@ async def test_pages_of_the_list_follow_each_other(asked: Database, conn: psycop
         assert await read(asked, full_ids([it.short_id])) == [it.id]
         assert [other.id for other in await read(asked, workflows(WorkflowFilter(starting=it.short_id)))] == [it.id]
     assert await read(asked, count(most=3)) == 3
+    assert (await read(asked, counts(most=3)))["stuck"] == Count(3, has_more=True)
+    conn.execute("UPDATE baton_workflows SET outcome = 'completed' WHERE workflow_id <> %s", [first[0].id])
+    told = await read(asked, counts(most=3))
+    assert (told["stuck"], told["completed"]) == (Count(1, has_more=False), Count(3, has_more=True))
     assert await read(asked, count(WorkflowFilter(is_paused=True))) == 0
+
+
+async def test_the_list_counts_no_items(asked: Database, conn: psycopg.Connection[Any]) -> None:
+    workflow = elsewhere.insert(conn, count=2)
+    conn.execute("UPDATE workflow_nodes SET map_id = 1 WHERE step_name = 'numbers'")  # as if it were an item
+    assert [it.steps for it in await read(asked, workflows())] == [2]
+    conn.execute("UPDATE baton_workflows SET steps = NULL")  # as an earlier version has inserted it
+    assert [(it.id, it.steps) for it in await read(asked, workflows())] == [(workflow.id, 1)]
 
 
 async def test_queues_tell_who_serves_them_and_for_how_long_their_jobs_wait(

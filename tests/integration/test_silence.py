@@ -26,7 +26,9 @@ from tests.integration.modules.stopping_steps import GO_ON, RUNS, waits
 from tests.pgbouncer import pgbouncer
 from tests.proxy import Proxy, proxy
 
-TIMEOUT = 30
+TIMEOUT = 60
+LOCKED_HERE = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+"""The server serves the databases of other tests too."""
 SOON = 10.0
 """Seconds within which work goes on."""
 
@@ -168,7 +170,7 @@ async def test_a_process_whose_guard_is_silent_runs_its_steps_on(
     network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
     """The server has hung up on the guard alone, so its lock is gone; others look for orphans every second."""
-    locks = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted ORDER BY pid"
+    locks = f"SELECT pid FROM pg_locks WHERE {LOCKED_HERE} AND granted ORDER BY pid".encode()
     async with (
         AsyncConnectionPool[Any](network.dsn, min_size=1, max_size=4, open=False) as pool,
         start_oban(pool=pool),
@@ -199,7 +201,7 @@ async def test_a_process_without_a_guard_is_asked_whether_it_lives(
         monkeypatch.setattr(Running, "connect", no_way)
         conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN oban_producers ON queue = 'default' "
-            "WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = baton_producer_key(uuid::text)"
+            f"WHERE {LOCKED_HERE} AND (classid::bigint << 32) | objid::bigint = baton_producer_key(uuid::text)"
         )
         proven = "SELECT FROM baton_suspects WHERE suspected_at > now() + interval '2 seconds'"
         await until(lambda: conn.execute(proven).fetchone() is not None, TIMEOUT)
@@ -232,7 +234,10 @@ async def test_a_listener_that_hears_nothing_is_replaced(
         AsyncConnectionPool[Any](network.dsn, min_size=1, max_size=4, open=False) as pool,
         start_oban(pool=pool) as oban,
     ):
-        listens = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR query = 'SELECT 1'"
+        listens = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')"
+        )
         await until(lambda: conn.execute(listens).fetchone() is not None)
         heard = asyncio.Event()
         await oban._notifier.listen("test", lambda *_: heard.set())

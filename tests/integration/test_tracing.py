@@ -23,7 +23,7 @@ from tests.conftest import StartOban, until
 from tests.integration.modules import mapped
 from tests.integration.modules.traced_steps import PROVIDER, failing, traced
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ async def test_a_trace_goes_through_two_processes(
         assert workflow.sync.wait(TIMEOUT).outcome == "completed"
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     theirs = [json.loads(line) for line in told.read_text().splitlines()]
     (sent,) = by_name(spans)["send traced"]
     attempts = [span for span in theirs if span["name"].startswith("process")]

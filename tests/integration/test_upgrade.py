@@ -20,6 +20,7 @@ from tests.conftest import until
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
 from tests.integration.modules import steps
 from tests.integration.roles import role, user_of
+from tests.integration.test_at_once import WAITING
 from tests.integration.test_schema import describe
 
 _TABLES: Final = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
@@ -169,7 +170,7 @@ async def test_an_install_never_keeps_others_waiting_for_longer_than_a_moment(ol
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
         installing.start()
         await until(
-            lambda: other.execute("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
+            lambda: other.execute(f"SELECT FROM pg_stat_activity WHERE {WAITING}".encode()).fetchone() is not None
         )
         other.execute("SET statement_timeout = '5s'")
         for _ in range(10):

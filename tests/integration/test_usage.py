@@ -21,7 +21,7 @@ async def test_the_usage_of_a_workflow_has_the_calls_of_failed_attempts_too(
 ) -> None:
     async with start_oban():
         workflow = await LLM.insert()
-        assert (await workflow.wait(20)).outcome == "completed"
+        assert (await workflow.wait(60)).outcome == "completed"
         usage = await workflow.usage()
 
     assert usage == workflow.sync.usage()
@@ -43,7 +43,7 @@ async def test_the_usage_of_a_workflow_has_the_calls_of_failed_attempts_too(
 async def test_without_debug_nothing_is_captured(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:
     async with start_oban():
         workflow = await LLM.insert()
-        await workflow.wait(20)
+        await workflow.wait(60)
         assert await workflow.captures("draft") == []
     assert conn.execute("SELECT count(*) FROM baton_captures").fetchone() == (0,)
 
@@ -53,7 +53,7 @@ async def test_captures_have_each_exchange_without_its_secrets(
 ) -> None:
     async with start_oban():
         workflow = await LLM.options(debug=True, models={"translate": "anthropic:claude"}).insert()
-        await workflow.wait(20)
+        await workflow.wait(60)
         drafts = await workflow.captures(steps.draft)
         items = await workflow.captures("translate")
         assert await workflow.captures("words") == []
@@ -77,7 +77,7 @@ async def test_a_call_that_is_stored_is_not_made_again(
     steps.CALLS.clear()
     async with start_oban():
         workflow = await Flow("once", step).insert(text="hi")
-        assert (await workflow.wait(20)).outcome == "completed"
+        assert (await workflow.wait(60)).outcome == "completed"
         answers = await workflow.result(step)
     assert steps.CALLS == ["hi", "HI!"]
     assert [answer.text for answer in answers] == ["HI", "HI!"]
@@ -101,7 +101,7 @@ async def test_a_step_whose_context_calls_nothing_runs_the_statements_of_a_step_
         for step in (steps.plain, steps.plain, steps.idle):  # the first warms up
             sent.clear()
             workflow = await Flow("quiet", step).insert()
-            await workflow.wait(20)
+            await workflow.wait(60)
             kinds.append(set(sent))
     assert any("baton_settle" in text for text in kinds[1])
     assert {text for text in kinds[2] - kinds[1] - kinds[0] if "baton" in text} == set()

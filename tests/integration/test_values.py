@@ -64,7 +64,7 @@ def measured(value: Input[int | float]) -> str:
 async def test_a_result_that_would_not_come_back_ends_its_step_in_its_first_attempt(start_oban: StartOban) -> None:
     async with start_oban():
         workflow = await Flow("f", price, spend).insert()
-        await workflow.wait(20)
+        await workflow.wait(60)
         nodes = {node.step: node for node in await workflow.nodes()}
     assert (nodes["price"].state, nodes["price"].attempt, nodes["spend"].state) == ("discarded", 1, "cancelled")
     assert "returned dict, which can't be read back as dict[str, " in str(nodes["price"].error)
@@ -77,12 +77,12 @@ async def test_whatever_a_validator_raises_on_a_stored_value_ends_the_step_at_on
     async with start_oban(queues={}):
         workflow = await Flow("f", split, parts).insert()
     async with start_oban(name="second"):
-        await workflow.wait(20)
+        await workflow.wait(60)
         assert (await workflow.status()).outcome == "completed"
     conn.execute("""UPDATE workflow_nodes SET result = '{"parts": 3}' WHERE step_name = 'split'""")
     async with start_oban(name="third"):
         await workflow.retry(from_step="parts")
-        await workflow.wait(20)
+        await workflow.wait(60)
         node = next(node for node in await workflow.nodes() if node.step == "parts")
     assert (node.state, node.attempt) == ("discarded", 2)
     assert 'BTN504: the stored result of "split" is no Split' in str(node.error)

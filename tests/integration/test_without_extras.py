@@ -69,7 +69,7 @@ else:
     raise AssertionError("there is no result yet")
 assert "regions" in same.why()
 assert same.pause() and same.resume() and same.cancel()
-assert same.wait(timeout=10).outcome == "cancelled"
+assert same.wait(timeout=60).outcome == "cancelled"
 assert same.retry()
 """
 
@@ -85,7 +85,7 @@ async def main(dsn):
         workflow = await shop.insert(conn, country="at")
     assert (await workflow.status()).counts == {"available": 1, "suspended": 2}
     assert await workflow.cancel()
-    assert (await workflow.wait(timeout=10)).outcome == "cancelled"
+    assert (await workflow.wait(timeout=60)).outcome == "cancelled"
     assert (await workflow.rerun(shop)).id != workflow.id
 
 

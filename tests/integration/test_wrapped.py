@@ -82,7 +82,7 @@ async def test_what_a_sync_wrapper_of_an_async_function_returns_is_awaited(
     CALLS.clear()
     async with start_oban():
         workflow = await flow.insert()
-        await workflow.wait(20)
+        await workflow.wait(60)
         assert await workflow.result(numbers) == [1, 2]
         assert await workflow.result(books) == 1
         nodes = {node.step: node for node in await workflow.nodes()}

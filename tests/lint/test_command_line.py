@@ -168,7 +168,7 @@ def test_pyproject_chooses_too_and_the_command_line_wins(project: Path) -> None:
         ("[tool.baton]\nselect = 3", "[tool.baton] select must be a list of rules, got 3"),
         ("[tool.baton]\nselct = []", '[tool.baton] has no key "selct"; the keys are'),
         ("[tool]\nbaton = 7", "tool.baton must be a table, got 7"),
-        ("[tool.baton", "is no valid TOML"),
+        ("[tool.baton", "is not valid TOML"),
         ("tool = 'baton'", None),
     ],
 )

@@ -192,7 +192,7 @@ def test_an_error_in_a_call_is_a_finding_at_the_parameter(checker: str, tmp_path
 
 
 def test_an_unknown_or_missing_checker_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CheckerError, match='"pytype" is no type checker that is known here: mypy, pyright, ty'):
+    with pytest.raises(CheckerError, match='"pytype" is not a known type checker; these are: mypy, pyright, ty'):
         prove([], "pytype")
     (tmp_path / "ty").write_text("#!/bin/sh\necho broken >&2\nexit 2\n", encoding="utf-8")
     (tmp_path / "ty").chmod(0o755)

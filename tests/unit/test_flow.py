@@ -267,7 +267,7 @@ def test_an_error_survives_the_way_to_another_process() -> None:
 
 
 def test_inputs_of_a_flow_are_not_given_by_position() -> None:
-    with pytest.raises(TypeError, match="the inputs of a flow are given by name, got 1 by position"):
+    with pytest.raises(TypeError, match="pass the inputs of a flow by name, got 1 by position"):
         Flow("shop", orders).insert(None, "eu")
 
 

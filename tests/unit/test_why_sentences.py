@@ -45,15 +45,15 @@ DISCARDED = replace(
     [
         (
             node("x", State.COMPLETED, settled_at=NOW, attempt=1),
-            '"x" completed at 12:00:00.',
+            '"x" completed at 12:00:00 UTC.',
         ),
         (
             node("x", State.COMPLETED, settled_at=NOW - timedelta(days=3), attempt=2),
-            '"x" completed at 2026-11-19 12:00:00 in attempt 2 of 20.',
+            '"x" completed at 2026-11-19 12:00:00 UTC in attempt 2 of 20.',
         ),
         (
             node("x", State.EXECUTING, attempted_at=NOW - MINUTE, attempt=1, runs_on="web-1"),
-            '"x" has run since 11:59:00 on node web-1, attempt 1 of 20.',
+            '"x" has run since 11:59:00 UTC on node web-1, attempt 1 of 20.',
         ),
         (
             node("x", State.EXECUTING, attempted_at=NOW, attempt=1, runs_on="web-1", is_alive=False),
@@ -65,12 +65,15 @@ DISCARDED = replace(
         ),
         (
             FAILED,
-            '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, in 4 min 0 s.',
+            (
+                '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00 UTC, '
+                "in 4 min 0 s."
+            ),
         ),
         (
             replace(FAILED, queue="gpu"),
             (
-                '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, '
+                '"charge" failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00 UTC, '
                 'in 4 min 0 s, but no worker runs queue "gpu".'
             ),
         ),
@@ -80,11 +83,11 @@ DISCARDED = replace(
         ),
         (
             node("x", State.SCHEDULED, scheduled_at=NOW + timedelta(days=2)),
-            '"x" starts at 2026-11-24 12:00:00, in 2 d 0 h.',
+            '"x" starts at 2026-11-24 12:00:00 UTC, in 2 d 0 h.',
         ),
         (
             node("x", State.SCHEDULED, scheduled_at=NOW + MINUTE, attempted_at=NOW),
-            '"x" was put off and starts at 12:01:00, in 1 min 0 s.',
+            '"x" was put off and starts at 12:01:00 UTC, in 1 min 0 s.',
         ),
         (
             node("x", State.AVAILABLE, queue="gpu"),
@@ -112,23 +115,23 @@ DISCARDED = replace(
         ),
         (
             DISCARDED,
-            '"charge" was discarded at 2026-11-21 12:00:00 in attempt 5 of 5: RuntimeError: no route.',
+            '"charge" was discarded at 2026-11-21 12:00:00 UTC in attempt 5 of 5: RuntimeError: no route.',
         ),
         (
             node("x", State.CANCELLED, settled_at=NOW, attempt=1, error="Cancel: the bank refuses the card"),
-            '"x" was cancelled at 12:00:00: Cancel: the bank refuses the card.',
+            '"x" was cancelled at 12:00:00 UTC: Cancel: the bank refuses the card.',
         ),
         (
             node("x", State.CANCELLED, settled_at=NOW, error="BTN507: cancelled, since its workflow was"),
-            '"x" was cancelled with its workflow at 12:00:00.',
+            '"x" was cancelled with its workflow at 12:00:00 UTC.',
         ),
         (
             node("x", State.GONE, settled_at=NOW, outcome=Outcome.CANCELLED),
-            '"x" was cancelled at 12:00:00; its job, which would tell why, is gone.',
+            '"x" was cancelled at 12:00:00 UTC; its job, which would tell why, is gone.',
         ),
         (
             node("x", State.GONE, settled_at=NOW, outcome=Outcome.DISCARDED),
-            '"x" was discarded at 12:00:00.',
+            '"x" was discarded at 12:00:00 UTC.',
         ),
         (
             node("x", State.GONE),
@@ -150,7 +153,7 @@ def test_a_step_that_waits_for_no_other_is_told_by_itself(facts: NodeFacts, said
 
 def test_a_step_that_waits_is_told_with_the_chain_down_to_its_cause() -> None:
     facts = workflow(FAILED, node("orders", State.SUSPENDED, "charge"), node("report", State.SUSPENDED, "orders"))
-    cause = "failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00, in 4 min 0 s"
+    cause = "failed in attempt 2 of 5 (RuntimeError: no route); attempt 3 starts at 12:04:00 UTC, in 4 min 0 s"
     assert why(facts, "orders") == f'"orders" waits for "charge", which {cause}.'
     assert why(facts, "report") == f'"report" waits for "orders", which waits for "charge", which {cause}.'
     assert causes(facts, "report") == ["charge"]
@@ -182,7 +185,7 @@ def test_what_a_cancelled_step_was_cancelled_for_is_told_to_the_origin() -> None
         node("pack", State.CANCELLED, "charge", by_upstream=True),
         node("ship", State.CANCELLED, "pack", by_upstream=True),
     )
-    origin = "was discarded at 2026-11-21 12:00:00 in attempt 5 of 5: RuntimeError: no route."
+    origin = "was discarded at 2026-11-21 12:00:00 UTC in attempt 5 of 5: RuntimeError: no route."
     assert why(facts, "ship") == (
         f'"ship" was cancelled because of "pack", which was cancelled because of "charge", which {origin}'
     )
@@ -202,10 +205,10 @@ def test_a_pause_is_told() -> None:
         node("c"),
         paused_at=NOW - MINUTE,
     )
-    assert why(facts, "c") == '"c" does not start, because the workflow has been paused since 11:59:00.'
-    runs = "has run since 12:00:00, attempt 1 of 20"
-    assert why(facts, "b") == f'"b" waits for "a", which {runs}; also, the workflow has been paused since 11:59:00.'
-    assert why(facts) == f'The workflow has been paused since 11:59:00: 3 of 3 steps have not settled; "a" {runs}.'
+    assert why(facts, "c") == '"c" does not start, because the workflow has been paused since 11:59:00 UTC.'
+    runs = "has run since 12:00:00 UTC, attempt 1 of 20"
+    assert why(facts, "b") == f'"b" waits for "a", which {runs}; also, the workflow has been paused since 11:59:00 UTC.'
+    assert why(facts) == f'The workflow has been paused since 11:59:00 UTC: 3 of 3 steps have not settled; "a" {runs}.'
 
 
 def test_a_queue_that_is_paused_is_told() -> None:
@@ -230,7 +233,7 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
     runs = node("x", State.EXECUTING, attempted_at=NOW, attempt=1)
     facts = workflow(runs, node("y", State.CANCELLED), stopped_at=NOW)
     assert why(facts) == (
-        'The workflow was cancelled at 12:00:00: 1 of 2 steps has not settled; "x" has run since 12:00:00, '
+        'The workflow was cancelled at 12:00:00 UTC: 1 of 2 steps has not settled; "x" has run since 12:00:00 UTC, '
         "attempt 1 of 20, and will not be retried, because the workflow was cancelled."
     )
 
@@ -240,7 +243,7 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
     [
         (
             workflow(node("x", State.COMPLETED), outcome=Outcome.COMPLETED, settled_at=NOW + timedelta(seconds=2.5)),
-            "The workflow completed at 12:00:02, after 1 min 2 s.",
+            "The workflow completed at 12:00:02 UTC, after 1 min 2 s.",
         ),
         (
             workflow(
@@ -250,8 +253,8 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
                 settled_at=NOW,
             ),
             (
-                'The workflow was discarded at 12:00:00: "charge" was discarded at 2026-11-21 12:00:00 in attempt 5 '
-                "of 5: RuntimeError: no route; that cancelled 1 step behind."
+                'The workflow was discarded at 12:00:00 UTC: "charge" was discarded at 2026-11-21 12:00:00 UTC in '
+                "attempt 5 of 5: RuntimeError: no route; that cancelled 1 step behind."
             ),
         ),
         (
@@ -260,13 +263,13 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
                 outcome=Outcome.CANCELLED,
                 settled_at=NOW,
             ),
-            "The workflow was cancelled at 12:00:00: 3 steps had not run when somebody cancelled it.",
+            "The workflow was cancelled at 12:00:00 UTC: 3 steps had not run when somebody cancelled it.",
         ),
         (
             workflow(*(node(f"n{i}", State.DISCARDED) for i in range(5)), outcome=Outcome.DISCARDED, settled_at=NOW),
             (
-                'The workflow was discarded at 12:00:00: "n0" was discarded; "n1" was discarded; "n2" was discarded; '
-                "and 2 others."
+                'The workflow was discarded at 12:00:00 UTC: "n0" was discarded; "n1" was discarded; "n2" was discarded'
+                "; and 2 others."
             ),
         ),
     ],
@@ -301,12 +304,12 @@ def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
         outcome="discarded",
         settled_at=NOW,
     )
-    item = '"orders[1]", which was discarded at 2026-11-21 12:00:00 in attempt 5 of 5: RuntimeError: no route'
+    item = '"orders[1]", which was discarded at 2026-11-21 12:00:00 UTC in attempt 5 of 5: RuntimeError: no route'
     assert why(facts, "report") == (
         f'"report" was cancelled because of "orders", which was discarded because of {item}.'
     )
     assert why(facts) == (
-        f'The workflow was discarded at 12:00:00: "orders" was discarded because of {item}; '
+        f'The workflow was discarded at 12:00:00 UTC: "orders" was discarded because of {item}; '
         "that cancelled 1 step behind."
     )
 
@@ -314,7 +317,7 @@ def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
 def test_a_skipped_step_is_told_with_the_reason() -> None:
     skipped = node("audit", State.COMPLETED, outcome="skipped", settled_at=NOW, error="nothing to audit")
     facts = workflow(skipped, node("mail", State.COMPLETED, "audit", outcome="skipped", by_upstream=True))
-    assert why(facts, "audit") == '"audit" was skipped at 12:00:00: nothing to audit.'
+    assert why(facts, "audit") == '"audit" was skipped at 12:00:00 UTC: nothing to audit.'
     assert why(facts, "mail") == (
-        '"mail" was skipped because of "audit", which was skipped at 12:00:00: nothing to audit.'
+        '"mail" was skipped because of "audit", which was skipped at 12:00:00 UTC: nothing to audit.'
     )

@@ -136,7 +136,7 @@ def test_the_command_serves_until_it_is_told_to_stop(dsn: str) -> None:
         assert serving.stderr is not None
         address = re.search(r"http://127\.0\.0\.1:\d+/", serving.stderr.readline())
         assert address is not None
-        with urlopen(address[0], timeout=20) as answer:
+        with urlopen(address[0], timeout=60) as answer:
             assert b"There is no workflow yet." in answer.read()
         serving.terminate()
-        assert serving.wait(timeout=20) in (0, 143, -15)
+        assert serving.wait(timeout=60) in (0, 143, -15)

@@ -25,7 +25,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 
 def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with the arguments of `step.bind(...)`."""
+    """The findings for the arguments of `step.bind(...)`."""
     inputs = {parameter.name: parameter for parameter in step.parameters if parameter.is_input}
     for name, argument in step.bound.items():
         if name not in inputs:
@@ -43,14 +43,14 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with the arguments of `flow.insert(...)`."""
+    """The findings for the arguments of `flow.insert(...)`."""
     yield from given(flow, call, types)
     if not call.is_open:
         yield from missing(flow, call)
 
 
 def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with what a call gives, whatever it leaves out: all of `flow.bind(...)`."""
+    """The findings for the arguments that a call passes, not for missing ones; enough for `flow.bind(...)`."""
     takers = flow.inputs()
     if flow.knows_its_inputs:
         yield from unknown(call.arguments, takers)
@@ -61,7 +61,7 @@ def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
-    """A finding for each argument that is no input of the flow."""
+    """A finding for each argument that is not an input of the flow."""
     inputs = list(known)
     for name, argument in given.items():
         if name not in inputs:

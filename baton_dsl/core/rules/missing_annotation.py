@@ -95,8 +95,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a step without return or parameter annotation, or with one that can't be evaluated",
     why=(
-        "Annotations are how results are stored, validated and given to the next step, and what the analyzer proves "
-        "edges with. Without one, both must guess. A name that is imported under TYPE_CHECKING alone is not there when "
+        "Results are stored, validated and passed on by their annotations, and the analyzer checks edges with them. "
+        "Without one, both would have to guess. A name that is imported only under TYPE_CHECKING does not exist when "
         "the annotation is evaluated, so nothing could be stored."
     ),
     bad=(

@@ -11,7 +11,7 @@ finding = Finder("BTN201", "baton-upstream-type")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each edge whose types say no. An edge with an unknown or missing type is silent."""
+    """A finding for each edge whose types do not fit. There is none if a type is unknown or missing."""
     types = context.types
     for step in context.flow.steps:
         for parameter in step.parameters:
@@ -40,8 +40,8 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         types: What is known of the types.
         step: The step that takes the result.
         parameter: The parameter that takes it.
-        upstream: The step that gives it.
-        given: Its type as the parameter sees it: of one item for `Each`.
+        upstream: The step whose result it is.
+        given: The type of the result as the parameter sees it: with `Each`, the type of one item.
     """
     shown, taken = types.apart(given, parameter.type)
     annotation = maps.around(parameter, shown)
@@ -73,7 +73,7 @@ RULE = Rule(
     slug=finding.slug,
     summary="an upstream's result does not fit the parameter",
     why=(
-        "Results travel as JSON and are validated on the way in. A wrong type is an error in the middle of the night, "
+        "Results are stored as JSON and validated when they are read. A wrong type would be an error at run time, "
         "after the upstream's work was done and paid for."
     ),
     bad=(

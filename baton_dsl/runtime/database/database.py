@@ -28,7 +28,7 @@ _SNAPSHOT: Final = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
 )
 OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
-"""How handles connect. Prepared statements are lost behind a pooler, and would not pay here."""
+"""How workflow handles connect. Prepared statements get lost behind a pooler, and would not pay off here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Database:
 
     Attributes:
         prefix: The schema.
-        oban: The name of the Oban instance whose pool serves, if there is one in this process.
-        conninfo: How to connect without an instance.
-        pool: The pool whose connections serve, if there is one that is not an instance's; it is in autocommit mode.
+        oban: The name of the Oban instance whose pool is used, if this process has it.
+        conninfo: The connection string that is used without an instance.
+        pool: A pool to use that does not belong to an instance, if any; it is in autocommit mode.
     """
 
     prefix: str
@@ -52,7 +52,7 @@ class Database:
         """The database that a flow is inserted into.
 
         Args:
-            settings: The flow's; its prefix wins over that of the Oban instance.
+            settings: The flow's settings; their prefix overrides that of the Oban instance.
             conn: The caller's connection, if there is one.
         """
         prefix = settings.prefix or _prefix(settings.oban)
@@ -61,7 +61,7 @@ class Database:
 
     @staticmethod
     def configured(*, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban") -> Database:
-        """The database that is named, else the Oban instance's, else that of the environment.
+        """The database that is passed, or else that of the Oban instance, or else that of the environment.
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
@@ -80,7 +80,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection for reading: of a pool, or one of its own."""
+        """A connection for reading: from a pool, or a new one."""
         if self.pool is not None:
             async with self.pool.connection() as conn:
                 yield conn
@@ -95,7 +95,7 @@ class Database:
 
     @contextmanager
     def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection for reading, for sync code: always one of its own."""
+        """A connection for reading, for sync code: always a new one."""
         with psycopg.connect(self.conninfo_or_fail(), **OPTIONS) as conn:
             yield conn
 
@@ -103,10 +103,10 @@ class Database:
     async def snapshot(
         self, conn: psycopg.AsyncConnection[Any] | None = None
     ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection on which all reads see one moment, and names without a schema are PostgreSQL's own.
+        """A connection on which all reads see one snapshot, and names without a schema are PostgreSQL's own.
 
         Args:
-            conn: The one to use, if there is one already.
+            conn: An open connection to use instead of a new one.
         """
         if conn is None:
             async with self.connection() as opened, self.snapshot(opened):
@@ -124,7 +124,7 @@ class Database:
             yield
 
     def listen(self, conn: psycopg.Connection[Any]) -> bool:
-        """Let a connection hear of ends; False if a pooler is between, through which nothing is heard."""
+        """Let a connection listen for ends. Return False behind a pooler, through which notifications do not come."""
         if not is_direct(conn):
             return False
         conn.execute(sql.SQL("LISTEN {}").format(self.channel))
@@ -132,7 +132,7 @@ class Database:
 
     @property
     def channel(self) -> sql.Identifier:
-        """The channel on which the ends of workflows are told."""
+        """The channel of the notifications about ended workflows."""
         return sql.Identifier(f"{self.prefix}.oban_{CHANNEL}")
 
     def conninfo_or_fail(self) -> str:
@@ -150,7 +150,7 @@ _conninfos: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
 
 
 def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> str:
-    """How a connection has connected; asked once, since libpq puts it together from forty parts each time."""
+    """The connection string of a connection. Cached, because libpq assembles it from forty parts each time."""
     known = _conninfos.get(conn)
     if known is None:
         known = _conninfos[conn] = make_conninfo(conn.info.dsn, password=conn.info.password or None)
@@ -158,7 +158,7 @@ def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 def _conninfo_of(oban: str) -> str | None:
-    """How the pool of an Oban instance connects, if it says so."""
+    """The connection string of an Oban instance's pool, if it has one."""
     instance = instances.find(oban)
     conninfo = instance.pool.conninfo if instance is not None else None
     return conninfo if isinstance(conninfo, str) else None

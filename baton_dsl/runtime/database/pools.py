@@ -26,19 +26,19 @@ KEPT_ALIVE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""What we ask of TCP, unless the DSN says otherwise: a peer that is gone is found out, no NAT forgets a connection."""
+"""Settings for TCP keepalives, unless the DSN has others: they detect a dead peer, and keep NAT entries alive."""
 
 
 def kept_alive(dsn: str) -> str:
-    """A DSN with our defaults for what it does not say."""
+    """Add our defaults to a DSN where it does not set them."""
     said = conninfo_to_dict(dsn)
     return make_conninfo(dsn, **{name: value for name, value in KEPT_ALIVE.items() if name not in said})
 
 
 async def _configure(conn: AsyncConnection[Any]) -> None:
-    """Let each BEGIN say the level that Oban's statements and ours are written for, which costs no round trip.
+    """Set the isolation level that Oban's statements and ours need; it is part of each BEGIN, without a round trip.
 
-    And let the server keep a connection that is idle in the pool: the next fetch would find it dead.
+    Also tell the server to keep connections that are idle in the pool. Otherwise the next fetch would find them closed.
     """
     await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
     await conn.set_autocommit(True)
@@ -47,13 +47,13 @@ async def _configure(conn: AsyncConnection[Any]) -> None:
 
 
 async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -> Pool:
-    """Open a pool whose connections are watched.
+    """Open a pool of watched connections.
 
     Args:
         dsn: The database.
-        min_size: Connections that are kept open.
-        max_size: Connections at once.
-        options: How psycopg connects, beyond the DSN.
+        min_size: The number of connections that are kept open.
+        max_size: The most connections at once.
+        options: Arguments for psycopg's connect, besides the DSN.
     """
     pool: Pool = AsyncConnectionPool(
         kept_alive(dsn), kwargs=options, min_size=min_size, max_size=max_size, configure=_configure, open=False
@@ -65,12 +65,12 @@ async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -
 
 
 def watch(pool: Pool) -> bool:
-    """Have the connections that a pool opens from now on watched, unless they are of a class of somebody else's.
+    """Watch the connections that a pool opens from now on, unless the application uses its own connection class.
 
-    One that is silent is seldom alone: then all that are idle in the pool are replaced with it.
+    If one connection is silent, others often are too. So all idle connections of the pool are then replaced.
 
     Returns:
-        True if they were not watched before.
+        True if the pool was not watched before.
     """
     if pool.connection_class is not AsyncConnection:
         return False
@@ -97,7 +97,7 @@ _draining: Final[set[asyncio.Task[None]]] = set()
 
 
 def rewatch(pool: Pool) -> None:
-    """As `watch`, for a pool that is in use: what it has open is replaced."""
+    """As `watch`, for a pool that is in use: its open connections are replaced."""
     if watch(pool) and not pool.closed:
         task = asyncio.get_running_loop().create_task(pool.drain())
         _draining.add(task)
@@ -106,11 +106,11 @@ def rewatch(pool: Pool) -> None:
 
 @asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection for one statement, which is a transaction: BEGIN and COMMIT would be two more round trips.
+    """A connection in autocommit mode for one statement, because BEGIN and COMMIT would be two more round trips.
 
-    Where the defaults of the database or the role don't suit it, BEGIN and COMMIT are said, with what does for this
-    transaction alone: a serializable one may fail each time that others work beside it, and one with too little time
-    each time.
+    If the defaults of the database or the role are not suitable, BEGIN and COMMIT are sent, with settings for this
+    transaction: a serializable transaction may fail whenever others run concurrently, and one with a too short
+    `statement_timeout` fails always.
     """
     async with pool.connection() as conn:
         before = conn.autocommit
@@ -176,11 +176,11 @@ def _is_wanted(pool: Pool) -> bool:
 _suiting: Final[WeakKeyDictionary[AsyncConnection[Any], bool]] = WeakKeyDictionary()
 
 SHORTEST: Final = 10_000
-"""Milliseconds that a statement of ours may need, with thousands of steps in it on a busy server."""
+"""Milliseconds that one of our statements may need for thousands of steps on a busy server."""
 
 
 async def _suits(conn: AsyncConnection[Any]) -> bool:
-    """Whether a statement by itself is as it should be; asked once for each connection."""
+    """Whether the defaults of a connection suit a statement in autocommit mode. Checked once for each connection."""
     known = _suiting.get(conn)
     if known is None:
         cursor = AsyncCursor(conn, row_factory=tuple_row)

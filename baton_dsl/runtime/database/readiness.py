@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError
 from baton_dsl.runtime.sql.pieces import VERSION
 
-# By the catalogue: a table that is not there is no error, and a role without privileges sees it too.
+# Read from the catalogue, where a missing table is not an error, and for which no privileges are needed.
 _TABLES: Final = """
 SELECT count(*) FILTER (WHERE relname IN ('oban_jobs', 'oban_producers', 'oban_leaders')) = 3,
     count(*) FILTER (WHERE relname = 'baton_migrations') = 1
@@ -26,14 +26,14 @@ ORDER BY nspname
 
 
 def check(conn: psycopg.Connection[Any], prefix: str) -> None:
-    """See that Oban's tables and ours are there, and new enough.
+    """Check that Oban's tables and ours exist and are new enough.
 
     Args:
         conn: A connection; nothing is written.
         prefix: The schema.
 
     Raises:
-        SchemaMissingError: BTN404, if they are not.
+        SchemaMissingError: BTN404, if they do not exist.
         SchemaVersionError: BTN405, if they are older than this library needs.
     """
     cursor = conn.cursor(row_factory=tuple_row)
@@ -47,6 +47,6 @@ def check(conn: psycopg.Connection[Any], prefix: str) -> None:
 
 
 def missing(conn: psycopg.Connection[Any], prefix: str) -> SchemaMissingError:
-    """The error for tables that are not there, which names the schemas in which they are."""
+    """The error for missing tables. It names the schemas that do have them."""
     found = conn.cursor(row_factory=tuple_row).execute(_ELSEWHERE).fetchall()
     return SchemaMissingError.in_schema(prefix, elsewhere=[name for (name,) in found if name != prefix])

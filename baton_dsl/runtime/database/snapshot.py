@@ -1,4 +1,4 @@
-"""Run several reads in one snapshot. They are written once, for async and sync code."""
+"""Run several queries in one snapshot. A reading is written once, for async and sync code."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from baton_dsl.runtime.sql.pieces import in_schema
 type Row = dict[str, Any]
 type Query = tuple[LiteralString | sql.SQL | sql.Composed, Mapping[str, Any]]
 type Reading[T] = Generator[Query, list[Row], T]
-"""A function that yields a query with its parameters, is sent the rows, and returns what it made of them.
+"""A generator that yields queries with their parameters, receives the rows, and returns a value made of them.
 
-Its queries write `baton.` for the schema, as the files of `sql` do; nothing else is looked up in it.
+Its queries write `baton.` for the schema, as the SQL files do; no other name is looked up in the schema.
 
 Example:
     ```python
@@ -59,7 +59,7 @@ def read_sync[T](database: Database, reading: Reading[T]) -> T:
 
 
 def read_on[T](conn: psycopg.Connection[Any], database: Database, reading: Reading[T]) -> T:
-    """As `read`, on a connection that is open already and in no transaction."""
+    """As `read`, on an open connection that is not in a transaction."""
     with database.sync_snapshot(conn):
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None

@@ -1,7 +1,6 @@
-"""Run the hooks of a flow: functions that are called, as jobs of their own, when a workflow ends.
+"""Run the hooks of a flow: functions that are called when a workflow ends.
 
-The end itself is decided in SQL (`baton_announce`), which inserts the jobs in that transaction;
-here they are run.
+Each call is a job. The SQL that ends a workflow (`baton_announce`) inserts the jobs in the same transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _status: Final = TypeAdapter(WorkflowStatus)
 
 
 def worker_class(name: str) -> type:
-    """The class that Oban instantiates for the job of a hook; see `absent` for one that is not here."""
+    """The worker class for the jobs of a hook; for one whose code is missing, see `absent`."""
     try:
         hook = load_hook(name)
     except StepNotFoundError as error:
@@ -45,31 +44,31 @@ def worker_class(name: str) -> type:
 
 
 def load_hook(name: str) -> Callable[[WorkflowStatus], Any]:
-    """The function that the job of a hook names.
+    """Import the function that the job of a hook names.
 
     Raises:
-        StepNotFoundError: BTN501, if it can't be imported here, or no flow that was imported here names it.
+        StepNotFoundError: BTN501, if it can't be imported here, or no flow that is imported here has it as a hook.
     """
     found = importing.find(name, "hook")
     if not isinstance(found, FunctionType):
         raise StepNotFoundError(f'hook "{name}" is no function but {type(found).__name__}')
     if not is_declared(found):
         raise StepNotFoundError(
-            f'no flow that was imported here has "{name}" for a hook',
-            remedy="let the worker import the module of the flow that names it: baton worker MODULE",
+            f'no flow that was imported here has "{name}" as a hook',
+            remedy="let the worker import the module of the flow that has the hook: baton worker MODULE",
         )
     return found
 
 
 async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
-    """Call a hook, unless it was called before.
+    """Call a hook, unless it has been called already.
 
     Args:
         hook: The function, sync or async.
-        job: Its job; the args are the status of the workflow at its end.
+        job: Its job, whose args are the status of the workflow at its end.
 
     Raises:
-        Exception: What the function raised. It is not called again.
+        Exception: The exception of the function, which is not called again.
     """
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
@@ -77,8 +76,8 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):
-        return Cancel("this attempt is in other hands")
-    job.max_attempts = job.attempt  # in the row it is so already
+        return Cancel("another worker runs this job")
+    job.max_attempts = job.attempt  # as in its row
     value = hook(status) if iscoroutinefunction(hook) else await in_thread(lambda: _call(hook, status, job), job)
     if isawaitable(value):
         await value

@@ -1,4 +1,4 @@
-"""The log of what runs: a line for the start and for the end of each attempt, with its fields."""
+"""Log attempts: a line for the start and for the end of each, with its fields."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ logger = logging.getLogger("baton_dsl.steps")
 
 _ID: Final = "baton-step-log"
 _SECOND: Final = 1_000_000_000
-"""Nanoseconds, as Oban's telemetry tells times."""
+"""A second in nanoseconds, the unit of Oban's telemetry."""
 
 
 def log_steps() -> None:
-    """Log from now on what the Oban instances of this process run.
+    """Start to log what the Oban instances of this process run.
 
-    At info, a line for the start and the end of each attempt; a warning for one that fails; an error with its traceback
-    for the last one. Each has the fields `workflow_id`, `workflow`, `step`, `attempt`, `max_attempts`, `queue`,
-    `job_id`; the end also `outcome`, `duration` and `queue_time` in seconds.
+    Each attempt logs its start and its end at level info. A failed attempt logs a warning, and the last one an error
+    with its traceback. Each record has the fields `workflow_id`, `workflow`, `step`, `attempt`, `max_attempts`, `queue`
+    and `job_id`; that of the end also has `outcome`, and `duration` and `queue_time` in seconds.
 
-    What the logger `baton_dsl.steps` does not want at this moment is not listened to: it costs nothing.
+    Levels that are off for the logger `baton_dsl.steps` cost nothing.
     """
     telemetry.detach(_ID)
     events = ["oban.job.exception"]

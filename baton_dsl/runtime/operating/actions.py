@@ -25,11 +25,11 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating import choosing
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
-"""What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
+"""Errors after which an action is repeated: it was rolled back because steps of the workflow settled concurrently."""
 
 
 class Action(StrEnum):
-    """What can be done to a workflow; the value is the name of the SQL function."""
+    """The actions on workflows; the value is the name of the SQL function."""
 
     CANCEL = "baton_stop"
     RETRY = "baton_retry"
@@ -40,20 +40,21 @@ class Action(StrEnum):
 async def operate(
     database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
 ) -> list[str]:
-    """Do something to workflows, in one transaction.
+    """Apply an action to workflows, in one transaction.
 
     Args:
-        database: Where they are.
-        action: What to do: `Action.CANCEL` cancels all that has not started, and what runs is told so and not tried
-            again; `RETRY` lets all run again that was cancelled or discarded, and keeps stored results; `PAUSE` lets
-            nothing start until `RESUME`.
-        which: To which.
-        from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
-            results are forgotten, all others stay.
+        database: The database of the workflows.
+        action: The action. `Action.CANCEL` cancels every step that has not started; running steps are asked to stop,
+            and not retried. `RETRY` runs all cancelled and discarded steps again, and keeps stored results. After
+            `PAUSE`, no further step starts until `RESUME`.
+        which: The workflows.
+        from_step: For `RETRY`: run the step of that name and everything downstream again instead, completed or not.
+            Their results are deleted; all others stay.
 
     Returns:
-        The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
-        retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
+        The ids of the workflows to which it applied. A workflow that has ended can't be cancelled, and one that
+        completed can't be retried. A workflow can't be retried from a step if that step or one downstream runs or has
+        no job.
     """
     statement, values = _statement(database, action, which, from_step)
     return list(await answer(database, statement, values) or ())
@@ -68,11 +69,11 @@ def operate_sync(
 
 
 class RetryOptions(TypedDict, total=False):
-    """How a retry differs from the last attempts.
+    """Options of a retry.
 
     Attributes:
-        attempts: How many attempts each step gets that has been attempted before and runs again.
-        models: Other models for steps that run again, by their names.
+        attempts: How many attempts each step gets that runs again after earlier attempts.
+        models: Other models for steps that run again, by step.
     """
 
     attempts: int | None
@@ -81,13 +82,13 @@ class RetryOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """What a retry has done.
+    """The result of a retry.
 
     Attributes:
         ids: The workflows to which it applied.
-        steps: How many steps run again that have been attempted before.
-        fewest: How many attempts each of them has at least.
-        most: How many attempts each of them has at most.
+        steps: How many steps run again after earlier attempts.
+        fewest: The least number of attempts that one of these steps gets.
+        most: The largest number of attempts that one of these steps gets.
     """
 
     ids: list[str]
@@ -104,21 +105,21 @@ async def retry(
     attempts: int | None = None,
     models: Mapping[str, str] | None = None,
 ) -> Retried:
-    """Retry workflows, in one transaction; `operate` does the same with the attempts that are left.
+    """Retry workflows, in one transaction. `operate` does the same with the attempts that are left.
 
     Args:
-        database: Where they are.
-        which: Which ones.
+        database: The database of the workflows.
+        which: The workflows.
         from_step: As for `operate`.
-        attempts: How many attempts each step gets that has been attempted before and runs again; by default those that
-            are left of its own, and at least one.
-        models: Other models for steps that run again, by their names. If it is one workflow, each of these steps must
-            run again; of several, those in which it does not keep its model.
+        attempts: How many attempts each step gets that runs again after earlier attempts; default: those it has left,
+            at least one.
+        models: Other models for steps that run again, by step. For one workflow, it is an error if such a step does not
+            run again; for several workflows, the step keeps its model where it does not run again.
 
     Raises:
-        StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
-        RetryError: BTN415, if the model of one can't be changed.
-        ValueError: If `attempts` is no whole number from 1 to 32,767.
+        StepNotInWorkflowError: BTN408, if `models` names a step that a workflow does not have.
+        RetryError: BTN415, if the model of a step can't be changed.
+        ValueError: If `attempts` is not a whole number from 1 to 32,767.
     """
     statement, values = _retry_statement(database, which, from_step, attempts, models)
     if models and (error := await read(database, choosing.unfit(which, models))):
@@ -144,10 +145,10 @@ def retry_sync(
 
 
 def see_attempts(attempts: int) -> None:
-    """See that a step may be given so many attempts.
+    """Check a number of attempts.
 
     Raises:
-        ValueError: If not.
+        ValueError: If it is not allowed.
     """
     if wrong := CHECKS["max_attempts"](attempts):
         raise ValueError(f"attempts must be {wrong}, got {attempts!r:.60}")
@@ -179,7 +180,7 @@ def _retry_statement(
 
 
 async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
-    """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
+    """Call one of our SQL functions in a transaction of its own, and repeat it if it was rolled back."""
     for number in range(TRIES):
         try:
             async with database.connection() as conn:
@@ -238,7 +239,7 @@ _HELD: Final[LiteralString] = """
 
 
 def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
-    """Why a workflow could not be retried from a step; None if it can be by now."""
+    """Why a workflow could not be retried from a step; None if it can be now."""
     rows = yield (
         "SELECT step_name FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
         {"workflow_id": workflow_id},
@@ -266,18 +267,18 @@ def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
 
 
 BATCH: Final = 1000
-"""Workflows that one transaction of a prune removes."""
+"""How many workflows one transaction of a prune removes."""
 
 
 async def prune(database: Database, older_than: timedelta) -> int:
-    """Remove workflows that settled longer ago than that, with their results; never one that still runs.
+    """Remove workflows that ended longer ago than an age, with their results. Running workflows are never removed.
 
     Args:
-        database: Where they are.
+        database: The database of the workflows.
         older_than: How long they are kept.
 
     Returns:
-        How many were removed.
+        The number that was removed.
     """
     removed = 0
     while True:
@@ -303,21 +304,21 @@ def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Com
 
 
 def old_captures(older_than: timedelta) -> Reading[int]:
-    """How many captures are older than that."""
+    """The number of captures that are older than an age."""
     query = "SELECT count(*) AS count FROM baton.baton_captures WHERE captured_at < now() - %(older_than)s::interval"
     rows = yield query, {"older_than": older_than}
     return int(rows[0]["count"])
 
 
 def prune_captures_sync(database: Database, older_than: timedelta) -> int:
-    """Remove what steps captured longer ago than that; their workflows stay.
+    """Remove captures that are older than an age; their workflows stay.
 
     Args:
-        database: Where they are.
+        database: The database of the workflows.
         older_than: How long they are kept.
 
     Returns:
-        How many were removed.
+        The number that was removed.
     """
     statement = sql.SQL(
         "WITH gone AS (DELETE FROM {} WHERE captured_at < now() - %(older_than)s::interval RETURNING 1) "

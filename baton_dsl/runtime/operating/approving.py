@@ -1,4 +1,4 @@
-"""Raising the budget of a workflow, so that the steps that wait for it go on."""
+"""Raise the budget of a workflow, so that steps that wait for it continue."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ async def approve(database: Database, workflow_id: str, budget: Decimal | int) -
     """Set the budget of a workflow.
 
     Args:
-        database: Where it is.
+        database: The database of the workflow.
         workflow_id: Its id.
-        budget: What it may cost in all, with what is spent.
+        budget: What it may cost in all, including what is spent.
 
     Raises:
-        BudgetError: BTN524, if that is below what is spent, or the workflow has no budget.
+        BudgetError: BTN524, if the amount is below what is spent, or the workflow has no budget.
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
-    amount = _checked(budget)
+    amount = see_budget(budget)
     _check(workflow_id, amount, await answer(database, *_statement(database, workflow_id, amount)))
 
 
 def approve_sync(database: Database, workflow_id: str, budget: Decimal | int) -> None:
     """As `approve`, for sync code."""
-    amount = _checked(budget)
+    amount = see_budget(budget)
     _check(workflow_id, amount, answer_sync(database, *_statement(database, workflow_id, amount)))
 
 
@@ -42,8 +42,13 @@ def _statement(database: Database, workflow_id: str, budget: Decimal) -> tuple[s
     return statement, {"id": workflow_id, "budget": budget}
 
 
-def _checked(budget: Decimal | int) -> Decimal:
-    given: object = budget
+def see_budget(budget: Decimal | int) -> Decimal:
+    """Refuse what is no amount.
+
+    Raises:
+        BudgetError: BTN524.
+    """
+    given: object = budget  # whatever it is declared as
     if isinstance(given, bool) or not isinstance(given, int | Decimal) or not Decimal(given).is_finite() or given < 0:
         raise BudgetError(
             f"a budget must be an exact number, zero or more, got {given!r:.60}", remedy='give Decimal("8.00")'
@@ -51,10 +56,12 @@ def _checked(budget: Decimal | int) -> Decimal:
     return Decimal(given)
 
 
-def _check(workflow_id: str, budget: Decimal, found: list[Decimal | None] | None) -> None:
-    if found is None:
-        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    old, spent = found
+def see_approved(workflow_id: str, budget: Decimal, old: Decimal | None, spent: Decimal | None) -> None:
+    """Refuse a budget for a workflow that has none, or has spent more already.
+
+    Raises:
+        BudgetError: BTN524.
+    """
     if old is None:
         raise BudgetError(
             f'workflow "{workflow_id}" has no budget, so there is nothing to approve',
@@ -65,3 +72,9 @@ def _check(workflow_id: str, budget: Decimal, found: list[Decimal | None] | None
             f'workflow "{workflow_id}" has spent {money(spent)}, more than a budget of {money(budget)}',
             remedy=f"approve at least {money(spent)}, and what is still to come",
         )
+
+
+def _check(workflow_id: str, budget: Decimal, found: list[Decimal | None] | None) -> None:
+    if found is None:
+        raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
+    see_approved(workflow_id, budget, *found)

@@ -1,4 +1,4 @@
-"""Budgets: what an attempt reserves before it starts, and what an operator approves."""
+"""Reserve an amount of the workflow's budget for each attempt before it starts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from baton_dsl.runtime.database.pools import Pool, autocommit
 
 
 class Budgets:
-    """Reserves for the attempts of one Oban instance, in one statement for all that start at the same time.
+    """Reserves amounts for the attempts of one Oban instance, in one statement for all that start at the same time.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
-        context: The context in which it does.
+        context: The context in which the statements run.
     """
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
@@ -31,7 +31,7 @@ class Budgets:
         self._reserve: Coalescer[Job, bool] = Coalescer("reserve", self._reserve_all, context)
 
     async def admits(self, job: Job) -> bool:
-        """Whether an attempt may start; then what it reserves is taken from the budget until it ends."""
+        """Whether an attempt may start. If so, its amount is reserved until it ends."""
         return RESERVE not in job.meta or await self._reserve.submit(job)
 
     async def _reserve_all(self, jobs: Sequence[Job], _is_again: bool) -> list[bool]:

@@ -6,6 +6,7 @@
   const PERIOD = 2000; // milliseconds between two looks at what runs
   const SETTLED_PERIOD = 15000; // at what has ended: somebody may retry it
   const LONGEST = 30000; // while the server does not answer
+  const AGAIN = 5000; // until a page that could not be made is asked for again
 
   // --- times in the reader's zone -------------------------------------------------------------------------------
 
@@ -69,11 +70,14 @@
 
   document.addEventListener("htmx:afterRequest", (event) => {
     const status = event.detail.xhr?.status ?? 0;
+    const problem = status ? event.detail.xhr.getResponseHeader("baton-problem") : null;
     if (event.detail.successful) {
       pause = PERIOD;
       say("live", "is-live");
-    } else if (status === 403) {
+    } else if (status === 401 || status === 403) {
       lost("access lost");
+    } else if (problem) {
+      lost(problem.toLowerCase());
     } else {
       lost(status ? `error ${status}` : "no connection");
     }
@@ -185,9 +189,12 @@
   });
   window.addEventListener("resize", () => zoomable());
 
-  // The server writes sentences, in its own zone.
-  const root = document.documentElement;
-  if (Number(root.dataset.offset) === -new Date().getTimezoneOffset()) root.dataset.sameZone = "";
+  // A page that could not be made for want of a database. A form is not sent again: the page it came from is loaded.
+  const failed = document.querySelector("[data-again]");
+  if (failed) {
+    failed.querySelector("[data-again-told]").hidden = false;
+    setTimeout(() => location.replace(location.href), AGAIN);
+  }
 
   localise(document);
   zoomable();

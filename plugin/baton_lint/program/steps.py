@@ -1,4 +1,4 @@
-"""Turn steps in source into the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
+"""Turn steps in source into the same `StepSpec`s that `baton_dsl.reflect` makes from live ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SCALARS: Final = (str, int, float, bool, bytes, type(None))
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
-    """What a function says of itself, whatever it is called in a flow."""
+    """The signature of a function, independent of its name in a flow."""
 
     parameters: tuple[ParameterSpec, ...]
     result: Term
@@ -55,9 +55,9 @@ class Steps:
     """Describes steps.
 
     Args:
-        names: What names stand for.
-        annotations: What annotations mean.
-        doubting: Says what is wrong with the names in them.
+        names: Resolves names.
+        annotations: Translates annotations.
+        doubting: Finds problems with the names in them.
     """
 
     def __init__(self, names: Names, annotations: Annotations, doubting: Doubting | None = None) -> None:
@@ -108,7 +108,7 @@ class Steps:
         )
 
     def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:
-        """The type of a value that is given to an input: scalars only; what is inside of containers is unknown."""
+        """The type of a value that is passed to an input: of scalars only; the contents of containers are unknown."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, TextValue):
             return Instance("builtins.str")
@@ -128,7 +128,7 @@ class Steps:
         return UNKNOWN
 
     def models(self, path: str, scope: int, expression: Expression) -> object:
-        """The models of a step: one, or a list, with `UNKNOWN` in the places of those that can't be told."""
+        """The models of a step: one, or a list with `UNKNOWN` for those that can't be resolved."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, ItemsValue):
             items = [self.literal(value.path, value.scope, item) for item in value.items]
@@ -136,7 +136,7 @@ class Steps:
         return self.literal(path, scope, expression)
 
     def models_by_step(self, path: str, scope: int, expression: Expression) -> object:
-        """The models that a flow gives to steps, as far as they are written out."""
+        """The models that a flow chooses for steps, as far as they are written out."""
         if expression[0] != "dict":
             return self.literal(path, scope, expression)
         pairs = ((self.literal(path, scope, key), value) for key, value in expression[2])
@@ -166,7 +166,7 @@ class Steps:
         return Option(value=value, place=self.names.project.place(keyword.path, keyword.span))
 
     def _is_one(self, keyword: Keyword) -> bool:
-        """True for the one model of a step that is a text which can't be told: there is nothing to check."""
+        """True if `models` is one string whose value is unknown, so that there is nothing to check."""
         if keyword.name != "models":
             return False
         return isinstance(self.names.evaluate(keyword.path, keyword.scope, keyword.expression), TextValue)
@@ -222,7 +222,7 @@ class Steps:
         return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
 
     def unresolved(self) -> Iterator[tuple[Place, str]]:
-        """Where an annotation stands that text can't resolve, and why it can't."""
+        """The places of annotations that can't be resolved from text, and the reasons."""
         for definition in self._definitions.values():
             yield from definition.unresolved
 
@@ -266,14 +266,14 @@ class Steps:
         )
 
     def _origin(self, path: str, scope: int, default: Expression | None) -> tuple[str, int, Expression] | None:
-        """What `= From(...)` was given."""
+        """The argument of `= From(...)`."""
         if default is None or default[0] != "call" or not default[3]:
             return None
         is_from = ours(self.names.evaluate(path, scope, default[2])) == "From"
         return (path, scope, default[3][0]) if is_from else None
 
     def _source(self, path: str, scope: int, expression: Expression) -> str | None:
-        """The name of the step that `From(...)` was given."""
+        """The name of the step in `From(...)`."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, StepValue):
             return value.name
@@ -285,7 +285,7 @@ def _callee(expression: Expression) -> Expression:
 
 
 def _flag(option: Option | None) -> bool | None:
-    """An `ignore_*` flag; one that is no literal counts as not set, so that rules stay silent."""
+    """The value of an `ignore_*` option. One that is not a literal counts as not set, so that rules stay silent."""
     if option is None:
         return None
     return option.value if isinstance(option.value, bool) or option.value is None else False

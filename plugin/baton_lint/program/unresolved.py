@@ -10,7 +10,7 @@ from baton_dsl.core.terms import Instance, TupleOf, UnionOf
 
 
 class Unresolved(NamedTuple):
-    """An annotation, or a part of one, that stands for a type that is not known."""
+    """An annotation, or a part of one, whose type is unknown."""
 
     path: str
     line: int
@@ -19,11 +19,11 @@ class Unresolved(NamedTuple):
 
 
 def unresolved(steps: Iterable[StepSpec], reasons: Mapping[Place, str]) -> list[Unresolved]:
-    """Each annotation that rules about types pass over, once and in the order of the source.
+    """Each annotation that rules about types skip, once and in the order of the source.
 
     Args:
-        steps: The steps of all flows, and of none.
-        reasons: Why, as far as that is known, by the place of the annotation.
+        steps: All steps, in flows or not.
+        reasons: The reasons, where they are known, by the place of the annotation.
     """
     found: dict[Unresolved, None] = {}
     known: dict[object, bool] = {}

@@ -1,4 +1,4 @@
-"""Where a walk through a file is: its scope and function, and whether the code certainly runs."""
+"""The circumstances of a node during a walk: its scope and function, and whether its code certainly runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from baton_lint.source.facts import FunctionFacts
 from baton_lint.source.nodes import push_children
 
 CHECKING = "checking"
-"""Under `if TYPE_CHECKING`: for type checkers alone."""
+"""Under `if TYPE_CHECKING`: only for type checkers."""
 TRYING = "trying"
 """In a `try` that expects an import to fail."""
 FALLBACK = "fallback"
-"""What is done instead, once an import has failed."""
+"""In the handler after an import has failed."""
 
 
 DEEPER = "deeper"
-"""In a branch of such a fallback."""
+"""In a branch of such a handler."""
 _ATTEMPTS = {TRYING: "", FALLBACK: DEEPER}
-"""Views in which each name is bound or else nothing goes on, to the view of the branches inside."""
+"""Views in which every name is bound if execution continues -> the view of branches inside."""
 
 
 class Body:
-    """What is gathered while the body of a function is walked."""
+    """What is collected while the body of a function is walked."""
 
     __slots__ = ("facts", "node", "outer", "reads")
 
@@ -34,7 +34,7 @@ class Body:
 
 
 class Where:
-    """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
+    """The circumstances of a node. Not a dataclass: importing dataclasses takes as long as reading twenty files."""
 
     __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope", "view")
 
@@ -53,9 +53,9 @@ class Where:
         self.is_certain = is_certain
         self.in_lambda = in_lambda
         self.expects_error = expects_error
-        """Under `pytest.raises`: what is written there is meant to be wrong."""
+        """True under `pytest.raises`, where code is wrong on purpose."""
         self.view = view
-        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or nothing."""
+        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or empty."""
         self.maybe: Where = self
         """The same in a branch, a loop or a `try`."""
         if is_certain or view in _ATTEMPTS:
@@ -78,7 +78,7 @@ class Where:
 
 
 def push_yield(stack: list[tuple[ast.AST, Where]], node: ast.AST, where: Where) -> None:
-    """Take note of what makes a function a generator, unless a lambda around it is one, and go on inside."""
+    """Mark the function as a generator, unless the `yield` belongs to a lambda, and continue inside."""
     if where.body is not None and not where.in_lambda:
         where.body.facts["is_generator"] = True
     push_children(stack, node, where)

@@ -43,7 +43,7 @@ def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterF
 
 
 def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) -> ClassSourceFacts:
-    """A class: its bases, its decorators, and the annotated names in its body."""
+    """The facts of a class: its bases, its decorators, and the annotated names in its body."""
     return ClassSourceFacts(
         name=node.name,
         scope=scope,
@@ -70,7 +70,7 @@ def _is_excluded(value: ast.expr | None) -> bool:
 
 
 def _stores(statement: ast.stmt) -> bool:
-    """Whether a statement of a class has a say in how pydantic stores its fields."""
+    """Whether a statement in a class may change how pydantic stores its fields."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return any(map(_is_early, statement.decorator_list))
@@ -87,7 +87,7 @@ def _stores(statement: ast.stmt) -> bool:
 
 
 def _is_early(decorator: ast.expr) -> bool:
-    """Whether a decorator makes a serializer, or a validator that comes before pydantic's own."""
+    """Whether a decorator makes a serializer, or a validator that runs before pydantic's own."""
     names = last_names(decorator)
     if _VALIDATORS.isdisjoint(names):
         return not _SERIALIZERS.isdisjoint(names)
@@ -102,7 +102,7 @@ def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef |
 
 
 def last_names(node: ast.expr) -> list[str]:
-    """The last name of what a `with` statement calls."""
+    """The last names of the functions that a `with` statement or a decorator calls."""
     function = node.func if isinstance(node, ast.Call) else node
     return [name for name in (getattr(function, "id", None), getattr(function, "attr", None)) if name]
 

@@ -5,15 +5,15 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
     ("name", place, identifier)
     ("attr", place, value, attribute)
     ("const", place, value)                     a string, number, bytes, bool, None or Ellipsis
-    ("string", place)                           a string whose content can't be told, such as an f-string
+    ("string", place)         a string with unknown content, such as an f-string
     ("sub", place, value, index)
     ("tuple", place, items)   ("list", place, items)
-    ("dict", place, ((key, value), ...), whole) without what is unpacked into it; whole if there is nothing such
+    ("dict", place, ((key, value), ...), whole) without unpacked mappings; whole if there are none
     ("star", place, value)
     ("or", place, left, right)                  `left | right`
     ("call", place, function, arguments, ((keyword or None, place, value), ...))
     ("lambda", place)
-    ("?", place)                                anything else: the analyzer does not know
+    ("?", place)                                anything else: unknown to the analyzer
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ type Span = tuple[int, int, int, int]
 type Expression = tuple[Any, ...]
 
 DEEPEST: Final = 60
-"""Levels of nesting that are kept. Nobody writes a deeper annotation; a deeper table is unknown."""
+"""The most levels of nesting that are kept. Annotations are never deeper; deeper data is unknown."""
 MOST_ITEMS: Final = 10_000
-"""Items of one tuple or list that are kept."""
+"""The most items of a tuple or list that are kept."""
 LONGEST_CHAIN: Final = 1_200
-"""Dots and calls in one chain that are kept; marshal gives up at 2,000 levels."""
+"""The most dots and calls of a chain that are kept; marshal fails at 2,000 levels."""
 LONGEST_TEXT: Final = 4_000
-"""Characters of one string that are kept."""
+"""The most characters of a string that are kept."""
 
 
 _LINKS: Final = (ast.Call, ast.Attribute)
 _TEXTS: Final = (str, bytes)
-"""Tuples: a union would be made anew for each of ten thousand expressions."""
+"""A tuple, because `isinstance` with a union is slower, and there are ten thousands of expressions."""
 
 
 class Columns:
@@ -54,7 +54,7 @@ class Columns:
         return (offset if text.isascii() else len(text.encode()[:offset].decode(errors="replace"))) + 1
 
     def span(self, node: ast.expr | ast.arg | ast.keyword | ast.stmt | ast.alias | ast.type_param) -> Span:
-        """Where a node stands."""
+        """The place of a node."""
         end_line = node.end_lineno or node.lineno
         end_offset = node.end_col_offset or 0
         if self.lines is None:
@@ -63,7 +63,7 @@ class Columns:
 
 
 def encode(node: ast.expr, columns: Columns, depth: int = 0) -> Expression:
-    """An `ast` expression as a tuple."""
+    """Encode an `ast` expression as a tuple."""
     kind = type(node)
     if kind is ast.Name:
         return ("name", columns.span(node), node.id)  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ _ENCODERS: Final[dict[type[ast.expr], Callable[[Any, Span, Columns, int], Expres
 
 
 def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
-    """Dots and calls, from the left to the right: a flow with a thousand `.add(...)` is a thousand levels deep."""
+    """Encode dots and calls iteratively, from left to right: a flow with a thousand `.add(...)` is that deep."""
     links: list[ast.Call | ast.Attribute] = []
     start = node
     while isinstance(start, _LINKS):
@@ -160,7 +160,7 @@ def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
 
 
 def parse(text: str, span: Span) -> Expression:
-    """The expression in a string annotation; every part of it stands where the string does."""
+    """Parse the expression in a string annotation. Every part gets the place of the string."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -196,7 +196,7 @@ def _moved(expression: Expression, span: Span) -> Expression:
 
 
 def chain(expression: Expression) -> Iterator[Expression]:
-    """An expression and what stands left of its dots and calls: `a.b().c` gives itself, `a.b()`, `a.b`, `a`."""
+    """An expression and the parts left of its dots and calls: for `a.b().c`, itself, `a.b()`, `a.b`, `a`."""
     while True:
         yield expression
         if expression[0] not in ("attr", "call"):

@@ -1,4 +1,4 @@
-"""Which calls are worth keeping: those that may make, grow or insert a flow, and those that block."""
+"""Find the calls that matter: those that may create, extend or insert a flow, and those that block."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from baton_dsl.core.blocking import BLOCKING
 from baton_lint.source.facts import Binding
 
 _FOREIGN: Final = sys.stdlib_module_names
-"""Modules whose functions make no flows."""
+"""Modules whose functions create no flows."""
 
 
 _MAKERS: Final = frozenset(
     {"typing", "typing_extensions", "enum", "collections", "dataclasses", "pydantic", "pydantic.main"}
 )
-"""Modules of functions that make classes."""
+"""Modules with functions that create classes."""
 
 RUNS: Final = frozenset({"run", "start", "explore"})
 """Methods of the testing kit that run a flow."""
 
 _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
-"""What the first argument of `Flow(...)` may be."""
+"""The kinds of expressions that the first argument of `Flow(...)` may be."""
 
 
 class Chain:
-    """A call with what stands left of it: `Flow("a", b).options(...).insert(c)`.
+    """A call with the chain left of it: `Flow("a", b).options(...).insert(c)`.
 
     Args:
         node: The last call of the chain.
@@ -35,9 +35,9 @@ class Chain:
     def __init__(self, node: ast.Call) -> None:
         self.node = node
         self.attributes: list[str] = []
-        """From the right to the left."""
+        """From right to left."""
         self.calls: list[ast.Call] = []
-        """From the right to the left."""
+        """From right to left."""
         root: ast.expr = node
         while True:
             if isinstance(root, ast.Attribute):
@@ -51,7 +51,7 @@ class Chain:
         self.root = root
 
     def may_be_flow(self, binding: Binding | None) -> bool:
-        """Whether the chain may have to do with a flow, given what its root is bound to: most have not."""
+        """Whether the chain may be about a flow, by what its root is bound to. Most are not."""
         node = self.node
         if isinstance(node.func, ast.Attribute):
             if node.func.attr == "insert" and len(node.args) <= 1:
@@ -78,7 +78,7 @@ class Chain:
                 return kind in ("from", "value")
 
     def may_be_value(self, binding: Binding | None) -> bool:
-        """Whether what the chain gives may be a flow, a step, a decorator or a type."""
+        """Whether the value of the chain may be a flow, a step, a decorator or a type."""
         if self.attributes and self.attributes[0] in ("named", "bind", "add", "options"):
             return True
         if self._makes_class(binding):
@@ -88,7 +88,7 @@ class Chain:
         return binding is not None and binding[0] in ("from", "module", "package", "value") and not self.calls[-1].args
 
     def _makes_class(self, binding: Binding | None) -> bool:
-        """Whether what is called makes a class, or what stands for one."""
+        """Whether the called function creates a class, or something like one."""
         if binding is None or binding[0] not in ("from", "module", "package"):
             return False
         if binding[0] == "from":
@@ -96,7 +96,7 @@ class Chain:
         return len(self.attributes) == 1 and binding[1] in _MAKERS
 
     def blocks(self, binding: Binding | None) -> str | None:
-        """The full name of the function that is called, if it is known to block."""
+        """The full name of the called function, if it is known to block."""
         if len(self.calls) != 1 or not isinstance(self.root, ast.Name):
             return None
         attributes = self.attributes[::-1]

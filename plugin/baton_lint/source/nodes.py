@@ -1,4 +1,4 @@
-"""The nodes inside a node of `ast`."""
+"""Iterate over the nodes inside a node of `ast`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ast
 from typing import Final
 
 _NO_NODES: Final = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "name", "kind", "type_comment", "conversion"})
-"""Fields that hold no node which matters."""
+"""Fields without nodes that matter."""
 _FIELDS: Final[dict[type[ast.AST], tuple[str, ...]]] = {}
-"""Fields to look into, the last first, by kind of node; filled as kinds are met."""
+"""Fields with nodes, the last first, by kind of node; filled on demand."""
 
 
 def push_children[W](stack: list[tuple[ast.AST, W]], node: ast.AST, where: W) -> None:
-    """Put all nodes inside a node on a stack, the first on top, each with where it stands."""
+    """Push all nodes inside a node on a stack, the first on top, each with its circumstances."""
     kind = type(node)
     fields = _FIELDS.get(kind)
     if fields is None:

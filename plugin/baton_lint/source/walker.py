@@ -1,4 +1,4 @@
-"""Walk the `ast` of a file once, and collect everything that is ever needed of it."""
+"""Walk the `ast` of a file once, and collect all of its facts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Walker:
         self.stack: list[tuple[ast.AST, Where]] = []
 
     def facts(self) -> FileFacts:
-        """What the walk has gathered."""
+        """The collected facts."""
         self.given = {name for _, name in self.passed}
         for body in reversed(self.bodies):  # inner ones first
             self._finish(body)
@@ -73,13 +73,13 @@ class Walker:
     # -- the walk ---------------------------------------------------------------------------------------------
 
     def walk(self, tree: ast.Module) -> None:
-        """Visit every node. With a stack of our own: an `elif` chain is as deep as it is long."""
+        """Visit every node, with an explicit stack because a long `elif` chain is deeply nested."""
         module = Where(self._scope(-1, "module", ""))
         self._push(tree.body, module)
         stack = self.stack
         while stack:
             node, where = stack.pop()
-            if isinstance(node, ast.Name):  # nearly every other node
+            if isinstance(node, ast.Name):  # nearly half of all nodes
                 if where.body is not None and not isinstance(node.ctx, ast.Store):
                     where.body.reads.add(node.id)
                 continue
@@ -108,7 +108,7 @@ class Walker:
             names[name] = ("unknown", "is set more than once", self.columns.span(node))
 
     def _unknown(self, where: Where, target: ast.AST, reason: str) -> None:
-        """All names in a target are bound to something that can't be told."""
+        """Bind all names in a target to an unknown value."""
         if isinstance(target, ast.Name):
             self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
             return
@@ -119,7 +119,7 @@ class Walker:
     # -- definitions ------------------------------------------------------------------------------------------
 
     def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: Where) -> None:
-        """Enter a function: a scope, and perhaps a step."""
+        """Enter a function, which is a scope and may be a step."""
         prefix = self.scopes[where.scope]["name"]
         kind = self.scopes[where.scope]["kind"]
         base = f"{prefix}<locals>." if kind == "function" else prefix
@@ -142,7 +142,7 @@ class Walker:
             blocking=[],
         )
         self.functions.append(facts)
-        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):  # the next is the one
+        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):
             self._bind(where, node.name, ("def", len(self.functions) - 1), node)
         body = Body(facts, node, where.body)
         self.bodies.append(body)
@@ -155,7 +155,7 @@ class Walker:
         self._push([*node.decorator_list, *defaults], where)
 
     def _type_scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: int) -> int:
-        """The scope of the type parameters of a definition; without any the one that it stands in."""
+        """The scope of a definition's type parameters; without any, the scope around it."""
         variables = type_variables(node)
         if not variables:
             return scope
@@ -171,7 +171,7 @@ class Walker:
         return line.find(node.name, self.columns(node.lineno, node.col_offset) - 1 + len("def ")) + 1
 
     def _finish(self, body: Body) -> None:
-        """Fill in what only the whole file tells of a function."""
+        """Fill in the facts of a function that need the whole file."""
         facts, node = body.facts, body.node
         if body.outer is not None:
             body.outer.reads |= body.reads
@@ -229,7 +229,7 @@ class Walker:
         self._push([node.value], where)
 
     def _value(self, node: ast.expr, where: Where) -> Binding:
-        """What a name is set to; what most expressions give is nothing that we could tell."""
+        """The binding for an assigned value. The values of most expressions are unknown."""
         if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
             return ("unknown", "is worked out at run time", self.columns.span(node))
         if isinstance(node, ast.Call):
@@ -251,7 +251,7 @@ class Walker:
         self._push([node.value], where)
 
     def visit_augmented(self, node: ast.AugAssign, where: Where) -> None:
-        """A name that is changed is no constant."""
+        """Mark a name that is changed as unknown."""
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
             self._read(node.target.id, where)
@@ -265,7 +265,7 @@ class Walker:
         self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
 
     def visit_global(self, node: ast.Global | ast.Nonlocal, where: Where) -> None:
-        """A name that a function sets is no constant anywhere."""
+        """Mark a name that a function sets as unknown."""
         for name in node.names:
             for scope in self.scopes:
                 if name in scope["names"] or scope["kind"] == "module":
@@ -274,7 +274,7 @@ class Walker:
     # -- statements -------------------------------------------------------------------------------------------
 
     def visit_if(self, node: ast.If, where: Where) -> None:
-        """A branch: what it binds is uncertain, except for type checkers."""
+        """Enter a branch, whose bindings are uncertain unless it is for type checkers."""
         test = node.test
         for_checkers = is_for_checkers(test, lambda name: self._binding(name, where.scope))
         if for_checkers is not None:
@@ -289,7 +289,7 @@ class Walker:
         self._push([*node.body, *node.orelse], where.maybe)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, where: Where) -> None:
-        """A block that runs, unless it swallows errors."""
+        """Enter a `with` block, which runs unless it suppresses errors."""
         reason = "is set by an async with" if isinstance(node, ast.AsyncWith) else "is set by a with statement"
         for item in node.items:
             if item.optional_vars is not None:
@@ -301,12 +301,12 @@ class Walker:
         self._push(node.body, where.maybe if "suppress" in names else where)
 
     def visit_for(self, node: ast.For | ast.AsyncFor, where: Where) -> None:
-        """A loop."""
+        """Enter a loop."""
         self._unknown(where, node.target, "is set by a loop")
         self._push([node.iter, *node.body, *node.orelse], where.maybe)
 
     def visit_block(self, node: ast.stmt, where: Where) -> None:
-        """Any other block that may not run to its end."""
+        """Enter any other block that may not run to its end."""
         if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
             self._push([*node.orelse, *node.finalbody], where.maybe)
             for handler in node.handlers:
@@ -320,14 +320,14 @@ class Walker:
         push_children(self.stack, node, where.maybe)
 
     def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: Where) -> None:
-        """A name that a pattern binds."""
+        """Bind a name in a pattern."""
         if node.name:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
         push_children(self.stack, node, where)
 
     def visit_statement(self, node: ast.Expr, where: Where) -> None:
-        """An expression on its own: a call that nobody awaits, perhaps."""
+        """Visit an expression statement: perhaps a call that nobody awaits."""
         if isinstance(node.value, ast.Call):
             self.visit_call(node.value, where, is_dropped=True)
         elif not isinstance(node.value, ast.Constant):
@@ -340,26 +340,26 @@ class Walker:
             where.body.reads.add(name)
 
     def visit_walrus(self, node: ast.NamedExpr, where: Where) -> None:
-        """A name that an expression binds."""
+        """Bind a name in an expression."""
         self._unknown(where, node.target, "is set in an expression")
         self._push([node.value], where)
 
     def visit_lambda(self, node: ast.Lambda, where: Where) -> None:
-        """Enter a lambda: what it calls runs later, if at all."""
+        """Enter a lambda, whose calls run later, if at all."""
         push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
     def visit_yield(self, node: ast.Yield | ast.YieldFrom, where: Where) -> None:
-        """What makes a function a generator, unless it stands in a lambda."""
+        """Mark the function as a generator, unless the `yield` is in a lambda."""
         if where.body is not None and not where.in_lambda:
             where.body.facts["is_generator"] = True
         push_children(self.stack, node, where)
 
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
-        """Enter a comprehension: what it calls runs as often as it likes."""
+        """Enter a comprehension, whose calls may run any number of times."""
         push_children(self.stack, node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
-        """A call, with all that stands left of it."""
+        """Visit a call with the chain left of it."""
         function = node.func
         if (
             isinstance(function, ast.Name)

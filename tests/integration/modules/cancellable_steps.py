@@ -98,7 +98,7 @@ async def looks_and_returns(context: StepContext) -> str:
 @step
 def deaf() -> None:
     SEEN.append("begun")
-    assert GO_ON.wait(20)
+    assert GO_ON.wait(60)
 
 
 @step(max_attempts=3)

@@ -109,14 +109,14 @@ ASYNC = (by_async_psycopg, by_async_connection, by_async_session)
 EVERY = (*SYNC, *ASYNC)
 
 
-@step(max_attempts=2, backoff=0, timeout=0.3)
+@step(max_attempts=2, backoff=0, timeout=1.0)
 def slow_by_session(session: Session, context: StepContext) -> int:
     session.add(Booking(step=context.step, attempt=context.attempt))
     session.flush()
     return during(context, session) or 1
 
 
-@step(max_attempts=2, backoff=0, timeout=0.3)
+@step(max_attempts=2, backoff=0, timeout=1.0)
 async def slow_by_async_session(session: AsyncSession, context: StepContext) -> int:
     session.add(Booking(step=context.step, attempt=context.attempt))
     await session.flush()

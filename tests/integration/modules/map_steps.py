@@ -128,7 +128,7 @@ counting = Flow("counting", numbers, counted, followed, totals)
 @step
 def held(numbers: Each[int], context: StepContext) -> int:
     event = HELD.get(str(numbers))
-    if event is not None and not event.wait(20):
+    if event is not None and not event.wait(60):
         raise TimeoutError
     return numbers
 

@@ -1,5 +1,5 @@
--- Write down calls of models, and count them against the budgets of their workflows. One that is there already stays as it
--- is, and counts once. One without a known cost counts as what its attempt had reserved.
+-- Store calls of models, and count them against the budgets of their workflows. A call that exists already is not changed
+-- or counted again. A call without a known cost counts as what its attempt had reserved.
 CREATE OR REPLACE FUNCTION baton.baton_record_usage(entries json)
 RETURNS void
 LANGUAGE plpgsql
@@ -31,7 +31,6 @@ BEGIN
 
     PERFORM 1 FROM baton.baton_budgets
     WHERE workflow_id IN (SELECT usage.workflow_id FROM baton.baton_usage AS usage WHERE usage.id = ANY(written))
-       
     ORDER BY workflow_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;

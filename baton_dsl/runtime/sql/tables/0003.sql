@@ -9,6 +9,10 @@ CREATE INDEX IF NOT EXISTS baton_workflows_flow_name_index ON baton.baton_workfl
 
 CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflows (outcome, inserted_at);
 
+-- The number of steps of a workflow, so that a list need not count node rows, of which maps may have a hundred
+-- -- thousand. NULL for workflows inserted before this migration; their steps are counted.
+ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS steps integer;
+
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
 
 -- A hop of a chain: the function `baton_settle_one`, without which a worker of this version can't settle.
