@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Option
+from baton_dsl.core.spec import INHERITS, Ignores, Option
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite, DefinitionPlaces
 
@@ -321,8 +321,7 @@ class Entry(NamedTuple):  # like `StepSpec`, there are thousands
     name: str
     step: Step[..., Any, Any, Any] | Job
     deps: tuple[str, ...] = ()
-    ignore_cancelled: bool | None = None
-    ignore_discarded: bool | None = None
+    ignores: Ignores = INHERITS
     site: CallSite | None = None
     position: int = 0
     """The index of the argument in the call at `site`."""

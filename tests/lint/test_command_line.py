@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_line_a_finding_and_a_count_on_the_error_stream(project: Path) -> None:
     assert run(project, "--no-cache") == Outcome(
-        1, f"{CYCLE}\n{MISSING}\n", "2 findings in 1 flow of 3 steps; 1 fixable with --fix\n"
+        1, f"{CYCLE}\n{MISSING}\n", "2 findings in 1 flow (3 steps); 1 fixable with --fix\n"
     )
 
 

@@ -74,10 +74,6 @@ class Database:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return Database(checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
 
-    def table(self, name: str) -> sql.Identifier:
-        """A table or function of ours, with its schema."""
-        return sql.Identifier(self.prefix, name)
-
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """A connection for reading: from a pool, or a new one."""

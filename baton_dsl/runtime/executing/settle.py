@@ -21,6 +21,7 @@ from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.bridge import has_place, hears, pool_of, prefix_of
 from baton_dsl.runtime.oban.fetches import FETCHES, PLACE_TAKEN, dispatch
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,20 @@ def foreknown(oban: Oban, job: Job) -> Passage | None:
     return known.passage
 
 
+_SETTLE: Final = sql.SQL("""
+SELECT * FROM baton.baton_settle(
+    %s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, forgets => %s::bool, is_again => %s::bool
+)
+""")
+_SETTLE_AND_READ: Final = sql.SQL(
+    "SELECT settled.*, baton.baton_passage(settled.id, %s)::text FROM ({}) AS settled"
+).format(_SETTLE)
+
+_SETTLE_ONE: Final = """
+SELECT * FROM baton.baton_settle_one(%s::int8, %s::int2, %s::text, %s::text, %s::int2, %s::text[], %s::bool, %s::int4)
+"""
+
+
 class Settler:
     """Settles nodes, in one statement for all jobs that finish at the same time.
 
@@ -105,26 +120,13 @@ class Settler:
         self._oban = oban
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
-        self.statement = sql.SQL(
-            "SELECT * FROM {}(%s::int8[], %s::int2[], %s::text[], %s::text[], %s::json, "
-            "forgets => %s::bool, is_again => %s::bool)"
-        ).format(sql.Identifier(prefix, "baton_settle"))
-        self._many = self.statement.as_bytes()  # made once: to put it together takes longer than to send it
-        self._reading = (
-            sql.SQL("SELECT settled.*, {}(settled.id, %s)::text FROM ({}) AS settled")
-            .format(sql.Identifier(prefix, "baton_passage"), self.statement)
-            .as_bytes()
-        )
-        self._one = (
-            sql.SQL(
-                "SELECT * FROM {}(%s::int8, %s::int2, %s::text, %s::text, %s::int2, %s::text[], %s::bool, %s::int4)"
-            )
-            .format(sql.Identifier(prefix, "baton_settle_one"))
-            .as_bytes()
-        )
+        self.statement = statement(_SETTLE, prefix)
+        self._many = self.statement.as_bytes()  # to put a statement together takes longer than to send it
+        self._reading = statement(_SETTLE_AND_READ, prefix).as_bytes()
+        self._one = statement(_SETTLE_ONE, prefix).as_bytes()
         self._lease = Lease(self._pool)
         self.rest = self._lease.release
-        self._park = sql.SQL("SELECT {}(%s::int8[], %s::int2[])").format(sql.Identifier(prefix, "baton_park"))
+        self._park = statement("SELECT baton.baton_park(%s::int8[], %s::int2[])", prefix)
 
     async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
         """Settle nodes as completed or skipped, and start the claimed jobs.
