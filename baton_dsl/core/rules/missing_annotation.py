@@ -143,4 +143,5 @@ billing = Flow("billing", report, orders)
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

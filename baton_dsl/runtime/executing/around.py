@@ -21,6 +21,7 @@ from psycopg.rows import args_row
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
 from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.raised import described
 
 logger = logging.getLogger(__name__)
@@ -115,13 +116,13 @@ def _written(job_id: int, writing: Future[None]) -> None:
 
 
 _PLAIN: Final[LiteralString] = """
-SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, '{{}}'::text[]
+SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, '{}'::text[]
 FROM unnest(%s::int8[]) AS job(id)
-JOIN {nodes} AS node ON node.oban_job_id = job.id
-JOIN {workflows} AS workflow ON workflow.workflow_id = node.workflow_id
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
 """
 
-_LINKED: Final[LiteralString] = """
+_LINKED: Final = sql.SQL("""
 SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
     SELECT span.traceparent
     FROM (
@@ -133,19 +134,19 @@ SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
     CROSS JOIN LATERAL (
         SELECT upstream.id
         UNION ALL
-        (SELECT item.oban_job_id FROM {nodes} AS item WHERE item.map_id = upstream.id LIMIT {links})
+        (SELECT item.oban_job_id FROM baton.workflow_nodes AS item WHERE item.map_id = upstream.id LIMIT {links})
     ) AS job
-    JOIN {spans} AS span ON span.oban_job_id = job.id
+    JOIN baton.baton_spans AS span ON span.oban_job_id = job.id
     LIMIT {links}
 )
 FROM unnest(%s::int8[]) AS job(id)
-JOIN {nodes} AS node ON node.oban_job_id = job.id
-LEFT JOIN {nodes} AS map ON map.oban_job_id = node.root_id
-JOIN {workflows} AS workflow ON workflow.workflow_id = node.workflow_id
-"""
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.root_id
+JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
+""").format(links=sql.Literal(LINKS))
 
 _WRITE: Final[LiteralString] = """
-INSERT INTO {spans} (oban_job_id, traceparent)
+INSERT INTO baton.baton_spans (oban_job_id, traceparent)
 SELECT id, traceparent FROM unnest(%s::int8[], %s::text[]) AS span(id, traceparent)
 ORDER BY id
 ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
@@ -162,15 +163,9 @@ class Origins:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        tables = {
-            "nodes": sql.Identifier(prefix, "workflow_nodes"),
-            "workflows": sql.Identifier(prefix, "baton_workflows"),
-            "spans": sql.Identifier(prefix, "baton_spans"),
-            "links": sql.Literal(LINKS),
-        }
-        self._plain = sql.SQL(_PLAIN).format(**tables)
-        self._linked = sql.SQL(_LINKED).format(**tables)
-        self._write = sql.SQL(_WRITE).format(**tables)
+        self._plain = statement(_PLAIN, prefix)
+        self._linked = statement(_LINKED, prefix)
+        self._write = statement(_WRITE, prefix)
 
     async def read(self, job_ids: Sequence[int], _is_again: bool) -> list[Origin | None]:
         """The origins of nodes, by job; None for a job that is not a node."""
