@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
+from weakref import WeakValueDictionary
 
 import oban.oban
 import psycopg
@@ -69,14 +70,21 @@ def instance_of(job: Job) -> Oban:
     Raises:
         ObanNotFoundError: If there is none, or several and the producer is unknown.
     """
+    producer = job.attempted_by[1] if len(job.attempted_by) > 1 else ""
+    if (known := _by_producer.get(producer)) is not None:
+        return known
     instances: list[Oban] = list(oban.oban._instances.values())
-    if len(job.attempted_by) > 1:
-        for candidate in instances:
-            if any(queue.uuid == job.attempted_by[1] for queue in candidate.check_all_queues()):
-                return candidate
+    for candidate in instances if producer else ():
+        if any(queue.uuid == producer for queue in candidate.check_all_queues()):
+            _by_producer[producer] = candidate
+            return candidate
     if len(instances) == 1:
         return instances[0]
     raise ObanNotFoundError(f"job {job.id} was fetched by no Oban instance of this process")
+
+
+_by_producer: Final[WeakValueDictionary[str, Oban]] = WeakValueDictionary()
+"""Instances by the producers that were asked for: it takes a while to ask every queue of every instance."""
 
 
 def forget(instance: Oban) -> None:
