@@ -143,7 +143,7 @@ class ObanNotFoundError(BatonError):
 
 
 class WorkflowNotFoundError(BatonError):
-    """The database contains no workflow with this id."""
+    """No workflow, or more than one, matches this id."""
 
     code = "BTN407"
     default_remedy = "check the id, the database and the prefix"

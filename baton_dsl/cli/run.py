@@ -60,6 +60,8 @@ def command(
     The drawing goes to standard error, the results to standard output. Exit code: 0 if the workflow completed, 1 if
     a step was cancelled or discarded, 2 if the flow or an input is wrong, 3 if it did not end in time.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Example:
       baton run app.flows:billing --input api_key=xyz --input 'regions=["eu", "us"]' | jq .report

@@ -313,7 +313,7 @@ def test_stored_inputs_that_do_not_fit_any_more_are_told(baton: Shown, conn: psy
     conn.execute("""UPDATE baton_workflows SET inputs = '{"region": "eu", "since": "soon"}'""")
     code, _, told = baton("rerun", "shop-1", "tests.cli.flows:shop")
     assert code == 2
-    assert 'BTN303: input "since" is date, got str\n' in told
+    assert 'BTN303: input "since" must be date, got str\n' in told
     assert told.splitlines()[-1] == 'the inputs are those that workflow "shop-1" has stored'
 
 

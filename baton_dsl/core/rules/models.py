@@ -212,4 +212,5 @@ review = Flow("review", summary, assess, vote, report, models={"assess": ("opena
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

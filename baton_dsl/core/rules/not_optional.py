@@ -12,9 +12,10 @@ finding = Finder("BTN202", "baton-not-optional")
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that does not accept a missing result of its upstream, or of an item of it."""
+    has_maps = bool(context.graph.mapped)
     for step in context.flow.steps:
-        options = ignores(context.flow, step)
-        if not options and not context.graph.mapped:
+        options = context.flow.ignored_by(step).options
+        if not options and not has_maps:
             continue
         ignored = " and ".join(options)
         for parameter in step.parameters:
@@ -40,14 +41,6 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 )
 
 
-def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
-    """The options, of the step or of the flow, that let the step run although an upstream has no result."""
-    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
-    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
-    flags = (("ignore_cancelled", cancelled), ("ignore_discarded", discarded))
-    return [name for name, is_set in flags if is_set]
-
-
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
     """True if a parameter accepts neither None for an absent upstream, nor a placeholder for an absent item."""
     edge = maps.Edge.of(parameter, upstream)
@@ -58,7 +51,7 @@ def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> b
 
 def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
     """True if a step may run although items of its mapped upstream failed."""
-    return bool(ignores(flow, step)) or "min_success" in upstream.options
+    return any(flow.ignored_by(step)) or "min_success" in upstream.options
 
 
 def _items(

@@ -31,6 +31,25 @@ class Context(NamedTuple):
     graph: Graph
 
 
+def once[T](ask: Callable[[object], T]) -> Callable[[object], T]:
+    """A function of a type that remembers its answers, for one check of one flow.
+
+    Steps that are made from one function share its types, and so do equal annotations of one file.
+
+    Args:
+        ask: The function.
+    """
+    answers: dict[int, T] = {}
+
+    def asked(type: object) -> T:
+        key = id(type)  # equal types may be stored in different ways
+        if key not in answers:
+            answers[key] = ask(type)
+        return answers[key]
+
+    return asked
+
+
 class Example(NamedTuple):
     """An example: the source of a user's module.
 
@@ -58,6 +77,8 @@ class Rule:
         good: Examples close to the bad ones that are fine.
         run: The function that finds; None for a rule that needs more than one flow's spec and lives in its front end.
         doors: The front ends that can decide it.
+        is_about_a_step: True for a rule that holds for a step whatever flow it is in: baton-lint then also checks steps
+            that are in none.
         at_validate: False for a rule that matters only once a worker has to import the step.
         by_default: False for a rule that must be selected.
     """
@@ -70,6 +91,7 @@ class Rule:
     good: tuple[Example, ...] = ()
     run: Callable[[Context], Iterable[Diagnostic]] | None = None
     doors: frozenset[Door] = EVERY_DOOR
+    is_about_a_step: bool = False
     at_validate: bool = True
     by_default: bool = True
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
+from baton_dsl.core.spec import MISSING, UNKNOWN, Absent, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN201", "baton-upstream-type")
 
@@ -13,6 +13,7 @@ finding = Finder("BTN201", "baton-upstream-type")
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each edge whose types do not fit. There is none if a type is unknown or missing."""
     types = context.types
+    verdicts: dict[tuple[int, int], bool | None] = {}  # many edges are between the same two types
     for step in context.flow.steps:
         for parameter in step.parameters:
             if not parameter.is_upstream or parameter.source is None:
@@ -20,10 +21,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
             upstream = context.graph.steps.get(parameter.source)
             if upstream is None or upstream.name == step.name:
                 continue
-            if parameter.type in (MISSING, UNKNOWN) or upstream.result in (MISSING, UNKNOWN):
+            if isinstance(parameter.type, Absent) or isinstance(upstream.result, Absent):
                 continue
             if not parameter.each and upstream.name not in context.graph.mapped:  # nearly every edge
-                if types.assignable(upstream.result, parameter.type) is False:
+                pair = (id(upstream.result), id(parameter.type))
+                if pair not in verdicts:
+                    verdicts[pair] = types.assignable(upstream.result, parameter.type)
+                if verdicts[pair] is False:
                     yield mismatch(types, step, parameter, upstream, upstream.result)
                 continue
             given = maps.offer(types, parameter, upstream)

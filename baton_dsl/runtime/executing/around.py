@@ -22,6 +22,7 @@ from psycopg.rows import tuple_row
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
 from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.raised import described
 
 logger = logging.getLogger(__name__)
@@ -130,16 +131,16 @@ def _linked(job_id: int, linking: Future[Sequence[str]]) -> None:
 
 
 _ORIGINS: Final[LiteralString] = """
-SELECT workflow_id, flow_name, traceparent FROM {workflows} WHERE workflow_id = ANY(%s::text[])
+SELECT workflow_id, flow_name, traceparent FROM baton.baton_workflows WHERE workflow_id = ANY(%s::text[])
 """
 
 # The upstreams of an item's map are its own too. What this very statement writes, it does not see.
-_LINK: Final[LiteralString] = """
+_LINK: Final = sql.SQL("""
 WITH span AS MATERIALIZED (
     SELECT id, traceparent FROM unnest(%s::int8[], %s::text[]) AS span(id, traceparent)
 ),
 written AS (
-    INSERT INTO {spans} (oban_job_id, traceparent) SELECT id, traceparent FROM span ORDER BY id
+    INSERT INTO baton.baton_spans (oban_job_id, traceparent) SELECT id, traceparent FROM span ORDER BY id
     ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
 )
 SELECT span.id, ARRAY(
@@ -153,15 +154,15 @@ SELECT span.id, ARRAY(
     CROSS JOIN LATERAL (
         SELECT upstream.id
         UNION ALL
-        (SELECT item.oban_job_id FROM {nodes} AS item WHERE item.map_id = upstream.id LIMIT {links})
+        (SELECT item.oban_job_id FROM baton.workflow_nodes AS item WHERE item.map_id = upstream.id LIMIT {links})
     ) AS job
-    JOIN {spans} AS known ON known.oban_job_id = job.id
+    JOIN baton.baton_spans AS known ON known.oban_job_id = job.id
     LIMIT {links}
 )
 FROM span
-JOIN {nodes} AS node ON node.oban_job_id = span.id
-LEFT JOIN {nodes} AS map ON map.oban_job_id = node.root_id
-"""
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = span.id
+LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.root_id
+""").format(links=sql.Literal(LINKS))
 
 
 class Origins:
@@ -174,14 +175,8 @@ class Origins:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        tables = {
-            "nodes": sql.Identifier(prefix, "workflow_nodes"),
-            "workflows": sql.Identifier(prefix, "baton_workflows"),
-            "spans": sql.Identifier(prefix, "baton_spans"),
-            "links": sql.Literal(LINKS),
-        }
-        self._origins = sql.SQL(_ORIGINS).format(**tables)
-        self._link = sql.SQL(_LINK).format(**tables)
+        self._origins = statement(_ORIGINS, prefix)
+        self._link = statement(_LINK, prefix)
 
     async def read(self, workflow_ids: Sequence[str], _is_again: bool) -> list[Origin | None]:
         """The origins of workflows; None for one that is not there."""

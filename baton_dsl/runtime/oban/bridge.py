@@ -5,7 +5,7 @@ Everything else is here:
 
 | what | where in oban | why |
 | --- | --- | --- |
-| the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
+| the instance that runs a job | `oban.oban._instances`, `Oban._producers` | a worker gets only its job |
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the instance's pool |
 | fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it announces a guard |
@@ -26,7 +26,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
-from weakref import WeakValueDictionary
 
 import oban.oban
 import psycopg
@@ -70,21 +69,16 @@ def instance_of(job: Job) -> Oban:
     Raises:
         ObanNotFoundError: If there is none, or several and the producer is unknown.
     """
-    producer = job.attempted_by[1] if len(job.attempted_by) > 1 else ""
-    if (known := _by_producer.get(producer)) is not None:
-        return known
     instances: list[Oban] = list(oban.oban._instances.values())
-    for candidate in instances if producer else ():
-        if any(queue.uuid == producer for queue in candidate.check_all_queues()):
-            _by_producer[producer] = candidate
-            return candidate
+    if len(job.attempted_by) > 1:
+        for candidate in instances:
+            producers = candidate._producers
+            own = producers.get(job.queue)  # nearly always that one
+            if any(it._uuid == job.attempted_by[1] for it in (*filter(None, [own]), *producers.values())):
+                return candidate
     if len(instances) == 1:
         return instances[0]
     raise ObanNotFoundError(f"job {job.id} was fetched by no Oban instance of this process")
-
-
-_by_producer: Final[WeakValueDictionary[str, Oban]] = WeakValueDictionary()
-"""Instances by the producers that were asked for: it takes a while to ask every queue of every instance."""
 
 
 def forget(instance: Oban) -> None:
@@ -138,12 +132,12 @@ def started_in(instance: Oban) -> Context:
     return context_of(instance._query)
 
 
-def has_place(instance: Oban, job: Job) -> bool:
-    """True if a promoted job may start in the slot of the finished one: its queue runs, and is not paused or stopping.
+def has_place(instance: Oban, queue: str) -> bool:
+    """True if a promoted job may start in the slot of a finished one: its queue runs, and is not paused or stopping.
 
     `BATON_CLAIM=off` turns this off: then Oban's producer fetches every job.
     """
-    producer = instance._producers.get(job.queue)
+    producer = instance._producers.get(queue)
     return (
         producer is not None
         and os.environ.get("BATON_CLAIM") != "off"

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
+from baton_dsl.core import roles
 from baton_dsl.core.spec import (
+    IGNORES,
     MISSING,
     UNKNOWN,
-    Access,
     Argument,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Place,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.types import Instance, Term
-from baton_lint.program.annotations import Annotations
+from baton_lint.program.annotations import NOT_ANNOTATED, Annotations, Peeled
 from baton_lint.program.doubts import NO_DOUBTS, Doubting, Doubts
 from baton_lint.program.known import ours
 from baton_lint.program.names import Names
 from baton_lint.program.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
 from baton_lint.program.written import evaluated_in
-from baton_lint.source.expressions import Expression, dotted
+from baton_lint.source.expressions import Expression, dotted, shape
 from baton_lint.source.facts import FunctionFacts, ParameterFacts
 
 _FORMS: Final = {form.value: form for form in Form}
@@ -51,6 +51,16 @@ class _Definition:
     blocking_calls: tuple[Reference, ...]
 
 
+class _Said(NamedTuple):
+    """The meaning of a parameter's annotation."""
+
+    peeled: Peeled
+    doubts: Doubts
+
+
+_NO_RESULT: Final[tuple[Term, bool, Doubts]] = (MISSING, False, NO_DOUBTS)
+
+
 class Steps:
     """Describes steps.
 
@@ -65,6 +75,9 @@ class Steps:
         self.annotations = annotations
         self.doubting = doubting or Doubting(names)
         self._definitions: dict[tuple[str, int], _Definition] = {}
+        self._annotated: dict[tuple[str, int, Hashable], _Said] = {}
+        self._results: dict[tuple[str, int, Hashable], tuple[Term, bool, Doubts]] = {}
+        """The meaning of annotations by file, scope and shape: most annotations of a file say the same few things."""
 
     def spec(
         self, step: StepValue, name: str, *, argument_place: Place | None = None, deps: tuple[Reference, ...] = ()
@@ -91,12 +104,11 @@ class Steps:
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
             is_generator=whole is not None and whole.is_generator,
-            unimportable=seen.unimportable if seen else LAMBDA,
+            unimportable=seen.unimportable if seen else roles.LAMBDA,
             unevaluable=whole.unevaluable if whole else None,
             after=self._after(step),
             deps=deps,
-            ignore_cancelled=_flag(options.get("ignore_cancelled")),
-            ignore_discarded=_flag(options.get("ignore_discarded")),
+            ignores=Ignores.of({name: _flag(options.get(name)) for name in IGNORES}),
             options=options,
             bound=bound,
             argument_place=argument_place,
@@ -119,6 +131,8 @@ class Steps:
 
     def literal(self, path: str, scope: int, expression: Expression) -> object:
         """The value of an expression that is written out; `UNKNOWN` for any other."""
+        if expression[0] == "const":
+            return expression[2]
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, ConstantValue):
             return value.value
@@ -186,22 +200,19 @@ class Steps:
         place = self.names.project.place
         returns = function["returns"]
         written = function["parameters"]
-        unimportable = None
-        if "<locals>" in qualified_name:
-            unimportable = NESTED
-        elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
-            unimportable = METHOD
+        first = written[0]["name"] if written else None
+        if roles.is_method(qualified_name, first):
             written = written[1:]
         scope = evaluated_in(self.names.project, path, function["annotated"])
         unresolved: list[tuple[Place, str]] = []
         parameters: list[ParameterSpec] = []
         for item in written:
-            doubts = self._doubts(path, scope, item["annotation"])
-            parameters.append(self._parameter(path, scope, function, item, doubts.unevaluable))
-            if doubts.unresolved:
-                unresolved.append((place(path, item["span"]), doubts.unresolved))
-        result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
-        doubted = self._doubts(path, scope, returns)
+            annotation = item["annotation"]
+            said = None if annotation is None else self._said(path, scope, annotation)
+            parameters.append(self._parameter(path, function, item, said))
+            if said is not None and said.doubts.unresolved:
+                unresolved.append((place(path, item["span"]), said.doubts.unresolved))
+        result, may_skip, doubted = self._result(path, scope, returns) if returns else _NO_RESULT
         if returns and doubted.unresolved:
             unresolved.append((place(path, returns[1]), doubted.unresolved))
         return _Definition(
@@ -210,7 +221,7 @@ class Steps:
             may_skip=may_skip,
             is_async=function["is_async"],
             is_generator=function["is_generator"],
-            unimportable=unimportable,
+            unimportable=roles.unimportable(qualified_name, first),
             unevaluable=doubted.unevaluable,
             unresolved=tuple(unresolved),
             place=place(path, function["span"]),
@@ -218,8 +229,23 @@ class Steps:
             blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
         )
 
-    def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
-        return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
+    def _said(self, path: str, scope: int, annotation: Expression) -> _Said:
+        """The meaning of a parameter's annotation. Annotations of one shape in one scope are evaluated once."""
+        key = (path, scope, shape(annotation))
+        found = self._annotated.get(key) if key[2] is not None else None
+        if found is None:
+            peeled = self.annotations.peel(path, scope, annotation)
+            found = self._annotated[key] = _Said(peeled, self.doubting.of(path, scope, annotation))
+        return found
+
+    def _result(self, path: str, scope: int, annotation: Expression) -> tuple[Term, bool, Doubts]:
+        """The meaning of a return annotation: the result, whether the step may skip, and doubts."""
+        key = (path, scope, shape(annotation))
+        found = self._results.get(key) if key[2] is not None else None
+        if found is None:
+            result, may_skip = self.annotations.result(path, scope, annotation)
+            found = self._results[key] = (result, may_skip, self.doubting.of(path, scope, annotation))
+        return found
 
     def unresolved(self) -> Iterator[tuple[Place, str]]:
         """The places of annotations that can't be resolved from text, and the reasons."""
@@ -227,41 +253,27 @@ class Steps:
             yield from definition.unresolved
 
     def _parameter(
-        self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts, unevaluable: str | None
+        self, path: str, function: FunctionFacts, facts: ParameterFacts, said: _Said | None
     ) -> ParameterSpec:
         unread = function["unread"]
-        name, default, annotation = facts["name"], facts["default"], facts["annotation"]
-        form = _FORMS[facts["form"]]
-        role, each, has_default = Role.UPSTREAM, 0, default is not None
-        source: str | None = name
-        term: Term = MISSING
-        access: Access | None = None
-        if annotation is not None:
-            peeled = self.annotations.peel(path, scope, annotation)
-            term, each = peeled.type, peeled.each
-            origin = self._origin(path, function["scope"], default) or peeled.source
-            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-                role, source, each = Role.UNKNOWN, None, 0
-            elif origin is not None:
-                source = self._source(*origin)
-                has_default = has_default and origin is peeled.source
-            elif peeled.is_input:
-                role, source = Role.INPUT, None
-            elif peeled.is_context or peeled.access is not None:
-                role, source, each, access = Role.INJECTED, None, 0, peeled.access
-            elif not peeled.is_known:
-                role, source = Role.UNKNOWN, None
-        return ParameterSpec(
-            name=name,
-            role=role,
-            source=source,
-            type=term,
-            each=each,
-            access=access,
-            has_default=has_default,
+        name, default = facts["name"], facts["default"]
+        peeled = NOT_ANNOTATED if said is None else said.peeled
+        default_source = self._origin(path, function["scope"], default)
+        origin = default_source or peeled.source
+        return roles.parameter(
+            name,
+            peeled.type,
+            form=_FORMS[facts["form"]],
+            is_from=origin is not None,
+            source=self._source(*origin) if origin is not None else None,
+            is_input=peeled.is_input,
+            is_context=peeled.is_context,
+            access=peeled.access,
+            may_hide_a_marker=not peeled.is_known,
+            each=peeled.each,
+            has_default=default is not None and default_source is None,
             is_read=None if unread is None else name not in unread,
-            form=form,
-            unevaluable=unevaluable,
+            unevaluable=said.doubts.unevaluable if said is not None else None,
             place=self.names.project.place(path, facts["span"]),
         )
 

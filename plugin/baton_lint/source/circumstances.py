@@ -36,7 +36,7 @@ class Body:
 class Where:
     """The circumstances of a node. Not a dataclass: importing dataclasses takes as long as reading twenty files."""
 
-    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope", "view")
+    __slots__ = ("_maybe", "body", "expects_error", "in_lambda", "is_bound", "is_certain", "reads", "scope", "view")
 
     def __init__(
         self,
@@ -50,19 +50,37 @@ class Where:
     ) -> None:
         self.scope = scope
         self.body = body
+        self.reads: set[str] = set() if body is None else body.reads
+        """The names that the function around it reads; not used outside of functions."""
         self.is_certain = is_certain
+        self.is_bound = is_certain or view == FALLBACK
+        """True if a name that is bound here is certainly bound afterwards."""
         self.in_lambda = in_lambda
         self.expects_error = expects_error
         """True under `pytest.raises`, where code is wrong on purpose."""
         self.view = view
         """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or empty."""
-        self.maybe: Where = self
-        """The same in a branch, a loop or a `try`."""
-        if is_certain or view in _ATTEMPTS:
-            inner = _ATTEMPTS.get(view, view)
-            self.maybe = Where(
-                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=inner
+        self._maybe: Where | None = None
+
+    @property
+    def maybe(self) -> Where:
+        """The same in a branch, a loop or a `try`.
+
+        An attribute that refers to the object itself would be simpler. But garbage collection is off, so such a cycle
+        would keep the syntax tree of every file in memory.
+        """
+        if not self.is_certain and self.view not in _ATTEMPTS:
+            return self
+        if self._maybe is None:
+            self._maybe = Where(
+                self.scope,
+                self.body,
+                is_certain=False,
+                in_lambda=self.in_lambda,
+                expects_error=self.expects_error,
+                view=_ATTEMPTS.get(self.view, self.view),
             )
+        return self._maybe
 
     def seen_as(self, view: str) -> Where:
         """The same in another view."""

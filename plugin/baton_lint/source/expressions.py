@@ -19,7 +19,7 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final
 
 type Span = tuple[int, int, int, int]
@@ -35,7 +35,6 @@ LONGEST_TEXT: Final = 4_000
 """The most characters of a string that are kept."""
 
 
-_LINKS: Final = (ast.Call, ast.Attribute)
 _TEXTS: Final = (str, bytes)
 """A tuple, because `isinstance` with a union is slower, and there are ten thousands of expressions."""
 
@@ -55,21 +54,21 @@ class Columns:
 
     def span(self, node: ast.expr | ast.arg | ast.keyword | ast.stmt | ast.alias | ast.type_param) -> Span:
         """The place of a node."""
-        end_line = node.end_lineno or node.lineno
-        end_offset = node.end_col_offset or 0
+        place = vars(node)  # faster than one attribute after the other
+        line, end_line = place["lineno"], place["end_lineno"]
         if self.lines is None:
-            return (node.lineno, node.col_offset + 1, end_line, end_offset + 1)
-        return (node.lineno, self(node.lineno, node.col_offset), end_line, self(end_line, end_offset))
+            return (line, place["col_offset"] + 1, end_line, place["end_col_offset"] + 1)
+        return (line, self(line, place["col_offset"]), end_line, self(end_line, place["end_col_offset"]))
 
 
 def encode(node: ast.expr, columns: Columns, depth: int = 0) -> Expression:
     """Encode an `ast` expression as a tuple."""
     kind = type(node)
-    if kind is ast.Name:
-        return ("name", columns.span(node), node.id)  # type: ignore[attr-defined]
     if kind is ast.Call or kind is ast.Attribute:
         return _encode_chain(node, columns, depth)
     span = columns.span(node)
+    if kind is ast.Name:
+        return ("name", span, node.id)  # type: ignore[attr-defined]
     encoder = _ENCODERS.get(kind)
     return ("?", span) if encoder is None or depth > DEEPEST else encoder(node, span, columns, depth + 1)
 
@@ -136,9 +135,15 @@ def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
     """Encode dots and calls iteratively, from left to right: a flow with a thousand `.add(...)` is that deep."""
     links: list[ast.Call | ast.Attribute] = []
     start = node
-    while isinstance(start, _LINKS):
-        links.append(start)
-        start = start.func if isinstance(start, ast.Call) else start.value
+    while True:
+        if type(start) is ast.Call:
+            links.append(start)
+            start = start.func
+        elif type(start) is ast.Attribute:
+            links.append(start)
+            start = start.value
+        else:
+            break
     if len(links) > LONGEST_CHAIN:
         return ("?", columns.span(node))
     expression = encode(start, columns, depth + 1)
@@ -153,8 +158,10 @@ def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
                 "call",
                 span,
                 expression,
-                tuple(encode(argument, columns, depth + 1) for argument in link.args),
-                tuple((word.arg, columns.span(word), encode(word.value, columns, depth + 1)) for word in link.keywords),
+                tuple([encode(item, columns, depth + 1) for item in link.args]),
+                tuple(
+                    [(word.arg, columns.span(word), encode(word.value, columns, depth + 1)) for word in link.keywords]
+                ),
             )
     return expression
 
@@ -193,6 +200,28 @@ def _moved(expression: Expression, span: Span) -> Expression:
             )
         case _:
             return (kind, span, *expression[2:])
+
+
+def shape(expression: Expression) -> Hashable:
+    """An annotation without its places, so that every `list[Order]` of a file has the same shape.
+
+    None for expressions that are rare in annotations, such as calls.
+    """
+    kind = expression[0]
+    if kind == "name":
+        name: str = expression[2]
+        return name
+    if kind == "const":
+        return (kind, type(expression[2]), expression[2])
+    if kind == "attr":
+        parts: list[Hashable] = [shape(expression[2]), ("." + expression[3],)]
+    elif kind == "sub" or kind == "or":
+        parts = [shape(expression[2]), shape(expression[3])]
+    elif kind == "tuple" or kind == "list":
+        parts = [shape(item) for item in expression[2]]
+    else:
+        return None
+    return None if None in parts else (kind, *parts)
 
 
 def chain(expression: Expression) -> Iterator[Expression]:

@@ -25,12 +25,44 @@ _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
 """The kinds of expressions that the first argument of `Flow(...)` may be."""
 
 
+NO_FLOWS: Final = ("def", "class", "parameter")
+"""Kinds of bindings whose calls neither make a flow nor block."""
+
+_NO_FLOWS_METHODS: Final = (*NO_FLOWS, "unknown", "alias", "variable", "either")
+"""Kinds of bindings whose methods neither make a flow nor block, except for the methods below."""
+
+_METHODS: Final = frozenset({"insert", "insert_many", "add", "options", "bind", *RUNS})
+"""Methods that may be those of a flow, or take one, whatever they are called on."""
+
+_BLOCKING_BUILTINS: Final = frozenset(
+    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
+)
+
+
+def plain_callee(node: ast.Call) -> tuple[str | None, tuple[str, ...]]:
+    """The name at the start of a simple call, `len(x)` or `rows.append(x)`; None for any other call.
+
+    The second value lists kinds of bindings: if the name has one of them, or is not bound at all, the call neither
+    makes nor changes a flow, and does not block.
+    """
+    function = node.func
+    if type(function) is ast.Name:
+        name = function.id
+        return (None if name in _BLOCKING_BUILTINS else name), NO_FLOWS
+    if type(function) is ast.Attribute and function.attr not in _METHODS:
+        value = function.value
+        return (value.id if type(value) is ast.Name else None), _NO_FLOWS_METHODS
+    return None, ()
+
+
 class Chain:
     """A call with the chain left of it: `Flow("a", b).options(...).insert(c)`.
 
     Args:
         node: The last call of the chain.
     """
+
+    __slots__ = ("attributes", "calls", "node", "root")
 
     def __init__(self, node: ast.Call) -> None:
         self.node = node
@@ -40,10 +72,10 @@ class Chain:
         """From right to left."""
         root: ast.expr = node
         while True:
-            if isinstance(root, ast.Attribute):
+            if type(root) is ast.Attribute:
                 self.attributes.append(root.attr)
                 root = root.value
-            elif isinstance(root, ast.Call):
+            elif type(root) is ast.Call:
                 self.calls.append(root)
                 root = root.func
             else:
@@ -64,7 +96,7 @@ class Chain:
                 return True
             if node.func.attr in RUNS and node.args and any(word.arg == "replace" for word in node.keywords):
                 return True
-        if binding is None or binding[0] in ("def", "class", "parameter"):
+        if binding is None or binding[0] in NO_FLOWS:
             return False
         given = self.calls[-1].args
         if not given or not isinstance(given[0], _MAY_BE_NAME):

@@ -6,23 +6,21 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from baton_dsl.core.blocking import BLOCKING
 from baton_lint.source.circumstances import CHECKING, FALLBACK, TRYING, Body, Where, push_yield
 from baton_lint.source.comments import ignore_comments
 from baton_lint.source.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.source.expressions import Columns, encode
 from baton_lint.source.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
-from baton_lint.source.kept_calls import Chain
+from baton_lint.source.kept_calls import Chain, plain_callee
 from baton_lint.source.mutation import is_dynamic, lists_of, may_change, rebuilds
-from baton_lint.source.nodes import push_children
+from baton_lint.source.nodes import push_all, push_children
 from baton_lint.source.views import Views, expects_no_module, is_for_checkers
 
-_BLOCKING_BUILTINS: Final = frozenset(
-    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
-)
 _HOOKS: Final = frozenset({"__get_pydantic_core_schema__", "__get_validators__"})
 _IMPORTS: Final = frozenset({"module", "package", "from"})
 _DEFERRED: Final = ("from", 0, "__future__", "annotations")
+_UNCERTAIN: Final = "is set in a branch, a loop or a with block"
+_AGAIN: Final = "is set more than once"
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
@@ -77,44 +75,52 @@ class Walker:
         module = Where(self._scope(-1, "module", ""))
         self._push(tree.body, module)
         stack = self.stack
+        visits = _VISITS
         while stack:
             node, where = stack.pop()
-            if isinstance(node, ast.Name):  # nearly half of all nodes
-                if where.body is not None and not isinstance(node.ctx, ast.Store):
-                    where.body.reads.add(node.id)
-                continue
-            visit = _VISITS.get(type(node))
-            if visit is not None:
-                visit(self, node, where)
+            kind = type(node)
+            if kind in visits:
+                visits[kind](self, node, where)
             else:
                 push_children(stack, node, where)
 
     def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
-        self.stack += [(node, where) for node in reversed(nodes)]
+        push_all(self.stack, nodes, where)
 
     def _scope(self, parent: int, kind: str, name: str) -> int:
         self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, absent=[], stars=[]))
         return len(self.scopes) - 1
 
-    def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+    def _names(self, where: Where) -> dict[str, Binding]:
         names = self.scopes[where.scope]["names"]
-        if where.view:
-            names = self.views.names(where.view, where.scope, names)
+        return self.views.names(where.view, where.scope, names) if where.view else names
+
+    def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+        names = self._names(where)
         if name not in names:
-            if not (where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)):
-                binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
+            if not (where.is_bound or (where.view == TRYING and binding[0] in _IMPORTS)):
+                binding = ("unknown", _UNCERTAIN, self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
-            names[name] = ("unknown", "is set more than once", self.columns.span(node))
+            names[name] = ("unknown", _AGAIN, self.columns.span(node))
+
+    def _bind_value(self, where: Where, name: str, value: ast.expr, node: ast.stmt) -> None:
+        """Bind a name to an expression, which is encoded only if the name is bound just once and for certain."""
+        names = self._names(where)
+        if name in names:
+            names[name] = ("unknown", _AGAIN, self.columns.span(node))
+        elif where.is_bound:
+            names[name] = self._value(value, where)
+        else:
+            names[name] = ("unknown", _UNCERTAIN, self.columns.span(node))
 
     def _unknown(self, where: Where, target: ast.AST, reason: str) -> None:
         """Bind all names in a target to an unknown value."""
-        if isinstance(target, ast.Name):
-            self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
-            return
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-                self._bind(where, node.id, ("unknown", reason, self.columns.span(node)), node)
+        names = self._names(where)
+        for node in (target,) if type(target) is ast.Name else ast.walk(target):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                why = _AGAIN if node.id in names else reason if where.is_bound else _UNCERTAIN
+                names[node.id] = ("unknown", why, self.columns.span(node))
 
     # -- definitions ------------------------------------------------------------------------------------------
 
@@ -219,7 +225,7 @@ class Walker:
         """Bind names to an expression."""
         for target in node.targets:
             if isinstance(target, ast.Name):
-                self._bind(where, target.id, self._value(node.value, where), node)
+                self._bind_value(where, target.id, node.value, node)
             elif isinstance(target, ast.Attribute) and target.attr in _HOOKS:
                 self.hooked.update(last_names(target.value))
                 self._push([target], where)
@@ -245,7 +251,7 @@ class Walker:
         if node.value is None:
             return
         if isinstance(node.target, ast.Name):
-            self._bind(where, node.target.id, self._value(node.value, where), node)
+            self._bind_value(where, node.target.id, node.value, node)
         else:
             self._push([node.target], where)
         self._push([node.value], where)
@@ -254,10 +260,8 @@ class Walker:
         """Mark a name that is changed as unknown."""
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
-            self._read(node.target.id, where)
-        else:
-            self.stack.append((node.target, where))
-        self.stack.append((node.value, where))
+            where.reads.add(node.target.id)
+        self._push([node.value, node.target], where)
 
     def visit_alias(self, node: ast.TypeAlias, where: Where) -> None:
         """Bind a `type` alias."""
@@ -335,10 +339,6 @@ class Walker:
 
     # -- expressions ------------------------------------------------------------------------------------------
 
-    def _read(self, name: str, where: Where) -> None:
-        if where.body is not None:
-            where.body.reads.add(name)
-
     def visit_walrus(self, node: ast.NamedExpr, where: Where) -> None:
         """Bind a name in an expression."""
         self._unknown(where, node.target, "is set in an expression")
@@ -348,27 +348,19 @@ class Walker:
         """Enter a lambda, whose calls run later, if at all."""
         push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
-    def visit_yield(self, node: ast.Yield | ast.YieldFrom, where: Where) -> None:
-        """Mark the function as a generator, unless the `yield` is in a lambda."""
-        if where.body is not None and not where.in_lambda:
-            where.body.facts["is_generator"] = True
-        push_children(self.stack, node, where)
-
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
         """Enter a comprehension, whose calls may run any number of times."""
         push_children(self.stack, node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
         """Visit a call with the chain left of it."""
-        function = node.func
-        if (
-            isinstance(function, ast.Name)
-            and function.id not in _BLOCKING_BUILTINS
-            and self._binding(function.id, where.scope) is None
-        ):  # `len(x)`: the most common call by far
-            self._read(function.id, where)
-            self._arguments(node, where)
-            return
+        name, kinds = plain_callee(node)
+        if name is not None:
+            binding = self._binding(name, where.scope)
+            if binding is None or binding[0] in kinds:
+                where.reads.add(name)
+                self._arguments(node, where)
+                return
         chain = Chain(node)
         if isinstance(chain.root, ast.Name):
             binding = self._binding(chain.root.id, where.scope)
@@ -387,18 +379,19 @@ class Walker:
                     where.body.facts["blocking"].append((blocking, self.columns.span(node)))
         for call in chain.calls:
             self._arguments(call, where)
-        self.stack.append((chain.root, where))
+        self._push([chain.root], where)
 
     def _arguments(self, call: ast.Call, where: Where) -> None:
-        stack = self.stack
-        for word in call.keywords:
-            stack.append((word.value, where))
-        for argument in reversed(call.args):
-            stack.append((argument, where))
-            if isinstance(argument, ast.Name):
+        keywords, arguments = call.keywords, call.args
+        if keywords:
+            push_all(self.stack, [word.value for word in reversed(keywords)], where)
+        for argument in arguments:
+            if type(argument) is ast.Name:
                 self.passed.add((where.scope, argument.id))
-            elif isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name):
+            elif type(argument) is ast.Starred and isinstance(argument.value, ast.Name):
                 self.starred.add(argument.value.id)
+        if arguments:
+            push_all(self.stack, arguments, where)
 
     def _binding(self, name: str, scope: int) -> Binding | None:
         start = scope
@@ -441,8 +434,6 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.NamedExpr: Walker.visit_walrus,
     **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
-    ast.Yield: Walker.visit_yield,
-    ast.YieldFrom: Walker.visit_yield,
     ast.ListComp: Walker.visit_comprehension,
     ast.SetComp: Walker.visit_comprehension,
     ast.DictComp: Walker.visit_comprehension,
