@@ -404,7 +404,7 @@ def test_a_step_of_several_models_is_compared_with_what_it_was(
     assert told() == []
     assert told('models=("anthropic:a", "openai:b")', 'models=("openai:b", "local:c", "local:d")') == []
     single = ('models=("anthropic:a", "openai:b")', 'models="openai:b"', "assess: dict[str, int]", "assess: int")
-    assert "assess: it does not run once a model, as it did when the workflow was inserted" in told(*single)
+    assert "assess: it does not run once for each model, as it did when the workflow was inserted" in told(*single)
     for name, stored in (("assess[0]", "1"), ("assess[1]", "2")):
         row = conn.execute("SELECT oban_job_id FROM workflow_nodes WHERE step_name = %s", [name]).fetchone()
         assert row is not None
