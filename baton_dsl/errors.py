@@ -143,7 +143,7 @@ class ObanNotFoundError(BatonError):
 
 
 class WorkflowNotFoundError(BatonError):
-    """The database contains no workflow with this id."""
+    """No workflow, or more than one, matches this id."""
 
     code = "BTN407"
     default_remedy = "check the id, the database and the prefix"
@@ -197,7 +197,7 @@ class WorkflowTimeoutError(BatonError, TimeoutError):
     """The workflow did not end within the timeout of `wait`."""
 
     code = "BTN412"
-    default_remedy = "allow more time, or see what it is waiting for: workflow.why()"
+    default_remedy = "allow more time, or see what it waits for: workflow.why(), or baton why"
 
 
 class RetryError(BatonError):

@@ -10,10 +10,10 @@ from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
+from baton_dsl.core.roles import METHOD
 from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.rules.unimportable_step import METHOD
-from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
+from baton_dsl.core.spec import FlowSpec, Ignores, InsertCall, Option, Place
 from baton_dsl.core.wording import suggestion_after
 from baton_dsl.errors import FlowError
 from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
@@ -159,8 +159,7 @@ class Flow(Generic[I, S]):
                 name=name,
                 step=step,
                 deps=tuple(deps),
-                ignore_cancelled=ignore_cancelled,
-                ignore_discarded=ignore_discarded,
+                ignores=Ignores(ignore_cancelled, ignore_discarded),
                 site=site,
             )
         )
@@ -229,8 +228,7 @@ class Flow(Generic[I, S]):
         spec = flow_spec(
             self.name,
             self.entries,
-            ignore_cancelled=self.settings.ignore_cancelled,
-            ignore_discarded=self.settings.ignore_discarded,
+            ignores=Ignores(self.settings.ignore_cancelled, self.settings.ignore_discarded),
             places=places,
         )
         if self.settings.models:

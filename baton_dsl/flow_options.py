@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
+from baton_dsl.core import defaults
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Option
@@ -81,7 +82,7 @@ class Settings:
     on_settled: Hook | None = None
     on_cancelled: Hook | None = None
     on_discarded: Hook | None = None
-    hook_queue: str = "default"
+    hook_queue: str = defaults.QUEUE
     models_site: CallSite | None = field(default=None, compare=False, repr=False)
 
     def hooks(self) -> dict[str, Hook]:

@@ -14,10 +14,10 @@ from pydantic import PydanticSchemaGenerationError
 
 from baton_dsl.annotations import LIVE_TYPES, named_class, term_of, without_new_types
 from baton_dsl.context import StepContext
+from baton_dsl.core import roles
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.rules import missing_annotation
 from baton_dsl.core.rules.map_option import MAP_OPTIONS
-from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
@@ -27,10 +27,10 @@ from baton_dsl.core.spec import (
     Argument,
     FlowSpec,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.types import ANY, Instance, LiteralOf, Term
@@ -94,8 +94,13 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     Raises:
         FlowError: BTN204, if an annotation can't be evaluated.
     """
+    if step.signature_read is not None and step.signature_read[0] is step.function:
+        known: Signature = step.signature_read[1]
+        return known
     found = _signature(cast("FunctionType", step.function))
-    if not found.is_whole:
+    if found.is_whole:
+        step.signature_read = step.function, found
+    else:
         findings = list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True)))
         if findings:  # otherwise another rule reports types that can't be stored
             raise FlowError(findings)
@@ -141,9 +146,8 @@ def _read(function: FunctionType) -> Signature:
     parameters: list[ParameterSpec] = []
     annotations: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
-    reason = unimportable(function)
     bare = _bare_parameters(function)
-    if reason == METHOD:
+    if roles.is_method(function.__qualname__, _first_parameter(function)):
         next(bare)  # skip `self`, which nothing passes
     is_whole = not failed
     for name, form, default in bare:
@@ -151,35 +155,24 @@ def _read(function: FunctionType) -> Signature:
         peeled, term, access, unevaluable = read
         is_whole = is_whole and unevaluable is None
         marker = default if isinstance(default, FromMarker) else peeled.marker
-        has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
-        source: str | None = None
-        if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-            role = Role.UNKNOWN
-        elif isinstance(marker, FromMarker):
-            role, source = Role.UPSTREAM, marker.source
-        elif isinstance(marker, InputMarker):
-            role, term = Role.INPUT, without_new_types(term)
-            if has_default:
-                defaults[name] = default
-        elif term == _CONTEXT or access is not None:
-            role, term = Role.INJECTED, UNKNOWN
-        else:
-            role, source = Role.UPSTREAM, name
+        parameter = roles.parameter(
+            name,
+            without_new_types(term) if isinstance(marker, InputMarker) else term,
+            form=form,
+            is_from=isinstance(marker, FromMarker),
+            source=marker.source if isinstance(marker, FromMarker) else None,
+            is_input=isinstance(marker, InputMarker),
+            is_context=term == _CONTEXT,
+            access=access,
+            each=peeled.each,
+            has_default=default is not _NO_DEFAULT and not isinstance(default, FromMarker),
+            unevaluable=unevaluable,
+        )
         if read is not _NOT_ANNOTATED:
             annotations[name] = peeled.annotation
-        parameters.append(
-            ParameterSpec(
-                name=name,
-                role=role,
-                type=term,
-                source=source,
-                each=peeled.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
-                access=access if role is Role.INJECTED else None,
-                form=form,
-                has_default=has_default,
-                unevaluable=unevaluable,
-            )
-        )
+        if parameter.is_input and parameter.has_default:
+            defaults[name] = default
+        parameters.append(parameter)
     returned = _Returned() if "return" not in hints else _returned(hints["return"], failed.get("return"))
     return Signature(
         parameters=tuple(parameters),
@@ -188,7 +181,7 @@ def _read(function: FunctionType) -> Signature:
         result=returned.term,
         returns=returned.annotation,
         may_skip=returned.may_skip,
-        unimportable=reason,
+        unimportable=unimportable(function),
         unevaluable=returned.unevaluable,
         is_whole=is_whole and returned.unevaluable is None,
     )
@@ -260,24 +253,17 @@ _NOT_ANNOTATED: Final = _Annotation(Peeled(None, None, 0), MISSING)
 # --- specs -------------------------------------------------------------------------------------------------------
 
 
-def flow_spec(
-    name: str, entries: Iterable[Entry], *, ignore_cancelled: bool, ignore_discarded: bool, places: bool = False
-) -> FlowSpec:
+def flow_spec(name: str, entries: Iterable[Entry], *, ignores: Ignores, places: bool = False) -> FlowSpec:
     """A flow of live steps as plain values.
 
     Args:
         name: The flow's name.
         entries: Its steps and jobs.
-        ignore_cancelled: The flow's option.
-        ignore_discarded: The flow's option.
+        ignores: What the flow's options say.
         places: Whether to look up the place of everything. It is slow, so only if there is something to report.
     """
-    return FlowSpec(
-        name=name,
-        steps=tuple([_step_spec(entry, places=places) for entry in entries]),
-        ignore_cancelled=ignore_cancelled,
-        ignore_discarded=ignore_discarded,
-    )
+    steps = tuple([_step_spec(entry, places=places) for entry in entries])
+    return FlowSpec(name=name, steps=steps, ignores=ignores)
 
 
 def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
@@ -287,8 +273,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
             name=entry.name,
             result=ANY,
             deps=tuple(map(Reference, entry.deps)),
-            ignore_cancelled=entry.ignore_cancelled,
-            ignore_discarded=entry.ignore_discarded,
+            ignores=entry.ignores,
             is_job=True,
         )
         return _locate_entry(spec, entry) if places else spec
@@ -301,7 +286,6 @@ _YIELDS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: Entry) -> StepSpec:
     options = step.options
-    cancelled, discarded = entry.ignore_cancelled, entry.ignore_discarded
     return StepSpec(
         name=name,
         parameters=read.parameters,
@@ -309,8 +293,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
         may_skip=read.may_skip,
         after=tuple(map(Reference, options["after"])) if "after" in options else (),
         deps=tuple(map(Reference, entry.deps)) if entry.deps else (),
-        ignore_cancelled=options.get("ignore_cancelled") if cancelled is None else cancelled,
-        ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
+        ignores=entry.ignores.over(Ignores.of(options)) if options else entry.ignores,
         options=_map_options(options) if options else NO_OPTIONS,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
@@ -353,13 +336,13 @@ def argument_of(value: object) -> Argument:
 
 def unimportable(function: FunctionType) -> str | None:
     """Why a worker can't import a function by its name; None if it can."""
-    if function.__name__ == "<lambda>":
-        return LAMBDA
-    if "<locals>" in function.__qualname__:
-        return NESTED
-    if "." in function.__qualname__ and function.__code__.co_varnames[:1] in (("self",), ("cls",)):
-        return METHOD
-    return None
+    return roles.unimportable(function.__qualname__, _first_parameter(function))
+
+
+def _first_parameter(function: FunctionType) -> str | None:
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]  # what follows are variables
+    return names[0] if names else None
 
 
 def _locate_entry(spec: StepSpec, entry: Entry) -> StepSpec:

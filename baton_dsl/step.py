@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Option
+from baton_dsl.core.spec import INHERITS, Ignores, Option
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite, DefinitionPlaces
 
@@ -177,6 +177,7 @@ class Step(Generic[P, R, N, C]):
         self.options: Mapping[str, Any] = options
         self.bound: Mapping[str, Any] = {}
         self.bind_site: CallSite | None = None
+        self.signature_read: tuple[object, Any] | None = None  # of what, and what `reflect` has read
         self.stand_in: Callable[[Job, Mapping[str, Any]], Awaitable[Any]] | None = None  # only tests set it
         self.name: str = options.get("name", plain.__name__)
         self.is_async: bool = iscoroutinefunction(plain)
@@ -320,8 +321,7 @@ class Entry(NamedTuple):  # like `StepSpec`, there are thousands
     name: str
     step: Step[..., Any, Any, Any] | Job
     deps: tuple[str, ...] = ()
-    ignore_cancelled: bool | None = None
-    ignore_discarded: bool | None = None
+    ignores: Ignores = INHERITS
     site: CallSite | None = None
     position: int = 0
     """The index of the argument in the call at `site`."""

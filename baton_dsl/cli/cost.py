@@ -25,6 +25,8 @@ def command(flow: AnyFlow, most: Decimal | None, as_json: bool) -> int:
     The cost of a step is its max_cost, or the price of its max_input_tokens and max_output_tokens. A step that has a
     model and declares neither makes the sum a lower bound, and so does a model whose price is not known.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Example:
       baton cost app.flows:brief --max 10

@@ -26,6 +26,8 @@ def command(flow: AnyFlow, form: str) -> int:
 
     A flow with errors is drawn too: its errors then go to standard error, and the exit code is 2.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Examples:
       baton graph app.flows:billing

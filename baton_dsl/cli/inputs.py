@@ -82,7 +82,7 @@ def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterab
 
 def _give(name: str, expected: Mapping[str, Any]) -> str:
     shape = shape_of(expected[name]) if name in expected else None
-    return f"give it: --input {name}=..." + (f" with {shape}" if shape else "")
+    return f"pass it: --input {name}=..." + (f" ({shape})" if shape else "")
 
 
 def _unreadable(name: str, text: str, annotation: Any) -> Diagnostic | None:
@@ -98,7 +98,7 @@ def _unreadable(name: str, text: str, annotation: Any) -> Diagnostic | None:
         got = "a text that does not fit"  # a field of it may be a secret
     shape = shape_of(annotation) or f"a value of type {LIVE_TYPES.show(term)}"
     return inputs.finding(
-        f'input "{name}" is {LIVE_TYPES.show(term)}, got {got}: {"; ".join(problems)}',
+        f'input "{name}" must be {LIVE_TYPES.show(term)}, got {got}: {"; ".join(problems)}',
         help=f"write {shape}",
         parameter=name,
     )

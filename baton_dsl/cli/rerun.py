@@ -36,6 +36,8 @@ def command(
 
     The old workflows stay as they are. If the flow no longer accepts the inputs of one of them, none is inserted.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Examples:
       baton rerun 01932c07 app.flows:billing

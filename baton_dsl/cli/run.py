@@ -25,7 +25,7 @@ from baton_dsl.runtime.workflow import NodeStatus, Workflow
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input. A string is taken as it is; anything else is JSON.",
+    help="An input. If it accepts str, VALUE is used as it is; else VALUE is JSON.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="How many seconds to wait for the end.")
 @click.option(
@@ -59,6 +59,8 @@ def command(
 
     The drawing goes to standard error, the results to standard output. Exit code: 0 if the workflow completed, 1 if
     a step was cancelled or discarded, 2 if the flow or an input is wrong, 3 if it did not end in time.
+
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
 
     \b
     Example:

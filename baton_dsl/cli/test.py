@@ -24,7 +24,7 @@ from baton_dsl.testing.run import Run
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input. A string is taken as it is; anything else is JSON.",
+    help="An input. If it accepts str, VALUE is used as it is; else VALUE is JSON.",
 )
 @click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
 def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
@@ -33,6 +33,8 @@ def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
     The functions of the steps really run, with all that they call. The drawing goes to standard error, the results to
     standard output. Exit code: 0 if the workflow completed, 1 if a step was cancelled or discarded, 2 if the flow or an
     input is wrong.
+
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
 
     \b
     Example:

@@ -19,6 +19,7 @@ from baton_dsl.cli import database, logging_of_a_worker, queue_limits, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
+from baton_dsl.core import defaults
 from baton_dsl.runtime.database.pooling import DIRECT, require_session
 from baton_dsl.runtime.executing import process
 from baton_dsl.runtime.executing.leaving import MOMENT, Leaving
@@ -108,14 +109,14 @@ def command(
     """Run the steps of workflows until SIGTERM or Ctrl-C.
 
     MODULES hold your flows. They are imported first, so that an error in them shows at once. When the worker stops,
-    running jobs get --grace seconds; those that take longer are started again by another worker. A second signal ends
+    running jobs get --grace seconds; jobs that take longer start again on another worker. A second signal ends
     the worker at once.
 
     \b
     Example:
       baton worker app.flows --queues default:20,mail:5 --processes 2
     """
-    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {"default"})
+    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {defaults.QUEUE})
     if dsn is not None and not waiting.until_reachable(dsn):
         return Exit.DONE  # it was asked to stop before it could begin
     with database.opened(dsn, prefix, for_workers=True) as target:

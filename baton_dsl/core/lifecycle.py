@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from baton_dsl.core.nodes import Node, Outcome, Over, State
+from baton_dsl.core.nodes import ENDED, Node, Outcome, Over, State
 
 __all__ = ["Node", "Outcome", "Over", "State", "Workflow"]
 
@@ -142,7 +142,7 @@ class Workflow:
                 node.result = result
                 if node.state is State.EXECUTING:
                     node.state = State.COMPLETED
-            elif node.outcome in _ENDED and node.state is State.EXECUTING:
+            elif node.outcome in ENDED and node.state is State.EXECUTING:
                 node.state = State.CANCELLED
         self._advance()
         for name in claimed:
@@ -178,7 +178,7 @@ class Workflow:
             if new.is_final or new is State.GONE:
                 if old is not new and node.outcome is None and not old.is_final:
                     node.outcome = Outcome.CANCELLED if new is State.GONE else Outcome(new)
-            elif old.is_final and node.outcome in _ENDED:
+            elif old.is_final and node.outcome in ENDED:
                 self._revive(going)
             elif old.is_final and node.outcome is Outcome.SKIPPED and node.by_upstream:
                 node.state = State.CANCELLED
@@ -216,7 +216,7 @@ class Workflow:
                 node.state = State.SUSPENDED
         if ended:
             for node in self.nodes.values():
-                if node.is_map and node.items is None and node.outcome in _ENDED:
+                if node.is_map and node.items is None and node.outcome in ENDED:
                     node.by_upstream = True  # it has no job whose state could say that it may run again
             self._revive()
 
@@ -225,7 +225,7 @@ class Workflow:
         return [
             node
             for node in self.nodes.values()
-            if node.outcome in _ENDED
+            if node.outcome in ENDED
             and (node.items is None if node.is_map else node.state is not State.GONE)
             and (node.parent is None or self.nodes[node.parent].outcome is not Outcome.COMPLETED)
         ]
@@ -249,7 +249,7 @@ class Workflow:
 
     def _return(self, name: str) -> None:
         node = self.nodes[name]
-        if node.outcome in (*_ENDED, Outcome.SKIPPED):
+        if node.outcome in (*ENDED, Outcome.SKIPPED):
             node.state = State.CANCELLED
         elif node.outcome is None and self.is_stopped:
             node.state, node.outcome = State.CANCELLED, Outcome.CANCELLED
@@ -400,19 +400,19 @@ class Workflow:
         while True:  # a map may run again while a child of it may
             for name, node in self.nodes.items():
                 node.outcome, node.by_upstream, node.state = before[name]
-                if node.outcome in _ENDED and not self._ended_by_itself(node, name in alive):
+                if node.outcome in ENDED and not self._ended_by_itself(node, name in alive):
                     node.outcome, node.by_upstream = None, False
             self._doom()
             more = {
                 node.parent
                 for node in self.nodes.values()
-                if node.parent is not None and node.outcome is None and self.nodes[node.parent].outcome in _ENDED
+                if node.parent is not None and node.outcome is None and self.nodes[node.parent].outcome in ENDED
             }
             if not more:
                 break
             alive |= more
         for name, node in self.nodes.items():
-            if before[name][0] in _ENDED and node.outcome is None and node.is_held is not None:
+            if before[name][0] in ENDED and node.outcome is None and node.is_held is not None:
                 node.is_held = True
         for name, node in self.nodes.items():
             if node.by_upstream and (node.state is State.SUSPENDED or node.state.is_queued):
@@ -425,6 +425,3 @@ class Workflow:
         if node.is_map:
             return not node.by_upstream and not is_alive
         return node.state is State.GONE or (node.state.is_final and not node.by_upstream)
-
-
-_ENDED = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from math import ceil
+from typing import Final
+
+from baton_dsl.core.defaults import MAX_ITEMS
 
 
 class State(StrEnum):
@@ -45,6 +48,21 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
+ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
+"""How a node settles that neither completed nor was skipped."""
+
+
+def runs_behind(outcome: str, *, ignore_cancelled: bool, ignore_discarded: bool) -> bool:
+    """Whether a node runs though an upstream ended so; of a skipped one, whether it needs its result decides that."""
+    match outcome:
+        case Outcome.CANCELLED:
+            return ignore_cancelled
+        case Outcome.DISCARDED:
+            return ignore_discarded
+        case _:
+            return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Over:
     """What a map maps over.
@@ -64,7 +82,7 @@ class Over:
     values: tuple[object, ...]
     levels: int = 1
     is_product: bool = False
-    most: int = 100_000
+    most: int = MAX_ITEMS
     window: int | None = None
     least: int | None = None
     share: float | None = None
@@ -123,12 +141,6 @@ class Node:
 
     def ignores(self, outcome: Outcome, upstream: str) -> bool:
         """True if this node may run although the upstream ended with that outcome."""
-        match outcome:
-            case Outcome.SKIPPED:
-                return upstream in self.optional
-            case Outcome.COMPLETED:
-                return True
-            case Outcome.CANCELLED:
-                return self.ignore_cancelled
-            case Outcome.DISCARDED:
-                return self.ignore_discarded
+        if outcome is Outcome.SKIPPED:
+            return upstream in self.optional
+        return runs_behind(outcome, ignore_cancelled=self.ignore_cancelled, ignore_discarded=self.ignore_discarded)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
 NO_OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({})
@@ -139,6 +139,39 @@ class Option(NamedTuple):
     place: Place | None = None
 
 
+class Ignores(NamedTuple):
+    """Whether a step runs though an upstream was cancelled, or discarded; None where that is not said."""
+
+    cancelled: bool | None = None
+    discarded: bool | None = None
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> Ignores:
+        """What the options of a step, of a flow or of a call say."""
+        return Ignores(options.get("ignore_cancelled"), options.get("ignore_discarded"))
+
+    def over(self, other: Ignores) -> Ignores:
+        """What this says, and where it says nothing what the other says: of a step over that of its flow.
+
+        Examples:
+            >>> Ignores(discarded=False).over(Ignores(True, True))
+            Ignores(cancelled=True, discarded=False)
+        """
+        return Ignores(
+            other.cancelled if self.cancelled is None else self.cancelled,
+            other.discarded if self.discarded is None else self.discarded,
+        )
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options that are set."""
+        return [name for name, is_set in zip(IGNORES, self, strict=True) if is_set]
+
+
+IGNORES: Final = ("ignore_cancelled", "ignore_discarded")
+INHERITS: Final = Ignores()
+
+
 class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is created six times as fast as a frozen dataclass
     """A step of one flow: with its name there, and the inputs that are bound to it."""
 
@@ -152,9 +185,8 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is created
     """Steps to wait for without taking their results."""
     deps: tuple[Reference, ...] = ()
     """Edges that `Flow.add(..., deps=...)` adds; the signature does not show them."""
-    ignore_cancelled: bool | None = None
-    """None means the flow's option applies."""
-    ignore_discarded: bool | None = None
+    ignores: Ignores = INHERITS
+    """Where it says nothing, the flow's options apply."""
     options: Mapping[str, Option] = NO_OPTIONS
     bound: Mapping[str, Argument] = NOTHING
     is_bound_checked: bool = False
@@ -235,8 +267,7 @@ class FlowSpec:
 
     name: str
     steps: tuple[StepSpec, ...] = ()
-    ignore_cancelled: bool = False
-    ignore_discarded: bool = False
+    ignores: Ignores = INHERITS
     options: Mapping[str, Option] = field(default_factory=dict)
     """The flow's options as they were written."""
     inserts: tuple[InsertCall, ...] = ()
@@ -259,6 +290,10 @@ class FlowSpec:
             step.is_open or any(item.role is Role.UNKNOWN and item.form is Form.KEYWORD for item in step.parameters)
             for step in self.steps
         )
+
+    def ignored_by(self, step: StepSpec) -> Ignores:
+        """What a step ignores in this flow: what it says itself, or else what the flow says."""
+        return step.ignores.over(self.ignores)
 
     def inputs(self) -> dict[str, list[tuple[StepSpec, ParameterSpec]]]:
         """The inputs to give at insert, by name, each with the parameters that take it, in order of definition."""

@@ -9,17 +9,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core import defaults
+from baton_dsl.core.nodes import ENDED, Outcome, State, runs_behind
 from baton_dsl.core.reasons import WITH_ITS_WORKFLOW
 from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """How many causes of a workflow's state are described one by one."""
-SKIPPED: Final = "skipped"
 HOPS: Final = 4
 """How many steps of a chain are named one by one."""
-
-_ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +58,9 @@ class NodeFacts:
     by_upstream: bool = False
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
-    queue: str = "default"
+    queue: str = defaults.QUEUE
     attempt: int = 0
-    max_attempts: int = 20
+    max_attempts: int = defaults.MAX_ATTEMPTS
     scheduled_at: datetime | None = None
     attempted_at: datetime | None = None
     settled_at: datetime | None = None
@@ -85,13 +83,7 @@ class NodeFacts:
 
     def ignores(self, outcome: str) -> bool:
         """True if this node may run although an upstream ended with that outcome."""
-        match outcome:
-            case Outcome.CANCELLED:
-                return self.ignore_cancelled
-            case Outcome.DISCARDED:
-                return self.ignore_discarded
-            case _:
-                return True
+        return runs_behind(outcome, ignore_cancelled=self.ignore_cancelled, ignore_discarded=self.ignore_discarded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +244,7 @@ def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
 
 def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
     """The upstream or item because of which a node did not complete, preferably one that ended by itself."""
-    if node.has_expanded and node.outcome in _ENDED:
+    if node.has_expanded and node.outcome in ENDED:
         ended = [item for item in facts.items_of(node) if item.outcome == node.outcome]
     elif node.by_upstream:
         upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
@@ -264,7 +256,7 @@ def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
 
 def _keeps(node: NodeFacts, outcome: str) -> bool:
     """Whether an upstream with that outcome prevents a node from running."""
-    return outcome == node.outcome if node.outcome == SKIPPED else not node.ignores(outcome)
+    return outcome == node.outcome if node.outcome == Outcome.SKIPPED else not node.ignores(outcome)
 
 
 def _by_urgency(facts: WorkflowFacts, nodes: Iterable[NodeFacts]) -> list[NodeFacts]:
@@ -317,7 +309,7 @@ def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
     match node.outcome:
         case Outcome.DISCARDED:
             return f"was discarded{facts.at(node.settled_at)}{tries}" + (f": {reason}" if reason else "")
-        case "skipped":
+        case Outcome.SKIPPED:
             return f"was skipped{facts.at(node.settled_at)}" + (f": {reason}" if reason else "")
         case Outcome.CANCELLED if reason == WITH_ITS_WORKFLOW:
             return f"was cancelled with its workflow{facts.at(node.settled_at)}"
@@ -398,7 +390,7 @@ def _of_workflow(facts: WorkflowFacts) -> str:
         return f"The workflow completed{facts.at(facts.settled_at)}, after {took}"
     ended = f"The workflow was {facts.outcome}{facts.at(facts.settled_at)}"
     steps = _steps(facts)
-    origins = [node for node in steps if node.outcome in _ENDED and not node.by_upstream]
+    origins = [node for node in steps if node.outcome in ENDED and not node.by_upstream]
     by_hand = [node for node in origins if last_exception(node.error) == WITH_ITS_WORKFLOW]
     others = [node for node in origins if node not in by_hand]
     others.sort(key=lambda node: node.outcome != Outcome.DISCARDED)
@@ -409,7 +401,7 @@ def _of_workflow(facts: WorkflowFacts) -> str:
         said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
     behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
-        said.append(f"that cancelled {_count(behind, 'step')} behind")
+        said.append(f"that cancelled {_count(behind, 'downstream step')}")
     return f"{ended}: " + "; ".join(said)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any, Final
 from weakref import WeakSet
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import Diagnostic
@@ -30,12 +28,13 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.lowering import sending
 from baton_dsl.runtime.lowering.insert_arguments import arguments_of
 from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 
-_INSERT = sql.SQL("""
-SELECT {insert}(
+_INSERT: Final = """
+SELECT baton.baton_insert_many(
     schema_version => %(schema_version)s::int4, flow => %(flow)s::text, code => %(code)s::text,
     signatures => %(signatures)s::text, ids => %(ids)s::text[], labels => %(labels)s::text[],
     inputs => %(inputs)s::text[], are_debug => %(are_debug)s::bool[], hooks_to_be => %(hooks_to_be)s::json,
@@ -43,7 +42,7 @@ SELECT {insert}(
     edge_from => %(edge_from)s::int4[], edge_to => %(edge_to)s::int4[], templates => %(templates)s::json,
     maps => %(maps)s::json, budgets => %(budgets)s::numeric[], traceparent => %(traceparent)s::text
 ), pg_backend_pid()
-""")
+"""
 
 MOST_FAULTY: Final = 20
 """The most workflows whose faults an error describes."""
@@ -154,7 +153,7 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: l
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
         values = arguments_of(lowered, schema.VERSION)
         with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
-            row = cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn)).fetchone()
+            row = cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
         if explained := _explain(error, database):
             raise explained from error
@@ -215,7 +214,7 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
     try:
         values = arguments_of(lowered, schema.VERSION)
         with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
-            executed = await cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn))
+            executed = await cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn))
             row = await executed.fetchone()
     except psycopg.Error as error:
         if explained := await asyncio.to_thread(_explain, error, database):
@@ -226,11 +225,6 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
 
 def _is_prepared(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
     return False if conn in _pooled else None
-
-
-@cache
-def _statement(prefix: str) -> bytes:
-    return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert_many")).as_bytes()
 
 
 def _workflows(

@@ -10,6 +10,7 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
@@ -26,10 +27,11 @@ from baton_dsl.errors import (
     ServerTooOldError,
     install_remedy,
 )
+from baton_dsl.runtime import indexes
 from baton_dsl.runtime.database import dsn as connection_string
 from baton_dsl.runtime.database.prefix import checked_prefix
 from baton_dsl.runtime.grants import Grants
-from baton_dsl.runtime.sql import pieces
+from baton_dsl.runtime.sql import pieces, statements
 from baton_dsl.runtime.sql.autogenerate import include_name as include_name
 from baton_dsl.runtime.sql.autogenerate import include_object as include_object
 from baton_dsl.runtime.sql.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
@@ -71,6 +73,34 @@ class Difference:
                 return f"drop the function {self.name}"
             case _:
                 return f"{'replace' if self.is_there else 'create'} the {self.kind} {self.name}"
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """What an install would do, and to what kind of thing: `("create", "function")`."""
+        match self.kind:
+            case "oban":
+                return "create", "object of Oban"
+            case "tables":
+                return "bring", "tables"
+            case "leftover":
+                return "drop", "function"
+            case _:
+                return "replace" if self.is_there else "create", self.kind
+
+
+def summed_up(differences: Sequence[Difference]) -> list[str]:
+    """The changes in a few lines: the functions and triggers are counted.
+
+    Example:
+        >>> summed_up([Difference("function", "baton_end", False), Difference("function", "baton_lives", False)])
+        ['create 2 functions']
+    """
+    counts = Counter(difference.summary for difference in differences)
+    lines = [
+        f"{verb} {count} {what}{'' if count == 1 else 's'}" for (verb, what), count in counts.items() if verb != "bring"
+    ]
+    versions = [difference for difference in differences if difference.kind == "tables"]
+    return [*lines, *map(str, versions[-1:])]
 
 
 class Operations(Protocol):
@@ -149,8 +179,9 @@ def downgrade(op: Operations, *, prefix: str = "public") -> None:
 def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -> None:
     """Create or update Oban's tables and ours in a database. Running it again changes nothing.
 
-    It may run while workers are busy. It waits for a lock only for a moment, because later statements would wait behind
-    it. If it does not get the lock, it rolls back and tries again.
+    It may run while workers are busy. It first builds new indexes of existing tables, while others write. After that,
+    it waits for a lock only for a moment, because later statements would wait behind it. If it does not get the lock,
+    it rolls back and tries again.
 
     Args:
         dsn: A PostgreSQL connection string.
@@ -164,6 +195,9 @@ def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -
         ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
+    with psycopg.connect(connection_string.read(dsn), autocommit=True) as conn:
+        _check_server(conn)
+        indexes.build(conn, prefix)
     for number in range(TRIES):
         try:
             with psycopg.connect(connection_string.read(dsn)) as conn:
@@ -316,9 +350,10 @@ def installed_version(conn: psycopg.Connection[Any], prefix: str) -> int:
     Raises:
         psycopg.Error: If they do not exist.
     """
-    table = sql.Identifier(prefix, "baton_migrations")
     cursor = psycopg.Cursor(conn, row_factory=tuple_row)
-    row = cursor.execute(sql.SQL("SELECT coalesce(max(version), 0) FROM {}").format(table)).fetchone()
+    row = cursor.execute(
+        statements.statement("SELECT coalesce(max(version), 0) FROM baton.baton_migrations", prefix)
+    ).fetchone()
     return int(row[0]) if row else 0
 
 

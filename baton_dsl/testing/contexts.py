@@ -9,13 +9,14 @@ from typing import Any
 from oban import Job
 
 from baton_dsl.context import StepContext
+from baton_dsl.core import defaults
 from baton_dsl.testing.records import UnitJournal
 
 
 def context(
     *,
     attempt: int = 1,
-    max_attempts: int = 20,
+    max_attempts: int = defaults.MAX_ATTEMPTS,
     model: str | None = None,
     step: str = "step",
     index: int | tuple[int, ...] | None = None,

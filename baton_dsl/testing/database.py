@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
+from baton_dsl.core import defaults
 from baton_dsl.core.items import item_of, step_of
 from baton_dsl.errors import ReplacementError, RunError
 from baton_dsl.flow import Flow
@@ -382,7 +383,9 @@ class DatabaseRun:
             found = sql.SQL("SELECT DISTINCT queue FROM oban_jobs").as_string(conn)
             rows = conn.cursor(row_factory=tuple_row).execute(found.encode()).fetchall()
         maps = {
-            entry.step.options.get("queue", "default") for entry in self._flow.entries if isinstance(entry.step, Step)
+            entry.step.options.get("queue", defaults.QUEUE)
+            for entry in self._flow.entries
+            if isinstance(entry.step, Step)
         }
         return {str(row[0]) for row in rows} | maps | {self._flow.settings.hook_queue}
 

@@ -203,7 +203,7 @@ def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[s
 
 def _output(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
     _show_all(arguments, target, findings, report)
-    seen = f"{_count(report.flows, 'flow')} of {_count(report.steps, 'step')}"
+    seen = f"{_count(report.flows, 'flow')} ({_count(report.steps, 'step')})"
     if not findings:
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return

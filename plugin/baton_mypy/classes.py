@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mypy.nodes import MypyFile, TypeInfo, Var
 from mypy.types import Type
 
+from baton_dsl.core.class_bodies import changes_storing, is_left_out
 from baton_dsl.core.types import ClassFacts, Term, TermTypes
 from baton_mypy import names
 from baton_mypy.metadata import Reader, Scope
@@ -22,9 +23,6 @@ _SECRETS: Final = frozenset({"pydantic.types.Secret", "pydantic.types.SecretStr"
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
 """Keys in the metadata of a class that mypy's own plugin for dataclasses sets."""
 _HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
-_VALIDATORS: Final = frozenset({"field_validator", "model_validator"})
-_SERIALIZERS: Final = frozenset({"field_serializer", "model_serializer", "validator", "root_validator", "serializer"})
-_ENCODERS: Final = "json_encoders"
 
 
 class Classes:
@@ -102,18 +100,15 @@ class Classes:
         if _is_standard(info):
             return False
         definition = self._definition(info)
-        return definition is None or any(map(_has_a_say, definition.body))
+        return definition is None or any(map(changes_storing, definition.body))
 
     def _is_stored_as_it_is(self, owner: TypeInfo, name: str) -> bool:
         definition, module = self._definition(owner), self._module_of(owner)
         for statement in definition.body if definition is not None else ():
             match statement:
                 case ast.AnnAssign(target=ast.Name(id=target), annotation=annotation, value=value) if target == name:
-                    is_excluded = isinstance(value, ast.Call) and any(
-                        word.arg in ("exclude", None) for word in value.keywords
-                    )
-                    scope = Scope(owner, module) if module is not None else None
-                    return not is_excluded and scope is not None and not self._reader.is_custom(annotation, scope)
+                    scope = Scope(owner, module) if module is not None and not is_left_out(value) else None
+                    return scope is not None and not self._reader.is_custom(annotation, scope)
                 case _:
                     pass
         return False
@@ -211,30 +206,3 @@ def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
             seen.add(name)
             if isinstance(node, Var) and node.type is not None and base.fullname != names.MODEL:
                 yield base, name, node.type
-
-
-def _has_a_say(statement: ast.stmt) -> bool:
-    """Whether a statement in a class may change how pydantic stores its fields."""
-    match statement:
-        case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
-            return any(map(_is_early, decorators))
-        case ast.Assign(value=ast.Call(func=ast.Call() as maker)):
-            return _is_early(maker)
-        case ast.Assign(value=ast.Call(keywords=keywords)):
-            return any(word.arg in (_ENCODERS, None) for word in keywords)
-        case ast.Assign(value=ast.Dict(keys=keys)):
-            return any(not isinstance(key, ast.Constant) or key.value == _ENCODERS for key in keys)
-        case ast.ClassDef(name="Config"):
-            return True
-        case _:
-            return False
-
-
-def _is_early(decorator: ast.expr) -> bool:
-    """Whether a decorator makes a serializer, or a validator that may run before pydantic's own."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    if name not in _VALIDATORS:
-        return name in _SERIALIZERS
-    modes = [word.value for word in decorator.keywords if word.arg == "mode"] if isinstance(decorator, ast.Call) else []
-    return any(not isinstance(mode, ast.Constant) or mode.value != "after" for mode in modes)

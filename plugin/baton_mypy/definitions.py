@@ -20,6 +20,7 @@ from mypy.nodes import (
 )
 from mypy.types import CallableType
 
+from baton_dsl.core import roles
 from baton_mypy import names
 from baton_mypy.branches import varying
 from baton_mypy.literals import is_call_of
@@ -46,11 +47,12 @@ def definition_facts(function: CallableType, given: Expression, context: Context
     if isinstance(context, Decorator) and definition is not context.func:
         return Facts(function=context.func.fullname, module=module, is_open=True)
     if isinstance(given, LambdaExpr):
-        return Facts(function="<lambda>", module=module, unimportable="a lambda")
+        return Facts(function="<lambda>", module=module, unimportable=roles.LAMBDA)
     if definition is None:
         return Facts(module=module, is_open=True)
     arguments = getattr(definition, "arguments", ())  # mypy's cache does not keep them
     said = _metadata(definition, function, checker)
+    named = _qualified_name(definition), next(iter(definition.arg_names), None)
     return Facts(
         function=definition.fullname,
         module=module,
@@ -63,20 +65,16 @@ def definition_facts(function: CallableType, given: Expression, context: Context
             if item.initializer is not None and is_call_of(item.initializer, names.FROM)
         ),
         positional=tuple(item.variable.name for item in arguments if item.pos_only),
-        unimportable=_unimportable(definition),
-        is_method=_is_method(definition),
+        unimportable=roles.unimportable(*named),
+        is_method=roles.is_method(*named),
         is_generator=definition.is_generator or definition.is_async_generator,
     )
 
 
-def _unimportable(function: FuncDef) -> str | None:
-    if is_nested(function):
-        return "a function inside a function"
-    return "a method" if _is_method(function) else None
-
-
-def _is_method(function: FuncDef) -> bool:
-    return bool(function.info) and not function.is_static and function.arg_names[:1] in (["self"], ["cls"])
+def _qualified_name(function: FuncDef) -> str:
+    """As Python's `__qualname__`, whose outer functions mypy does not tell."""
+    outer = "<locals>." if is_nested(function) else ""
+    return f"{outer}{function.info.name}.{function.name}" if function.info else f"{outer}{function.name}"
 
 
 # --- From(...) and other metadata --------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, Type
 
+from baton_dsl.core.spec import Ignores
 from baton_mypy.step_facts import literal_attribute
 
 _KEY: Final = "baton flow"
@@ -40,8 +41,7 @@ class Strict(NamedTuple):
         step: The step's name in the flow.
         function: The full name of its function.
         module: The module that defines it.
-        ignore_cancelled: The step's own option; None if the flow's applies.
-        ignore_discarded: The same.
+        ignores: The step's own options; where they say nothing, the flow's apply.
         parameter: The parameter.
         source: The upstream.
         each: How many `Each` are around its type.
@@ -50,8 +50,7 @@ class Strict(NamedTuple):
     step: str
     function: str
     module: str
-    ignore_cancelled: bool | None
-    ignore_discarded: bool | None
+    ignores: Ignores
     parameter: str
     source: str
     each: int
@@ -63,20 +62,18 @@ class FlowFacts(NamedTuple):
     Attributes:
         results: The result of each step, by name.
         takers: For each input, the name of the first step that takes it.
-        ignores: The flow's `ignore_cancelled` and `ignore_discarded`.
+        ignores: What the flow's options say.
         strict: Its upstream parameters that do not accept missing results, each with its type.
     """
 
     results: Mapping[str, Result]
     takers: Mapping[str, str]
-    ignores: tuple[bool, bool]
+    ignores: Ignores
     strict: tuple[tuple[Strict, Type], ...] = ()
 
-    def ignoring(self, cancelled: bool | None, discarded: bool | None) -> FlowFacts:
+    def ignoring(self, chosen: Ignores) -> FlowFacts:
         """The same with other options, where they are set."""
-        before = self.ignores
-        ignores = (before[0] if cancelled is None else cancelled, before[1] if discarded is None else discarded)
-        return self._replace(ignores=ignores)
+        return self._replace(ignores=chosen.over(self.ignores))
 
     def attached(self, to: Instance, text: Instance) -> Instance:
         """Attach these facts to the type of a flow.
@@ -102,14 +99,19 @@ def flow_facts_of(flow: Instance) -> FlowFacts | None:
     literal = literal_attribute(flow, _KEY)
     if literal is None or flow.extra_attrs is None:
         return None
-    takers, (cancelled, discarded), strict = json.loads(literal)
+    takers, ignores, strict = json.loads(literal)
     attributes = flow.extra_attrs.attrs
     return FlowFacts(
         results=results_of_flow(flow) or {},
         takers=takers,
-        ignores=(cancelled, discarded),
-        strict=tuple((Strict(*each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
+        ignores=Ignores(*ignores),
+        strict=tuple((_strict(each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
     )
+
+
+def _strict(written: list[Any]) -> Strict:
+    strict = Strict(*written)
+    return strict._replace(ignores=Ignores(*strict.ignores))
 
 
 def attach_results(known: Instance, to: Instance) -> Instance:

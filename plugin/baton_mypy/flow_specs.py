@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import (
@@ -19,18 +20,20 @@ from mypy.nodes import (
 )
 from mypy.types import Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
+from baton_dsl.core import roles
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import (
-    MISSING,
+    IGNORES,
+    INHERITS,
     UNKNOWN,
     Access,
     FlowSpec,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Place,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.spec import (
@@ -52,7 +55,6 @@ if TYPE_CHECKING:
 
 _FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
 _OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
-_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
 _OPENING: Final = "mypy can't tell which step this is"
 _NOWHERE: Final = Places(Place("", 0, 0))
 _GROWING: Final = "steps may be added to the flow later"
@@ -123,8 +125,7 @@ class Collector:
         spec = FlowSpec(
             name=name,
             steps=tuple(self._steps),
-            ignore_cancelled=bool(_last_set(each.flag("ignore_cancelled") for each in given)),
-            ignore_discarded=bool(_last_set(each.flag("ignore_discarded") for each in given)),
+            ignores=reduce(lambda ignores, each: each.ignores.over(ignores), given, INHERITS),
             options={name: option for each in given for name, option in each.specs().items()},
             open_because=tuple(self._open),
             place=self._place(first),
@@ -168,16 +169,14 @@ class Collector:
         first = len(self._steps)
         place = self._place(positional[1])
         self._step(get_proper_type(self._type(positional[1])), positional[1], place, name=name, is_renamed=True)
-        flags = {flag: _flag(option(keywords[flag], self._type(keywords[flag]))) for flag in _FLAGS if flag in keywords}
+        ignores = Ignores.of(
+            {name: _flag(option(keywords[name], self._type(keywords[name]))) for name in IGNORES if name in keywords}
+        )
         deps = strings(keywords["deps"]) if "deps" in keywords else ()
         references = tuple(Reference(name, self._place(node)) for name, node in deps)
         for index in range(first, len(self._steps)):
             step = self._steps[index]
-            self._steps[index] = step._replace(
-                deps=references,
-                ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
-                ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),
-            )
+            self._steps[index] = step._replace(deps=references, ignores=ignores.over(step.ignores))
 
     def _step(
         self, type: Type, expression: Expression, place: Place, *, name: str | None = None, is_renamed: bool = False
@@ -231,8 +230,7 @@ class Collector:
             result=UNKNOWN if facts.varies else _result(step, facts),
             may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
-            ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
-            ignore_discarded=_flag(facts.options.get("ignore_discarded")),
+            ignores=Ignores.of({name: _flag(facts.options.get(name)) for name in IGNORES}),
             options={
                 key: Option(
                     value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name)
@@ -273,14 +271,6 @@ def _flag(option: OptionValue | None) -> bool | None:
     return None if option is None or (option.is_known and option.value is None) else is_true(option)
 
 
-def _last_set(flags: Iterable[bool | None]) -> bool | None:
-    return next((flag for flag in reversed(list(flags)) if flag is not None), None)
-
-
-def _first_set(*flags: bool | None) -> bool | None:
-    return next((flag for flag in flags if flag is not None), None)
-
-
 def _result(step: Instance, facts: Facts) -> object:
     """The result of a step."""
     return known(customized(step.args[1]) if "return" in facts.custom else step.args[1])
@@ -311,28 +301,17 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
     if name in facts.custom:
         found = found._replace(type=customized(found.type))
     annotation = get_proper_type(found.type)
-    source: str | None = None
-    access: Access | None = None
-    if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-        role = Role.UNKNOWN
-    elif name in facts.sources:
-        role, source = Role.UPSTREAM, facts.sources[name]
-    elif found.is_input:
-        role = Role.INPUT
-    elif _is_context(annotation) or (access := _access(annotation)) is not None:
-        role = Role.INJECTED
-    else:
-        role, source = Role.UPSTREAM, name
-    type_known = known(found.type)
-    return ParameterSpec(
-        name=name,
-        role=role,
-        type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
-        source=source,
-        each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
-        access=access,
-        has_default=kind in _OPTIONAL and name not in facts.defaulted,
+    return roles.parameter(
+        name,
+        known(found.type),
         form=form,
+        is_from=name in facts.sources,
+        source=facts.sources.get(name),
+        is_input=found.is_input,
+        is_context=_is_context(annotation),
+        access=_access(annotation),
+        each=found.each,
+        has_default=kind in _OPTIONAL and name not in facts.defaulted,
         unevaluable=facts.unevaluable.get(name),
         place=places.parameters.get(name, places.name),
     )

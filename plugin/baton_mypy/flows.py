@@ -160,7 +160,7 @@ def _checked(
     facts = FlowFacts(
         results=collected.results,
         takers=takers,
-        ignores=(spec.ignore_cancelled, spec.ignore_discarded),
+        ignores=spec.ignores,
         strict=tuple(strict_parameters(collected, types)),
     )
     return facts.attached(made.copy_modified(args=[inputs, steps]), text)

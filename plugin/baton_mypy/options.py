@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mypy.nodes import CallExpr
 
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import UNKNOWN, Option, Place
+from baton_dsl.core.spec import IGNORES, UNKNOWN, Ignores, Option, Place
 from baton_mypy.literals import arguments_of, is_true, models_by_step, option
 from baton_mypy.report import before, here
 from baton_mypy.step_facts import OptionValue
@@ -43,9 +43,10 @@ class GivenOptions(NamedTuple):
                 places[keyword] = before(here(checker.path, expression), keyword)
         return GivenOptions(options, places)
 
-    def flag(self, name: str) -> bool | None:
-        """The value of an `ignore_*` option; None if it is not set, False if its value is unknown."""
-        return is_true(self.options[name]) if name in self.options else None
+    @property
+    def ignores(self) -> Ignores:
+        """What the call says that steps ignore; what can't be told counts as no."""
+        return Ignores.of({name: is_true(self.options[name]) for name in IGNORES if name in self.options})
 
     def specs(self) -> dict[str, Option]:
         """The options for the rules."""

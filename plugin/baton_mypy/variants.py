@@ -18,7 +18,18 @@ from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import models as models_rule
 from baton_dsl.core.rules import not_optional
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import NO_OPTIONS, UNKNOWN, FlowSpec, Option, ParameterSpec, Place, Role, StepSpec, Types
+from baton_dsl.core.spec import (
+    INHERITS,
+    NO_OPTIONS,
+    UNKNOWN,
+    FlowSpec,
+    Option,
+    ParameterSpec,
+    Place,
+    Role,
+    StepSpec,
+    Types,
+)
 from baton_mypy.flow_facts import FlowFacts, Result, Strict
 from baton_mypy.flow_specs import Collected
 from baton_mypy.options import GivenOptions
@@ -38,7 +49,7 @@ def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Stri
     steps = {step.name: step for step in reversed(collected.spec.steps)}
     for step in steps.values():
         facts = collected.facts.get(step.name)
-        if facts is None or None not in (step.ignore_cancelled, step.ignore_discarded):
+        if facts is None or None not in step.ignores:
             continue
         for parameter in step.parameters:
             upstream = steps.get(parameter.source or "")
@@ -49,8 +60,7 @@ def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Stri
                     step=step.name,
                     function=facts.function,
                     module=facts.module,
-                    ignore_cancelled=step.ignore_cancelled,
-                    ignore_discarded=step.ignore_discarded,
+                    ignores=step.ignores,
                     parameter=parameter.name,
                     source=upstream.name,
                     each=parameter.each,
@@ -79,10 +89,10 @@ def check_options(
     if known is not None and "models" in given.options and models_rule.finding.code in codes:
         flow = replace(_reduced(known, checker), options={"models": given.specs()["models"]})
         findings += check(flow, MypyTypes(checker), codes={models_rule.finding.code}).findings
-    cancelled, discarded = given.flag("ignore_cancelled"), given.flag("ignore_discarded")
+    ignores = given.ignores
     arguments: dict[str, Place] = {}
-    if known is not None and (cancelled, discarded) != (None, None):
-        changed = known.ignoring(cancelled, discarded)
+    if known is not None and ignores != INHERITS:
+        changed = known.ignoring(ignores)
         if changed.ignores != known.ignores and not_optional.finding.code in codes:
             taken = next(place for name, place in given.places.items() if name.startswith("ignore_"))
             arguments = {strict.step: taken for strict, _ in known.strict}
@@ -111,13 +121,8 @@ def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
             place=place,
         )
         strict[each.step].append((each, parameter))
-    cancelled, discarded = flow.ignores
-    return FlowSpec(
-        name="",
-        steps=tuple(_step(name, result, strict[name]) for name, result in flow.results.items()),
-        ignore_cancelled=cancelled,
-        ignore_discarded=discarded,
-    )
+    steps = tuple(_step(name, result, strict[name]) for name, result in flow.results.items())
+    return FlowSpec(name="", steps=steps, ignores=flow.ignores)
 
 
 def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
@@ -128,8 +133,7 @@ def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]])
         name=name,
         parameters=(*(parameter for _, parameter in strict), rest),
         result=result.type,
-        ignore_cancelled=strict[0][0].ignore_cancelled if strict else None,
-        ignore_discarded=strict[0][0].ignore_discarded if strict else None,
+        ignores=strict[0][0].ignores if strict else INHERITS,
         options={"models": Option(models)} if result.is_by_model is not False else NO_OPTIONS,
         is_open=True,
     )

@@ -1,7 +1,8 @@
-"""An upgrade of the schema: while code of the version before runs, by many at once, and without a lock that is felt."""
+"""An upgrade of the schema: while old code runs, by many at once, and without long locks."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from baton_dsl import Workflow
 from baton_dsl.cli.main import cli
 from baton_dsl.errors import SchemaBusyError, ServerTooOldError
-from baton_dsl.runtime import schema
+from baton_dsl.runtime import indexes, schema
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
@@ -131,7 +132,7 @@ def test_eight_installs_at_once_are_one(which: str, dsn: str, request: pytest.Fi
 
 
 def locks(conn: psycopg.Connection[Any]) -> set[tuple[str, str]]:
-    """The locks on tables that this transaction has taken, but for those of a mere read."""
+    """The table locks of this transaction, except those of plain reads."""
     return set(
         conn.execute("""
             SELECT relation::regclass::text, mode FROM pg_locks JOIN pg_class ON pg_class.oid = relation
@@ -148,7 +149,7 @@ def test_an_install_with_nothing_to_do_locks_nothing(dsn: str, conn: psycopg.Con
 
 
 def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
-    """Those on Oban's tables stop writes for the moment that it takes; a new column stops reads of a node, too."""
+    """Locks on Oban's tables block writes for a moment; a new column also blocks reads of a node."""
     with psycopg.connect(old_dsn) as conn:
         tables = {name for (name,) in conn.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
         schema.install_on(conn)
@@ -164,7 +165,7 @@ def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
 
 
 async def test_an_install_never_keeps_others_waiting_for_longer_than_a_moment(old_dsn: str) -> None:
-    """A transaction holds a job for as long as it likes; the install waits for it, and nobody waits for the install."""
+    """A long transaction locks a job; the install waits for it, and no other statement waits for the install."""
     installing = threading.Thread(target=schema.install, args=[old_dsn])
     with psycopg.connect(old_dsn) as holder, psycopg.connect(old_dsn, autocommit=True) as other:
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
@@ -188,6 +189,44 @@ def test_an_install_that_never_has_its_locks_says_so(old_dsn: str, monkeypatch: 
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
         with pytest.raises(SchemaBusyError, match=r'BTN419: the tables in the schema "public" are in use: .*pg_stat_'):
             schema.install(old_dsn)
+
+
+async def test_whoever_inserts_never_waits_for_the_indexes_of_an_upgrade(old_dsn: str, old: Code) -> None:
+    """A snapshot as old as a backup delays the first index; it is built while others write."""
+    with psycopg.connect(old_dsn) as holder, psycopg.connect(old_dsn, autocommit=True) as other:
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT FROM baton_workflows")
+        installing = threading.Thread(target=schema.install, args=[old_dsn])
+        installing.start()
+        building = "SELECT FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+        await until(lambda: other.execute(building).fetchone() is not None)
+        other.execute("SET statement_timeout = '5s'")
+        await asyncio.to_thread(old.insert, old_dsn, 2)
+        other.execute("UPDATE baton_workflows SET settled_at = now()")
+        assert installing.is_alive()
+        holder.commit()
+    await asyncio.to_thread(installing.join, 60)
+    with psycopg.connect(old_dsn) as conn:
+        assert schema.differences(conn) == []
+        assert conn.execute("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid").fetchall() == []
+
+
+def test_an_index_whose_build_was_broken_off_is_built_again(old_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "PATIENCE", "100ms")
+    name = "baton_workflows_inserted_at_index"
+    with psycopg.connect(old_dsn) as holder:
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT FROM baton_workflows")
+        with pytest.raises(SchemaBusyError, match=rf'BTN419: the index "{name}" can\'t be built: a transaction'):
+            schema.install(old_dsn)
+    valid = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass"
+    with psycopg.connect(old_dsn, autocommit=True) as conn:
+        assert conn.execute(valid.encode()).fetchone() == (False,)
+        schema.install(old_dsn)
+        assert conn.execute(valid.encode()).fetchone() == (True,)
+        conn.execute(f"DROP INDEX {name}".encode())  # by somebody who wants to do without it
+        schema.install(old_dsn)
+        assert conn.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,)
 
 
 # --- what there is to do --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from baton_lint.proof.checkers import CheckerError, prove
 from baton_lint.proof.emit import emit
 
-from baton_dsl.core.spec import FlowSpec, Form, ParameterSpec, Place, Role, StepSpec
+from baton_dsl.core.spec import FlowSpec, Form, Ignores, ParameterSpec, Place, Role, StepSpec
 
 APP = """\
 from baton_dsl import Each, Input, Skip, StepContext, step
@@ -51,7 +51,7 @@ PARTS = StepSpec(
         ParameterSpec(name="context", role=Role.INJECTED),
         upstream("rates", 12, each=1),
     ),
-    ignore_discarded=True,
+    ignores=Ignores(discarded=True),
 )
 TOTAL = StepSpec(
     name="total",
@@ -61,7 +61,7 @@ TOTAL = StepSpec(
         upstream("missing", 17),
         ParameterSpec(name="rest", role=Role.UNKNOWN, form=Form.STAR_ARGS),
     ),
-    ignore_cancelled=True,
+    ignores=Ignores(cancelled=True),
 )
 SHOP = FlowSpec(name="shop", steps=(TOTAL, PARTS, PRICE, RATES))
 PLACES = {

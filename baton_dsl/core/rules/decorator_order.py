@@ -75,5 +75,6 @@ shop = Flow("shop", rates, Reports.report)
         ),
     ),
     run=run,
+    is_about_a_step=True,
     doors=frozenset({Door.TEXT}),
 )

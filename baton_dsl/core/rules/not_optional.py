@@ -14,7 +14,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each parameter that does not accept a missing result of its upstream, or of an item of it."""
     has_maps = bool(context.graph.mapped)
     for step in context.flow.steps:
-        options = ignores(context.flow, step)
+        options = context.flow.ignored_by(step).options
         if not options and not has_maps:
             continue
         ignored = " and ".join(options)
@@ -33,7 +33,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 optional = maps.written(context.types, parameter, context.types.optional(parameter.type))
                 yield finding(
                     f'parameter "{parameter.name}" of step "{step.name}" {taken} "{upstream.name}" may be absent, '
-                    f"since {ignored} is set",
+                    f"since {_are_set(ignored)}",
                     help=f"accept None: {parameter.name}: {optional}",
                     step=step.name,
                     parameter=parameter.name,
@@ -41,12 +41,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 )
 
 
-def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
-    """The options, of the step or of the flow, that let the step run although an upstream has no result."""
-    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
-    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
-    flags = (("ignore_cancelled", cancelled), ("ignore_discarded", discarded))
-    return [name for name, is_set in flags if is_set]
+def _are_set(options: str) -> str:
+    return f"{options} {'are' if ' and ' in options else 'is'} set"
 
 
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
@@ -59,7 +55,7 @@ def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> b
 
 def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
     """True if a step may run although items of its mapped upstream failed."""
-    return bool(ignores(flow, step)) or "min_success" in upstream.options
+    return any(flow.ignored_by(step)) or "min_success" in upstream.options
 
 
 def _items(
@@ -70,7 +66,7 @@ def _items(
         return
     if not has_no_room(types, parameter, upstream):
         return
-    reason = f"since {ignored} is set" if ignored else f'since "{upstream.name}" has min_success'
+    reason = f"since {_are_set(ignored)}" if ignored else f'since "{upstream.name}" has min_success'
     shown = types.show(parameter.type)
     taken = f"takes each item as {shown}" if parameter.each else f"is {shown}"
     optional, outcome = (
@@ -173,7 +169,7 @@ shop = Flow("shop", regions, orders, bill, report, archive)
             (
                 (
                     '12:10: BTN202: parameter "orders" of step "bill" takes each item as int, but an item of "orders" '
-                    "may be absent, since ignore_cancelled and ignore_discarded is set"
+                    "may be absent, since ignore_cancelled and ignore_discarded are set"
                 ),
                 (
                     '16:12: BTN202: parameter "orders" of step "report" is list[int], from which failed items of '

@@ -232,4 +232,5 @@ drawing = Flow("drawing", report, points)
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

@@ -391,4 +391,5 @@ shop = Flow("shop", charge, cleanup, workflow_name="nightly", models={"*": "smal
         *map_option.GOOD,
     ),
     run=run,
+    is_about_a_step=True,
 )

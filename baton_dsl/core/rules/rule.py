@@ -77,6 +77,8 @@ class Rule:
         good: Examples close to the bad ones that are fine.
         run: The function that finds; None for a rule that needs more than one flow's spec and lives in its front end.
         doors: The front ends that can decide it.
+        is_about_a_step: True for a rule that holds for a step whatever flow it is in: baton-lint then also checks steps
+            that are in none.
         at_validate: False for a rule that matters only once a worker has to import the step.
         by_default: False for a rule that must be selected.
     """
@@ -89,6 +91,7 @@ class Rule:
     good: tuple[Example, ...] = ()
     run: Callable[[Context], Iterable[Diagnostic]] | None = None
     doors: frozenset[Door] = EVERY_DOOR
+    is_about_a_step: bool = False
     at_validate: bool = True
     by_default: bool = True
 

@@ -76,4 +76,5 @@ shop = Flow("shop").add("orders", orders).add("report", report, deps=["orders"])
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

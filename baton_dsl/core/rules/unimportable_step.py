@@ -9,11 +9,6 @@ from baton_dsl.core.spec import StepSpec
 
 finding = Finder("BTN306", "baton-unimportable-step")
 
-LAMBDA: Final = "a lambda"
-NESTED: Final = "a function inside a function"
-METHOD: Final = "a method"
-"""Values of `StepSpec.unimportable`. The first parameter of a method is not an edge."""
-
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each method, lambda and nested function."""

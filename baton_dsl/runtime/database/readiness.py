@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.errors import SchemaMissingError, SchemaVersionError
 from baton_dsl.runtime.sql.pieces import VERSION
+from baton_dsl.runtime.sql.statements import statement
 
 # Read from the catalogue, where a missing table is not an error, and for which no privileges are needed.
 _TABLES: Final = """
@@ -18,6 +18,7 @@ SELECT count(*) FILTER (WHERE relname IN ('oban_jobs', 'oban_producers', 'oban_l
 FROM pg_catalog.pg_class
 WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %s) AND relkind IN ('r', 'p')
 """
+_VERSION: Final = "SELECT max(version) FROM baton.baton_migrations"
 _ELSEWHERE: Final = """
 SELECT nspname FROM pg_catalog.pg_namespace
 WHERE oid IN (SELECT relnamespace FROM pg_catalog.pg_class WHERE relname = 'baton_migrations' AND relkind = 'r')
@@ -40,8 +41,7 @@ def check(conn: psycopg.Connection[Any], prefix: str) -> None:
     has_oban, has_ours = cursor.execute(_TABLES, [prefix]).fetchone() or (False, False)
     if not (has_oban and has_ours):
         raise missing(conn, prefix)
-    select = sql.SQL("SELECT max(version) FROM {}").format(sql.Identifier(prefix, "baton_migrations"))
-    (version,) = cursor.execute(select).fetchone() or (None,)
+    (version,) = cursor.execute(statement(_VERSION, prefix)).fetchone() or (None,)
     if (version or 0) < VERSION:
         raise SchemaVersionError.older(prefix, version or 0, VERSION)
 

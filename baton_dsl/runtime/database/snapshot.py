@@ -7,11 +7,10 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import AdaptContext
 from psycopg.rows import dict_row
 
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 
 type Row = dict[str, Any]
 type Query = tuple[LiteralString | sql.SQL | sql.Composed, Mapping[str, Any]]
@@ -32,9 +31,15 @@ Example:
 """
 
 
-async def read[T](database: Database, reading: Reading[T]) -> T:
-    """Run a reading."""
-    async with database.snapshot() as conn:
+async def read[T](database: Database, reading: Reading[T], conn: psycopg.AsyncConnection[Any] | None = None) -> T:
+    """Run a reading.
+
+    Args:
+        database: Where.
+        reading: What to read.
+        conn: A connection that is open already and in no transaction, if there is one.
+    """
+    async with database.snapshot(conn) as conn:
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:
@@ -43,7 +48,7 @@ async def read[T](database: Database, reading: Reading[T]) -> T:
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = await (await cursor.execute(_in_schema(text, database, cursor), values)).fetchall()
+            rows = await (await cursor.execute(statement(text, database.prefix), values)).fetchall()
 
 
 def read_sync[T](database: Database, reading: Reading[T]) -> T:
@@ -63,9 +68,4 @@ def read_on[T](conn: psycopg.Connection[Any], database: Database, reading: Readi
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = cursor.execute(_in_schema(text, database, cursor), values).fetchall()
-
-
-def _in_schema(text: str | sql.Composable, database: Database, cursor: AdaptContext) -> sql.SQL:
-    written = text if isinstance(text, str) else text.as_string(cursor)
-    return sql.SQL(in_schema(written, database.prefix))
+            rows = cursor.execute(statement(text, database.prefix), values).fetchall()

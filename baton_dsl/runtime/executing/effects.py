@@ -23,7 +23,6 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy.exc
 from oban import Cancel, Job, Oban, Snooze
-from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection
@@ -39,7 +38,7 @@ from baton_dsl.runtime.executing.calling import CANCELLED, in_thread
 from baton_dsl.runtime.executing.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
 from baton_dsl.runtime.executing.settle import Finished, Settler
 from baton_dsl.runtime.oban.bridge import at_stop, cancellation_of, prefix_of
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +101,8 @@ class Effects:
 
     def __init__(self, oban: Oban, settler: Settler) -> None:
         prefix = prefix_of(oban)
-        self._enter = sql.SQL(in_schema(_ENTER, prefix))
-        self._look = sql.SQL(in_schema(_LOOK, prefix))
+        self._enter = statement(_ENTER, prefix)
+        self._look = statement(_LOOK, prefix)
         self._settler = settler
         self._engine = sync_engine(oban)
         self._async_engine = async_engine(oban)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from psycopg import sql
 from psycopg.rows import args_row
 
 from baton_dsl.core.items import step_of
 from baton_dsl.runtime.database.pools import Pool, autocommit
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.limits import fan_in_limit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
@@ -159,7 +158,7 @@ class Gate:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        self._select = sql.SQL(in_schema(_SELECT, prefix))
+        self._select = statement(_SELECT, prefix)
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
 

@@ -11,7 +11,6 @@ from types import FunctionType
 from typing import Any, Final, cast
 
 from oban import Cancel, Job, worker
-from psycopg import sql
 from psycopg.rows import tuple_row
 from pydantic import TypeAdapter
 
@@ -19,8 +18,9 @@ from baton_dsl.errors import StepNotFoundError
 from baton_dsl.hooking import is_declared
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.executing import absent
-from baton_dsl.runtime.executing.calling import contained, in_thread
+from baton_dsl.runtime.executing.calling import Contained, in_thread
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values import importing
 from baton_dsl.runtime.values.names import HOOKS
 from baton_dsl.status import WorkflowStatus
@@ -36,7 +36,7 @@ def worker_class(name: str) -> type:
         return absent.worker_class(error)
 
     async def process(_self: object, job: Job) -> Cancel | None:
-        with contained(f'hook "{name}"'):
+        with Contained(f'hook "{name}"'):
             return await run(hook, job)
 
     body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
@@ -72,7 +72,7 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
     """
     status = _status.validate_python(job.args)
     oban = bridge.instance_of(job)
-    begin = sql.SQL("SELECT {}(%s::int8, %s::int4)").format(sql.Identifier(bridge.prefix_of(oban), "baton_begin_hook"))
+    begin = statement("SELECT baton.baton_begin_hook(%s::int8, %s::int4)", bridge.prefix_of(oban))
     async with autocommit(bridge.pool_of(oban)) as conn:
         row = await (await conn.cursor(row_factory=tuple_row).execute(begin, [job.id, job.attempt])).fetchone()
     if row != (True,):
@@ -85,5 +85,5 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
 
 
 def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus, job: Job) -> Any:
-    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
+    with Contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
         return hook(status)

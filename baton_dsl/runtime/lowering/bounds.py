@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from baton_dsl.core import defaults
 from baton_dsl.core.rules.models import ALL_OTHERS
 from baton_dsl.errors import UnknownPriceError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reserving import bound_of
-from baton_dsl.runtime.lowering.lower import MOST_ITEMS
 from baton_dsl.step import Step
 
 
@@ -57,8 +57,8 @@ def bounds_of(flow: Flow[..., Any]) -> list[CostBound]:
         if cost is None and unknown is None:
             continue
         levels = sum(parameter.each for parameter in specs[entry.name].parameters)
-        items = int(step.options.get("max_items", MOST_ITEMS)) ** levels * max(1, len(names))
-        attempts = int(step.options.get("max_attempts", 20))
+        items = int(step.options.get("max_items", defaults.MAX_ITEMS)) ** levels * max(1, len(names))
+        attempts = int(step.options.get("max_attempts", defaults.MAX_ATTEMPTS))
         found.append(CostBound(step=entry.name, cost=cost, attempts=attempts, items=items, unknown=unknown))
     return found
 

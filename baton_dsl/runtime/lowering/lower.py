@@ -16,13 +16,14 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from baton_dsl.core import defaults
 from baton_dsl.core.check import Checked
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.rules.models import ALL_OTHERS
-from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
+from baton_dsl.core.spec import IGNORES, InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError, UnknownPriceError
 from baton_dsl.flow import Flow
 from baton_dsl.flow_options import Settings
@@ -42,9 +43,6 @@ MODEL: Final = shadowed_default.MODEL
 
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL in JSON, but not an escaped backslash in front of `u0000`."""
-
-MOST_ITEMS: Final = 100_000
-"""The most items of a map without the option `max_items`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +120,16 @@ class _Lowering:
 
     def template_of(self, entry: Entry, spec: StepSpec) -> int:
         """The number of a step's template. Steps that differ only in name, edges and args share one."""
-        settings = self.flow.settings
-        flags = (
-            settings.ignore_cancelled if spec.ignore_cancelled is None else spec.ignore_cancelled,
-            settings.ignore_discarded if spec.ignore_discarded is None else spec.ignore_discarded,
-        )
+        ignores = self.checked.flow.ignored_by(spec)
         step = entry.step
         reserve = self._reserve(entry)
         # Steps that `named` and `bind` make from one step share its options object, so its identity can be the key.
-        key = (step.function, id(step.options), flags, reserve) if isinstance(step, Step) else (id(step), flags)
+        key = (step.function, id(step.options), ignores, reserve) if isinstance(step, Step) else (id(step), ignores)
         number = self.numbers.get(key)
         if number is None:
             number = self.numbers[key] = len(self.templates)
             shape = self._step(step, reserve) if isinstance(step, Step) else self._job(entry.name, step)
-            ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
-            self.templates.append({**shape, **ignores})
+            self.templates.append({**shape, **dict(zip(IGNORES, ignores, strict=True))})
         return number
 
     def _reserve(self, entry: Entry) -> str | None:
@@ -169,9 +162,9 @@ class _Lowering:
             meta[RESERVE] = reserve
         return {
             "worker": worker,
-            "queue": options.get("queue", "default"),
-            "max_attempts": options.get("max_attempts", 20),
-            "priority": options.get("priority", 0),
+            "queue": options.get("queue", defaults.QUEUE),
+            "max_attempts": options.get("max_attempts", defaults.MAX_ATTEMPTS),
+            "priority": options.get("priority", defaults.PRIORITY),
             "tags": _tags(options.get("tags", ())),
             "scheduled_at": _utc(scheduled_at),
             **({"meta": meta} if meta else {}),
@@ -251,7 +244,7 @@ class _Lowering:
         step = cast("Step[..., Any, Any, Any]", entry.step)
         over = [parameter for parameter in spec.parameters if parameter.each]
         options = step.options
-        rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
+        rules: dict[str, Any] = {"max_items": options.get("max_items", defaults.MAX_ITEMS)}
         for name in ("combine", "max_concurrency"):
             if name in options:
                 rules[name] = options[name]
@@ -281,7 +274,7 @@ class _Lowering:
             value = self.given[name]
         else:
             value = read.defaults.get(name, ())
-        most = step.options.get("max_items", MOST_ITEMS)
+        most = step.options.get("max_items", defaults.MAX_ITEMS)
         if isinstance(value, Sized) and len(value) > most:
             self._wrong(step, name, value, f"it has {len(value):,} items, max_items is {most:,}")
         text = self._encode(step, name, value, annotation)
@@ -310,8 +303,8 @@ class _Lowering:
         expected = LIVE_TYPES.show(_parameter_type(step, name))
         self.findings.append(
             input_rule.finding(
-                f'input "{name}" is {expected}, got {type(value).__name__}: {reason}',
-                help=f"give a value of type {expected}",
+                f'input "{name}" must be {expected}, got {type(value).__name__}: {reason}',
+                help=f"pass a value of type {expected}",
                 flow=self.flow.name,
                 step=step.name,
                 parameter=name,

@@ -23,12 +23,12 @@ from oban import Job
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._query import Query, _ack_jobs
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from baton_dsl.core.wording import LONGEST_ERROR, shortened
 from baton_dsl.runtime.database.answers import is_outage
 from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.raised import described
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ PAUSE: Final = (1.0, 60.0)
 """Seconds before an end that the database rejected is sent again: the shortest and the longest pause."""
 
 _TRIM: Final = """
-UPDATE {} SET errors = %s WHERE id = %s AND state = 'executing' AND attempted_at = %s
+UPDATE baton.oban_jobs SET errors = %s WHERE id = %s AND state = 'executing' AND attempted_at = %s
 """
 
 
@@ -162,11 +162,10 @@ class Acknowledgements:
         kept = trimmed(job.errors) if action.error is not None else None
         if kept is None:
             return
-        table = sql.Identifier(query._prefix, "oban_jobs")
         moment = Query._cast_type("attempted_at", job.attempted_at)
         try:
             async with autocommit(cast("Pool", query._pool)) as conn:
-                await conn.execute(sql.SQL(_TRIM).format(table), [Jsonb(kept), job.id, moment])
+                await conn.execute(statement(_TRIM, query._prefix), [Jsonb(kept), job.id, moment])
         except psycopg.Error as error:
             if is_outage(error):
                 raise

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import psycopg
 from oban import telemetry
-from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed
 
 from baton_dsl.runtime.database.instances import CHANNEL
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +47,7 @@ class EndReporter:
 
     def __init__(self, running: bridge.Running) -> None:
         self._pool, self._notifier = running.pool, running.notifier
-        self._tell = sql.SQL("SELECT * FROM {}(%s::text[], %s::timestamptz)").format(
-            sql.Identifier(running.prefix, "baton_tell")
-        )
+        self._tell = statement("SELECT * FROM baton.baton_tell(%s::text[], %s::timestamptz)", running.prefix)
         self._ended: set[str] = set()
         self._heard = asyncio.Event()
         self._since = datetime.now(UTC) - BACK

@@ -23,13 +23,13 @@ from oban import Job, Oban
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs
-from psycopg import sql
 from psycopg.rows import class_row
 
 from baton_dsl.runtime.database.pools import Pool, autocommit
 from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.jobs import name_of
 from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> N
 _STRAYS: Final = """
 SELECT id, state, queue, worker, attempt, max_attempts, priority, args, meta, errors, tags, attempted_by, inserted_at,
     attempted_at, scheduled_at
-FROM {}
+FROM baton.oban_jobs
 WHERE state = 'executing' AND queue = %s AND attempted_by = %s AND meta ? 'workflow_id' AND id <> ALL(%s)
 """
 DOUBT: Final = 5.0
@@ -148,11 +148,10 @@ class Fetches:
 
     async def _strays(self, producer: Producer) -> list[Job]:
         query = producer._query
-        table = sql.Identifier(query._prefix, "oban_jobs")
         values = [producer._queue, [producer._node, producer._uuid], _known(producer)]
         async with autocommit(cast("Pool", query._pool)) as conn:
             cursor = conn.cursor(row_factory=class_row(Job))
-            found = await (await cursor.execute(sql.SQL(_STRAYS).format(table), values)).fetchall()
+            found = await (await cursor.execute(statement(_STRAYS, query._prefix), values)).fetchall()
         known = _known(producer)  # a settle may have started its claimed jobs meanwhile
         strays = [job for job in found if job.id not in known]
         for job in strays:

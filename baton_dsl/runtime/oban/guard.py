@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from baton_dsl.errors import SessionNeededError
 from baton_dsl.runtime.database.pooling import is_session
 from baton_dsl.runtime.oban.bridge import RunningProducer
 from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,15 @@ _SETTINGS: Final = (
     "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
 )
 
+_GUARD: Final = "SELECT baton.baton_guard(%s::text[], %s::text[])"
+_RELEASE: Final = "SELECT pg_advisory_unlock(baton.baton_producer_key(%s::text))"
+_UNGUARD: Final = "UPDATE baton.oban_producers SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)"
+_RESCUE: Final = "SELECT baton.baton_rescue('3 seconds'::interval)"
+_LOSE: Final = """
+UPDATE baton.oban_producers SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4)
+WHERE uuid::text = ANY(%s)
+"""
+
 
 class Guard:
     """Guards the producers of one Oban instance until it is retired and the last of its jobs has ended.
@@ -57,17 +66,9 @@ class Guard:
     ) -> None:
         self._connect = connect
         self._producers = producers
-        self._guard = sql.SQL("SELECT {}(%s::text[], %s::text[])").format(sql.Identifier(prefix, "baton_guard"))
-        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s::text))").format(
-            sql.Identifier(prefix, "baton_producer_key")
+        self._guard, self._release, self._unguard, self._rescue, self._lose = (
+            statement(text, prefix) for text in (_GUARD, _RELEASE, _UNGUARD, _RESCUE, _LOSE)
         )
-        self._unguard = sql.SQL("UPDATE {} SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)").format(
-            sql.Identifier(prefix, "oban_producers")
-        )
-        self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
-        self._lose = sql.SQL(
-            "UPDATE {} SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4) WHERE uuid::text = ANY(%s)"
-        ).format(sql.Identifier(prefix, "oban_producers"))
         self._known: dict[str, RunningProducer] = {}
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)

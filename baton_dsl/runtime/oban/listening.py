@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.database.silence import WATCH
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Listening:
 
     def __init__(self, running: bridge.Running) -> None:
         self._running = running
-        self._alive = sql.SQL("SELECT {}(%s::text[])").format(sql.Identifier(running.prefix, "baton_alive"))
+        self._alive = statement("SELECT baton.baton_alive(%s::text[])", running.prefix)
         self._is_retired = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 

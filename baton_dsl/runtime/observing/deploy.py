@@ -13,7 +13,6 @@ from itertools import batched
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 
 from baton_dsl.core.diagnostics import quoted
@@ -25,7 +24,7 @@ from baton_dsl.errors import StepNotFoundError, StoredValueError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values import json_schema, payload
 from baton_dsl.runtime.values.collected import collected, list_of
 from baton_dsl.runtime.values.names import WORKERS, load_step, step_of_worker
@@ -165,17 +164,14 @@ class _Judge:
         prefixes = [f"{WORKERS}{package}" for package in packages]
         with self.conn.cursor(name="baton_nodes", row_factory=dict_row) as nodes:
             nodes.itersize = BATCH
-            nodes.execute(self._query(_NODES), [prefixes])
+            nodes.execute(statement(_NODES, self.database.prefix), [prefixes])
             for batch in batched(nodes, BATCH):
                 workflows.update(node["workflow_id"] for node in batch)
                 obstacles.update(self._batch(batch))
         return Judgement(len(workflows), tuple(sorted(obstacles)))
 
-    def _query(self, text: str) -> sql.SQL:
-        return sql.SQL(in_schema(text, self.database.prefix))
-
     def _rows(self, text: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-        return self.conn.cursor(row_factory=dict_row).execute(self._query(text), values).fetchall()
+        return self.conn.cursor(row_factory=dict_row).execute(statement(text, self.database.prefix), values).fetchall()
 
     def _batch(self, nodes: Sequence[Mapping[str, Any]]) -> Iterator[Obstacle]:
         ids = {job_id for node in nodes for job_id in (*node["upstreams"], *(node["sources"] or ())) if job_id}
@@ -350,7 +346,11 @@ def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
     then = sorted(node["parameters"] or ())
     now = [MODEL] if step.is_per_model else sorted(it.name for it in signature(step).parameters if it.each)
     if MODEL in (*then, *now) and then != now:
-        told = "it runs once a model, which it did not" if MODEL in now else "it does not run once a model, as it did"
+        told = (
+            "it runs once for each model, which it did not"
+            if MODEL in now
+            else "it does not run once for each model, as it did"
+        )
         yield _obstacle(node, f"{told} when the workflow was inserted", KEEP)
     elif then != now:
         over, before = quoted(now) if now else "nothing", quoted(then) if then else "nothing"

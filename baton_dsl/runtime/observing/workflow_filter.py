@@ -12,7 +12,8 @@ from psycopg import sql
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.database.snapshot import Reading
-from baton_dsl.runtime.sql.pieces import in_schema
+
+_IDS: Final = sql.SQL("SELECT workflow_id FROM baton.baton_workflows WHERE {} ORDER BY workflow_id")
 
 
 def _check_storable(name: str, text: str | None) -> None:
@@ -66,23 +67,21 @@ class WorkflowFilter:
     @property
     def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
         """The conditions on rows of `baton_workflows`, and their parameters."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
-        if "ids" in given:
-            given["ids"] = list(given["ids"])
-            for workflow_id in given["ids"]:
+        values: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
+        if "ids" in values:
+            values["ids"] = list(values["ids"])
+            for workflow_id in values["ids"]:
                 _check_storable("id", workflow_id)
-        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given)
-        if "starting" in given:
-            given["starting_end"] = given["starting"] + chr(0x10FFFF)
-        return conditions, given
+        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in values)
+        if "starting" in values:
+            values["starting_end"] = values["starting"] + chr(0x10FFFF)
+        return conditions, values
 
-    def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
-        """The statement that selects their ids, and its parameters."""
-        conditions, given = self.conditions
-        statement = sql.SQL("SELECT workflow_id FROM {} WHERE {} ORDER BY workflow_id").format(
-            sql.Identifier(prefix, "baton_workflows"), sql.SQL(in_schema(conditions.as_string(), prefix))
-        )
-        return statement, given
+    @property
+    def query(self) -> tuple[sql.Composed, dict[str, Any]]:
+        """The query that selects their ids, and its parameters."""
+        conditions, values = self.conditions
+        return _IDS.format(conditions), values
 
 
 _MOVES: Final[LiteralString] = """

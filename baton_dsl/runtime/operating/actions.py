@@ -20,9 +20,10 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import Reading, read, read_sync
+from baton_dsl.runtime.database.snapshot import Query, Reading, read, read_sync
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating import choosing
+from baton_dsl.runtime.sql.statements import statement
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
 """Errors after which an action is repeated: it was rolled back because steps of the workflow settled concurrently."""
@@ -56,16 +57,14 @@ async def operate(
         completed can't be retried. A workflow can't be retried from a step if that step or one downstream runs or has
         no job.
     """
-    statement, values = _statement(database, action, which, from_step)
-    return list(await answer(database, statement, values) or ())
+    return list(await answer(database, _query(action, which, from_step)) or ())
 
 
 def operate_sync(
     database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
 ) -> list[str]:
     """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which, from_step)
-    return list(answer_sync(database, statement, values) or ())
+    return list(answer_sync(database, _query(action, which, from_step)) or ())
 
 
 class RetryOptions(TypedDict, total=False):
@@ -121,11 +120,11 @@ async def retry(
         RetryError: BTN415, if the model of a step can't be changed.
         ValueError: If `attempts` is not a whole number from 1 to 32,767.
     """
-    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    query = _retry_query(which, from_step, attempts, models)
     if models and (error := await read(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return Retried(**await answer(database, statement, values))
+        return Retried(**await answer(database, query))
 
 
 def retry_sync(
@@ -137,11 +136,11 @@ def retry_sync(
     models: Mapping[str, str] | None = None,
 ) -> Retried:
     """As `retry`, for sync code."""
-    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    query = _retry_query(which, from_step, attempts, models)
     if models and (error := read_sync(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return Retried(**answer_sync(database, statement, values))
+        return Retried(**answer_sync(database, query))
 
 
 def see_attempts(attempts: int) -> None:
@@ -154,37 +153,36 @@ def see_attempts(attempts: int) -> None:
         raise ValueError(f"attempts must be {wrong}, got {attempts!r:.60}")
 
 
-def _retry_statement(
-    database: Database,
-    which: WorkflowFilter,
-    from_step: str | None,
-    attempts: int | None,
-    models: Mapping[str, str] | None,
-) -> tuple[sql.Composed, dict[str, Any]]:
+def _retry_query(
+    which: WorkflowFilter, from_step: str | None, attempts: int | None, models: Mapping[str, str] | None
+) -> Query:
     if attempts is not None:
         see_attempts(attempts)
     if from_step is not None:
         _see_storable(from_step)
-    chosen, values = which.query(database.prefix)
+    chosen, values = which.query
     values = {**values, "from_step": from_step, "attempts": attempts}
     if models:
         choosing.check(models)
-        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)").format(
-            database.table("baton_retry_models"), chosen
-        )
-        return statement, {**values, "models": json.dumps(dict(models))}
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)").format(
-        database.table("baton_retry_with"), chosen
-    )
-    return statement, values
+        return _RETRY_MODELS.format(chosen), {**values, "models": json.dumps(dict(models))}
+    return _RETRY_WITH.format(chosen), values
 
 
-async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+_RETRY_FROM: Final = sql.SQL("SELECT baton.baton_retry_from(ARRAY({}), %(from_step)s::text)")
+_RETRY_WITH: Final = sql.SQL("SELECT baton.baton_retry_with(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)")
+_RETRY_MODELS: Final = sql.SQL(
+    "SELECT baton.baton_retry_models(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)"
+)
+
+
+async def answer(database: Database, query: Query) -> Any:
     """Call one of our SQL functions in a transaction of its own, and repeat it if it was rolled back."""
+    text, values = query
     for number in range(TRIES):
         try:
             async with database.connection() as conn:
-                row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
+                cursor = conn.cursor(row_factory=tuple_row)
+                row = await (await cursor.execute(statement(text, database.prefix), values)).fetchone()
         except TAKEN_BACK:
             if number == TRIES - 1:
                 raise
@@ -194,12 +192,14 @@ async def answer(database: Database, statement: sql.Composed, values: Mapping[st
     raise AssertionError("unreachable")
 
 
-def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+def answer_sync(database: Database, query: Query) -> Any:
     """As `answer`, for sync code."""
+    text, values = query
     for number in range(TRIES):
         try:
             with database.sync_connection() as conn:
-                row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
+                cursor = conn.cursor(row_factory=tuple_row)
+                row = cursor.execute(statement(text, database.prefix), values).fetchone()
         except TAKEN_BACK:
             if number == TRIES - 1:
                 raise
@@ -209,17 +209,14 @@ def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str
     raise AssertionError("unreachable")
 
 
-def _statement(
-    database: Database, action: Action, which: WorkflowFilter, from_step: str | None
-) -> tuple[sql.Composed, dict[str, Any]]:
-    chosen, values = which.query(database.prefix)
+def _query(action: Action, which: WorkflowFilter, from_step: str | None) -> Query:
+    chosen, values = which.query
     if from_step is None:
-        return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
+        return sql.SQL(f"SELECT baton.{action.value}(ARRAY({{}}))").format(chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
     _see_storable(from_step)
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
-    return statement, {**values, "from_step": from_step}
+    return _RETRY_FROM.format(chosen), {**values, "from_step": from_step}
 
 
 def _see_storable(step: str) -> None:
@@ -268,6 +265,13 @@ def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
 
 BATCH: Final = 1000
 """How many workflows one transaction of a prune removes."""
+_PRUNE: Final[LiteralString] = "SELECT baton.baton_prune(%(older_than)s::interval, %(most)s::int4)"
+_PRUNE_CAPTURES: Final[LiteralString] = """
+    WITH gone AS (
+        DELETE FROM baton.baton_captures WHERE captured_at < now() - %(older_than)s::interval RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
 
 
 async def prune(database: Database, older_than: timedelta) -> int:
@@ -282,7 +286,7 @@ async def prune(database: Database, older_than: timedelta) -> int:
     """
     removed = 0
     while True:
-        count: int = await answer(database, *_prune_statement(database, older_than))
+        count: int = await answer(database, (_PRUNE, {"older_than": older_than, "most": BATCH}))
         removed += count
         if count < BATCH:
             return removed
@@ -292,15 +296,10 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
     """As `prune`, for sync code."""
     removed = 0
     while True:
-        count: int = answer_sync(database, *_prune_statement(database, older_than))
+        count: int = answer_sync(database, (_PRUNE, {"older_than": older_than, "most": BATCH}))
         removed += count
         if count < BATCH:
             return removed
-
-
-def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
-    statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
-    return statement, {"older_than": older_than, "most": BATCH}
 
 
 def old_captures(older_than: timedelta) -> Reading[int]:
@@ -320,9 +319,5 @@ def prune_captures_sync(database: Database, older_than: timedelta) -> int:
     Returns:
         The number that was removed.
     """
-    statement = sql.SQL(
-        "WITH gone AS (DELETE FROM {} WHERE captured_at < now() - %(older_than)s::interval RETURNING 1) "
-        "SELECT count(*) FROM gone"
-    ).format(database.table("baton_captures"))
-    removed: int = answer_sync(database, statement, {"older_than": older_than})
+    removed: int = answer_sync(database, (_PRUNE_CAPTURES, {"older_than": older_than}))
     return removed

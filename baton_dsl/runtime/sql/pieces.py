@@ -12,12 +12,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
+
+from baton_dsl.runtime.sql.statements import in_schema
 
 _SQL: Final = files("baton_dsl.runtime.sql")
-_SCHEMA: Final = re.compile(r"\bbaton\.|'baton'")
 _BLANK: Final = re.compile(r"(?<!:):([a-z_]+)\b")
 _TABLE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS baton\.(\w+)", re.MULTILINE)
+_INDEX: Final = re.compile(r"^CREATE INDEX IF NOT EXISTS (\w+)\s+ON baton\.(\w+)[^;]*", re.MULTILINE)
 _HOME: Final = re.compile(r"^.*? ON baton\.(\w+)$", re.MULTILINE)
 
 _MARKED: Final = "baton-dsl "
@@ -56,6 +58,23 @@ def versions() -> list[str]:
 def tables() -> list[str]:
     """The names of our tables, in the order in which they are created."""
     return _TABLE.findall("".join(_texts("tables").values()))
+
+
+class Index(NamedTuple):
+    """An index: its table, the version that adds it, and the statement that builds it while others write."""
+
+    table: str
+    version: int
+    concurrently: str
+
+
+def indexes() -> Mapping[str, Index]:
+    """Our indexes by name, besides those of keys."""
+    return {
+        found[1]: Index(found[2], int(version), found[0].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
+        for version, text in _texts("tables").items()
+        for found in _INDEX.finditer(text)
+    }
 
 
 def functions() -> list[str]:
@@ -150,11 +169,6 @@ def _text(value: str) -> str:
 
 def _quoted(text: str) -> str:
     return f"$file$\n{text}$file$"
-
-
-def in_schema(text: str, prefix: str) -> str:
-    """Replace `baton.` in our SQL by the name of the schema, which must have been checked."""
-    return _SCHEMA.sub(lambda found: f"{prefix}." if found[0].endswith(".") else f"'{prefix}'", text)
 
 
 def _match(pattern: re.Pattern[str], text: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from contextvars import Context
 
 from oban import Job
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.statements import statement
 
 
 class Budgets:
@@ -25,9 +25,7 @@ class Budgets:
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
         self._pool = pool
-        self._statement = sql.SQL("SELECT {}(%s::int8[], %s::int2[], %s::numeric[])").format(
-            sql.Identifier(prefix, "baton_reserve")
-        )
+        self._statement = statement("SELECT baton.baton_reserve(%s::int8[], %s::int2[], %s::numeric[])", prefix)
         self._reserve: Coalescer[Job, bool] = Coalescer("reserve", self._reserve_all, context)
 
     async def admits(self, job: Job) -> bool:

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from typing import Final, LiteralString
 
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.usage.entries import CaptureEntry, UsageEntry
 
 _USAGE: Final[LiteralString] = "SELECT baton.baton_record_usage(%s::json)"
@@ -59,7 +58,7 @@ class DatabaseWriter:
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
         self._pool = pool
-        self._statements = {name: sql.SQL(in_schema(text, prefix)) for name, text in _TEXTS.items()}
+        self._statements = {name: statement(text, prefix) for name, text in _TEXTS.items()}
         self._usage: Coalescer[UsageEntry, None] = Coalescer("usage", self._write_usage, context, keeps=True)
         self._captures: Coalescer[CaptureEntry, None] = Coalescer("capture", self._write_captures, context, keeps=True)
         self._checkpoints: Coalescer[Checkpoint, None] = Coalescer("once", self._store_all, context, keeps=True)

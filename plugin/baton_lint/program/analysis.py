@@ -8,7 +8,7 @@ from typing import Final
 
 from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules import duplicate_flow, unparsable_file, unreachable_step
+from baton_dsl.core.rules import CATALOGUE, duplicate_flow, unparsable_file, unreachable_step
 from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.program.annotations import Annotations
@@ -22,7 +22,7 @@ from baton_lint.program.steps import Steps
 from baton_lint.program.unresolved import Unresolved, unresolved
 from baton_lint.program.values import StepValue
 
-ALONE: Final = frozenset({"BTN203", "BTN204", "BTN301", "BTN305", "BTN307", "BTN308"})
+ALONE: Final = frozenset(code for code, rule in CATALOGUE.items() if rule.is_about_a_step)
 """Rules about a step alone, which also apply to steps that are in no flow."""
 
 

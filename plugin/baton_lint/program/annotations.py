@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from baton_dsl.core.connections import access_of
-from baton_dsl.core.spec import UNKNOWN, Access
+from baton_dsl.core.spec import MISSING, UNKNOWN, Access
 from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, customized, union
 from baton_lint.program.known import SKIP, canonical, ours
 from baton_lint.program.names import Names
@@ -72,6 +72,11 @@ class Peeled:
     is_context: bool
     access: Access | None
     is_known: bool
+
+
+NOT_ANNOTATED: Final = Peeled(
+    is_input=False, each=0, source=None, type=MISSING, is_context=False, access=None, is_known=True
+)
 
 
 @dataclass(frozen=True, slots=True)

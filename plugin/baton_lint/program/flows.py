@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, replace
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, Reference, StepSpec
+from baton_dsl.core.spec import (
+    IGNORES,
+    INHERITS,
+    Argument,
+    FlowSpec,
+    Ignores,
+    InsertCall,
+    Option,
+    Place,
+    Reference,
+    StepSpec,
+)
 from baton_dsl.core.types import ANY
-from baton_lint.program.ignores import Ignores
 from baton_lint.program.known import ours
 from baton_lint.program.mappings import mappings_in
 from baton_lint.program.names import Names
@@ -41,7 +51,7 @@ class Build:
     name_place: Place | None = None
     is_top: bool = False
     """True for a flow that is created when its module is imported."""
-    ignores: Ignores = field(default_factory=lambda: Ignores())
+    ignores: Ignores = INHERITS
     steps: list[StepSpec] = field(default_factory=list)
     used: set[tuple[str, int | None]] = field(default_factory=set)
     definitions: dict[str, tuple[str, int | None]] = field(default_factory=dict)
@@ -65,18 +75,11 @@ class Build:
             binds=tuple(self.binds),
             open_because=tuple(self.open_because),
             place=self.name_place,
-            ignore_cancelled=bool(self.ignores.cancelled),
-            ignore_discarded=bool(self.ignores.discarded),
+            ignores=self.ignores,
         )
         yield spec
-        for chosen in map(self.ignores.changed_by, self.variants):
-            yield replace(
-                spec,
-                inserts=(),
-                binds=(),
-                ignore_cancelled=bool(chosen.cancelled),
-                ignore_discarded=bool(chosen.discarded),
-            )
+        for chosen in self.variants:
+            yield replace(spec, inserts=(), binds=(), ignores=chosen.over(spec.ignores))
 
 
 class Flows:
@@ -224,9 +227,9 @@ class Flows:
         given = {
             name: self.steps.literal(path, scope, expression) is True
             for name, _, expression in keywords
-            if name in ("ignore_cancelled", "ignore_discarded")
+            if name in IGNORES
         }
-        return Ignores(given.get("ignore_cancelled"), given.get("ignore_discarded"))
+        return Ignores.of(given)
 
     def _options(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> dict[str, Option]:
         return {
@@ -297,8 +300,8 @@ class Flows:
             case "options":
                 ignores = self._ignores(path, scope, link[4])
                 if is_new:  # nobody has the flow without these options
-                    build.ignores = build.ignores.changed_by(ignores)
-                elif ignores != Ignores():
+                    build.ignores = ignores.over(build.ignores)
+                elif ignores != INHERITS:
                     build.variants.append(ignores)
                 build.findings.extend(option_rule.flow_options(self._options(path, scope, link[4])))
             case "bind":
@@ -338,12 +341,7 @@ class Flows:
                 deps, is_whole = self.steps.references(Keyword("deps", keyword_span, expression, path, scope))
         spec = self._entry(build, path, scope, name, arguments, deps, is_whole=is_whole)
         ignores = self._ignores(path, scope, link[4])
-        build.steps.append(
-            spec._replace(
-                ignore_cancelled=spec.ignore_cancelled if ignores.cancelled is None else ignores.cancelled,
-                ignore_discarded=spec.ignore_discarded if ignores.discarded is None else ignores.discarded,
-            )
-        )
+        build.steps.append(spec._replace(ignores=ignores.over(spec.ignores)))
 
     def _entry(
         self,

@@ -258,7 +258,7 @@ def _may_be_absent(flow: FlowSpec, step: StepSpec, taken: _Taken) -> bool:
     """True if a parameter must accept that an upstream, or an item of one, has no result."""
     if taken.edge.lists:
         return taken.form is maps.Form.PLAIN and not_optional.loses_items(flow, step, taken.upstream)
-    return not taken.edge.peeled and bool(not_optional.ignores(flow, step))
+    return not taken.edge.peeled and any(flow.ignored_by(step))
 
 
 def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edge: maps.Edge) -> maps.Form | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from baton_lint.program.known import BATON
+from baton_lint.program.known import BATON, OURS
 from baton_lint.program.project import PACKAGE
 from baton_lint.search.prefilter import WORD, Needle, importing
 from baton_lint.source.facts import Binding, FileFacts
 
-_EXPORTS = frozenset({"step", "Flow", "Input", "From", "Each", "StepContext", "Skip", "Outcome"})
+_EXPORTS = frozenset(name for full_name, name in OURS.items() if full_name == f"{BATON}.{name}")
 
 
 def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
