@@ -71,16 +71,12 @@ def test_an_annotation_with_a_call_has_no_shape() -> None:
 
 
 def test_one_annotation_means_two_things_in_two_scopes(tmp_path: Path) -> None:
-    source = (
-        "from baton_dsl import Flow, step\n\n\ndef made(kind):\n    if kind:\n        Item = int\n\n"
-        "        @step\n        def a() -> list[int]: ...\n\n"
-        "        @step\n        def b(a: list[Item]) -> None: ...\n\n"
-        "        return Flow('one', a, b)\n\n\nItem = str\n\n\n@step\ndef a() -> list[int]: ...\n\n\n"
-        "@step\ndef b(a: list[Item]) -> None: ...\n\n\nflow = Flow('two', a, b)\n"
-    )
+    flow = "@step\ndef a() -> list[int]: ...\n\n@step\ndef b(a: list[Item]) -> None: ...\n\n"
+    inner = "".join(f"    {line}\n" for line in f"Item = str\n{flow}return Flow('one', a, b)".splitlines())
+    source = f"from baton_dsl import Flow, step\n\nItem = int\n\ndef made():\n{inner}\n{flow}flow = Flow('two', a, b)\n"
     write(tmp_path, {"pyproject.toml": "", "flows.py": source})
     assert lint(tmp_path, "--select", "BTN201") == [
-        'flows.py:25:7: BTN201: parameter "a" of step "b" is list[str], but upstream "a" gives list[int]'
+        'flows.py:11:11: BTN201: parameter "a" of step "b" is list[str], but upstream "a" gives list[int]'
     ]
 
 
