@@ -6,22 +6,22 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
+from baton_dsl.core import roles
 from baton_dsl.core.spec import (
+    IGNORES,
     MISSING,
     UNKNOWN,
-    Access,
     Argument,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Place,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.types import Instance, Term
-from baton_lint.program.annotations import Annotations, Peeled
+from baton_lint.program.annotations import NOT_ANNOTATED, Annotations, Peeled
 from baton_lint.program.doubts import NO_DOUBTS, Doubting, Doubts
 from baton_lint.program.known import ours
 from baton_lint.program.names import Names
@@ -104,12 +104,11 @@ class Steps:
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
             is_generator=whole is not None and whole.is_generator,
-            unimportable=seen.unimportable if seen else LAMBDA,
+            unimportable=seen.unimportable if seen else roles.LAMBDA,
             unevaluable=whole.unevaluable if whole else None,
             after=self._after(step),
             deps=deps,
-            ignore_cancelled=_flag(options.get("ignore_cancelled")),
-            ignore_discarded=_flag(options.get("ignore_discarded")),
+            ignores=Ignores.of({name: _flag(options.get(name)) for name in IGNORES}),
             options=options,
             bound=bound,
             argument_place=argument_place,
@@ -201,11 +200,8 @@ class Steps:
         place = self.names.project.place
         returns = function["returns"]
         written = function["parameters"]
-        unimportable = None
-        if "<locals>" in qualified_name:
-            unimportable = NESTED
-        elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
-            unimportable = METHOD
+        first = written[0]["name"] if written else None
+        if roles.is_method(qualified_name, first):
             written = written[1:]
         scope = evaluated_in(self.names.project, path, function["annotated"])
         unresolved: list[tuple[Place, str]] = []
@@ -225,7 +221,7 @@ class Steps:
             may_skip=may_skip,
             is_async=function["is_async"],
             is_generator=function["is_generator"],
-            unimportable=unimportable,
+            unimportable=roles.unimportable(qualified_name, first),
             unevaluable=doubted.unevaluable,
             unresolved=tuple(unresolved),
             place=place(path, function["span"]),
@@ -261,36 +257,22 @@ class Steps:
     ) -> ParameterSpec:
         unread = function["unread"]
         name, default = facts["name"], facts["default"]
-        form = _FORMS[facts["form"]]
-        role, each, has_default = Role.UPSTREAM, 0, default is not None
-        source: str | None = name
-        term: Term = MISSING
-        access: Access | None = None
-        if said is not None:
-            peeled = said.peeled
-            term, each = peeled.type, peeled.each
-            origin = self._origin(path, function["scope"], default) or peeled.source
-            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-                role, source, each = Role.UNKNOWN, None, 0
-            elif origin is not None:
-                source = self._source(*origin)
-                has_default = has_default and origin is peeled.source
-            elif peeled.is_input:
-                role, source = Role.INPUT, None
-            elif peeled.is_context or peeled.access is not None:
-                role, source, each, access = Role.INJECTED, None, 0, peeled.access
-            elif not peeled.is_known:
-                role, source = Role.UNKNOWN, None
-        return ParameterSpec(
-            name=name,
-            role=role,
-            source=source,
-            type=term,
-            each=each,
-            access=access,
-            has_default=has_default,
+        peeled = NOT_ANNOTATED if said is None else said.peeled
+        default_source = self._origin(path, function["scope"], default)
+        origin = default_source or peeled.source
+        return roles.parameter(
+            name,
+            peeled.type,
+            form=_FORMS[facts["form"]],
+            is_from=origin is not None,
+            source=self._source(*origin) if origin is not None else None,
+            is_input=peeled.is_input,
+            is_context=peeled.is_context,
+            access=peeled.access,
+            may_hide_a_marker=not peeled.is_known,
+            each=peeled.each,
+            has_default=default is not None and default_source is None,
             is_read=None if unread is None else name not in unread,
-            form=form,
             unevaluable=said.doubts.unevaluable if said is not None else None,
             place=self.names.project.place(path, facts["span"]),
         )
