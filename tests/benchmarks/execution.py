@@ -31,13 +31,13 @@ SHAPES = Path(__file__).parent.parent / "shapes"
 
 
 def diamonds(count: int) -> list[Flow]:
-    """Small workflows: one, two beside each other, one."""
+    """Small workflows of four steps: one, two in parallel, one."""
     flow = Flow("diamond").add("top", noop).add("left", noop, deps=["top"]).add("right", noop, deps=["top"])
     return [flow.add("bottom", noop, deps=["left", "right"])] * count
 
 
 def wide(width: int) -> list[Flow]:
-    """One step, many beside each other, one."""
+    """One step, many in parallel, one."""
     flow = Flow("wide").add("first", noop)
     for index in range(width):
         flow.add(f"middle_{index}", noop, deps=["first"])
@@ -45,7 +45,7 @@ def wide(width: int) -> list[Flow]:
 
 
 def chain(length: int) -> list[Flow]:
-    """One after the other."""
+    """A chain."""
     flow = Flow("chain").add("step_0", noop)
     for index in range(1, length):
         flow.add(f"step_{index}", noop, deps=[f"step_{index - 1}"])
