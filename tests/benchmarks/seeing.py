@@ -40,7 +40,7 @@ ROUNDS = 7
 
 
 class _Nowhere(SpanExporter):
-    """Takes spans in batches, as a backend's exporter does, and drops them."""
+    """Exports spans in batches, as a backend's exporter does, and drops them."""
 
     def export(self, _spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
@@ -151,7 +151,7 @@ def bare_spans(count: int) -> float:
 
 
 def run() -> list[Row]:
-    """All in turns."""
+    """Measure all variants in turns."""
     flows = diamonds(500)
     size = sum(len(flow.step_names) for flow in flows)
     parts: dict[str, dict[str, bool]] = {
