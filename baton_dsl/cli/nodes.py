@@ -26,7 +26,7 @@ def command(as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
     if as_json:
         terminal.echo_json(found)
     elif not found:
-        terminal.echo("No node runs; start one: baton worker MODULE", err=True)
+        terminal.echo("No worker runs; start one: baton worker MODULE", err=True)
     else:
         heads = ("NODE", "STATE", "SINCE" if in_utc else "UP", "QUEUES")
         now = datetime.now(UTC)
@@ -48,7 +48,7 @@ def _state(node: ServingNode) -> str:
 def _since(node: ServingNode, now: datetime, in_utc: bool) -> str:
     if node.started_at is None:
         return ""
-    return moments.told(node.started_at, in_utc=True) if in_utc else duration((now - node.started_at).total_seconds())
+    return moments.text(node.started_at, in_utc=True) if in_utc else duration((now - node.started_at).total_seconds())
 
 
 def _queues(node: ServingNode) -> str:
