@@ -94,8 +94,13 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     Raises:
         FlowError: BTN204, if an annotation can't be evaluated.
     """
+    if step.signature_read is not None and step.signature_read[0] is step.function:
+        known: Signature = step.signature_read[1]
+        return known
     found = _signature(cast("FunctionType", step.function))
-    if not found.is_whole:
+    if found.is_whole:
+        step.signature_read = step.function, found
+    else:
         findings = list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True)))
         if findings:  # otherwise another rule reports types that can't be stored
             raise FlowError(findings)

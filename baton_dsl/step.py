@@ -177,6 +177,7 @@ class Step(Generic[P, R, N, C]):
         self.options: Mapping[str, Any] = options
         self.bound: Mapping[str, Any] = {}
         self.bind_site: CallSite | None = None
+        self.signature_read: tuple[object, Any] | None = None  # of what, and what `reflect` has read
         self.stand_in: Callable[[Job, Mapping[str, Any]], Awaitable[Any]] | None = None  # only tests set it
         self.name: str = options.get("name", plain.__name__)
         self.is_async: bool = iscoroutinefunction(plain)

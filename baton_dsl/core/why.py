@@ -401,7 +401,7 @@ def _of_workflow(facts: WorkflowFacts) -> str:
         said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
     behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
-        said.append(f"that cancelled {_count(behind, 'step')} behind")
+        said.append(f"that cancelled {_count(behind, 'downstream step')}")
     return f"{ended}: " + "; ".join(said)
 
 

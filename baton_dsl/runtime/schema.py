@@ -10,6 +10,7 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
@@ -72,6 +73,34 @@ class Difference:
                 return f"drop the function {self.name}"
             case _:
                 return f"{'replace' if self.is_there else 'create'} the {self.kind} {self.name}"
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """What an install would do, and to what kind of thing: `("create", "function")`."""
+        match self.kind:
+            case "oban":
+                return "create", "object of Oban"
+            case "tables":
+                return "bring", "tables"
+            case "leftover":
+                return "drop", "function"
+            case _:
+                return "replace" if self.is_there else "create", self.kind
+
+
+def summed_up(differences: Sequence[Difference]) -> list[str]:
+    """The changes in a few lines: the functions and triggers are counted.
+
+    Example:
+        >>> summed_up([Difference("function", "baton_end", False), Difference("function", "baton_lives", False)])
+        ['create 2 functions']
+    """
+    counts = Counter(difference.summary for difference in differences)
+    lines = [
+        f"{verb} {count} {what}{'' if count == 1 else 's'}" for (verb, what), count in counts.items() if verb != "bring"
+    ]
+    versions = [difference for difference in differences if difference.kind == "tables"]
+    return [*lines, *map(str, versions[-1:])]
 
 
 class Operations(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Generic, Literal, Unpack, final, overload
 
 from typing_extensions import TypeVar
@@ -15,7 +15,8 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reports import Capture, WorkflowUsage
-from baton_dsl.runtime.database.database import Database, pauses
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.endings import ending, pauses
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
 from baton_dsl.runtime.database.snapshot import read, read_on, read_sync
 from baton_dsl.runtime.observing import why_facts, workflow_reads
@@ -108,16 +109,14 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         try:
-            async with asyncio.timeout(timeout) as deadline, self._database.endings(self.id) as ended:
-                while (await read(self._database, workflow_reads.outcome_of(self.id))) is None:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(ended.wait(), POLL)
-                    ended.clear()
+            async with asyncio.timeout(timeout) as deadline, ending(self._database, self.id) as end:
+                while (status := await end.read(partial(workflow_reads.end_of, self.id))) is None:
+                    await end.wait(POLL)
+                return status
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s') from None
-        return await self.status()
 
     async def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """Return the status of each item of a map, in order; empty while the map has not expanded.
@@ -346,7 +345,7 @@ class SyncWorkflow(Generic[S]):
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
             hears, looks = self._database.listen(conn), pauses()
-            while read_on(conn, self._database, workflow_reads.outcome_of(self.id)) is None:
+            while (status := read_on(conn, self._database, workflow_reads.end_of(self.id))) is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
@@ -356,7 +355,7 @@ class SyncWorkflow(Generic[S]):
                 for notification in conn.notifies(timeout=left):
                     if self.id in notification.payload:
                         break
-        return self.status()
+            return status
 
     def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """See `Workflow.items`."""

@@ -13,9 +13,12 @@ from baton_dsl.reflect import signature
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.explore import MOST_RUNS, Exploration, Schedule, explore
-from baton_dsl.testing.memory import insert
+from baton_dsl.testing.memory import Memory, insert
 from baton_dsl.testing.replacing import Given, Replacements
 from baton_dsl.testing.run import Run
+
+__tracebackhide__ = True
+"""pytest leaves the frames of this module out of its tracebacks: an error of a flow is about the test that ran it."""
 
 
 @final
@@ -94,7 +97,7 @@ class Baton:
             **inputs: The inputs.
         """
         replacements = _read(flow, replace)
-        run = Run(insert(flow, inputs, self.clock), self.clock, replacements, queues or {})
+        run = Run(_insert(flow, inputs, self.clock), self.clock, replacements, queues or {})
         self.runs.append(run)
         return run
 
@@ -188,7 +191,7 @@ class SyncBaton:
     ) -> Exploration:
         """See `Baton.explore`."""
         replacements = _read(flow, replace)
-        beginning = insert(flow, inputs, Clock())
+        beginning = _insert(flow, inputs, Clock())
         usual: list[tuple[str | None, dict[str, Any]]] = []
 
         def attempt(schedule: Schedule) -> str | None:
@@ -207,6 +210,14 @@ class SyncBaton:
         if not seen.is_complete and max_runs is None and replay is None:
             warnings.warn(f'the exploration of "{flow.name}" {seen}', stacklevel=2)
         return seen
+
+
+def _insert(flow: Flow[..., Any], inputs: Mapping[str, Any], clock: Clock) -> Memory:
+    """Insert a workflow; what is wrong with the flow or its inputs is raised without the frames that found it."""
+    try:
+        return insert(flow, inputs, clock)
+    except BatonError as error:
+        raise error.with_traceback(None) from None
 
 
 def _read(flow: Flow[..., Any], replace: Given | None) -> Replacements:

@@ -17,7 +17,7 @@ from oban.worker import JobTimeoutError
 
 from baton_dsl.core.items import step_of
 from baton_dsl.errors import RunError
-from baton_dsl.runtime.executing.calling import call, contained
+from baton_dsl.runtime.executing.calling import Contained, call
 from baton_dsl.runtime.executing.gate import Passage
 from baton_dsl.runtime.executing.settle import Finished
 from baton_dsl.runtime.executing.worker import FINAL, arguments_of, finished_of, journal_of, worker_of
@@ -275,7 +275,7 @@ class Engine:
             function = self.replacements.hook(hook)
             status = status_of(self.memory)
             try:
-                with contained(f'hook "{hook.__name__}"'):
+                with Contained(f'hook "{hook.__name__}"'):
                     if iscoroutinefunction(function):
                         await function(status)
                     else:

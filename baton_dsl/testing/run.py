@@ -44,6 +44,9 @@ from baton_dsl.testing.views import facts_of, nodes_of, state_of, status_of
 type AnyStep = Step[..., Any, Any, Any]
 type Key = AnyStep | str | tuple[AnyStep | str, int | tuple[int, ...]]
 
+__tracebackhide__ = True
+"""As in `baton_dsl.testing.baton`."""
+
 HORIZON: Final = timedelta(days=3660)
 """The most virtual time of a workflow; one that takes longer never ends."""
 

@@ -139,6 +139,8 @@ class Arguments:
             setattr(self, name[2:].replace("-", "_"), value)
 
     def _check(self) -> None:
+        if self.has("--help"):
+            return
         formats = DRAWINGS if self.command == "graph" else FORMATS
         if self.format is not None and self.format not in formats:
             raise UsageError(f"--format must be one of {', '.join(formats)}, got {self.format}")

@@ -217,7 +217,9 @@ class MypyTypes:
             case UnionType():
                 return union([*terms(proper.items)])
             case LiteralType():
-                return LiteralOf(proper.value_repr(), self._named(proper.fallback.type))
+                kind = proper.fallback.type
+                shown = f"{kind.name}.{proper.value}" if kind.is_enum else proper.value_repr()
+                return LiteralOf(shown, self._named(kind))
             case TupleType() if proper.partial_fallback.type.fullname == "builtins.tuple":
                 return TupleOf(terms(proper.items))
             case TupleType():

@@ -1,4 +1,4 @@
-"""What somebody meets who starts: each is a sentence with what to do, and an exit code that is documented."""
+"""The first errors of new users: each is a sentence with help, and has a documented exit code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import psycopg
@@ -76,7 +77,7 @@ def with_a_database() -> list[str]:
 
 
 def clean(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command has printed, which holds nothing of a password, and no traceback."""
+    """The output of a command, which must contain no part of a password and no traceback."""
     printed = done.stdout + done.stderr
     assert not any(part in printed for part in ("s3c", "r3t", "Traceback"))
     return printed
@@ -183,6 +184,21 @@ def test_a_worker_on_a_database_without_tables_asks_for_install(empty_dsn: str, 
     )
 
 
+def test_what_an_install_would_do_is_counted_and_listed_on_demand(
+    empty_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["install", "--check", "--dsn", empty_dsn]) == 1
+    short, _ = capsys.readouterr()
+    assert len(short.splitlines()) < 8
+    functions = len(list(Path(schema.__file__).with_name("sql").joinpath("functions").iterdir()))
+    assert f"\n  create {functions} functions\n" in short
+    assert f"\n  bring the tables to version {schema.VERSION}\n" in short
+    assert run(["install", "--check", "--verbose", "--dsn", empty_dsn]) == 1
+    assert "\n  create the function baton_settle\n" in capsys.readouterr().out
+    schema.install(empty_dsn)
+    assert run(["install", "--check", "--dsn", empty_dsn]) == 0
+
+
 def test_a_worker_on_oban_s_tables_alone_asks_for_install(dsn: str) -> None:
     with psycopg.connect(dsn) as conn:
         for statement in schema.downgrade_sql():
@@ -260,7 +276,7 @@ def told(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def nobody() -> Iterator[int]:
-    """A port on which nobody listens."""
+    """A port on which no process listens."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -268,7 +284,7 @@ def nobody() -> Iterator[int]:
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A port on which somebody listens who never answers."""
+    """A port on which a process listens that never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

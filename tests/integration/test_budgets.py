@@ -1,4 +1,4 @@
-"""Budgets: what attempts reserve, atomically; what does not fit waits, and goes on when more is approved."""
+"""Budgets: attempts reserve costs atomically; a step that does not fit waits, and continues after an approval."""
 
 from __future__ import annotations
 

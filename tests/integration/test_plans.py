@@ -1,4 +1,4 @@
-"""In large tables each hot statement looks at the rows that it is about, and at no others."""
+"""In large tables, each hot statement reads only the rows that it needs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FROM oban_jobs;
 
 @pytest.fixture(scope="module", params=[100_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def full(request: pytest.FixtureRequest, server: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session on such a database, without statistics: it has planned as long as the tables were empty."""
+    """A session without planner statistics, which planned its statements while the tables were empty."""
     for dsn in fresh_database(server, TEMPLATE):
         with psycopg.connect(dsn, autocommit=True) as conn:
             for table in LARGE:
@@ -59,7 +59,7 @@ def full(request: pytest.FixtureRequest, server: str) -> Iterator[psycopg.Connec
 
 @pytest.fixture
 def dsn(server: str) -> Iterator[str]:
-    """Another one, in which nobody has been before: pages are counted."""
+    """A fresh session, to count pages."""
     yield from fresh_database(server, TEMPLATE)
 
 
@@ -67,7 +67,7 @@ type Act = Callable[[psycopg.Connection[Any]], object]
 
 
 def rows_looked_at(conn: psycopg.Connection[Any], act: Act) -> int:
-    """How many rows of the large tables it looks at; it fails if it scans one of them from begin to end."""
+    """How many rows of the large tables a statement reads; fails if it scans a whole table."""
     scans, rows = _seen(conn)
     act(conn)
     scans_after, rows_after = _seen(conn)
@@ -169,7 +169,7 @@ ABOUT_ONE = {
 
 
 def looked_at(conn: psycopg.Connection[Any], name: str) -> int:
-    """Five times over in one session: a plan that it keeps is what counts."""
+    """Five times in one session, because a cached plan is what counts."""
     counted = 0
     for _ in range(6):
         with conn.transaction(force_rollback=True):
@@ -200,7 +200,7 @@ def test_a_prune_looks_only_at_what_it_removes(full: psycopg.Connection[Any]) ->
 
 
 def buffers(conn: psycopg.Connection[Any]) -> int:
-    """Pages that a settle touches, the indexes' ones included."""
+    """The pages that a settle touches, including those of indexes."""
     with conn.transaction(force_rollback=True):
         ids = running(conn)
         settled(conn, ids["first"])  # the first one of a session reads catalogues too
@@ -212,7 +212,7 @@ def buffers(conn: psycopg.Connection[Any]) -> int:
 def test_the_cost_of_a_settle_does_not_grow_with_the_number_of_old_workflows(
     full: psycopg.Connection[Any], conn: psycopg.Connection[Any]
 ) -> None:
-    """But for a level or two of an index."""
+    """Except for a level or two of an index."""
     small, large = min(buffers(conn) for _ in range(3)), min(buffers(full) for _ in range(3))
     print(f"pages of a settle: {small} in an empty database, {large} beside many old steps")
     assert large < 2 * small + 30
@@ -225,7 +225,7 @@ WINDOW = 100
 
 
 class Crowd:
-    """A map of many items, of which `WINDOW` may run at once, in a session that does with it what a worker does."""
+    """A map of many items, of which `WINDOW` may run at once, in a session that behaves like a worker's."""
 
     def __init__(self, conn: psycopg.Connection[Any], *, analyzed: bool) -> None:
         self.conn = conn
@@ -254,7 +254,7 @@ class Crowd:
         return self.conn.execute(statement.encode(), values).fetchall()
 
     def pages(self) -> int:
-        """Those that the settle of all that runs touches, by which as many others start."""
+        """The pages touched when all running items settle and as many others start."""
         running = self.column("SELECT oban_job_id FROM workflow_nodes WHERE NOT held AND outcome IS NULL")
         assert len(running) == WINDOW
         ((plans,),) = self.settle(running, "1", "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ")

@@ -43,6 +43,13 @@ def test_a_line_a_finding_and_a_count_on_the_error_stream(project: Path) -> None
     )
 
 
+@pytest.mark.parametrize("command", ["check", "types", "emit", "graph", "explain", "rules"])
+def test_every_command_helps(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path, command, "--help")
+    assert (done.status, done.errors) == (0, "")
+    assert done.output.startswith("baton-lint: check whole flows")
+
+
 def test_nothing_found_is_zero(tmp_path: Path) -> None:
     assert run(tmp_path, "--no-cache") == Outcome(0, "", "no flows found\n")
     assert run(tmp_path, "--no-cache", "--quiet") == Outcome(0, "", "")

@@ -254,7 +254,7 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
             ),
             (
                 'The workflow was discarded at 12:00:00 UTC: "charge" was discarded at 2026-11-21 12:00:00 UTC in '
-                "attempt 5 of 5: RuntimeError: no route; that cancelled 1 step behind."
+                "attempt 5 of 5: RuntimeError: no route; that cancelled 1 downstream step."
             ),
         ),
         (
@@ -310,7 +310,7 @@ def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
     )
     assert why(facts) == (
         f'The workflow was discarded at 12:00:00 UTC: "orders" was discarded because of {item}; '
-        "that cancelled 1 step behind."
+        "that cancelled 1 downstream step."
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -37,6 +38,8 @@ class Coalescer[Request, Reply]:
         context: The context in which `flush` runs, so that it sees no context variables of a caller. Default: the
             current one.
         keeps: Whether a request is sent even if its caller was cancelled meanwhile, because a result must be stored.
+        rest: Called when no request is left. With it, replies are delivered a little later: what `flush` has started
+            may send a request first, and its batch is on the way before the callers of the previous one continue.
 
     Examples:
         >>> async def double(numbers: Sequence[int], is_again: bool) -> list[int]:
@@ -55,11 +58,13 @@ class Coalescer[Request, Reply]:
         context: Context | None = None,
         *,
         keeps: bool = False,
+        rest: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._name = name
         self._flush = flush
         self._context = context or copy_context()
         self._keeps = keeps
+        self._rest = rest
         self._waiting: list[Asked[Request, Reply]] = []
         self._sender: asyncio.Task[None] | None = None
         self._apart: set[asyncio.Task[None]] = set()
@@ -89,9 +94,13 @@ class Coalescer[Request, Reply]:
         return await future
 
     async def _send(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            await self._answer(batch)
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._answer(batch)
+        finally:
+            if self._rest is not None:
+                await self._rest()
 
     async def _answer(
         self, batch: Sequence[Asked[Request, Reply]], *, is_apart: bool = False, is_again: bool = False
@@ -118,22 +127,46 @@ class Coalescer[Request, Reply]:
                 logger.warning("%s is tried again in %.2f s: %s", self._name, pause, str(error).strip())
                 await asyncio.sleep(pause)
             else:
-                for (_, future), reply in zip(batch, replies, strict=True):
-                    if not future.done():
-                        future.set_result(reply)
+                await self._deliver(partial(_reply, batch, replies), is_apart)
                 return
+
+    async def _deliver(self, reply: Callable[[], None], is_apart: bool) -> None:
+        """Hand out the replies of a batch; where another one has come with them, once that is under way."""
+        if self._rest is None or is_apart:
+            reply()
+            return
+        try:
+            await asyncio.sleep(0)
+        finally:
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(reply)
+            else:
+                reply()
 
     def _split(self, batch: Sequence[Asked[Request, Reply]], is_again: bool) -> None:
         half = len(batch) // 2
         for part in filter(None, (batch[:half], batch[half:])):
-            task = asyncio.create_task(self._answer(part, is_apart=True, is_again=is_again))
+            task = asyncio.create_task(self._answer_apart(part, is_again))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
             self._watch(task)
 
+    async def _answer_apart(self, batch: Sequence[Asked[Request, Reply]], is_again: bool) -> None:
+        try:
+            await self._answer(batch, is_apart=True, is_again=is_again)
+        finally:
+            if self._rest is not None:
+                await self._rest()
+
     def _watch(self, task: asyncio.Task[None]) -> None:
         if self._keeps:
             _keeping.add(task)
+
+
+def _reply[Request, Reply](batch: Sequence[Asked[Request, Reply]], replies: Sequence[Reply]) -> None:
+    for (_, future), reply in zip(batch, replies, strict=True):
+        if not future.done():
+            future.set_result(reply)
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary, ref
 
@@ -125,6 +125,52 @@ async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
         finally:
             if not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE:
                 await conn.set_autocommit(before)
+
+
+class Lease:
+    """A connection that statements one after another keep, each as by `autocommit`: taking one anew costs time.
+
+    It goes back when nothing follows, after an error, when somebody else waits for one, and after a while in any case,
+    since the pool replaces old connections.
+
+    Args:
+        pool: Where it comes from.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._kept: tuple[AsyncConnection[Any], AsyncExitStack, float] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """The connection, or another one while that is in use."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            stack = AsyncExitStack()
+            kept = await stack.enter_async_context(autocommit(self._pool)), stack, time.monotonic()
+        conn, stack, since = kept
+        async with stack:
+            yield conn
+            if self._may_keep(since):
+                self._kept = conn, stack.pop_all(), since
+
+    def _may_keep(self, since: float) -> bool:
+        return self._kept is None and time.monotonic() - since < LONGEST_LEASE and not _is_wanted(self._pool)
+
+    async def release(self) -> None:
+        """Give it back."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept[1].aclose()
+
+
+LONGEST_LEASE: Final = 1.0
+"""Seconds for which statements one after another keep a connection."""
+
+
+def _is_wanted(pool: Pool) -> bool:
+    """True if somebody waits for a connection of the pool."""
+    return pool.get_stats().get("requests_waiting", 0) > 0
 
 
 _suiting: Final[WeakKeyDictionary[AsyncConnection[Any], bool]] = WeakKeyDictionary()

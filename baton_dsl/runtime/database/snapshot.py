@@ -31,9 +31,15 @@ Example:
 """
 
 
-async def read[T](database: Database, reading: Reading[T]) -> T:
-    """Run a reading."""
-    async with database.snapshot() as conn:
+async def read[T](database: Database, reading: Reading[T], conn: psycopg.AsyncConnection[Any] | None = None) -> T:
+    """Run a reading.
+
+    Args:
+        database: Where.
+        reading: What to read.
+        conn: A connection that is open already and in no transaction, if there is one.
+    """
+    async with database.snapshot(conn) as conn:
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:

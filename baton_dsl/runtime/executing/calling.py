@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from math import ceil
 from types import TracebackType
@@ -47,7 +46,7 @@ def call_here(
     Raises:
         StepAbortedError: BTN514, if it raises something other than an `Exception`.
     """
-    with contained(f'step "{step.name}"'):
+    with Contained(f'step "{step.name}"'):
         try:
             value = step.function(**arguments)
         except StepEnded as ended:
@@ -84,7 +83,7 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
 
 
 async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable[Any]]) -> Any:
-    with contained(f'step "{step.name}"'):
+    with Contained(f'step "{step.name}"'):
         try:
             return await start()
         except StepEnded as ended:
@@ -95,8 +94,7 @@ async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable
             return _said(said)
 
 
-@contextmanager
-def contained(what: str) -> Iterator[None]:
+class Contained:
     """Turn a BaseException into StepAbortedError, because Oban handles only `Exception`.
 
     After others, the job would seem to run for ever, or the process would end.
@@ -107,16 +105,23 @@ def contained(what: str) -> Iterator[None]:
     Raises:
         StepAbortedError: BTN514, if something other than an `Exception` is raised.
     """
-    task = _current_task()
-    try:
-        yield
-    except BaseException as error:
-        if _is_for_the_loop(error, task):
-            raise
-        failure = _failure(what, error)
-        if failure is error:
-            raise
-        raise failure from failure.__cause__
+
+    __slots__ = ("_task", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._task = _current_task()
+
+    def __exit__(
+        self, _class: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is None or _is_for_the_loop(error, self._task):
+            return
+        failure = _failure(self._what, error)
+        if failure is not error:
+            raise failure from failure.__cause__
 
 
 def _failure(what: str, error: BaseException) -> Exception:

@@ -18,7 +18,7 @@ from baton_dsl.errors import StepNotFoundError
 from baton_dsl.hooking import is_declared
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.executing import absent
-from baton_dsl.runtime.executing.calling import contained, in_thread
+from baton_dsl.runtime.executing.calling import Contained, in_thread
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values import importing
@@ -36,7 +36,7 @@ def worker_class(name: str) -> type:
         return absent.worker_class(error)
 
     async def process(_self: object, job: Job) -> Cancel | None:
-        with contained(f'hook "{name}"'):
+        with Contained(f'hook "{name}"'):
             return await run(hook, job)
 
     body = {"__module__": HOOKS.rstrip("."), "__qualname__": name, "process": process}
@@ -85,5 +85,5 @@ async def run(hook: Callable[[WorkflowStatus], Any], job: Job) -> Cancel | None:
 
 
 def _call(hook: Callable[[WorkflowStatus], Any], status: WorkflowStatus, job: Job) -> Any:
-    with contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
+    with Contained(f'hook "{job.worker.removeprefix(HOOKS)}"'):
         return hook(status)

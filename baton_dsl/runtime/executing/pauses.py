@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from oban import Job
 
-from baton_dsl.runtime.executing.calling import LONGEST, contained
+from baton_dsl.runtime.executing.calling import LONGEST, Contained
 from baton_dsl.runtime.oban.dispatching import default_backoff
 from baton_dsl.runtime.values.raised import described
 
@@ -28,7 +28,7 @@ def backoff_of(backoff: Backoff, job: Job) -> int:
     If the function for the backoff fails, Oban's own pause is used, because the attempt must end in any case.
     """
     try:
-        with contained("backoff"):
+        with Contained("backoff"):
             seconds = seconds_of(backoff(job.attempt) if callable(backoff) else backoff)
             return min(max(0, -int(-seconds // 1)), LONGEST)
     except Exception as error:  # noqa: BLE001 - a user's function may raise anything

@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from oban import Job, Oban
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from baton_dsl.runtime.database.pools import autocommit
+from baton_dsl.runtime.database.pools import Lease, autocommit
 from baton_dsl.runtime.executing.gate import Passage, passage_of
 from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.bridge import has_place, hears, pool_of, prefix_of
@@ -40,6 +41,11 @@ class Finished:
     result: str | None
     reason: str | None = None
     forgets: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a result, and nothing beside it."""
+        return self.result is not None and not self.forgets
 
 
 SINCE: Final = "baton_since"
@@ -92,6 +98,10 @@ _SETTLE_AND_READ: Final = sql.SQL(
     "SELECT settled.*, baton.baton_passage(settled.id, %s)::text FROM ({}) AS settled"
 ).format(_SETTLE)
 
+_SETTLE_ONE: Final = """
+SELECT * FROM baton.baton_settle_one(%s::int8, %s::int2, %s::text, %s::text, %s::int2, %s::text[], %s::bool, %s::int4)
+"""
+
 
 class Settler:
     """Settles nodes, in one statement for all jobs that finish at the same time.
@@ -111,7 +121,11 @@ class Settler:
         self._pool = pool_of(oban)
         prefix = prefix_of(oban)
         self.statement = statement(_SETTLE, prefix)
-        self._reading = statement(_SETTLE_AND_READ, prefix)
+        self._many = self.statement.as_bytes()  # to put a statement together takes longer than to send it
+        self._reading = statement(_SETTLE_AND_READ, prefix).as_bytes()
+        self._one = statement(_SETTLE_ONE, prefix).as_bytes()
+        self._lease = Lease(self._pool)
+        self.rest = self._lease.release
         self._park = statement("SELECT baton.baton_park(%s::int8[], %s::int2[])", prefix)
 
     async def settle(self, finished: Sequence[Finished], is_again: bool) -> list[bool]:
@@ -128,14 +142,18 @@ class Settler:
         if is_again:  # the first call may have claimed items of a map, which the statement does not return again
             FETCHES.doubt(self._oban, queues)
         try:
-            async with autocommit(self._pool) as conn:
+            async with self._lease.connection() as conn:
                 cursor = conn.cursor(row_factory=tuple_row)
-                values = (*self.values(finished), is_again)
-                if len(finished) <= MOST_FOREKNOWN:
-                    await cursor.execute(self._reading, (MOST_BYTES, *values))
+                if not is_again and len(finished) == 1 and finished[0].is_plain:
+                    await cursor.execute(self._one, self._values_of_one(finished[0]))
+                    rows = _as_many(finished[0].job, await cursor.fetchone() or ())
                 else:
-                    await cursor.execute(self.statement, values)
-                rows = await cursor.fetchall()
+                    values = (*self.values(finished), is_again)
+                    if len(finished) <= MOST_FOREKNOWN:
+                        await cursor.execute(self._reading, (MOST_BYTES, *values))
+                    else:
+                        await cursor.execute(self._many, values)
+                    rows = await cursor.fetchall()
         except BaseException:  # it may be committed nevertheless, and nobody knows what it claimed
             FETCHES.doubt(self._oban, queues)
             raise
@@ -152,6 +170,13 @@ class Settler:
             self._slots(jobs),
             any(each.forgets for each in finished),
         )
+
+    def _values_of_one(self, finished: Finished) -> tuple[Any, ...]:
+        """What `_one` takes."""
+        job = finished.job
+        taken_by = _array(*job.attempted_by) if has_place(self._oban, job.queue) else None
+        yields = time.monotonic() - _since(job) > LONGEST_STREAK
+        return (job.id, job.attempt, finished.result, job.queue, job.priority, taken_by, yields, MOST_BYTES)
 
     def start_claimed(self, finished: Sequence[Finished], rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Start the jobs that a settle has claimed, and remember those that it acknowledged. Call it after the commit.
@@ -204,8 +229,9 @@ class Settler:
         """The slots of finished jobs, by queue and priority, without those that claims have used for too long."""
         slots: dict[tuple[str, int], dict[str, Any]] = {}
         now = time.monotonic()
+        have_places = {queue for queue in {job.queue for job in jobs} if has_place(self._oban, queue)}
         for job in jobs:
-            if has_place(self._oban, job):
+            if job.queue in have_places:
                 new = {"queue": job.queue, "priority": job.priority, "places": 0, "by": job.attempted_by}
                 slot = slots.setdefault((job.queue, job.priority), {**new, "yields": False})
                 slot["places"] += 1
@@ -217,6 +243,25 @@ class Settler:
         async with autocommit(self._pool) as conn:
             await conn.execute(self._park, ([job.id for job in jobs], [job.attempt for job in jobs]))
         return [None] * len(jobs)
+
+
+@lru_cache(maxsize=64)
+def _array(*texts: str) -> str:
+    """Texts as PostgreSQL writes an array of them, kept: psycopg would write it anew for each hop.
+
+    Example:
+        >>> _array("node", "uuid")
+        '{"node","uuid"}'
+    """
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+
+
+def _as_many(job: Job, row: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The answer for one job as that for many has it: what is acknowledged, and then what is claimed."""
+    is_acknowledged, *claimed = row
+    rows: list[tuple[Any, ...]] = [([job.id] if is_acknowledged else None,)]
+    return [*rows, (None, *claimed)] if claimed[0] is not None else rows
 
 
 def _since(job: Job) -> float:

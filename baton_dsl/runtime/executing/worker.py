@@ -35,7 +35,7 @@ from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.executing import absent, around
-from baton_dsl.runtime.executing.calling import call, call_here, contained, ending
+from baton_dsl.runtime.executing.calling import Contained, call, call_here, ending
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.executing.pauses import backoff_of, seconds_of
@@ -93,7 +93,7 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
-        with contained(f'step "{step.name}"'):  # also around failures outside of the function
+        with Contained(f'step "{step.name}"'):  # also around failures outside of the function
             if around.observers:
                 return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
@@ -117,7 +117,9 @@ class Runtime:
         gate = Gate(pool, prefix)
         context = bridge.started_in(oban)
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
-        self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
+        self.settle: Coalescer[Finished, bool] = Coalescer(
+            "settle", settler.settle, context, keeps=True, rest=settler.rest
+        )
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self.oban = oban
         self._of = (oban, settler)

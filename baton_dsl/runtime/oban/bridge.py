@@ -5,7 +5,7 @@ Everything else is here:
 
 | what | where in oban | why |
 | --- | --- | --- |
-| the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
+| the instance that runs a job | `oban.oban._instances`, `Oban._producers` | a worker gets only its job |
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the instance's pool |
 | fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it announces a guard |
@@ -72,7 +72,9 @@ def instance_of(job: Job) -> Oban:
     instances: list[Oban] = list(oban.oban._instances.values())
     if len(job.attempted_by) > 1:
         for candidate in instances:
-            if any(queue.uuid == job.attempted_by[1] for queue in candidate.check_all_queues()):
+            producers = candidate._producers
+            own = producers.get(job.queue)  # nearly always that one
+            if any(it._uuid == job.attempted_by[1] for it in (*filter(None, [own]), *producers.values())):
                 return candidate
     if len(instances) == 1:
         return instances[0]
@@ -130,12 +132,12 @@ def started_in(instance: Oban) -> Context:
     return context_of(instance._query)
 
 
-def has_place(instance: Oban, job: Job) -> bool:
-    """True if a promoted job may start in the slot of the finished one: its queue runs, and is not paused or stopping.
+def has_place(instance: Oban, queue: str) -> bool:
+    """True if a promoted job may start in the slot of a finished one: its queue runs, and is not paused or stopping.
 
     `BATON_CLAIM=off` turns this off: then Oban's producer fetches every job.
     """
-    producer = instance._producers.get(job.queue)
+    producer = instance._producers.get(queue)
     return (
         producer is not None
         and os.environ.get("BATON_CLAIM") != "off"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from oban import Job, telemetry
 
+from baton_dsl.core.tracebacks import folded
 from baton_dsl.core.wording import duration, last_exception, printable, printable_lines
 from baton_dsl.runtime.oban.jobs import fields_of, name_of, outcome_of
 
@@ -21,8 +22,9 @@ def log_steps() -> None:
     """Start to log what the Oban instances of this process run.
 
     Each attempt logs its start and its end at level info. A failed attempt logs a warning, and the last one an error
-    with its traceback. Each record has the fields `workflow_id`, `workflow`, `step`, `attempt`, `max_attempts`, `queue`
-    and `job_id`; that of the end also has `outcome`, and `duration` and `queue_time` in seconds.
+    with its traceback, in which the frames of baton-dsl and Oban are folded. Each record has the fields `workflow_id`,
+    `workflow`, `step`, `attempt`, `max_attempts`, `queue` and `job_id`; that of the end also has `outcome`, and
+    `duration` and `queue_time` in seconds.
 
     Levels that are off for the logger `baton_dsl.steps` cost nothing.
     """
@@ -60,7 +62,7 @@ def _log(event: str, told: dict[str, Any]) -> None:
     fields["error"] = last_exception(traceback)
     said = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {fields['error']}"
     if told["state"] == "discarded":
-        logger.error("%s\n%s", printable(said), printable_lines(traceback.rstrip()), extra=fields)
+        logger.error("%s\n%s", printable(said), printable_lines(folded(traceback.rstrip())), extra=fields)
     else:
         logger.warning("%s", printable(said), extra=fields)
 

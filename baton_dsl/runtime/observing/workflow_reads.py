@@ -12,25 +12,30 @@ from baton_dsl.runtime.observing.results import AnyStep, Index
 from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus
 
 
-def outcome_of(workflow_id: str) -> Reading[str | None]:
-    """How the workflow ended; None if it has not.
-
-    Raises:
-        WorkflowNotFoundError: BTN407, if there is no such workflow.
-    """
-    rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
-    outcome: str | None = status.workflow_row(workflow_id, rows)["outcome"]
-    return outcome
-
-
 def status_of(workflow_id: str) -> Reading[WorkflowStatus]:
     """The status of the workflow.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
+    rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
+    return (yield from _status(workflow_id, rows))
+
+
+def end_of(workflow_id: str) -> Reading[WorkflowStatus | None]:
+    """The status of a workflow that has ended; None if it has not.
+
+    Raises:
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
+    """
+    rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
+    if status.workflow_row(workflow_id, rows)["outcome"] is None:
+        return None
+    return (yield from _status(workflow_id, rows))
+
+
+def _status(workflow_id: str, rows: Sequence[Row]) -> Reading[WorkflowStatus]:
     asked = {"workflow_id": workflow_id}
-    rows = yield reads.WORKFLOW, asked
     counts = yield reads.COUNTS, asked
     items: Sequence[Row] = (yield reads.ITEM_COUNTS, asked) if status.has_maps(counts) else ()
     return status.status_of(workflow_id, rows, counts, items)

@@ -15,6 +15,8 @@ ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS steps integer;
 
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
 
+-- A hop of a chain: the function `baton_settle_one`, without which a worker of this version can't settle.
+
 -- Windows of maps. Of a root: bounds of the ids of those of its items that wait for a place alone; NULL is no bound.
 ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_from bigint;
 ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_to bigint;
