@@ -38,6 +38,21 @@ def test_every_rule_is_in_the_navigation() -> None:
     assert not forgotten, f"name the pages of these rules in the navigation of mkdocs.yml: {forgotten}"
 
 
+# --- a step option ---------------------------------------------------------------------------------------------------
+
+SOURCES = {
+    path: path.read_text()
+    for path in (ROOT / "baton_dsl").rglob("*.py")
+    if path.name not in ("step.py", "flow_options.py", "option.py", "map_option.py")
+}
+
+
+@pytest.mark.parametrize("name", sorted(step.StepOptions.__optional_keys__))
+def test_something_is_done_with_every_option_of_a_step(name: str) -> None:
+    is_read = any(f'"{name}"' in text for text in SOURCES.values())
+    assert is_read, f"the option {name} does nothing: implement it in runtime/lowering/lower.py or runtime/executing"
+
+
 # --- a marker --------------------------------------------------------------------------------------------------------
 
 
