@@ -12,8 +12,8 @@ PEERS := .peers
 LITELLM := .litellm
 MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
-# Tests wait for processes, databases and each other for about half of their time: four share two processors.
-BESIDE := -n 4 --dist worksteal
+# Tests wait for processes, databases and each other for much of their time: three keep two processors busy.
+BESIDE := -n 3 --dist worksteal
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
