@@ -12,8 +12,9 @@ def report(fetch_token: Token) -> Report: ...
 billing = Flow("billing", fetch_token, report)
 ```
 
-Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` reach for them. Not
-even pydantic is loaded before one of its names is used: `baton-lint` needs `baton_dsl.core` alone, and starts fast.
+Importing this package loads no driver, no SQLAlchemy and no oban; `Flow.insert` and `Workflow` import them when they
+are used. Even pydantic is loaded only when a public name is used, because `baton-lint` needs only `baton_dsl.core` and
+has to start fast.
 """
 
 import sys
@@ -87,7 +88,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(type(sys)):  # type: ignore[misc]
-    """Keeps the name `step` for the decorator: the import of the module `baton_dsl.step` would take it."""
+    """Keeps `baton_dsl.step` the decorator: importing the module `baton_dsl.step` would replace that attribute."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in _HOMES or not isinstance(value, type(sys)):

@@ -55,24 +55,24 @@ from baton_dsl.core.types import (
 )
 
 _DEEPEST: Final = 16
-"""Levels of an annotation that are looked at: a recursive alias has no end."""
+"""How many levels of an annotation are read. A limit is needed because a recursive alias has no end."""
 
 
 def unaliased(annotation: Any) -> Any:
-    """What a `type` alias stands for, one level; anything else unchanged.
+    """Return the value of a `type` alias, one level deep; return anything else unchanged.
 
     Raises:
-        NameError: If the alias names what does not exist at run time: its value is evaluated here.
+        NameError: If the alias uses a name that does not exist at run time. Its value is evaluated here.
     """
     if isinstance(annotation, TypeAliasType):
         return annotation.__value__
     origin = getattr(annotation, "__origin__", None)
     if not isinstance(origin, TypeAliasType) or hasattr(annotation, "__metadata__"):
-        return annotation  # `Annotated[Alias, ...]` has the alias for its origin too
+        return annotation  # the origin of `Annotated[Alias, ...]` is the alias too
     value, variables = origin.__value__, origin.__type_params__
     if any(isinstance(variable, TypeVarTuple | ParamSpec) for variable in variables):
         return annotation
-    # The value's own order of variables is that of their first use, which need not be that of the alias.
+    # The value lists its variables in the order of first use, which may differ from the order in the alias.
     given = dict(zip(variables, annotation.__args__, strict=False))
     if isinstance(value, TypeVar):
         return given.get(value, value)
@@ -81,7 +81,7 @@ def unaliased(annotation: Any) -> Any:
 
 
 def named_class(annotation: Any) -> tuple[type | None, tuple[Any, ...]]:
-    """The class that an annotation names, through aliases and metadata, and its arguments; no class for any other.
+    """The class that an annotation names (through aliases and metadata) and its arguments; None if it names no class.
 
     Examples:
         >>> type Names = typing.Annotated[list[str], "sorted"]
@@ -105,10 +105,10 @@ _classes: dict[str, Any] = {}
 
 
 def term_of(annotation: Any) -> Term:
-    """An annotation as a term; `UNKNOWN` for what has none (type variables, forward references).
+    """Convert an annotation to a term; `UNKNOWN` if it has none (type variables, forward references).
 
     Raises:
-        NameError: If a `type` alias names what does not exist at run time.
+        NameError: If a `type` alias uses a name that does not exist at run time.
 
     Examples:
         >>> LIVE_TYPES.show(term_of(dict[str, list[int] | None]))
@@ -120,7 +120,7 @@ def term_of(annotation: Any) -> Term:
 
 
 def _translate(annotation: Any, variables: Mapping[Any, Term], depth: int, within: tuple[Any, ...] = ()) -> Term:
-    """The term of an annotation; an alias is unknown within itself, so a recursive one is unrolled once."""
+    """The term of an annotation. Inside its own value an alias is unknown, so a recursive one is unrolled once."""
     if depth > _DEEPEST:
         return UNKNOWN
     if annotation is None or annotation is type(None):
@@ -173,7 +173,7 @@ def _is_stored_otherwise(annotated: Any) -> bool:
     try:
         TypeAdapter(annotated)
     except PydanticSchemaGenerationError:
-        return False  # it does not help: what stands inside is asked for by itself
+        return False  # not an answer for the whole: the types inside are checked one by one
     except Exception:  # noqa: BLE001 - code of the user's, which may raise anything
         return True
     return True
@@ -196,7 +196,7 @@ def _tuple(arguments: tuple[Any, ...], variables: Mapping[Any, Term], depth: int
 
 
 def without_new_types(term: Term) -> Term:
-    """The term with each `NewType` replaced by what it wraps: a value can't tell that it went through one."""
+    """Replace each `NewType` in a term by the type that it wraps, because values do not carry their `NewType`."""
     match term:
         case Instance(name, arguments):
             kind = _classes.get(name)
@@ -218,7 +218,7 @@ _NAMED_ELSEWHERE: Final[Mapping[Any, str]] = {
     **{getattr(types, name): f"types.{name}" for name in ("NoneType", "ModuleType", "FunctionType")},
     threading.Lock: "threading.Lock",
 }
-"""Classes that say they are of a module where nobody imports them from."""
+"""Classes whose `__module__` is not the module that people import them from."""
 
 
 def _full_name(cls: type) -> str:
@@ -231,7 +231,7 @@ def _full_name(cls: type) -> str:
 
 
 def _registered(name: str, cls: Any) -> str:
-    """The name by which facts about a class are asked for; two classes of one name get different ones."""
+    """Register a class and return the key of its facts. Two classes with the same full name get different keys."""
     if name in STANDARD:
         return name
     known = _classes.setdefault(name, cls)
@@ -248,7 +248,7 @@ def _facts_about(name: str) -> ClassFacts | None:
             known = _inspect(_classes[name])
         except Exception:  # noqa: BLE001 - a metaclass or a schema of the user's may raise anything
             known = ClassFacts(bases=None, is_protocol=True)
-        if known.incomplete is None:  # else a name may still be defined before the class is used
+        if known.incomplete is None:  # otherwise a missing name may still be defined before the class is used
             _facts[name] = known
     return known
 
@@ -267,7 +267,7 @@ def _inspect(cls: Any) -> ClassFacts:
     return ClassFacts(
         bases=(_ANY_MAPPING,) if is_typed_dict else tuple(_bases(cls, stand_ins)),
         parameters=tuple(stand_ins.values()),
-        # An ABC with a hook of its own tells its subclasses by their methods, and typeshed calls it a Protocol.
+        # An ABC with its own `__subclasshook__` recognizes subclasses by their methods; to typeshed it is a Protocol.
         is_protocol=bool(getattr(cls, "_is_protocol", False)) or "__subclasshook__" in vars(cls),
         keys=_keys(cls) if is_typed_dict else None,
         serializable=serializable,
@@ -280,7 +280,7 @@ _ANY_MAPPING: Final = Instance("collections.abc.Mapping", (Instance("builtins.st
 
 
 def _is_opaque(cls: Any) -> bool:
-    """True for a class that pydantic reads as something else: `EmailStr` is `str` to a type checker and no class."""
+    """True for a class that pydantic reads as another type: to a type checker, `EmailStr` is just `str`."""
     return isinstance(cls, type) and any(_HOOK in vars(base) for base in cls.__mro__) and not issubclass(cls, BaseModel)
 
 
@@ -327,7 +327,7 @@ def _keys(cls: Any) -> tuple[Key, ...]:
 
 
 def _totals(cls: Any) -> dict[str, bool]:
-    """The keys of a TypedDict, and whether each is required unless it says otherwise.
+    """The keys of a TypedDict, each with whether it is required where its annotation does not say so.
 
     Python's own `__required_keys__` takes no notice of `NotRequired` in an annotation that is written as text.
     """
@@ -341,7 +341,7 @@ def _totals(cls: Any) -> dict[str, bool]:
 
 
 def _parts(cls: Any) -> Iterator[Term]:
-    """The types of the fields that pydantic stores one by one, each as it stores that type anywhere."""
+    """The types of the fields that pydantic stores field by field, the same way as it stores those types anywhere."""
     if isinstance(cls, type) and issubclass(cls, BaseModel):
         if _stores_by_itself(cls):
             return
@@ -357,7 +357,7 @@ def _parts(cls: Any) -> Iterator[Term]:
 
 
 def _stores_by_itself(cls: Any) -> bool:
-    """Whether a model or dataclass has serializers or early validators, with which its fields' types say nothing."""
+    """Whether a model or dataclass has serializers or early validators: then the types of its fields prove nothing."""
     decorators = getattr(cls, "__pydantic_decorators__", None)
     if decorators is not None:
         validators = (*decorators.field_validators.values(), *decorators.model_validators.values())
@@ -376,7 +376,7 @@ _HOOK: Final = "__get_pydantic_core_schema__"
 
 
 def _round_trips(cls: Any) -> tuple[bool | None, bool]:
-    """Whether pydantic can both validate and describe a class as JSON, None if it can't tell; and if it is complete."""
+    """Whether pydantic can validate and serialize a class as JSON (None: unknown), and whether it is complete."""
     if isinstance(cls, type) and issubclass(cls, Enum):
         return True, True
     if isinstance(cls, type) and not _SECRETS.isdisjoint(cls.__mro__) and _HOOK not in vars(cls):
@@ -395,7 +395,7 @@ def _round_trips(cls: Any) -> tuple[bool | None, bool]:
 
 
 def _why_incomplete(cls: Any) -> str | None:
-    """Which name an annotation of a class lacks; None if it is another class, in a field, that lacks one."""
+    """The undefined name in an annotation of a class; None if the undefined name is in the class of a field."""
     computed = getattr(getattr(cls, "__pydantic_decorators__", None), "computed_fields", {})
     properties = [getattr(item.info.wrapped_property, "fget", None) for item in computed.values()]
     for annotated in (cls, *properties):
@@ -407,4 +407,4 @@ def _why_incomplete(cls: Any) -> str | None:
 
 
 LIVE_TYPES: Final = TermTypes(_facts_about)
-"""What live classes say of themselves."""
+"""Answers questions about types from live classes."""

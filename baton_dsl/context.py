@@ -1,4 +1,4 @@
-"""`StepContext`: what a step can know about its current attempt, injected by type."""
+"""`StepContext`: what a step can know and do about its current attempt. Injected by type."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class StepEnded(BaseException):
 
 
 class Journal(Protocol):
-    """What a context records in; the worker has one that writes to the database."""
+    """Where a context records usage, captures and checkpoints. The worker's journal writes to the database."""
 
     def record_usage(
         self,
@@ -70,13 +70,13 @@ class Journal(Protocol):
         tier: str | None,
         latency: timedelta | None,
     ) -> Usage:
-        """Write down a call of a model."""
+        """Record a call of a model."""
 
     def capture(self, request: object, response: object, error: BaseException | str | None, model: str | None) -> None:
-        """Write down an exchange with one."""
+        """Record an exchange with a model."""
 
     def once(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function unless an earlier attempt has."""
+        """Call a function, unless an earlier attempt has called it."""
 
 
 @final
@@ -89,13 +89,13 @@ class StepContext:
         workflow_name: The label of the workflow, if it has one.
         step: The name of the step in its flow.
         index: Which item of a map this is, a number for each level: `(3,)`; None for a step that is not mapped.
-        attempt: 1 for the first try.
+        attempt: The number of this attempt, from 1.
         max_attempts: How many attempts the step has before it is discarded.
         model: The name of the model chosen for this step with `models=`, or None. A step of several models runs once
             for each; `index` is then its place among them.
         debug: Whether the workflow was inserted with `debug=True`.
-        upstream: The results of all upstreams by name, decoded when they are read; None where an ignored upstream
-            has none.
+        upstream: The results of all upstreams by name, decoded when they are read; None for an ignored upstream without
+            a result.
         job: Oban's job.
         logger: A logger that adds `workflow_id`, `step` and `attempt` to each record.
 
@@ -123,7 +123,7 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """A key that all attempts of this step (and item) share, and no other step has. Pass it to other services."""
+        """A key that only the attempts of this step (and item) share. Pass it to other services."""
         item = "" if self.index is None else f"[{','.join(map(str, self.index))}]"
         return f"{self.workflow_id}:{self.step}{item}"
 
@@ -155,10 +155,10 @@ class StepContext:
     def skip(self, reason: str = "") -> Never:
         """End this step as skipped, at once: a branch that is not taken.
 
-        The same as returning `Skip`, from anywhere below the step's function.
+        The same as returning `Skip`, but it works from any function that the step calls.
 
         Args:
-            reason: Why; it is kept with the node.
+            reason: Why; stored with the node.
         """
         raise StepEnded(skip=Skip(reason))
 
@@ -173,19 +173,19 @@ class StepContext:
     ) -> Usage:
         """Record what a call of a model used and cost: one row, which stays if this attempt fails.
 
-        It is written in the background, at once and in a transaction of its own. What makes no sense in a response is
-        told in `Usage.remark` and in the log; the call was paid for, so nothing is raised.
+        It is written at once, in the background and in a transaction of its own. If a response has numbers that make no
+        sense, `Usage.remark` and the log say so, but nothing is raised, because the call was paid for.
 
         Args:
             response: What the client returned: a response of OpenAI, Anthropic, Gemini, litellm or pydantic-ai, or its
                 JSON. Or a `baton_dsl.llm.Usage` of your own, or a mapping with its names.
-            model: The model; default: what the response says, else the one that was chosen for this step.
-            provider: Who runs it, such as `openai`; default: what the response or the name of the model says.
-            tier: The service tier, such as `batch`; default: what the response says.
+            model: The model; default: the one in the response, or else the one that was chosen for this step.
+            provider: Who runs the model, such as `openai`; default: taken from the response or the name of the model.
+            tier: The service tier, such as `batch`; default: the one in the response.
             latency: How long the call took.
 
         Returns:
-            What was recorded, with its cost: None if no price is known for that model and tier.
+            What was recorded, with its cost, which is None if no price is known for that model and tier.
 
         Raises:
             UsageError: BTN520, if a usage of your own is negative, absurd, or a part is more than its whole.
@@ -207,9 +207,9 @@ class StepContext:
         error: BaseException | str | None = None,
         model: str | None = None,
     ) -> None:
-        """Keep what was sent to a model and what came back, to look at it later: `baton debug`, `Workflow.captures`.
+        """Store what was sent to a model and what came back. `baton debug` and `Workflow.captures` show it.
 
-        Only in a workflow that was inserted with `debug=True`; else it does nothing. Secrets are removed before it is
+        It does so only in a workflow that was inserted with `debug=True`. Secrets are removed before anything is
         written: see `baton_dsl.llm.redact_also`. What is too large is shortened.
 
         Args:
@@ -228,28 +228,28 @@ class StepContext:
     @overload
     def once[**P, R](self, name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     def once(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call a function once for all attempts: its result is stored, and given back to a later attempt.
+        """Call a function once for all attempts: its result is stored, and later attempts get the stored result.
 
-        So a step that fails or dies after a call that was paid for does not make it again. The result is stored in a
-        transaction of its own as soon as the function returns, and forgotten when the step's own result is stored. An
+        So a step that fails or dies after a call that costs money does not repeat the call. The result is stored in a
+        transaction of its own as soon as the function returns, and deleted when the step's own result is stored. An
         exception is not stored: the next attempt calls again.
 
-        In an async step give an async function and await it: `await context.once("ask", ask, text)`. In a sync step
-        give a sync one.
+        In an async step, pass an async function and await the call: `await context.once("ask", ask, text)`. In a sync
+        step, pass a sync function.
 
         Args:
-            name: What the call is; with how many calls of that name came before it in the attempt, it tells the calls
-                apart. So an attempt must make the calls of one name in the same order.
-            function: What to call. Its return annotation says how the result is stored and read.
-            *args: What it takes.
-            **kwargs: What it takes by name.
+            name: The name of the call. Calls of the same name are told apart by their order, so every attempt must make
+                them in the same order.
+            function: The function to call. Its return annotation says how the result is stored and read.
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
 
         Returns:
             What the function returned, now or in an earlier attempt.
 
         Raises:
-            OnceError: BTN522, if the name can't be one, or an async function is given in a sync step.
-            CheckpointError: BTN521, if what is stored does not fit the annotation any more.
+            OnceError: BTN522, if the name is not valid, or an async function is passed in a sync step.
+            CheckpointError: BTN521, if the stored result no longer fits the annotation.
             ResultNotSerializableError: BTN502, if the result can't be stored as JSON.
         """
         return self.journal.once(name, function, args, kwargs)

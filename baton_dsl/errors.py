@@ -73,7 +73,7 @@ class EmptyFlowError(BatonError):
 
 
 class ConnectionTypeError(BatonError, TypeError):
-    """The object passed to `insert` is no psycopg connection, and no SQLAlchemy or Django connection on psycopg."""
+    """The object passed to `insert` is not a connection of psycopg, nor one of SQLAlchemy or Django on psycopg."""
 
     code = "BTN402"
     default_remedy = (
@@ -90,10 +90,10 @@ class WorkflowExistsError(BatonError):
 
 
 class InsertTooLargeError(BatonError):
-    """Workflows that are inserted together are too much for one statement."""
+    """Workflows that are inserted together are too large for one statement."""
 
     code = "BTN540"
-    default_remedy = "insert them in several calls; in one transaction they are all or none all the same"
+    default_remedy = "insert them in several calls; in one transaction, either all of them or none are inserted"
 
 
 class SchemaMissingError(BatonError):
@@ -108,7 +108,7 @@ class SchemaMissingError(BatonError):
 
         Args:
             prefix: The schema.
-            elsewhere: Other schemas of that database in which they are.
+            elsewhere: Other schemas of that database that contain the tables.
         """
         if elsewhere:
             remedy = f"it is installed in {quoted(elsewhere)}: run with --prefix {elsewhere[0]}"
@@ -143,7 +143,7 @@ class ObanNotFoundError(BatonError):
 
 
 class WorkflowNotFoundError(BatonError):
-    """The database contains no workflow with this id."""
+    """No workflow, or more than one, matches this id."""
 
     code = "BTN407"
     default_remedy = "check the id, the database and the prefix"
@@ -156,7 +156,7 @@ class StepNotInWorkflowError(BatonError):
 
     @classmethod
     def among(cls, workflow_id: str, step: str, names: Iterable[str]) -> StepNotInWorkflowError:
-        """The error for a step that is none of those that the workflow has."""
+        """The error for a step that is not in the workflow."""
         known = list(names)
         nearest = did_you_mean(step, known)
         return cls(
@@ -207,7 +207,7 @@ class RetryError(BatonError):
 
     @classmethod
     def unexplained(cls, workflow_id: str, step: str) -> RetryError:
-        """The error if the database did not do it, and nothing is found that was in its way."""
+        """The error if the database did not retry, and no reason is found."""
         return cls(
             f'workflow "{workflow_id}" could not be retried from step "{step}": its steps keep changing',
             remedy="try again, or cancel the workflow first",
@@ -246,7 +246,7 @@ class ExtraMissingError(BatonError, ImportError):
 
     @classmethod
     def of(cls, package: str, extra: str) -> ExtraMissingError:
-        """The error for a package that is not there, and the extra that brings it."""
+        """The error for a missing package, with the extra that installs it."""
         return cls(f"{package} is not installed", remedy=f"run: pip install 'baton-dsl[{extra}]'")
 
 
@@ -270,7 +270,7 @@ class SessionNeededError(BatonError):
 
 
 class DashboardOpenError(BatonError):
-    """The dashboard would listen beyond this machine, and nothing says who may see it and who may operate."""
+    """The dashboard would be reachable from other machines, but has no authorization."""
 
     code = "BTN437"
     default_remedy = (
@@ -280,7 +280,7 @@ class DashboardOpenError(BatonError):
 
     @classmethod
     def at(cls, host: str) -> DashboardOpenError:
-        """The error for an address that it was to listen on."""
+        """The error for the address that it should listen on."""
         return cls(f'the dashboard has no authorization, and "{host}" is not this machine alone')
 
 
@@ -291,8 +291,8 @@ class StepError(BatonError):
 class StepNotFoundError(StepError):
     """The job names a step or a hook that can't be imported: its code is not deployed to this worker.
 
-    The worker gives the job back, which uses no attempt. Any worker may fetch it again after a pause, which grows up to
-    a minute. So nothing is lost during a deploy. `baton why` and `baton doctor` report such jobs.
+    The worker gives the job back, which uses no attempt. Any worker may fetch it again after a pause of up to a minute.
+    So nothing is lost during a deploy. `baton why` and `baton doctor` report such jobs.
     """
 
     code = "BTN501"
@@ -333,7 +333,7 @@ class StoredValueError(StepError):
 
 
 class UpstreamAbsentError(StepError, KeyError):
-    """`StepContext.upstream` has no step with this name: it is no upstream."""
+    """`StepContext.upstream` has no step with this name, because it is not an upstream."""
 
     code = "BTN505"
 
@@ -365,47 +365,47 @@ class StepAbortedError(StepError):
 
 
 class UsageError(BatonError, ValueError):
-    """What was given as the usage of a model can't be one: a number is negative, absurd, or more than its whole."""
+    """A usage of a model is not valid: a number is negative, absurd, or larger than the total that it is a part of."""
 
     code = "BTN520"
-    default_remedy = "give what the provider's response says"
+    default_remedy = "use the numbers of the provider's response"
 
 
 class CheckpointError(StepError):
-    """What `StepContext.once` has stored is no value of the function's annotation any more. Not tried again."""
+    """The result that `StepContext.once` stored no longer matches the function's annotation. No retry."""
 
     code = "BTN521"
     default_remedy = (
-        "the code has changed since it was stored: make the annotation accept it, or forget it with "
+        "the code has changed since it was stored: change the annotation to accept it, or delete it with "
         "workflow.retry(from_step)"
     )
 
 
 class OnceError(StepError, TypeError):
-    """`StepContext.once` was given a function that does not fit the step: an async one in a sync step."""
+    """The function passed to `StepContext.once` does not fit the step: it is async in a sync step."""
 
     code = "BTN522"
     default_remedy = "give a sync function, or make the step async and await context.once(...)"
 
 
 class UnknownPriceError(BatonError):
-    """A cost is needed that nobody knows: a step declares its tokens, and its model has no known price."""
+    """A cost can't be computed: a step declares its tokens, but the price of its model is not known."""
 
     code = "BTN523"
     default_remedy = "declare max_cost instead, or set the price: baton_dsl.llm.set_price(...)"
 
 
 class BudgetError(BatonError, ValueError):
-    """The budget of a workflow can't be that: it is below what is spent, or the workflow has none."""
+    """The budget of a workflow can't be set: the amount is below what is spent, or the workflow has no budget."""
 
     code = "BTN524"
 
 
 class MetricsPortError(BatonError):
-    """A worker can't listen for those who ask for its metrics and its health."""
+    """A worker can't listen on the port for its metrics and its health."""
 
     code = "BTN534"
-    default_remedy = "another process has the port, or it is not this user's: give another one with --metrics-port"
+    default_remedy = "the port is in use, or this user may not use it: choose another one with --metrics-port"
 
 
 class ReplacementError(BatonError):

@@ -1,4 +1,4 @@
-"""Which extra installs which package, so that an error about a missing package names the command."""
+"""The extras that install optional packages, so that an error about a missing package can name the command."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PACKAGES: Final = {
     "uvicorn": ("uvicorn", "web"),
     "uvloop": ("uvloop", "worker"),
 }
-"""By the name under which it is imported: the package, and the extra that brings it."""
+"""For each importable name: the package, and the extra that installs it."""
 
 
 def explain(error: ImportError) -> ExtraMissingError | None:
-    """What an import error says about our extras; None if it is about something else.
+    """Turn an import error into one that names the extra; None if the package is not one of ours.
 
     Args:
-        error: As Python raised it.
+        error: The error that Python raised.
     """
     if str(error).startswith("no pq wrapper available"):  # psycopg without an implementation
         return ExtraMissingError("psycopg finds no libpq", remedy="run: pip install 'psycopg[binary]'")
@@ -46,7 +46,7 @@ def explain(error: ImportError) -> ExtraMissingError | None:
 
 @contextmanager
 def needed() -> Iterator[None]:
-    """Around the import of what an extra brings.
+    """Wrap the import of a package that an extra installs.
 
     Raises:
         ExtraMissingError: BTN420, if it is not installed.

@@ -10,10 +10,10 @@ from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.check import Checked, check
 from baton_dsl.core.diagnostics import Diagnostic, did_you_mean
+from baton_dsl.core.roles import METHOD
 from baton_dsl.core.rules import CATALOGUE, duplicate_step, missing_annotation
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.rules.unimportable_step import METHOD
-from baton_dsl.core.spec import FlowSpec, InsertCall, Option, Place
+from baton_dsl.core.spec import FlowSpec, Ignores, InsertCall, Option, Place
 from baton_dsl.core.wording import suggestion_after
 from baton_dsl.errors import FlowError
 from baton_dsl.flow_options import CHECKED, FlowOptions, Settings, WorkflowOptions
@@ -33,17 +33,17 @@ _CODES_OF_VALIDATE = frozenset(code for code, rule in CATALOGUE.items() if rule.
 
 
 type WorkflowInputs = Mapping[str, Any] | tuple[Mapping[str, Any], WorkflowOptions]
-"""What `Flow.insert_many` takes for each workflow: its inputs by name, and perhaps options of its own."""
+"""What `Flow.insert_many` takes for each workflow: its inputs by name, and optionally its own options."""
 
 
 @dataclass(slots=True)
 class _Once:
-    """The check of a flow, shared with its copies that have the same steps and nothing else that a rule looks at."""
+    """The check of a flow, shared with copies that differ only in what no rule reads."""
 
     checked: Checked | None = None
 
 
-# Defaults of type parameters have a syntax of their own only from Python 3.13 on.
+# The syntax for defaults of type parameters exists only since Python 3.13.
 I = ParamSpec("I", default=...)  # noqa: E741 - the inputs
 S = TypeVar("S", bound=str, default=str, covariant=True)
 
@@ -118,7 +118,7 @@ class Flow(Generic[I, S]):
             The flow itself.
 
         Raises:
-            FlowError: BTN103 if the name is taken, BTN305 if a name is not usable.
+            FlowError: BTN103 if the flow has a step of that name already, BTN305 if a name is not valid.
 
         Examples:
             >>> from baton_dsl import Flow, Input, StepContext, step
@@ -159,8 +159,7 @@ class Flow(Generic[I, S]):
                 name=name,
                 step=step,
                 deps=tuple(deps),
-                ignore_cancelled=ignore_cancelled,
-                ignore_discarded=ignore_discarded,
+                ignores=Ignores(ignore_cancelled, ignore_discarded),
                 site=site,
             )
         )
@@ -184,7 +183,7 @@ class Flow(Generic[I, S]):
         return self._copy(settings=settings, _once=once)
 
     def bind(self, /, **inputs: Any) -> Flow[..., S]:
-        """Copy the flow with some of its inputs set. `insert` need not give these.
+        """Copy the flow with some of its inputs set. `insert` can then leave these out.
 
         As with `functools.partial`, a later value wins, from another `bind` or from `insert`. `validate` and `insert`
         check the values against the annotations. Steps that are added later receive them too.
@@ -210,27 +209,26 @@ class Flow(Generic[I, S]):
         )
 
     def _copy(self, **changed: object) -> Flow[I, S]:
-        """A flow of its own, with some attributes changed."""
+        """Copy the flow with some attributes changed."""
         copy: Flow[I, S] = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, entries=list(self.entries), _names=set(self._names), **changed)
         return copy
 
     @property
     def step_names(self) -> tuple[str, ...]:
-        """The names of the steps, in the order in which they were given."""
+        """The names of the steps, in the order in which they were added."""
         return tuple(entry.name for entry in self.entries)
 
     def spec(self, *, places: bool = False) -> FlowSpec:
         """The flow as plain values.
 
         Args:
-            places: Whether to look up where everything stands in the source; slow.
+            places: Whether to look up the place of everything in the source, which is slow.
         """
         spec = flow_spec(
             self.name,
             self.entries,
-            ignore_cancelled=self.settings.ignore_cancelled,
-            ignore_discarded=self.settings.ignore_discarded,
+            ignores=Ignores(self.settings.ignore_cancelled, self.settings.ignore_discarded),
             places=places,
         )
         if self.settings.models:
@@ -240,7 +238,7 @@ class Flow(Generic[I, S]):
         return replace(spec, binds=(self._bind_call(places=places),)) if self.bound else spec
 
     def _bind_call(self, *, places: bool) -> InsertCall:
-        """What is bound, as if by one call; each argument where it was given."""
+        """All bound inputs as one call of `bind`; each argument keeps its place."""
         arguments = {name: argument_of(value) for name, value in self.bound.items()}
         if places:
             arguments = {
@@ -258,7 +256,7 @@ class Flow(Generic[I, S]):
         strangers = tuple(self._models_of_no_step())
         checked = replace(checked, findings=(*checked.findings, *strangers)) if strangers else checked
         if not any(finding.code == missing_annotation.finding.code for finding in checked.findings):
-            self._once.checked = checked  # else a name may still be defined before the flow is used
+            self._once.checked = checked  # otherwise a missing name may still be defined before the flow is used
         return checked
 
     def _models_of_no_step(self) -> Iterator[Diagnostic]:
@@ -287,13 +285,14 @@ class Flow(Generic[I, S]):
         """
         checked = self.checked()
         if checked.findings:
-            # a nested function is a step while no worker needs it; nothing ever gives a method its `self`
+            # a nested function is fine until a worker has to import it; a method never gets its `self`
             methods = {step.name for step in checked.flow.steps if step.unimportable == METHOD}
             if found := [item for item in checked.findings if item.code in _CODES_OF_VALIDATE or item.step in methods]:
                 raise FlowError(found)
         return checked.graph.topological_order()
 
-    # psycopg's by themselves: without SQLAlchemy, what is named of it is Any to a type checker, which takes everything.
+    # psycopg has overloads of its own: without SQLAlchemy installed, its classes are Any to a type checker, and match
+    # # everything.
     @overload
     def insert(self, conn: psycopg.Connection[Any], /, **inputs: Any) -> Workflow[S]: ...
     @overload
@@ -311,21 +310,21 @@ class Flow(Generic[I, S]):
 
         Args:
             conn: A psycopg `Connection` or `AsyncConnection`; a SQLAlchemy `Connection`, `Session`, `AsyncConnection`
-                or `AsyncSession` on the psycopg driver, scoped ones and those within `run_sync` too; or
+                or `AsyncSession` on the psycopg driver, also a scoped one or one within `run_sync`; or
                 `django.db.connection`. It is neither committed nor rolled back. Without `conn`, the pool of the Oban
                 instance is used, in a transaction of its own.
-            *args: None: inputs are given by name.
-            **inputs: The flow's inputs, by name. One that `bind` has set may be left out, or given anew.
+            *args: Not used: inputs are passed by name.
+            **inputs: The flow's inputs, by name. Inputs that `bind` has set may be left out or overridden.
 
         Returns:
-            The `Workflow`; with an async connection, or with none, a coroutine that gives it.
+            The `Workflow`; with an async connection, or without a connection, a coroutine that returns it.
 
         Raises:
-            FlowError: If the flow is wrong; with all diagnostics.
+            FlowError: If the flow is wrong; contains all diagnostics.
             InputError: BTN303, if an input is unknown, missing or does not validate.
             EmptyFlowError: BTN401, if there are no steps.
             ConnectionTypeError: BTN402, if `conn` is something else.
-            WorkflowExistsError: BTN403, if the `workflow_id` is taken.
+            WorkflowExistsError: BTN403, if a workflow with the `workflow_id` exists.
             SchemaMissingError: BTN404, if `baton install` was not run.
             SchemaVersionError: BTN405, if the schema is too old.
             ObanNotFoundError: BTN406, if there is neither a connection nor an Oban instance.
@@ -337,10 +336,10 @@ class Flow(Generic[I, S]):
                 workflow = await billing.insert(session, api_key="xyz")
             ```
         """
-        from baton_dsl.runtime.insert import insert  # the one step from the definition down to the runtime
+        from baton_dsl.runtime.insert import insert  # the only import of the runtime from a definition
 
         if args:
-            raise TypeError(f"the inputs of a flow are given by name, got {len(args)} by position")
+            raise TypeError(f"pass the inputs of a flow by name, got {len(args)} by position")
         return insert(cast("Flow[..., Any]", self), conn, inputs)
 
     @overload
@@ -358,22 +357,22 @@ class Flow(Generic[I, S]):
     @overload
     def insert_many(self, conn: SyncSessionLike, workflows: Iterable[WorkflowInputs], /) -> list[Workflow[S]]: ...
     def insert_many(self, conn: object, workflows: Iterable[WorkflowInputs], /) -> object:
-        """Insert many workflows of this flow by one statement: every row of all of them, or none.
+        """Insert many workflows of this flow in one statement: every row of all of them, or none.
 
         Args:
-            conn: As `insert` takes it; None for the pool of the Oban instance.
-            workflows: For each its inputs by name, as a mapping; or a pair of them and its own options, see
-                `WorkflowOptions`, which win over the flow's.
+            conn: A connection as for `insert`; None for the pool of the Oban instance.
+            workflows: For each workflow, a mapping of its inputs by name; or a pair of that mapping and its own options
+                (see `WorkflowOptions`), which override the flow's.
 
         Returns:
-            The `Workflow`s in the same order; with an async connection, or with None, a coroutine that gives them.
+            The `Workflow`s in the same order; with an async connection, or with None, a coroutine that returns them.
 
         Raises:
             FlowError, EmptyFlowError, ConnectionTypeError, SchemaMissingError, SchemaVersionError, ObanNotFoundError:
-                As by `insert`.
+                As for `insert`.
             InputError: BTN303, if inputs of any of them are wrong. The message names each: `workflows[3]: ...`.
-            WorkflowExistsError: BTN403, if a `workflow_id` is taken, or given twice.
-            InsertTooLargeError: BTN540, if they are too much for one statement.
+            WorkflowExistsError: BTN403, if a workflow with a `workflow_id` exists, or two get the same one.
+            InsertTooLargeError: BTN540, if they are too large for one statement.
 
         Example:
             ```python
@@ -409,7 +408,7 @@ class Flow(Generic[I, S]):
 
 
 _OF_ALL: Final = FlowOptions.__annotations__.keys() - WorkflowOptions.__annotations__.keys()
-"""Options that say where workflows are stored."""
+"""The options that choose where workflows are stored: the same for all that are inserted together."""
 
 
 def _are_names(deps: Any) -> bool:
@@ -417,7 +416,7 @@ def _are_names(deps: Any) -> bool:
 
 
 def _is_job(candidate: object) -> bool:
-    """True for an Oban job, told by its shape: `import baton_dsl` loads no oban."""
+    """True for an Oban job, recognized by its attributes, because `import baton_dsl` must not load oban."""
     return all(hasattr(candidate, name) for name in ("worker", "args", "meta", "queue", "max_attempts"))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, TypedDict
 
+from baton_dsl.core import defaults
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.spec import Option
@@ -18,22 +19,22 @@ _option = option_rule.finding
 
 
 class WorkflowOptions(TypedDict, total=False):
-    """What can be chosen for each workflow of a flow.
+    """Options that may differ for each workflow of a flow.
 
     Attributes:
         workflow_id: The workflow's own id, at most 255 characters; default: a new UUIDv7.
         workflow_name: A label to find workflows by; default: the flow's name.
-        ignore_cancelled: Steps run though an upstream was cancelled, unless a step says otherwise.
-        ignore_discarded: Steps run though an upstream was discarded, unless a step says otherwise.
+        ignore_cancelled: Steps run even if an upstream was cancelled, unless a step says otherwise.
+        ignore_discarded: Steps run even if an upstream was discarded, unless a step says otherwise.
         debug: Marks every job (`meta.workflow_debug`) and sets `StepContext.debug`.
-        models: The name of a model for each step, given as `StepContext.model`; for a step of several models the
-            names of these. It wins over the step's own option; `"*"` is for all steps that have no model otherwise.
-        budget: What the calls of models may cost, as an exact number. Steps reserve of it before they start (see
-            `max_cost`); one for which too little is left waits until more is approved. Default: no bound.
-        on_settled: Called once when a workflow has ended, however its last step did; with its `WorkflowStatus`.
-        on_cancelled: Called once when it has ended as cancelled.
-        on_discarded: Called once when it has ended as discarded.
-        hook_queue: The queue in which the three are called; default: `default`.
+        models: The name of a model for each step, available as `StepContext.model`; for a step of several models, their
+            names. It overrides the step's own option. `"*"` applies to all steps that have no model otherwise.
+        budget: What the calls of models may cost, as an exact number. Before a step starts, it reserves a part of the
+            budget (see `max_cost`); if too little is left, it waits until more is approved. Default: no limit.
+        on_settled: Called once with the `WorkflowStatus` when the workflow has ended, with any outcome.
+        on_cancelled: Called once when the workflow has ended as cancelled.
+        on_discarded: Called once when the workflow has ended as discarded.
+        hook_queue: The queue in which these three hooks run; default: `default`.
     """
 
     workflow_id: str | None
@@ -50,10 +51,10 @@ class WorkflowOptions(TypedDict, total=False):
 
 
 class FlowOptions(WorkflowOptions, total=False):
-    """What can be chosen for a flow, or with `Flow.options` for one insert: besides, where its workflows are stored.
+    """Options of a flow, or with `Flow.options` of one insert: those of a workflow, and where it is stored.
 
     Attributes:
-        oban: The name of the Oban instance that inserts when no connection is given; default: `Oban`.
+        oban: The name of the Oban instance that is used if no connection is passed; default: `Oban`.
         prefix: The schema of Oban's tables; default: that of the Oban instance, else `public`.
     """
 
@@ -66,7 +67,7 @@ class Settings:
     """`FlowOptions` with every default filled in.
 
     Attributes:
-        models_site: The call that gave `models`, if one did.
+        models_site: The call that set `models`, if any.
     """
 
     workflow_id: str | None = None
@@ -81,7 +82,7 @@ class Settings:
     on_settled: Hook | None = None
     on_cancelled: Hook | None = None
     on_discarded: Hook | None = None
-    hook_queue: str = "default"
+    hook_queue: str = defaults.QUEUE
     models_site: CallSite | None = field(default=None, compare=False, repr=False)
 
     def hooks(self) -> dict[str, Hook]:
@@ -90,11 +91,11 @@ class Settings:
         return {name: hook for name, hook in given.items() if hook is not None}
 
     def changed(self, options: Mapping[str, Any], site: CallSite | None = None) -> Settings:
-        """With some options set; each is checked.
+        """Copy the settings with some options set. Each is checked.
 
         Args:
-            options: What to set.
-            site: The call that gives them.
+            options: The options to set.
+            site: The call that sets them.
 
         Raises:
             FlowError: BTN305, naming every option that is unknown or of the wrong type.
@@ -112,11 +113,11 @@ class Settings:
 
 _HOOKS: Final = ("on_settled", "on_cancelled", "on_discarded")
 CHECKED: Final = frozenset({"ignore_cancelled", "ignore_discarded", "models"})
-"""What a check looks at: a flow with other options of another kind need not be checked again."""
+"""The options that rules read. If only other options change, the flow need not be checked again."""
 
 
 def wrong_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
-    """What is wrong with the options of a flow; of a hook also what only the function itself tells."""
+    """The findings for the options of a flow. For hooks, this includes what only the function itself shows."""
     yield from option_rule.flow_options({name: option for name, option in given.items() if name not in _HOOKS})
     for name in _HOOKS:
         option = given.get(name)

@@ -10,25 +10,25 @@ from types import FunctionType, GenericAlias, MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union
 
 _LONGEST_REASON: Final = 200
-"""Characters of an error that are told."""
+"""How many characters of an error are shown."""
 
 _NO_FAILURES: Final[Mapping[str, Exception]] = MappingProxyType({})
 
 _UNKNOWN: Final = TypeVar("_UNKNOWN")  # type: ignore[misc]
-"""Stands for each part of an annotation that can't be evaluated: like a type variable, it may be anything."""
+"""Replaces each part of an annotation that can't be evaluated: like a type variable, it may be any type."""
 
 
 def evaluated(function: FunctionType) -> tuple[Mapping[str, Any], Mapping[str, Exception]]:
-    """The annotations of a function.
+    """Evaluate the annotations of a function.
 
-    Text is evaluated where the function is defined: in its class, if it has one, and in its module.
+    An annotation that is a string is evaluated in the function's class, if it has one, and in its module.
 
     Args:
-        function: A function of a user.
+        function: A user's function.
 
     Returns:
-        Each annotation by parameter, that of the result as `return`; and what those raise that can't be evaluated. Of
-        such a one the parts that can't be are type variables: they may be anything.
+        The annotations by parameter, with `return` for the result; and the exceptions of those that can't be evaluated.
+        In such an annotation, each part that can't be evaluated is replaced by a type variable.
 
     Examples:
         >>> def report(order: "list[Order]", count: int) -> None: ...
@@ -47,7 +47,7 @@ def evaluated(function: FunctionType) -> tuple[Mapping[str, Any], Mapping[str, E
         if is_written_as_text(hint):
             try:
                 hints[name] = _evaluate(function, hint, scopes)
-            except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
+            except Exception as error:  # noqa: BLE001 - a user's code may raise anything
                 failed[name] = error
                 hints[name] = _Parts(function, scopes).of(hint)
     return _without_none(hints), failed
@@ -60,13 +60,13 @@ def _without_none(hints: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def reason_of(error: Exception) -> str:
-    """What an annotation raised, on one line."""
+    """The exception of an annotation, on one line."""
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:_LONGEST_REASON]
 
 
 def is_written_as_text(annotation: Any) -> bool:
-    """Whether an annotation is a string or has one inside: `list["Token"]`."""
+    """Whether an annotation is a string or contains one: `list["Token"]`."""
     if isinstance(annotation, str | ForwardRef):
         return True
     if typing.get_origin(annotation) is Literal:
@@ -78,7 +78,7 @@ type _Scopes = list[Mapping[str, Any] | None]
 
 
 def _class_namespace(function: FunctionType) -> Mapping[str, Any] | None:
-    """What the class that a function is defined in defines; None for a function of a module."""
+    """The namespace of the class that a function is defined in; None for a function of a module."""
     *path, _ = function.__qualname__.split(".")
     found: Any = None
     for name in path:
@@ -89,22 +89,22 @@ def _class_namespace(function: FunctionType) -> Mapping[str, Any] | None:
 
 
 def _evaluate(function: FunctionType, hint: Any, scopes: _Scopes) -> Any:
-    """One annotation: with the names of the class first, else, if those don't fit, by those of the module."""
+    """Evaluate one annotation with the names of the class, or, if that fails, with those of the module."""
     carrier = SimpleNamespace(__annotations__={"it": hint}, __type_params__=getattr(function, "__type_params__", ()))
     known = inspect.unwrap(function).__globals__
     failure: Exception | None = None
     for scope in scopes:
         try:
-            # a namespace of its own each time: typing remembers what text meant elsewhere, and shares it
+            # a new namespace each time, because typing caches what a string meant in another namespace
             return typing.get_type_hints(carrier, known, dict(scope or {}), include_extras=True)["it"]
-        except Exception as error:  # noqa: BLE001 - code of a user, which may raise anything
+        except Exception as error:  # noqa: BLE001 - a user's code may raise anything
             failure = failure or error
     assert failure is not None
     raise failure
 
 
 class _Parts:
-    """Evaluates the parts of an annotation one by one, where the whole can't be.
+    """Evaluates the parts of an annotation one by one, if the whole can't be evaluated.
 
     Args:
         function: The function that it belongs to.
@@ -135,7 +135,7 @@ class _Parts:
             case ast.Constant(value=str() as text):
                 return self.of(text)
             case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-                return Union[self._node(left), self._node(right)]  # noqa: UP007 - what they are is known at run time
+                return Union[self._node(left), self._node(right)]  # noqa: UP007 - the types are known only at run time
             case ast.Subscript(value=value, slice=index):
                 base = self._whole(value)
                 items = index.elts if isinstance(index, ast.Tuple) else [index]
@@ -151,8 +151,8 @@ class _Parts:
         code = compile(ast.Expression(node), "<annotation>", "eval")
         for scope in self._scopes:
             try:
-                return eval(code, self._function.__globals__, dict(scope or {}))  # noqa: S307 - as Python would
-            except Exception:  # noqa: BLE001, S112 - code of a user, which may raise anything
+                return eval(code, self._function.__globals__, dict(scope or {}))  # noqa: S307 - as Python itself does
+            except Exception:  # noqa: BLE001, S112 - a user's code may raise anything
                 continue
         return _UNKNOWN
 
@@ -160,5 +160,5 @@ class _Parts:
 def _subscribed(base: Any, arguments: tuple[Any, ...]) -> Any:
     try:
         return base[arguments if len(arguments) > 1 else arguments[0]]
-    except Exception:  # noqa: BLE001 - a class may raise anything when it gets its arguments
+    except Exception:  # noqa: BLE001 - a class may raise anything when it is subscripted
         return GenericAlias(base, arguments) if isinstance(base, type) else _UNKNOWN

@@ -12,11 +12,11 @@ from baton_dsl.status import WorkflowStatus
 from baton_dsl.step import Step
 
 type Hook = Callable[[WorkflowStatus], object]
-"""What is called when a workflow ends: a function, sync or async, that a worker can import by name."""
+"""A hook: a sync or async function that a worker can import by name and calls when a workflow ends."""
 
 
 def unfit_hook(value: object) -> str | None:
-    """Why something can't be a hook; None if it can."""
+    """Why a value can't be a hook; None if it can."""
     if not isinstance(value, FunctionType):
         return f"the step {value.name!r}" if isinstance(value, Step) else f"{value!r:.60}"
     if reason := unimportable(value):
@@ -32,12 +32,12 @@ _declared: set[tuple[str, str]] = set()
 
 
 def declare(hooks: Iterable[Hook]) -> None:
-    """Remember hooks that a flow names."""
+    """Register the hooks of a flow."""
     _declared.update(map(_name_of, hooks))
 
 
 def is_declared(hook: Hook) -> bool:
-    """True if a flow of this process names the function: a row of a database alone makes no hook of it."""
+    """True if a flow of this process uses the function as a hook. A row in the database alone must not make it one."""
     return _name_of(hook) in _declared
 
 

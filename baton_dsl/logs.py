@@ -1,6 +1,6 @@
-"""Logs of what runs: a line for the start and the end of each attempt, and every line of a step with its fields.
+"""Log what runs: a line for the start and the end of each attempt, and the step's fields in every record of a step.
 
-`baton worker` does all of this by itself. An application that runs Oban in its own process does:
+`baton worker` does all of this by itself. An application that runs Oban in its own process sets it up like this:
 
 Example:
     ```python
@@ -9,7 +9,7 @@ Example:
 
     handler = logging.StreamHandler()
     handler.setFormatter(logs.JsonFormatter())
-    handler.addFilter(logs.StepFields())        # on handlers: those of loggers don't see what other loggers pass on
+    handler.addFilter(logs.StepFields())        # a filter of a logger would miss other loggers' records
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logs.log_steps()
     ```
@@ -34,13 +34,13 @@ __all__ = ["JsonFormatter", "StepFields", "TextFormatter", "log_steps", "step_fi
 
 
 class StepFields(logging.Filter):
-    """Gives the log records of a step its fields: `workflow_id`, `step`, `attempt`, and a few more.
+    """Adds to the log records of a step its fields: `workflow_id`, `step`, `attempt`, and a few more.
 
-    Lets every record through. It belongs on a handler. Outside of steps it adds nothing.
+    Add it to a handler. It lets every record through. Outside of steps, it adds nothing.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add the fields, unless the record has fields of these names."""
+        """Add the fields, unless the record already has fields with these names."""
         job = current_job()
         if job is not None:
             for name, value in fields_of(job).items():
@@ -49,7 +49,7 @@ class StepFields(logging.Filter):
 
 
 def step_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor for structlog that adds the fields of the step that runs; it adds nothing outside of steps."""
+    """A processor for structlog that adds the fields of the running step. Outside of steps, it adds nothing."""
     job = current_job()
     if job is not None:
         for name, value in fields_of(job).items():
@@ -58,17 +58,17 @@ def step_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
 
 
 _OF_A_RECORD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""Attributes that every record has."""
+"""The attributes that every record has."""
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes each record as one line of JSON: what every record has, then its own fields.
+    """Formats each record as one line of JSON: the standard fields first, then its own.
 
-    Every character that is not ASCII is escaped, so nothing in a line moves a cursor or ends it.
+    Characters that are not ASCII are escaped, so that no text can break a line or control a terminal.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON."""
+        """Format the record as JSON."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -89,7 +89,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _shown(value: object) -> str:
-    """What is no JSON; a log line is never lost for it."""
+    """Format a value that is not JSON; it must not lose the log line."""
     try:
         return str(value)
     except Exception as error:  # noqa: BLE001
@@ -97,20 +97,20 @@ def _shown(value: object) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """Writes records as text, those of a step's own code with the step behind them; times have their zone."""
+    """Formats records as text, with time zones; records of a step's own code end with the step."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        """The time in the zone of this machine, to the millisecond."""
+        """Format the time in the zone of this machine, to the millisecond."""
         return datetime.fromtimestamp(record.created).astimezone().isoformat(" ", timespec="milliseconds")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The message, with the step."""
+        """Format the message, with the step."""
         told = super().formatMessage(record)
         fields = record.__dict__
         if "step" not in fields or (record.name.startswith("baton_dsl.") and record.name != "baton_dsl.step"):
-            return told  # our own name the step that they are about
+            return told  # our own records already name their step
         where = f'step "{fields["step"]}" of workflow {fields.get("workflow_id")}, attempt {fields.get("attempt")}'
         return f"{told} ({where})"

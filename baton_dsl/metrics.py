@@ -1,17 +1,17 @@
-"""Metrics for Prometheus: what the steps of this process do, and how queues and workflows are doing.
+"""Metrics for Prometheus: about the steps of this process, and about the queues and workflows in the database.
 
-`baton worker --metrics-port 9102` serves them. An application that runs Oban in its own process has them in its own
-registry; the extra `metrics` brings what is needed.
+`baton worker --metrics-port 9102` serves them. An application that runs Oban in its own process can put them into its
+own registry. This needs the extra `metrics`.
 
 Example:
     ```python
     from baton_dsl import metrics
 
-    metrics.install()                     # into prometheus_client's own registry
+    metrics.install()                     # into the default registry of prometheus_client
     ```
 
-No label has more values than there are flows, steps, queues and models: the id of a workflow, its label and the number
-of an item are none.
+Labels are only flows, steps, queues, models and states, so the number of series is bounded: ids and labels of workflows
+and indexes of items are not used.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ __all__ = ["exposition", "install", "uninstall"]
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
-"""Bounds of the histograms."""
+"""The bounds of the histograms' buckets, in seconds."""
 FRESH: Final = 5.0
-"""Seconds for which what was read of the database is told again."""
+"""Seconds for which values from the database are cached."""
 
 _ID: Final = "baton-metrics"
 _FLOW: Final = "baton_flow"
@@ -66,13 +66,14 @@ def install(
     prefix: str | None = None,
     oban: str = "Oban",
 ) -> None:
-    """Count what steps do from now on, and put it into a registry. Calling it again moves it to another one.
+    """Start to count what steps do, and register the metrics. Calling it again moves them to another registry.
 
     Args:
-        registry: Where the metrics are; default: prometheus_client's own.
-        database: Whether workflows and queues are told too, which is read from the database when somebody asks, at the
-            most every five seconds. Of many processes one is enough.
-        dsn: That database; default: that of the Oban instance, else of `BATON_DSN` or `OBAN_DSN`.
+        registry: The registry; default: that of prometheus_client.
+        database: Whether to include the metrics of workflows and queues. They are read from the database when
+            Prometheus asks for them, but not more often than every five seconds. It is enough if one of many processes
+            has them.
+        dsn: The database for them; default: that of the Oban instance, or else of `BATON_DSN` or `OBAN_DSN`.
         prefix: The schema of Oban's tables; default: that of the Oban instance.
         oban: The name of the Oban instance.
     """
@@ -89,11 +90,11 @@ def install(
 
 
 def exposition(accepted: str = "", registry: CollectorRegistry = REGISTRY) -> tuple[bytes, str]:
-    """The metrics of a registry as Prometheus reads them, for an endpoint of your own.
+    """The metrics of a registry in the format of Prometheus, for an endpoint of your own.
 
     Args:
         accepted: The header `Accept` of the request.
-        registry: Whose.
+        registry: The registry.
 
     Returns:
         The body, and its content type.
@@ -103,7 +104,7 @@ def exposition(accepted: str = "", registry: CollectorRegistry = REGISTRY) -> tu
 
 
 def uninstall() -> None:
-    """Count nothing from now on, and take the metrics out of their registry."""
+    """Stop counting, and remove the metrics from their registry."""
     telemetry.detach(_ID)
     while _installed:
         registry, registered, steps = _installed.pop()
@@ -124,7 +125,7 @@ class _Steps:
         labels = ("flow", "step")
         self.attempts = Counter(
             "baton_step_attempts",
-            "Attempts that have ended: completed, skipped, failed (is tried again), discarded, cancelled or snoozed.",
+            "Attempts that have ended: completed, skipped, failed (and retried), discarded, cancelled or snoozed.",
             (*labels, "outcome"),
             registry=registry,
         )
@@ -133,14 +134,14 @@ class _Steps:
         )
         self.wait = Histogram(
             "baton_step_wait_seconds",
-            "How long steps waited in their queue once they could start.",
+            "How long steps waited in their queue after they were ready.",
             labels,
             buckets=SECONDS,
             registry=registry,
         )
 
     async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """Remember the flow of an attempt, which its job does not name."""
+        """Remember the flow of an attempt, because its job does not name it."""
         if origin is not None:
             job.extra[_FLOW] = origin.flow
         return await attempt()
@@ -159,7 +160,8 @@ class _Steps:
             self.wait.labels(flow, step).observe(max(0, told["queue_time"]) / _SECOND)
 
 
-# --- what all processes see -------------------------------------------------------------------------------------------
+# --- metrics that are the same in all processes
+# -------------------------------------------------------------------------------------------
 
 _IN_FLIGHT: Final[LiteralString] = """
     SELECT flow_name AS flow,
@@ -180,10 +182,10 @@ _COST: Final[LiteralString] = """
 
 
 class _Shared(Collector):
-    """Reads how workflows and queues are doing, whenever somebody asks, but not too often.
+    """Reads the metrics of workflows and queues from the database on each scrape, but not too often.
 
     Args:
-        database: Names the database; asked at the first read, when there is an Oban instance.
+        database: Returns the database. It is called at the first read, because the Oban instance exists only then.
     """
 
     def __init__(self, database: Any) -> None:
@@ -192,14 +194,14 @@ class _Shared(Collector):
         self._read_at = float("-inf")
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is read to register it."""
+        """Return nothing, so that registering reads nothing."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """What the database says; only that it does not answer, if it does not."""
+        """Read the metrics; if the database does not answer, return only that."""
         if time.monotonic() - self._read_at < FRESH:
             return self._told
-        up = GaugeMetricFamily("baton_database_up", "Whether the database has answered.")
+        up = GaugeMetricFamily("baton_database_up", "1 if the database answers, else 0.")
         try:
             found = read_sync(self._database(), _everything())
         except (psycopg.Error, OSError) as error:
@@ -226,10 +228,12 @@ def _of_queues(found: Iterable[QueueStatus]) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("baton_queue_jobs", "Jobs by state, at most 100,001.", labels=["queue", "state"])
     oldest = GaugeMetricFamily(
         "baton_queue_oldest_ready_seconds",
-        "For how long the job waits that could start for the longest time; 0 if none could.",
+        "How long the oldest ready job has waited; 0 if no job is ready.",
         labels=["queue"],
     )
-    slots = GaugeMetricFamily("baton_queue_slots", "Jobs that all nodes run of a queue at once.", labels=["queue"])
+    slots = GaugeMetricFamily(
+        "baton_queue_slots", "How many jobs of a queue all nodes together run at once.", labels=["queue"]
+    )
     for queue in found:
         for state in ("ready", "running", "retrying", "scheduled"):
             jobs.add_metric([queue.name, state], getattr(queue, state))
@@ -250,11 +254,11 @@ def _of_flows(rows: Iterable[Row]) -> Metric:
 def _of_costs(rows: Iterable[Row]) -> Iterator[Metric]:
     cost = GaugeMetricFamily(
         "baton_usage_cost_last_hour",
-        "What models have cost within an hour, in US dollars.",
+        "Cost of models in the last hour, in US dollars.",
         labels=["model"],
     )
     tokens = GaugeMetricFamily(
-        "baton_usage_tokens_last_hour", "Tokens of models within an hour.", labels=["model", "direction"]
+        "baton_usage_tokens_last_hour", "Tokens of models in the last hour.", labels=["model", "direction"]
     )
     for row in rows:
         if row["cost"] is not None:

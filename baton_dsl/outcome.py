@@ -5,20 +5,20 @@ from typing import Generic, Literal, final
 
 from typing_extensions import TypeVar
 
-# Declared, not inferred: on Python 3.13 a dataclass has a `__replace__`, for which checkers call it invariant.
+# Declared covariant, because checkers infer invariance: on Python 3.13, a dataclass has a `__replace__`.
 R = TypeVar("R", covariant=True)
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[R]):  # noqa: UP046 - see above
-    """How one item of a mapped step ended: with a value, or why without.
+    """How one item of a mapped step ended: with a value, or with the reason why there is none.
 
     Attributes:
         state: How it ended.
         value: What it returned; None unless it completed.
-        reason: Why there is no value: the last exception, without its traceback, or what was said when it was cancelled
-            or skipped.
+        reason: Why there is no value: the last exception, without its traceback, or the reason for which it was
+            cancelled or skipped.
 
     Examples:
         >>> from baton_dsl import Each, Flow, Outcome, step

@@ -18,8 +18,8 @@ class Peeled:
 
     Attributes:
         annotation: The rest, as pydantic takes it.
-        marker: What `Input` or `From` says, or None.
-        each: How often `Each` stands around it.
+        marker: The marker of `Input` or `From`, or None.
+        each: How many `Each` are around it.
     """
 
     annotation: Any
@@ -31,11 +31,11 @@ _MARKERS: Final = (InputMarker, FromMarker, EachMarker)
 
 
 def peel(annotation: Any, *, as_far_as_can_be: bool = False) -> Peeled:
-    """An annotation without the markers around it, through aliases of aliases.
+    """Remove the markers around an annotation, through nested aliases.
 
     Args:
         annotation: The annotation.
-        as_far_as_can_be: Stop at an alias whose value can't be evaluated; else that raises whatever it raises.
+        as_far_as_can_be: Stop at an alias whose value can't be evaluated, instead of raising its exception.
     """
     marker: InputMarker | FromMarker | None = None
     each = 0
@@ -49,7 +49,7 @@ def peel(annotation: Any, *, as_far_as_can_be: bool = False) -> Peeled:
                 raise
             break
         if is_opaque:
-            break  # a user's own alias: pydantic knows it by name
+            break  # a user's own alias, which pydantic keeps by its name
         if alias is not annotation:
             annotation = alias
             continue
@@ -80,10 +80,10 @@ def _is_marked(annotation: Any) -> bool:
 
 
 def without_skip(returns: Any, depth: int = 0) -> tuple[Any, bool]:
-    """A return annotation without `Skip`, and whether it was there: None if it says nothing else."""
+    """A return annotation without `Skip` (None if nothing else is left), and whether it had `Skip`."""
     if returns is Skip:
         return type(None), True
-    if depth > 16:  # an alias of itself
+    if depth > 16:  # an alias that refers to itself
         return returns, False
     alias = unaliased(returns)
     if alias is not returns:
@@ -97,5 +97,5 @@ def without_skip(returns: Any, depth: int = 0) -> tuple[Any, bool]:
         parts = [without_skip(item, depth + 1) for item in items]
         if any(may_skip for _, may_skip in parts):
             rest = tuple(part for item, (part, _) in zip(items, parts, strict=True) if item is not Skip)
-            return Union[rest], True  # noqa: UP007 - the types are known at run time only
+            return Union[rest], True  # noqa: UP007 - the types are known only at run time
     return returns, False

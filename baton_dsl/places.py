@@ -15,19 +15,19 @@ from baton_dsl.core.spec import Place
 
 
 class CallSite(NamedTuple):
-    """Where a call was made, kept cheaply: its position is looked up only if there is something to report."""
+    """The site of a call. It is cheap to keep: its position is looked up only if there is something to report."""
 
     code: CodeType
     instruction: int
 
     @staticmethod
     def of_caller() -> CallSite:
-        """The call that led to the function which asks."""
+        """The site at which the calling function was called."""
         frame = sys._getframe(2)
         return CallSite(frame.f_code, frame.f_lasti)
 
     def call(self) -> tuple[Source, ast.Call] | None:
-        """The call in its source, or None if the source can't be read."""
+        """The call in its parsed source; None if the source can't be read."""
         source = Source.of(self.code.co_filename)
         position = next(islice(self.code.co_positions(), self.instruction // 2, None), None)
         if source is None or position is None:
@@ -101,13 +101,14 @@ class DefinitionPlaces:
 
 
 class Source:
-    """One parsed source file, with its calls and functions at hand: a flow may ask for the places of thousands.
+    """A parsed source file with an index of its calls and functions, because a flow may need thousands of places.
 
     Attributes:
-        path: Where it lies.
-        lines: Its text.
-        calls: Each call by where it ends, which no two calls share: its start is what CPython moves about.
-        functions: All functions of a name, in no certain order.
+        path: The path of the file.
+        lines: Its lines.
+        calls: The calls by their ends. No two calls share an end, while CPython does not always report their true
+            start.
+        functions: The functions by name, in no particular order.
     """
 
     def __init__(self, path: str, lines: list[str], tree: ast.Module) -> None:
@@ -128,12 +129,12 @@ class Source:
         if not lines:
             return None
         known = _parsed.get(path)
-        if known is None or known[0] is not lines:  # linecache gives the same list until it reads the file anew
+        if known is None or known[0] is not lines:  # linecache returns the same list until it reads the file again
             known = _parsed[path] = (lines, _parse(path, lines))
         return known[1]
 
     def definition(self, name: str, first_line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-        """The function of that name whose first line, decorators included, is the given one."""
+        """The function with a name and a first line, decorators included."""
         for node in self.functions.get(name, ()):
             first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
             if first_line in (first, node.lineno):
@@ -159,7 +160,7 @@ class Source:
         return Place(self.path, node.lineno, start + 1, node.lineno, start + 1 + len(node.name))
 
     def strings(self, call: ast.Call, keyword: str) -> dict[str, Place]:
-        """The places of the literal strings in the list or tuple given as a keyword."""
+        """The places of the literal strings in the list or tuple that is passed as a keyword argument."""
         for word in call.keywords:
             if word.arg == keyword and isinstance(word.value, ast.Tuple | ast.List):
                 return {
@@ -170,7 +171,7 @@ class Source:
         return {}
 
     def _column(self, line: int, offset: int) -> int:
-        """A column that counts characters from 1, from ast's that counts bytes from 0."""
+        """Convert a column of ast, which counts bytes from 0, to one that counts characters from 1."""
         text = self.lines[line - 1] if line <= len(self.lines) else ""
         return len(text.encode()[:offset].decode(errors="replace")) + 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from types import FunctionType
 from typing import Any, Final, NamedTuple, cast
@@ -14,10 +14,10 @@ from pydantic import PydanticSchemaGenerationError
 
 from baton_dsl.annotations import LIVE_TYPES, named_class, term_of, without_new_types
 from baton_dsl.context import StepContext
+from baton_dsl.core import roles
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.rules import missing_annotation
 from baton_dsl.core.rules.map_option import MAP_OPTIONS
-from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
 from baton_dsl.core.spec import (
     MISSING,
     NO_OPTIONS,
@@ -27,10 +27,10 @@ from baton_dsl.core.spec import (
     Argument,
     FlowSpec,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.types import ANY, Instance, LiteralOf, Term
@@ -55,17 +55,17 @@ _FORMS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function says of itself.
+    """The signature of a function, as far as it matters to a step.
 
     Attributes:
         parameters: Its parameters as specs, without places.
-        annotations: Each parameter's annotation without our markers, as pydantic takes it: of one item for `Each`.
+        annotations: Each parameter's annotation without our markers, for pydantic; with `Each`, that of one item.
         defaults: The defaults of inputs.
         result: The return annotation as a term, without `Skip`.
-        returns: The return annotation without `Skip`, as pydantic takes it; `inspect.Signature.empty` if there is none.
+        returns: The return annotation without `Skip`, for pydantic; `inspect.Signature.empty` if there is none.
         may_skip: Whether the return annotation has `Skip` among its types.
-        unimportable: Why a worker can't import the function by name, or None when it can.
-        unevaluable: Why the return annotation can't be evaluated, or None when it can.
+        unimportable: Why a worker can't import the function by name; None if it can.
+        unevaluable: Why the return annotation can't be evaluated; None if it can.
         is_whole: True if every annotation could be evaluated.
     """
 
@@ -81,7 +81,7 @@ class Signature:
 
     @property
     def levels(self) -> int:
-        """How many lists deep others see its results; see `StepSpec.levels`."""
+        """How many lists wrap its results for downstream steps; see `StepSpec.levels`."""
         return max((parameter.each for parameter in self.parameters), default=0)
 
 
@@ -94,10 +94,15 @@ def signature(step: Step[..., Any, Any, Any]) -> Signature:
     Raises:
         FlowError: BTN204, if an annotation can't be evaluated.
     """
+    if step.signature_read is not None and step.signature_read[0] is step.function:
+        known: Signature = step.signature_read[1]
+        return known
     found = _signature(cast("FunctionType", step.function))
-    if not found.is_whole:
+    if found.is_whole:
+        step.signature_read = step.function, found
+    else:
         findings = list(missing_annotation.unevaluable(_step_spec(Entry(step.name, step), places=True)))
-        if findings:  # else what can't be stored is told as that
+        if findings:  # otherwise another rule reports types that can't be stored
             raise FlowError(findings)
     return found
 
@@ -106,19 +111,19 @@ def _signature(function: FunctionType) -> Signature:
     found = _signatures.get(function)
     if found is None:
         found = _read(function)
-        if found.is_whole:  # else a name may still be defined before the step is used
+        if found.is_whole:  # otherwise a missing name may still be defined before the step is used
             _signatures[function] = found
     return found
 
 
 class _Annotation(NamedTuple):
-    """One annotation, read.
+    """One parsed annotation.
 
     Attributes:
-        peeled: Without our markers.
-        term: The rest as a term.
-        access: How it works with the database, for a connection or a session.
-        unevaluable: Why it can't be evaluated; all else is as far as that could be told.
+        peeled: The annotation without our markers.
+        term: The same as a term.
+        access: Sync or async, for a connection or a session.
+        unevaluable: Why it can't be evaluated; None if it can. If not, the other attributes contain what is known.
     """
 
     peeled: Peeled
@@ -128,7 +133,7 @@ class _Annotation(NamedTuple):
 
 
 class _Returned(NamedTuple):
-    """A return annotation, read: without `Skip`, and whether that was there."""
+    """A parsed return annotation: without `Skip`, and whether it had `Skip`."""
 
     annotation: Any = inspect.Signature.empty
     term: Term = MISSING
@@ -141,45 +146,33 @@ def _read(function: FunctionType) -> Signature:
     parameters: list[ParameterSpec] = []
     annotations: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
-    reason = unimportable(function)
     bare = _bare_parameters(function)
-    if reason == METHOD:
-        next(bare)  # nothing gives it its `self`
+    if roles.is_method(function.__qualname__, _first_parameter(function)):
+        next(bare)  # skip `self`, which nothing passes
     is_whole = not failed
     for name, form, default in bare:
         read = _annotation(hints[name], failed.get(name)) if name in hints else _NOT_ANNOTATED
         peeled, term, access, unevaluable = read
         is_whole = is_whole and unevaluable is None
         marker = default if isinstance(default, FromMarker) else peeled.marker
-        has_default = default is not _NO_DEFAULT and not isinstance(default, FromMarker)
-        source: str | None = None
-        if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-            role = Role.UNKNOWN
-        elif isinstance(marker, FromMarker):
-            role, source = Role.UPSTREAM, marker.source
-        elif isinstance(marker, InputMarker):
-            role, term = Role.INPUT, without_new_types(term)
-            if has_default:
-                defaults[name] = default
-        elif term == _CONTEXT or access is not None:
-            role, term = Role.INJECTED, UNKNOWN
-        else:
-            role, source = Role.UPSTREAM, name
+        parameter = roles.parameter(
+            name,
+            without_new_types(term) if isinstance(marker, InputMarker) else term,
+            form=form,
+            is_from=isinstance(marker, FromMarker),
+            source=marker.source if isinstance(marker, FromMarker) else None,
+            is_input=isinstance(marker, InputMarker),
+            is_context=term == _CONTEXT,
+            access=access,
+            each=peeled.each,
+            has_default=default is not _NO_DEFAULT and not isinstance(default, FromMarker),
+            unevaluable=unevaluable,
+        )
         if read is not _NOT_ANNOTATED:
             annotations[name] = peeled.annotation
-        parameters.append(
-            ParameterSpec(
-                name=name,
-                role=role,
-                type=term,
-                source=source,
-                each=peeled.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
-                access=access if role is Role.INJECTED else None,
-                form=form,
-                has_default=has_default,
-                unevaluable=unevaluable,
-            )
-        )
+        if parameter.is_input and parameter.has_default:
+            defaults[name] = default
+        parameters.append(parameter)
     returned = _Returned() if "return" not in hints else _returned(hints["return"], failed.get("return"))
     return Signature(
         parameters=tuple(parameters),
@@ -188,7 +181,7 @@ def _read(function: FunctionType) -> Signature:
         result=returned.term,
         returns=returned.annotation,
         may_skip=returned.may_skip,
-        unimportable=reason,
+        unimportable=unimportable(function),
         unevaluable=returned.unevaluable,
         is_whole=is_whole and returned.unevaluable is None,
     )
@@ -198,7 +191,7 @@ def _annotation(hint: Any, failure: Exception | None) -> _Annotation:
     try:
         peeled = peel(hint)
         term, access = term_of(peeled.annotation), _access(peeled.annotation)
-    except Exception as error:  # noqa: BLE001 - the value of an alias is evaluated here, which may raise anything
+    except Exception as error:  # noqa: BLE001 - evaluating the value of an alias may raise anything
         peeled, term, access, failure = peel(hint, as_far_as_can_be=True), UNKNOWN, None, failure or error
     return _Annotation(peeled, term, access, _reason(failure, term))
 
@@ -213,7 +206,7 @@ def _returned(hint: Any, failure: Exception | None) -> _Returned:
 
 
 def _reason(failure: Exception | None, term: Term) -> str | None:
-    """Why an annotation can't be evaluated, unless what it names can't be stored, which is told as that."""
+    """Why an annotation can't be evaluated; None if a part of it can't be stored, which another rule reports."""
     if failure is None or (isinstance(failure, PydanticSchemaGenerationError) and LIVE_TYPES.unserializable(term)):
         return None
     return reason_of(failure)
@@ -223,7 +216,7 @@ _CONTEXT: Final = term_of(StepContext)
 
 
 def _access(annotation: Any) -> Access | None:
-    """How the class that an annotation names works with the database, if it is one of connections or sessions."""
+    """Sync or async, if an annotation names a connection or a session; else None."""
     cls, _ = named_class(annotation)
     if cls is None or cls.__module__ == "builtins":
         return None
@@ -235,7 +228,7 @@ _NO_DEFAULT: Final = object()
 
 
 def _bare_parameters(function: FunctionType) -> Iterator[tuple[str, Form, object]]:
-    """Name, form and default of each parameter; `inspect.signature` only for what the code object doesn't show."""
+    """Name, form and default of each parameter. `inspect.signature` is used only if the code object is not enough."""
     code = function.__code__
     if code.co_posonlyargcount or code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS):
         for parameter in inspect.signature(function).parameters.values():
@@ -260,24 +253,17 @@ _NOT_ANNOTATED: Final = _Annotation(Peeled(None, None, 0), MISSING)
 # --- specs -------------------------------------------------------------------------------------------------------
 
 
-def flow_spec(
-    name: str, entries: Iterable[Entry], *, ignore_cancelled: bool, ignore_discarded: bool, places: bool = False
-) -> FlowSpec:
+def flow_spec(name: str, entries: Iterable[Entry], *, ignores: Ignores, places: bool = False) -> FlowSpec:
     """A flow of live steps as plain values.
 
     Args:
         name: The flow's name.
         entries: Its steps and jobs.
-        ignore_cancelled: The flow's option.
-        ignore_discarded: The flow's option.
-        places: Whether to look up where everything stands: slow, so only once there is something to report.
+        ignores: What the flow's options say.
+        places: Whether to look up the place of everything. It is slow, so only if there is something to report.
     """
-    return FlowSpec(
-        name=name,
-        steps=tuple([_step_spec(entry, places=places) for entry in entries]),
-        ignore_cancelled=ignore_cancelled,
-        ignore_discarded=ignore_discarded,
-    )
+    steps = tuple([_step_spec(entry, places=places) for entry in entries])
+    return FlowSpec(name=name, steps=steps, ignores=ignores)
 
 
 def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
@@ -287,8 +273,7 @@ def _step_spec(entry: Entry, *, places: bool) -> StepSpec:
             name=entry.name,
             result=ANY,
             deps=tuple(map(Reference, entry.deps)),
-            ignore_cancelled=entry.ignore_cancelled,
-            ignore_discarded=entry.ignore_discarded,
+            ignores=entry.ignores,
             is_job=True,
         )
         return _locate_entry(spec, entry) if places else spec
@@ -301,7 +286,6 @@ _YIELDS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: Entry) -> StepSpec:
     options = step.options
-    cancelled, discarded = entry.ignore_cancelled, entry.ignore_discarded
     return StepSpec(
         name=name,
         parameters=read.parameters,
@@ -309,8 +293,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
         may_skip=read.may_skip,
         after=tuple(map(Reference, options["after"])) if "after" in options else (),
         deps=tuple(map(Reference, entry.deps)) if entry.deps else (),
-        ignore_cancelled=options.get("ignore_cancelled") if cancelled is None else cancelled,
-        ignore_discarded=options.get("ignore_discarded") if discarded is None else discarded,
+        ignores=entry.ignores.over(Ignores.of(options)) if options else entry.ignores,
         options=_map_options(options) if options else NO_OPTIONS,
         bound={key: argument_of(value) for key, value in step.bound.items()} if step.bound else NOTHING,
         is_async=step.is_async,
@@ -321,7 +304,7 @@ def _spec_of(step: Step[..., Any, Any, Any], name: str, read: Signature, entry: 
 
 
 def _map_options(options: Mapping[str, Any]) -> Mapping[str, Option]:
-    """The options that say something only together with the signature; each by itself was checked by `step`."""
+    """The options whose check needs the signature. `step` has already checked each option alone."""
     return {name: Option(value=options[name]) for name in (*MAP_OPTIONS, "models") if name in options}
 
 
@@ -330,11 +313,11 @@ _SCALAR_TERMS: Final[Mapping[type, Instance]] = {
     scalar: cast("Instance", term_of(scalar)) for scalar in (*_SCALARS, bool)
 }
 _LONGEST_LITERAL: Final = 200
-"""Characters, or bits, of a value that is compared to a `Literal`: nobody writes a longer one."""
+"""The most characters or bits of a value that is compared to a `Literal`: nobody writes a longer one."""
 
 
 def argument_of(value: object) -> Argument:
-    """What can be said of a value's type without looking inside: containers and models are pydantic's to check."""
+    """Describe a value's type without looking inside: pydantic checks the contents of containers and models."""
     term = _SCALAR_TERMS.get(type(value))
     if term is None:
         if isinstance(value, Enum) or not isinstance(value, _SCALARS):
@@ -353,13 +336,13 @@ def argument_of(value: object) -> Argument:
 
 def unimportable(function: FunctionType) -> str | None:
     """Why a worker can't import a function by its name; None if it can."""
-    if function.__name__ == "<lambda>":
-        return LAMBDA
-    if "<locals>" in function.__qualname__:
-        return NESTED
-    if "." in function.__qualname__ and function.__code__.co_varnames[:1] in (("self",), ("cls",)):
-        return METHOD
-    return None
+    return roles.unimportable(function.__qualname__, _first_parameter(function))
+
+
+def _first_parameter(function: FunctionType) -> str | None:
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]  # what follows are variables
+    return names[0] if names else None
 
 
 def _locate_entry(spec: StepSpec, entry: Entry) -> StepSpec:
@@ -381,7 +364,7 @@ def _locate(spec: StepSpec, step: Step[..., Any, Any, Any]) -> StepSpec:
     return spec._replace(
         place=places.name,
         return_place=places.result,
-        parameters=tuple(replace(item, place=parameters.get(item.name)) for item in spec.parameters),
+        parameters=tuple(item._replace(place=parameters.get(item.name)) for item in spec.parameters),
         after=tuple(Reference(item.name, after.get(item.name)) for item in spec.after),
         options={name: option._replace(place=options.get(name)) for name, option in spec.options.items()},
         bound={key: item._replace(place=site.keyword(key) if site else None) for key, item in spec.bound.items()},

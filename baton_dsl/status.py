@@ -18,7 +18,7 @@ class WorkflowStatus:
         id: The workflow's id.
         name: Its label.
         flow: The name of its flow.
-        outcome: `completed`, `cancelled` (some node was, none was discarded) or `discarded`; None while it runs.
+        outcome: `completed`, `cancelled` (a node was cancelled, none was discarded) or `discarded`; None while it runs.
         counts: How many of its nodes are in each state; states without nodes are left out.
         inserted_at: When it was inserted.
         settled_at: When its last node settled; None while it runs.
@@ -40,13 +40,13 @@ class WorkflowStatus:
     def standing(self) -> Standing:
         """Its outcome; until it has one, `running`, `paused`, or `stopping` if it was cancelled and steps still run.
 
-        Whether it is `stuck` takes a look at what its steps wait for: a list of workflows tells it, and `why`.
+        Whether it is `stuck` depends on what its steps wait for; `baton list` and `Workflow.why` show it.
         """
         return standing_of(self.outcome, self.stopped_at, self.paused_at)
 
 
 def standing_of(outcome: str | None, stopped_at: datetime | None, paused_at: datetime | None) -> Standing:
-    """How a workflow stands, by what its row of `baton_workflows` says."""
+    """The state of a workflow, from the columns of its row in `baton_workflows`."""
     if outcome is not None:
         return cast("Standing", outcome)
     if stopped_at is not None:

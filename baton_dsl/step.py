@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, 
 from typing_extensions import ParamSpec, TypeVar
 
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Option
+from baton_dsl.core.spec import INHERITS, Ignores, Option
 from baton_dsl.errors import FlowError
 from baton_dsl.places import CallSite, DefinitionPlaces
 
@@ -90,9 +90,10 @@ class StepOptions(TypedDict, total=False):
     Attributes:
         name: The step's name in a flow; default: the function's.
         queue: Oban's queue; default: `default`.
-        max_attempts: How many attempts the step has before it is discarded; default: 20, as in Oban.
+        max_attempts: How many attempts the step has; after the last failed one it is discarded. Default: 20, as in
+            Oban.
         max_crashes: How often the process that runs the step may die before the step is discarded. A crash uses no
-            attempt. Default: as often as the step has attempts.
+            attempt. Default: the number of attempts.
         priority: 0 (first) to 9; default: 0.
         tags: Oban's tags.
         timeout: Seconds, or a timedelta, that one attempt may take. Python can't stop a thread, so when a sync step
@@ -112,14 +113,14 @@ class StepOptions(TypedDict, total=False):
         max_items: How many items a map may have; a larger map is discarded. Default: 100,000.
         min_success: How many items of each list must succeed (`3`), or what share of them (`0.9`), for the map to
             count as completed; default: all.
-        max_cost: What one attempt may cost, as an exact number. If the workflow has a budget, it is reserved of that
+        max_cost: What one attempt may cost, as an exact number. If the workflow has a budget, this amount is reserved
             before the attempt starts.
-        max_input_tokens: Tokens that an attempt sends to its model, at the most. Where there is no `max_cost`, the
-            price of these and of `max_output_tokens` is reserved.
-        max_output_tokens: Tokens that its model answers, at the most.
-        models: The name of the step's model, given as `StepContext.model`; or a tuple of several: the step then runs
-            once a model, in parallel, each with retries of its own, and whoever takes its result takes a dict of
-            results by model, `dict[str, R]`. The flow's option `models` may name others.
+        max_input_tokens: The most tokens that an attempt sends to its model. Without `max_cost`, the price of these and
+            of `max_output_tokens` is reserved.
+        max_output_tokens: The most tokens that an attempt gets from its model.
+        models: The name of the step's model, available as `StepContext.model`; or a tuple of several. With several, the
+            step runs once for each model, in parallel and with separate retries, and downstream steps take a dict of
+            results by model, `dict[str, R]`. The flow's option `models` may set other models.
     """
 
     name: str
@@ -146,7 +147,7 @@ class StepOptions(TypedDict, total=False):
     models: str | Sequence[str]
 
 
-# Defaults of type parameters have a syntax of their own only from Python 3.13 on.
+# The syntax for defaults of type parameters exists only since Python 3.13.
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 N = TypeVar("N", bound=str, default=str, covariant=True)
@@ -157,13 +158,13 @@ C = TypeVar("C", default=Any, covariant=True)
 class Step(Generic[P, R, N, C]):
     """A step: call it to call its function, or put it into a `Flow`.
 
-    Made by the `step` decorator. Type parameters: the function's parameters `P`, its result `R` with a coroutine
-    unwrapped, its name `N`, and what a direct call returns `C`.
+    Created by the `step` decorator. Type parameters: the function's parameters `P`, its result `R` without the
+    coroutine around it, its name `N`, and the return type `C` of a direct call.
 
     Attributes:
         function: The decorated function.
         name: The name in a flow.
-        options: What was given to the decorator.
+        options: The options of the decorator.
         bound: The inputs that `bind` has set.
     """
 
@@ -171,12 +172,13 @@ class Step(Generic[P, R, N, C]):
         plain = function.__func__ if isinstance(function, staticmethod) else function
         if not isinstance(plain, FunctionType):
             raise TypeError(f"step() decorates a function, got {type(function).__name__} {function!r}")
-        update_wrapper(self, plain)  # first: it copies the function's attributes, whatever they are called
+        update_wrapper(self, plain)  # first, because it copies all attributes of the function
         self.function: Callable[P, C] = plain
         self.options: Mapping[str, Any] = options
         self.bound: Mapping[str, Any] = {}
         self.bind_site: CallSite | None = None
-        self.stand_in: Callable[[Job, Mapping[str, Any]], Awaitable[Any]] | None = None  # set by tests alone
+        self.signature_read: tuple[object, Any] | None = None  # of what, and what `reflect` has read
+        self.stand_in: Callable[[Job, Mapping[str, Any]], Awaitable[Any]] | None = None  # only tests set it
         self.name: str = options.get("name", plain.__name__)
         self.is_async: bool = iscoroutinefunction(plain)
         _check_options(plain, options)
@@ -195,7 +197,7 @@ class Step(Generic[P, R, N, C]):
 
     @property
     def is_per_model(self) -> bool:
-        """True if it runs once a model, side by side: others see a dict of its results by model."""
+        """True if it runs once for each of several models, so that downstream steps get a dict of results by model."""
         return isinstance(self.options.get("models"), list | tuple)
 
     def named[M: str](self, name: M, /) -> Step[P, R, M, C]:
@@ -220,9 +222,9 @@ class Step(Generic[P, R, N, C]):
         return cast("Step[P, R, M, C]", copy)
 
     def bind(self, **inputs: Any) -> Step[P, R, N, C]:
-        """Copy the step with some of its inputs set. `insert` need not give these.
+        """Copy the step with some of its inputs set. `insert` can then leave these out.
 
-        The values are checked against the annotations by `Flow.validate` and `Flow.insert`.
+        `Flow.validate` and `Flow.insert` check the values against the annotations.
 
         Args:
             **inputs: Values by input name.
@@ -314,13 +316,12 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Step[
 
 
 class Entry(NamedTuple):  # like `StepSpec`, there are thousands
-    """One place in a flow: a step or a plain Oban job under its name there, with what the builder adds to it."""
+    """One entry of a flow: a step or a plain Oban job, with its name there and the arguments of `Flow.add`."""
 
     name: str
     step: Step[..., Any, Any, Any] | Job
     deps: tuple[str, ...] = ()
-    ignore_cancelled: bool | None = None
-    ignore_discarded: bool | None = None
+    ignores: Ignores = INHERITS
     site: CallSite | None = None
     position: int = 0
-    """Which argument of the call at `site` it was."""
+    """The index of the argument in the call at `site`."""

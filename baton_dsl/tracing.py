@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry: a span for each insert and for each attempt of a step, in one trace across processes.
+"""Trace with OpenTelemetry: a span for each insert and for each attempt of a step, in one trace across processes.
 
-The extra `otel` brings its API alone; which SDK and exporter there are is for the application to say. Call `install`
-once in each process: in those that insert, and in a module that `baton worker` imports.
+The extra `otel` installs only the API; the application chooses the SDK and the exporter. Call `install` once in each
+process: in those that insert, and in a module that `baton worker` imports.
 
 Example:
     ```python
@@ -10,23 +10,26 @@ Example:
     tracing.install()
     ```
 
-An insert is a span `send <flow>` below the span that is current; its `traceparent` is stored with the workflow. Each
-attempt is a span `process <step>` below that one, in whatever process it runs, with links to the spans of the steps
-that it waited for. What the step's own code traces and logs lies below the span of its attempt.
+An insert is a span `send <flow>`, a child of the current span; its `traceparent` is stored with the workflow. Each
+attempt is a span `process <step>`, a child of the insert's span in any process, with links to the spans of its
+upstreams. Spans and logs of the step's own code belong to the span of its attempt.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
 
 from baton_dsl.extras import needed
 
 with needed():
     from opentelemetry import trace
-    from opentelemetry.context import Context
+    from opentelemetry.context import Context, attach, detach
     from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -44,19 +47,20 @@ if TYPE_CHECKING:
 __all__ = ["install", "uninstall"]
 
 SYSTEM: Final = "baton"
-"""What `messaging.system` says."""
+"""The value of the attribute `messaging.system`."""
 
+_EMPTY: Final = Context()
 _propagator: Final = TraceContextTextMapPropagator()
 
 
 def install(*, tracer_provider: TracerProvider | None = None, links_only: bool | Collection[str] = False) -> None:
-    """Trace the inserts and the steps of this process from now on. Calling it again replaces what it was told before.
+    """Start to trace the inserts and the steps of this process. Calling it again replaces the earlier settings.
 
     Args:
-        tracer_provider: Whose spans they are; default: the global one.
-        links_only: Whether each attempt begins a trace of its own, with a link to the span that inserted its workflow,
-            instead of lying below it: for workflows that live for weeks, whose traces no backend would show whole.
-            The names of flows, or True for all.
+        tracer_provider: The provider of the tracer; default: the global one.
+        links_only: The names of flows, or True for all, whose attempts each start a new trace with a link to the span
+            of the insert, instead of being its children. Use it for workflows that run for weeks, because no backend
+            would show such a trace as a whole.
     """
     tracer = trace.get_tracer("baton_dsl", __version__, tracer_provider)
     tracing = _Tracing(tracer, links_only)
@@ -66,7 +70,7 @@ def install(*, tracer_provider: TracerProvider | None = None, links_only: bool |
 
 
 def uninstall() -> None:
-    """Trace nothing from now on."""
+    """Stop tracing."""
     sending.observe(None)
     _observe(None)
 
@@ -75,7 +79,7 @@ _installed: list[_Tracing] = []
 
 
 def _observe(tracing: _Tracing | None) -> None:
-    """Have attempts traced, where this process can run any: who only inserts need not install Oban."""
+    """Trace attempts, if this process can run any: a process that only inserts need not have Oban installed."""
     try:
         from baton_dsl.runtime.executing import around
     except ImportError:
@@ -91,7 +95,7 @@ class _Tracing:
     """The spans of inserts and attempts.
 
     Args:
-        tracer: Begins them.
+        tracer: The tracer that starts the spans.
         links_only: See `install`.
     """
 
@@ -105,7 +109,7 @@ class _Tracing:
 
     @contextmanager
     def sending(self, flow: str, workflows: Sequence[Lowered]) -> Iterator[str | None]:
-        """The span of an insert; gives its `traceparent`."""
+        """Start the span of an insert. Yields its `traceparent`."""
         attributes: dict[str, Any] = {
             "messaging.system": SYSTEM,
             "messaging.operation.name": "send",
@@ -137,22 +141,22 @@ class _Tracing:
     # --- attempts ----------------------------------------------------------------------------------------------------
 
     async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """The span of an attempt; it is current while the step runs."""
+        """Run an attempt in a span, which is current while the step runs."""
         node = job.meta.get("workflow_name", "")
         step = step_of(node)
         parent, links = self._relations(origin)
-        with self._tracer.start_as_current_span(
+        span = self._tracer.start_span(
             f"process {step}",
             context=parent,
             kind=SpanKind.CONSUMER,
             links=links,
             attributes=_attributes(job, origin, node, step),
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
+        )
+        token = attach(trace.set_span_in_context(span))
+        try:
             told = _traceparent(span)
-            # The steps behind this one start after it has settled; so the write need not keep the function waiting.
-            writing = None if told is None or job.id is None else asyncio.ensure_future(remember(job.id, told))
+            # Downstream steps start after this one has settled, so the function need not wait for the write.
+            writing = None if told is None or job.id is None else remember(job.id, told)
             try:
                 value = await attempt()
             except BaseException as error:
@@ -162,22 +166,25 @@ class _Tracing:
                 raise
             done = "skipped" if SKIPPED in job.extra else "completed"
             span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, done))
-            if writing is not None:
-                await writing
+            if writing is not None and not writing.done():
+                with suppress(psycopg.Error):  # it is told that the link is missing
+                    await writing
             return value
+        finally:
+            detach(token)
+            span.end()
 
     def _relations(self, origin: Origin | None) -> tuple[Context, list[Link]]:
-        """Below what an attempt lies, and what it links to. The context of its process is none of its own."""
-        empty = Context()
+        """The parent and the links of an attempt's span. The current context of the process is not its parent."""
         if origin is None:
-            return empty, []
+            return _EMPTY, []
         links = [Link(context) for text in origin.upstreams if (context := _context_of(text)) is not None]
         if origin.traceparent is None:
-            return empty, links
+            return _EMPTY, links
+        sender = _context_of(origin.traceparent)
         if self._links_only is True or (self._links_only and origin.flow in self._links_only):
-            sender = _context_of(origin.traceparent)
-            return empty, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
-        return _propagator.extract({"traceparent": origin.traceparent}, context=empty), links
+            return _EMPTY, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
+        return (_EMPTY if sender is None else _below(sender)), links
 
 
 _OUTCOMES: Final = {"Cancel": "cancelled", "Snooze": "snoozed"}
@@ -209,7 +216,7 @@ def _attributes(job: Job, origin: Origin | None, node: str, step: str) -> dict[s
 
 
 def _fail(span: Span, error: BaseException) -> None:
-    """Record what was raised; an error type is the class, as the conventions have it."""
+    """Record an exception; `error.type` is its class, as the semantic conventions say."""
     from baton_dsl.runtime.values.raised import described
 
     span.set_attribute("error.type", type(error).__qualname__)
@@ -219,14 +226,20 @@ def _fail(span: Span, error: BaseException) -> None:
 
 
 def _traceparent(span: Span) -> str | None:
-    """A span as W3C's header has it; None of one that is nowhere."""
+    """The `traceparent` of a span (W3C); None for a span that is not valid."""
     context = span.get_span_context()
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
+@lru_cache(maxsize=2048)
 def _context_of(traceparent: str) -> trace.SpanContext | None:
+    """The span that a header names. Many steps have the same sender, and the same upstreams."""
     found = _propagator.extract({"traceparent": traceparent}, context=Context())
     context = trace.get_current_span(found).get_span_context()
     return context if context.is_valid else None
+
+
+def _below(sender: trace.SpanContext) -> Context:
+    return trace.set_span_in_context(trace.NonRecordingSpan(sender), _EMPTY)

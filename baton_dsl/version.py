@@ -1,3 +1,3 @@
-"""The version of the library. Its rules, schema and caches are tied to it."""
+"""The version of the library. Rules and caches are tied to it."""
 
 __version__ = "0.1.0"

@@ -36,7 +36,7 @@ BTN4xx are raised by calls, and BTN6xx by tests. BTN5xx end a step; you see them
 
 def rules() -> str:
     """Every rule in a line, with a link to its own page."""
-    rows = "\n".join(("| code | name | catches | told by |", "|---|---|---|---|", *map(_row, CATALOGUE.values())))
+    rows = "\n".join(("| code | name | catches | found by |", "|---|---|---|---|", *map(_row, CATALOGUE.values())))
     return "\n\n".join(("# Rules", WRITTEN, RULES, rows)) + "\n"
 
 
@@ -117,7 +117,7 @@ def layers() -> str:
             'font-family="system-ui, sans-serif" font-size="14">'
         ),
         "<!-- Written by docs/pages.py from pyproject.toml; change it there. -->",
-        "<title>The layers of baton_dsl, and the rooms of its runtime: imports only point down</title>",
+        "<title>The layers of baton_dsl, and of its runtime: imports only point down</title>",
         (
             "<style>rect { fill: #eef0fb; stroke: #5c6bc0 } .room rect { fill: #e8f3e9; stroke: #5a9a5e } "
             "text { text-anchor: middle; fill: #222 } .title { fill: #888; font-weight: bold }</style>"

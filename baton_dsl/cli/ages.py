@@ -12,7 +12,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 _AGE: Final = re.compile(rf"(\d+(?:\.\d+)?)([{''.join(_UNITS)}])")
 
 LONGEST: Final = timedelta(days=1_000_000)
-"""PostgreSQL's calendar begins in 4713 BC."""
+"""The oldest age that is accepted: PostgreSQL's calendar begins in 4713 BC."""
 
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Age(_Type):
         except OverflowError:
             age = timedelta.max
         if age > LONGEST:
-            self.fail(f"{value} is longer than anybody can wait", param, ctx)
+            self.fail(f"{value} is too long: at most {LONGEST.days:,} days", param, ctx)
         return age
 
 
@@ -51,7 +51,7 @@ AGE: Final = Age()
 
 
 def written(age: timedelta) -> str:
-    """An age as `Age` reads it.
+    """Format an age so that `Age` can parse it.
 
     Examples:
         >>> written(timedelta(days=30))

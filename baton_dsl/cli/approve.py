@@ -35,7 +35,7 @@ MONEY = Money()
 @click.option("--budget", type=MONEY, metavar="AMOUNT", required=True, help="What the workflow may cost in all.")
 @database.options
 def command(workflow_id: str, budget: Decimal, dsn: str | None, prefix: str) -> None:
-    """Set what a workflow may cost in all, and let the steps go on that wait for that.
+    """Set what a workflow may cost in all. Steps that wait for a larger budget then continue.
 
     \b
     Example:

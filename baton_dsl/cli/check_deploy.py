@@ -1,4 +1,4 @@
-"""`baton check-deploy`: whether this code can finish the workflows that are running."""
+"""`baton check-deploy`: check whether this code can finish the workflows that are running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
 
 NAMED: Final = 5
-"""Workflows that are named of those with the same problem."""
+"""How many workflows are named for each problem."""
 
 
 @click.command("check-deploy")

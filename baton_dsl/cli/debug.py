@@ -1,4 +1,4 @@
-"""`baton debug`: what a step exchanged with models."""
+"""`baton debug`: show what a step exchanged with models."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from baton_dsl.runtime.workflow import Workflow
 def command(workflow_id: str, step: str, attempt: int | None, as_json: bool, dsn: str | None, prefix: str) -> None:
     """Show what a step sent to models and what came back, attempt by attempt.
 
-    There is something to show for workflows that were inserted with debug=True. STEP is a step, or an item of a map
-    such as "orders[3]". Secrets were removed before anything was stored. "baton show" has inputs and results.
+    Exchanges are stored only for workflows that were inserted with debug=True. STEP is a step, or an item of a map such
+    as "orders[3]". Secrets were removed before anything was stored. "baton show" has inputs and results.
 
     \b
     Example:

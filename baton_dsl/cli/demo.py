@@ -1,7 +1,7 @@
 """`baton demo`: run the package audit and write its report.
 
-The audit is an example, so its code is no part of `baton_dsl`. The wheel carries it in a folder that is on no path of
-Python, and there as in a clone it is imported as `baton_audit`, from its folder.
+The audit is an example, so its code is not part of the package `baton_dsl`. The wheel carries it in a folder that is
+not on Python's path. In a wheel and in a clone alike, it is imported from its folder as `baton_audit`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PACKAGE: Final = Path(__file__).parents[1]
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many packages to import, to measure the time.",
+    help="How many packages to import to measure how long that takes.",
 )
 @database.options
 def command(page: Path | None, imports: int, dsn: str | None, prefix: str) -> int:
@@ -77,6 +77,6 @@ async def _audit(flow: AnyFlow, imports: int, target: database.Target) -> Any:
 
 
 def _folder() -> Path:
-    """The folder of the example: within the package if that came in a wheel, else that of the clone."""
+    """The folder of the example: inside the package if it was installed from a wheel, otherwise in the clone."""
     carried = _PACKAGE / "demo"
     return carried if carried.is_dir() else _PACKAGE.parent / "examples" / "package_audit"

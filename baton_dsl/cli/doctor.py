@@ -1,4 +1,4 @@
-"""`baton doctor`: what is wrong with the database, and what to do about it."""
+"""`baton doctor`: report problems of the database, and what to do about them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from baton_dsl.runtime.observing.volume import Prunable, telling
 def command(modules: list[ModuleType], retain: timedelta, as_json: bool, dsn: str | None, prefix: str) -> int:
     """Check the database: its schema and triggers, queues without workers, steps without jobs, and counts.
 
-    It also tells how large the tables are, what a prune would free, whether a pooler is between, and how long the
-    oldest job waits in each queue. With modules, it imports them and reports each step that running workflows need and
-    that this code does not have (BTN501).
+    It also shows how large the tables are, what a prune would free, whether the connection goes through a pooler, and
+    how long the oldest job has waited in each queue. Given modules, it imports them and reports each step that running
+    workflows need but this code does not have (BTN501).
 
-    It changes nothing. Exit code: 0 if nothing is wrong (there may be advice), 1 if something is wrong.
+    It changes nothing. Exit code: 0 if nothing is wrong (it may still give advice), 1 if something is wrong.
 
     \b
     Examples:
@@ -57,12 +57,12 @@ def command(modules: list[ModuleType], retain: timedelta, as_json: bool, dsn: st
     if as_json:
         terminal.echo_json({**asdict(report), "connection": route})
     else:
-        terminal.echo_coloured(told(report, route))
+        terminal.echo_coloured(report_text(report, route))
     return Exit.DONE if report.is_well else Exit.WRONG
 
 
-def told(report: Report, route: Route) -> str:
-    """What was found: how the database is doing, and a finding in two lines."""
+def report_text(report: Report, route: Route) -> str:
+    """The report as text: sizes and waiting times, then two lines for each finding."""
     lines = [printable(report.about)]
     lines += [f"  {printable(line)}" for line in (*_measured(report), f"connection: {route}")]
     lines += map(_told, report.findings)
@@ -73,7 +73,7 @@ def told(report: Report, route: Route) -> str:
 
 
 LARGEST: Final = 3
-"""Tables that are named."""
+"""How many tables are named."""
 
 
 def _measured(report: Report) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _measured(report: Report) -> Iterator[str]:
 
 
 def _freed(ages: Sequence[Prunable]) -> str:
-    """What a prune would remove."""
+    """What a prune would remove for each age."""
     said = [
         f"--older-than {age_option(each.older_than)} would free about {size(each.size)} "
         f"({selection.counted(each.workflows)})"

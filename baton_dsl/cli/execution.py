@@ -29,10 +29,10 @@ async def see_through(
     """Follow a workflow to its end.
 
     Args:
-        workflow: Which.
+        workflow: The workflow.
         target: Its database.
-        queues: The queues that a node in this process serves meanwhile; none if other nodes shall do the work.
-        patience: Seconds to wait at the most.
+        queues: The queues that a node in this process serves meanwhile; empty if only other nodes run steps.
+        patience: The most seconds to wait.
     """
     if not queues:
         return await progress.follow(workflow, progress.shown(), patience=patience)

@@ -9,11 +9,11 @@ class Exit(IntEnum):
     """The exit codes."""
 
     DONE = 0
-    """Done; a workflow that was waited for completed."""
+    """Done. If the command waited for a workflow, it completed."""
     NOT_COMPLETED = 1
-    """The workflow ended, but a step was cancelled or discarded; or new code can't finish some that are in flight."""
+    """The workflow ended, but a step was cancelled or discarded; or new code can't finish some running workflows."""
     WRONG = 1
-    """The doctor found something wrong; `install --check` found something to do."""
+    """`doctor` found a problem; `install --check` found something to do."""
     USAGE = 2
     """Wrong usage: an argument, an input or the flow itself."""
     TIMEOUT = 3
@@ -21,12 +21,12 @@ class Exit(IntEnum):
     FAILED = 4
     """Anything else: no database, no tables, no such workflow."""
     THREADS_LOST = 5
-    """A worker has left to be started again: too many steps that timed out keep a thread."""
+    """A worker stopped so that it is started again: too many threads still run steps that timed out."""
     INTERRUPTED = 130
-    """Ctrl-C, as shells count it."""
+    """Ctrl-C: the exit code that shells use for it."""
 
 
 class FailedError(click.ClickException):
-    """What went wrong outside of the flow and the arguments, in a sentence."""
+    """A failure that is not a fault of the flow or the arguments, described in a sentence."""
 
     exit_code = Exit.FAILED

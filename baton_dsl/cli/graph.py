@@ -24,7 +24,9 @@ from baton_dsl.core.drawing import ASCII, Drawing
 def command(flow: AnyFlow, form: str) -> int:
     """Draw a flow, without a database.
 
-    A flow with errors is drawn too. The errors then follow on standard error, and the exit code is 2.
+    A flow with errors is drawn too: its errors then go to standard error, and the exit code is 2.
+
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Say what the text of an input must look like, and what is wrong with one: for people who write `--input`."""
+"""Describe what the text after `--input` must look like, and what is wrong with one that does not fit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 MOST: Final = 12
-"""Members, fields or problems that are named."""
+"""How many members, fields or problems are named."""
 DEEPEST: Final = 3
-"""How far fields of fields are told."""
+"""How many levels of nested fields are described."""
 
 _FORMATS: Final = {
     "date": "an ISO date, as 2026-11-22",
@@ -45,7 +45,7 @@ _LIMITS: Final = {
 
 
 def shape_of(annotation: Any) -> str | None:
-    """What a text must look like to be read as that; None if nothing is known.
+    """Describe texts that an annotation accepts; None if nothing is known about it.
 
     Examples:
         >>> from datetime import date
@@ -63,12 +63,12 @@ def shape_of(annotation: Any) -> str | None:
 
 
 def problems_of(annotation: Any, text: str, *, is_raw: bool) -> list[str]:
-    """Why a text can't be read as that; empty if it can be.
+    """Why a text can't be read as a value of an annotation; empty if it can.
 
     Args:
-        annotation: What it should be.
-        text: What was written.
-        is_raw: Whether the characters are taken as they are, since it may be a text.
+        annotation: The type that the text should have.
+        text: The text that the user wrote.
+        is_raw: Whether the characters are used as they are, because the annotation accepts a `str`.
 
     Examples:
         >>> problems_of(list[int], "[1, 2", is_raw=False)
@@ -115,7 +115,7 @@ def _told(error: ValidationError) -> list[str]:
 
 
 def _shape(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> str | None:
-    if depth > 2 * DEEPEST:  # a type that is made of itself
+    if depth > 2 * DEEPEST:  # a recursive type
         return None
     if (name := schema.get("$ref", "").rpartition("/")[2]) in definitions:
         return _shape(definitions[name], definitions, depth + 1)
@@ -158,7 +158,7 @@ def _inside(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: in
 
 
 def _written(value: object) -> str:
-    """A value as one writes it on the command line."""
+    """Format a value as it is written on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

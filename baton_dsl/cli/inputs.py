@@ -22,22 +22,22 @@ from baton_dsl.runtime.lowering.given import annotations_of
 
 TEXT = Instance("builtins.str")
 SHOWN: Final = 60
-"""Characters of a text that an error repeats."""
+"""How many characters of a text an error quotes."""
 
 
 def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
-    """What was given with `--input`, as values to insert.
+    """Parse the values of `--input`.
 
-    An input that may be a text takes the characters as they are; of any other type it takes JSON, or else the
-    characters, as pydantic reads them (`2026-11-22` for a date). `null` is None where None is allowed. What does not
-    fit, and what is no input of the flow, is left to the insert, which knows the words for it.
+    If an input accepts `str`, its characters are used as they are. For any other type, the text is parsed as JSON or,
+    if it is not JSON, by pydantic (`2026-11-22` for a date). `null` is None where None is allowed. Values that do not
+    fit and names that are not inputs of the flow pass through: the insert reports them.
 
     Args:
         flow: The flow that the inputs are for.
-        pairs: As `name=value`.
+        pairs: Texts of the form `name=value`.
 
     Raises:
-        click.BadParameter: If a pair has no name, or one name is given twice.
+        click.BadParameter: If a pair has no name, or a name is given twice.
     """
     expected = annotations_of(flow)
     given: dict[str, Any] = {}
@@ -52,15 +52,15 @@ def read(flow: AnyFlow, pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterable[str]) -> InputError:
-    """All that is wrong with the inputs, with the help that is of use here: an option, and what its text looks like.
+    """Report all problems of the inputs, with help for the command line: the option, and what its text looks like.
 
-    An insert first says what is missing, unknown or of a wrong type, and validates models only when that is right. Here
-    the text of each input is looked at, so that one need not try again for each.
+    An insert first reports inputs that are missing, unknown or of a wrong type, and validates models only if there are
+    none. Here every input's text is validated too, so that the user sees all problems at once.
 
     Args:
-        error: What the insert has said.
+        error: The error that the insert raised.
         flow: The flow that the inputs are for.
-        pairs: As they were given to `read`.
+        pairs: The texts that were passed to `read`.
     """
     expected = annotations_of(flow)
     texts = {name: text for name, _, text in (pair.partition("=") for pair in pairs) if name in expected}
@@ -82,11 +82,11 @@ def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterab
 
 def _give(name: str, expected: Mapping[str, Any]) -> str:
     shape = shape_of(expected[name]) if name in expected else None
-    return f"give it: --input {name}=..." + (f" with {shape}" if shape else "")
+    return f"pass it: --input {name}=..." + (f" ({shape})" if shape else "")
 
 
 def _unreadable(name: str, text: str, annotation: Any) -> Diagnostic | None:
-    """What is wrong with the text of an input; None if it can be read."""
+    """Describe why the text of an input can't be read; None if it can."""
     term = term_of(annotation)
     if text == "null" and LIVE_TYPES.accepts_none(term) is True:
         return None
@@ -98,19 +98,19 @@ def _unreadable(name: str, text: str, annotation: Any) -> Diagnostic | None:
         got = "a text that does not fit"  # a field of it may be a secret
     shape = shape_of(annotation) or f"a value of type {LIVE_TYPES.show(term)}"
     return inputs.finding(
-        f'input "{name}" is {LIVE_TYPES.show(term)}, got {got}: {"; ".join(problems)}',
+        f'input "{name}" must be {LIVE_TYPES.show(term)}, got {got}: {"; ".join(problems)}',
         help=f"write {shape}",
         parameter=name,
     )
 
 
 def _is_raw(term: Any) -> bool:
-    """True if an input takes the characters as they are, since it may be a text."""
+    """True if an input accepts `str`, so that its characters are used as they are."""
     return term != ANY and LIVE_TYPES.assignable(TEXT, term) is True
 
 
 def value_of(text: str, annotation: Any) -> Any:
-    """A value for an annotation from its text.
+    """Parse a text as a value of an annotation.
 
     Examples:
         >>> [value_of("12", kind) for kind in (str, int, list[int], str | None)]
@@ -123,7 +123,7 @@ def value_of(text: str, annotation: Any) -> Any:
         return text
     try:
         adapter = TypeAdapter[Any](annotation)
-    except PydanticUserError:  # no JSON can carry it: BTN203, at the insert
+    except PydanticUserError:  # the type has no JSON form: the insert reports BTN203
         return _plain(text)
     try:
         return _with_every_digit(adapter, text, adapter.validate_json(text))
@@ -136,11 +136,11 @@ def value_of(text: str, annotation: Any) -> Any:
 
 
 class _Number(str):
-    """A number of JSON with a fraction or an exponent, as it was written."""
+    """A JSON number with a fraction or an exponent, kept as it was written."""
 
 
 def _with_every_digit(adapter: TypeAdapter[Any], text: str, value: Any) -> Any:
-    """A value that was read from JSON, with all digits of its Decimals: pydantic reads a JSON number as a float first.
+    """Restore all digits of the Decimals in a value: pydantic reads a JSON number as a float first.
 
     Examples:
         >>> value_of("1.10", Decimal), value_of('{"a": [0.10, 1]}', dict[str, list[Decimal]])
@@ -154,7 +154,7 @@ def _with_every_digit(adapter: TypeAdapter[Any], text: str, value: Any) -> Any:
 
 
 def _exact(written: Any, read: Any) -> Any:
-    """JSON in which the numbers that were read as Decimals are texts, so that they are read digit by digit."""
+    """Replace each number that was read as a Decimal by its text, so that pydantic reads every digit."""
     match written:
         case _Number():
             return str(written) if isinstance(read, Decimal) else float(written)

@@ -29,6 +29,7 @@ def _grant(whom: str, what: str) -> Callable[[Callable[..., Any]], Callable[...,
 @click.option(
     "--check", is_flag=True, help="Only report what an install would do; exit with 1 if it would do anything."
 )
+@click.option("--verbose", is_flag=True, help="With --check: list each change, instead of how many of each kind.")
 @click.option("--dry-run", is_flag=True, help="Only print the SQL.")
 @_grant("worker", "run steps")
 @_grant("insert", "insert workflows, and nothing else")
@@ -39,6 +40,7 @@ def command(
     prefix: str,
     *,
     check: bool,
+    verbose: bool,
     dry_run: bool,
     grant_worker: tuple[str, ...],
     grant_insert: tuple[str, ...],
@@ -59,18 +61,22 @@ def command(
                     for statement in schema.dry_run(conn, target.prefix, grants=grants):
                         terminal.echo(f"{statement.strip()};")
                     return Exit.DONE
-                return _tell(schema.differences(conn, target.prefix), target.prefix)
+                return _tell(schema.differences(conn, target.prefix), target.prefix, is_short=not verbose)
         schema.install(target.dsn, target.prefix, grants=grants)
     where = "the embedded PostgreSQL in .baton/" if target.is_embedded else "the database"
     terminal.echo(f"The schema {prefix!r} of {where} is up to date.")
     return Exit.DONE
 
 
-def _tell(differences: list[schema.Difference], prefix: str) -> int:
+def _tell(differences: list[schema.Difference], prefix: str, *, is_short: bool) -> int:
     if not differences:
         terminal.echo(f"The schema {prefix!r} is up to date: there is nothing to do.")
         return Exit.DONE
     terminal.echo(f"The schema {prefix!r} is not up to date: baton install would")
-    for difference in differences:
-        terminal.echo(f"  {difference}")
+    for line in schema.summed_up(differences) if is_short else map(str, differences):
+        terminal.echo(f"  {line}")
+    if is_short:
+        terminal.echo(
+            "  help: each change: baton install --check --verbose; the SQL: baton install --dry-run", err=True
+        )
     return Exit.WRONG

@@ -21,8 +21,8 @@ from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 def command(common: selection.Conditions, most: int, as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
     """List workflows, newest first. Every condition must match.
 
-    An id is shown as far as it tells the workflow from all others; every command takes it so. A workflow is stuck if
-    nothing of it moves by itself, as when no node runs its queue: baton why tells what it waits for.
+    An id is shortened to the characters that make it unique; every command accepts the short form. A workflow is stuck
+    if it can't progress without help, for example because no node runs its queue. baton why explains what it waits for.
 
     \b
     Examples:

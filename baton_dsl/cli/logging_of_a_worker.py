@@ -1,4 +1,4 @@
-"""How `baton worker` logs: to standard error, as text or JSON, unless its modules have set up logging themselves."""
+"""Set up the log of `baton worker`: to standard error, as text or JSON, unless the modules set up their own logging."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FORMATS: Final = ("text", "json")
 
 
 class _Text(logs.TextFormatter):
-    """Text in which nothing moves a cursor: what a step raised, or a row of the database says."""
+    """Text records, in which control characters from an error or from a row of the database are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
+        """Format the record."""
         return printable_lines(super().format(record))
 
 
 def set_up(level: str, form: str, *, runs_steps: bool = True) -> None:
-    """Log to standard error from now on.
+    """Start logging to standard error.
 
-    Where a module of the application has set up logging, its handlers stay, and get the fields of steps.
+    If a module of the application has set up logging, its handlers stay, and their records get the fields of steps.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.

@@ -33,8 +33,8 @@ COMMANDS: Final = {
     "why": "Explain what a workflow or step is waiting for, or why it ended.",
     "list": "List workflows.",
     "usage": "Show what calls of models have used and cost.",
-    "debug": "Show what a step sent to models, and what came back.",
-    "cost": "Show what a flow can cost at the most.",
+    "debug": "Show what a step sent to models and what came back.",
+    "cost": "Show the most that a flow can cost.",
     "queues": "List the queues: what waits, for how long, and who runs it.",
     "queue": "Pause a queue, or let it run again.",
     "nodes": "List the processes that run steps.",
@@ -42,26 +42,26 @@ COMMANDS: Final = {
     "retry": "Retry failed steps, or everything from one step onward.",
     "pause": "Pause workflows: no further step starts.",
     "resume": "Resume paused workflows.",
-    "approve": "Set the budget of a workflow that waits for more.",
+    "approve": "Set the budget of a workflow.",
     "rerun": "Insert workflows again, with their old inputs.",
     "prune": "Remove workflows that ended long ago.",
     "web": "Serve the dashboard.",
-    "doctor": "Check the database, and say what to do about problems.",
+    "doctor": "Check the database, and suggest how to fix problems.",
     "check-deploy": "List the running workflows that new code can't finish.",
 }
-"""Each is `baton_dsl.cli.<name>.command`, with `_` for a dash. The words stand here too, so that help imports none:
-`graph` and help need no driver, and come at once."""
+"""Each command is `baton_dsl.cli.<name>.command`, with `_` for a dash. Its summary stands here, so that `--help`
+imports no command, and so no driver."""
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is asked for."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names, in the order in which a newcomer meets them."""
+        """The names of the commands, in the order in which a newcomer meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one."""
+        """Import a command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"baton_dsl.cli.{cmd_name.replace('-', '_')}").command
@@ -70,14 +70,14 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the arguments begin with; a misspelt one gets a suggestion."""
+        """Find the command that the arguments begin with, or fail with a suggestion."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             nearest = did_you_mean(args[0], COMMANDS)
             ctx.fail(f'there is no command "{args[0]}"' + suggestion_after(nearest))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List them without importing them."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -88,7 +88,7 @@ class Commands(click.Group):
 def cli(context: click.Context) -> None:
     """Typed DAG workflows on Oban and PostgreSQL.
 
-    Without --dsn, BATON_DSN or OBAN_DSN, baton runs an embedded PostgreSQL, with its data in .baton/ of this folder.
+    Without --dsn, BATON_DSN or OBAN_DSN, baton runs an embedded PostgreSQL, with its data in .baton/ in this folder.
 
     \b
     Exit codes:
@@ -97,30 +97,30 @@ def cli(context: click.Context) -> None:
       2  wrong usage: an argument, an input or the flow itself
       3  the workflow did not end in time
       4  anything else: no database, no tables, no such workflow
-      5  a worker has lost too many threads to steps that timed out: start it again
+      5  too many threads of a worker still run steps that timed out: start it again
     """
     if os.environ.get("NO_COLOR"):  # click does not look
         context.color = False
 
 
 def main() -> None:
-    """Run the command that the process was given, and end the process."""
+    """Run the command of `sys.argv`, and end the process."""
     signal.signal(signal.SIGTERM, _leave)
-    if logging.lastResort is not None:  # what logs where nobody has set up logging
+    if logging.lastResort is not None:  # the handler for records where no logging is set up
         logging.lastResort.setFormatter(terminal.Formatter())
     sys.exit(run(sys.argv[1:]))
 
 
 def _leave(number: int, _frame: object) -> None:
-    """End by an exception, as Ctrl-C does, so that the embedded server is stopped on the way out."""
+    """Turn the signal into an exception, as Ctrl-C does, so that the embedded server is stopped too."""
     sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command and tell its errors in a sentence.
+    """Run a command, and print its errors as sentences.
 
     Args:
-        arguments: As on the command line, without the program's name.
+        arguments: The command line, without the program's name.
 
     Returns:
         The exit code.
@@ -153,7 +153,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: BatonError) -> int:
-    """Tell an error and what to do about it; the exit code."""
+    """Print an error and what to do about it. Return the exit code."""
     terminal.echo(f"Error: {error.code}: {error.message}", err=True)
     if error.remedy:
         terminal.echo(f"  help: {error.remedy}", err=True)

@@ -1,4 +1,4 @@
-"""Moments on the command line: always with their zone, in that of this machine or in UTC."""
+"""Print times with their zone: that of this machine, or UTC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def utc(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def told(when: datetime, *, in_utc: bool = False) -> str:
-    """A moment to the second, with its zone.
+    """Format a time to the second, with its zone.
 
     Example:
         >>> told(datetime(2026, 11, 22, 12, 4, 7, 31, UTC), in_utc=True)

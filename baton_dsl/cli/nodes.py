@@ -1,4 +1,4 @@
-"""`baton nodes`: the processes that run steps."""
+"""`baton nodes`: list the processes that run steps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from baton_dsl.runtime.observing.fleet import ServingNode, nodes
 
 @click.command("nodes")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-@click.option("--utc", "in_utc", is_flag=True, help="Show when each began, in UTC, instead of for how long it has run.")
+@click.option("--utc", "in_utc", is_flag=True, help="Show the time at which each began, in UTC, instead of its age.")
 @database.options
 def command(as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
-    """Show the processes that run steps: which queues each serves, and how many steps it runs of how many at once.
+    """Show the processes that run steps: the queues that each serves, how many steps it runs, and the limit.
 
-    A process that is gone stays in the list for about a minute; another one starts its steps again meanwhile.
+    A process that is gone stays in the list for about a minute. Meanwhile, another process starts its steps again.
     """
     with database.opened(dsn, prefix) as target:
         found = read_sync(selection.database_of(target), nodes())

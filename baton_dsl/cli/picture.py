@@ -1,4 +1,4 @@
-"""Draw the nodes of a workflow: its graph, their states, and a remark for each."""
+"""Draw the graph of a workflow, with the state of each node and a remark."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from baton_dsl.core.wording import duration, last_exception, printable
 from baton_dsl.runtime.workflow import NodeStatus, WorkflowStatus
 
 TOLD: Final = tuple(it for it in MOST_TELLING if it not in ("available", "scheduled", "suspended", "completed"))
-"""States of items that are told beside those that have completed: the others just wait."""
+"""The states of items that a remark counts beside the completed ones. Items in other states just wait."""
 
 
 def graph_of(name: str, nodes: Sequence[NodeStatus]) -> FlowSpec:
-    """The graph as the database has it, drawn as any flow is, even where the code is not at hand."""
+    """The graph as the database has it, so that a workflow can be drawn without its code."""
     steps = (StepSpec(name=node.step, deps=tuple(map(Reference, node.deps))) for node in nodes)
     return FlowSpec(name=name, steps=tuple(steps))
 
@@ -27,13 +27,13 @@ def states_of(nodes: Sequence[NodeStatus]) -> dict[str, str]:
 
 
 def remarks_on(nodes: Sequence[NodeStatus]) -> dict[str, str]:
-    """What is to say of each node beyond its state."""
+    """A remark for each node: what its state does not say."""
     now = datetime.now(UTC)
     return {node.step: printable(remark) for node in nodes if (remark := remark_on(node, now))}
 
 
 def remark_on(node: NodeStatus, now: datetime) -> str:
-    """How long it took, how often it was tried, why it failed; of a map, how far its items have come."""
+    """How long a node took, how often it was tried, and why it failed; for a map, how many items are completed."""
     if node.items:
         return ", ".join([_counted(node.items), *_lasted(node.attempted_at, node.settled_at or now)])
     tries = f"attempt {node.attempt} of {node.max_attempts}"
@@ -61,7 +61,7 @@ def _counted(items: Mapping[str, int]) -> str:
 
 
 def lasted(status: WorkflowStatus) -> str:
-    """From its insert to its end, or to now."""
+    """The time from the insert of a workflow to its end, or to now."""
     return duration(((status.settled_at or datetime.now(UTC)) - status.inserted_at).total_seconds())
 
 

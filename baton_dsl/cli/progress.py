@@ -18,25 +18,25 @@ try:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
-except ImportError:  # the extra `cli` is not installed: lines will do
+except ImportError:  # the extra `cli` is not installed: print lines instead
     HAS_RICH = False
 else:
     HAS_RICH = True
 
 PAUSE: Final = 0.15
-"""Seconds between two looks."""
+"""Seconds between two queries for the progress."""
 PATIENCE: Final = 5.0
-"""Seconds without a first attempt before a missing worker is supposed."""
+"""Seconds without any attempt after which the user is told that no worker seems to run."""
 
 
 class Progress(Protocol):
-    """Shows how a workflow goes, on standard error: standard output is for results."""
+    """Shows the progress of a workflow on standard error, because standard output is for results."""
 
     def show(self, nodes: Sequence[NodeStatus]) -> None:
         """Show the nodes as they are now."""
 
     def say(self, sentence: str) -> None:
-        """Say something else, without disturbing what is shown."""
+        """Print a sentence without disturbing what is shown."""
 
     def close(self) -> None:
         """Leave the last picture on the screen."""
@@ -61,24 +61,24 @@ class Lines:
             self._seen[node.step] = now
 
     def say(self, sentence: str) -> None:
-        """Print it."""
+        """Print the sentence."""
         terminal.echo(sentence, err=True)
 
     def close(self) -> None:
-        """Nothing to do: lines stay."""
+        """Do nothing: the lines stay on the screen."""
 
 
 class Picture:
-    """The graph, drawn over and over in the same place."""
+    """The graph, redrawn in the same place."""
 
     def __init__(self) -> None:
-        self._strokes = terminal.strokes(sys.stderr)  # asked before rich takes standard error over
+        self._strokes = terminal.strokes(sys.stderr)  # looked up before rich replaces standard error
         self._live = Live(console=Console(file=sys.stderr), auto_refresh=False, vertical_overflow="crop")
         self._drawing: Drawing | None = None
         self._live.start()
 
     def show(self, nodes: Sequence[NodeStatus]) -> None:
-        """Draw the nodes over what was drawn."""
+        """Redraw the nodes."""
         if self._drawing is None:
             self._drawing = Drawing.of(
                 picture.graph_of("", nodes),
@@ -91,16 +91,16 @@ class Picture:
         self._live.update(text, refresh=True)
 
     def say(self, sentence: str) -> None:
-        """Print it above the drawing."""
+        """Print the sentence above the drawing."""
         self._live.console.print(printable(sentence), highlight=False, markup=False)
 
     def close(self) -> None:
-        """Leave the last picture."""
+        """Leave the last drawing on the screen."""
         self._live.stop()
 
 
 def shown() -> Progress:
-    """What standard error can show."""
+    """The kind of progress that standard error can show."""
     return Picture() if HAS_RICH and terminal.is_live(sys.stderr) else Lines()
 
 
@@ -114,14 +114,14 @@ async def follow(
     """Show a workflow until it ends.
 
     Args:
-        workflow: Which.
-        progress: How.
-        patience: Seconds to wait at the most.
-        node: A node of this process, if there is one: when it stops, nothing more will happen here.
+        workflow: The workflow.
+        progress: What shows it.
+        patience: The most seconds to wait.
+        node: The task of a node in this process, if there is one. When it ends, there is nothing more to follow.
 
     Raises:
         WorkflowTimeoutError: If it does not end in time.
-        click.Abort: If the node was told to stop.
+        click.Abort: If the node was asked to stop.
     """
     loop = asyncio.get_running_loop()
     alone = loop.time() + PATIENCE if node is None else None

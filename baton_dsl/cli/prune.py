@@ -23,7 +23,9 @@ from baton_dsl.runtime.operating.actions import old_captures, prune_captures_syn
     required=True,
     help="Remove workflows that ended longer ago than this, such as 12h or 30d.",
 )
-@click.option("--captures", is_flag=True, help="Remove only what steps captured under debug=True; workflows stay.")
+@click.option(
+    "--captures", is_flag=True, help="Remove only the exchanges that debug=True captured; keep the workflows."
+)
 @click.option("--yes", "-y", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Only say how many workflows would be removed.")
 @database.options

@@ -1,4 +1,4 @@
-"""`baton queue pause` and `resume`: on every node that runs a queue, or on one."""
+"""`baton queue pause` and `resume`: pause or resume a queue, on every node that runs it or on one."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.observing.fleet import ServingNode, nodes
 
 PATIENCE: Final = 5.0
-"""Seconds for the nodes to do what they are told."""
+"""Seconds to wait for the nodes to pause or resume."""
 
 
 @click.group("queue")
 def command() -> None:
-    """Pause a queue, or let it run again. What runs goes on. See them all with: baton queues."""
+    """Pause a queue, or let it run again. Running jobs continue. baton queues lists all queues."""
 
 
 @command.command("pause")
 @click.argument("name")
-@click.option("--node", metavar="NODE", help="Only on this node, as baton nodes names it; default: on all.")
+@click.option("--node", metavar="NODE", help="Only on this node, by its name in baton nodes; default: on all.")
 @database.options
 def pause(name: str, node: str | None, dsn: str | None, prefix: str) -> None:
-    """Start no further job of a queue, on the nodes that run it now; nodes that start later are not paused.
+    """Pause a queue: the nodes that run it now start no further job of it. Nodes that start later are not paused.
 
     \b
     Example:
@@ -45,10 +45,10 @@ def pause(name: str, node: str | None, dsn: str | None, prefix: str) -> None:
 
 @command.command("resume")
 @click.argument("name")
-@click.option("--node", metavar="NODE", help="Only on this node, as baton nodes names it; default: on all.")
+@click.option("--node", metavar="NODE", help="Only on this node, by its name in baton nodes; default: on all.")
 @database.options
 def resume(name: str, node: str | None, dsn: str | None, prefix: str) -> None:
-    """Let a queue start jobs again.
+    """Resume a queue: its nodes start jobs again.
 
     \b
     Example:
@@ -76,10 +76,10 @@ def _tell(name: str, node: str | None, dsn: str | None, prefix: str, *, pauses: 
 
 
 def _serving(target: Target, name: str, node: str | None) -> list[ServingNode]:
-    """The living nodes that run a queue, or the one that is named.
+    """The live nodes that run a queue, or only the named one.
 
     Raises:
-        FailedError: If there is none.
+        FailedError: If no such node runs it.
     """
     found = [it for it in read_sync(selection.database_of(target), nodes()) if it.is_alive]
     serving = [it for it in found if any(queue.queue == name for queue in it.queues)]
@@ -97,7 +97,7 @@ def _is_paused(node: ServingNode, name: str) -> bool:
 
 
 async def _send(target: Target, name: str, node: str | None, instance: str, *, pauses: bool) -> None:
-    """Say it to all nodes as Oban does; an instance without queues runs nothing."""
+    """Send the signal to all nodes as Oban does, from an Oban instance without queues."""
     pool = await open_pool(target.dsn, min_size=1, max_size=1)
     oban = Oban(pool=pool, prefix=checked_prefix(target.prefix), name=instance)
     try:

@@ -9,10 +9,11 @@ from typing import Final
 import click
 
 from baton_dsl.cli.target import AnyFlow, flows_of
+from baton_dsl.core import defaults
 from baton_dsl.step import Step
 
 LIMIT: Final = 10
-"""Jobs at once, for a queue that is named without a number."""
+"""The limit of a queue that is named without a number: how many of its jobs run at once."""
 
 
 def limits(_ctx: click.Context, _param: click.Parameter, value: str | None) -> dict[str, int] | None:
@@ -35,18 +36,18 @@ def limits(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 def of_module(module: ModuleType) -> set[str]:
     """The queues that the steps and flows of a module name."""
     steps = [value for value in vars(module).values() if isinstance(value, Step)]
-    queues = {step.options.get("queue", "default") for step in steps}
+    queues = {step.options.get("queue", defaults.QUEUE) for step in steps}
     return queues.union(*(of_flow(flow) for flow in flows_of(module).values()))
 
 
 def of_flow(flow: AnyFlow) -> set[str]:
-    """The queues that a flow's steps and jobs go to."""
+    """The queues of a flow's steps and plain jobs."""
     return {
-        entry.step.options.get("queue", "default") if isinstance(entry.step, Step) else entry.step.queue
+        entry.step.options.get("queue", defaults.QUEUE) if isinstance(entry.step, Step) else entry.step.queue
         for entry in flow.entries
     }
 
 
 def limited(names: Iterable[str]) -> dict[str, int]:
-    """Queues by name, each with the usual limit."""
+    """Give each queue the default limit."""
     return dict.fromkeys(sorted(names), LIMIT)

@@ -1,4 +1,4 @@
-"""`baton queues`: what waits in each queue, for how long, and who runs it."""
+"""`baton queues`: list the queues, with what waits in each, for how long, and the nodes that run it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from baton_dsl.runtime.observing.fleet import MOST_COUNTED, QueueStatus, queues
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @database.options
 def command(as_json: bool, dsn: str | None, prefix: str) -> None:
-    """Show each queue: how many jobs could start, run, wait for another attempt or for their time, and on what nodes.
+    """Show each queue: how many jobs are ready, running, waiting for a retry or scheduled, and which nodes run it.
 
-    OLDEST is for how long the job waits that could start for the longest time. All jobs of Oban count, not only steps.
+    OLDEST is how long the oldest ready job has waited. All jobs of Oban count, not only steps.
     """
     with database.opened(dsn, prefix) as target:
         found = read_sync(selection.database_of(target), queues())

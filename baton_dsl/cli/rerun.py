@@ -22,7 +22,7 @@ from baton_dsl.runtime.operating.rerun import rerun_sync
     metavar="STEP=MODEL",
     multiple=True,
     callback=models_option,
-    help="Run this step with that model; *=MODEL is for all that have none of their own.",
+    help="Run this step with that model; *=MODEL is for all steps without a model of their own.",
 )
 @database.options
 def command(
@@ -35,6 +35,8 @@ def command(
     """Insert workflows of FLOW again: with the current code, and with their old inputs and labels.
 
     The old workflows stay as they are. If the flow no longer accepts the inputs of one of them, none is inserted.
+
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
 
     \b
     Examples:

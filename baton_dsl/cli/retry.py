@@ -26,7 +26,7 @@ from baton_dsl.runtime.workflow import Workflow
     "--attempts",
     type=click.IntRange(1, MOST_ATTEMPTS),
     metavar="N",
-    help="How many attempts each step gets that failed before; default: what is left of its own, at least 1.",
+    help="How many more attempts each failed step gets; default: those it has left, at least 1.",
 )
 @click.option(
     "--model",
@@ -34,7 +34,7 @@ from baton_dsl.runtime.workflow import Workflow
     metavar="STEP=MODEL",
     multiple=True,
     callback=models_option,
-    help="Run this step with another model; assess[1]=MODEL changes the second model of a step of several.",
+    help="Run this step with another model; assess[1]=MODEL changes the second model of a step of several models.",
 )
 @database.options
 def command(
@@ -45,10 +45,10 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> None:
-    """Run every step again that was cancelled or discarded. Stored results stay.
+    """Run all cancelled and discarded steps again. Stored results stay.
 
     With --from, that step and everything downstream of it run again, even if they completed, and their results are
-    deleted. Workflows in which one of these steps is running, or has lost its job, are left alone.
+    deleted. Workflows in which one of these steps is running, or no longer has a job, are left alone.
 
     \b
     Examples:
@@ -71,7 +71,7 @@ def command(
             workflow = Workflow(chosen[0], database=where)
             done = retry_sync(where, WorkflowFilter(ids=chosen), from_step=from_step, attempts=attempts, models=models)
             if not done.ids:
-                workflow.sync.retry(from_step, attempts=attempts, models=models)  # it says why, if it can't
+                workflow.sync.retry(from_step, attempts=attempts, models=models)  # its error says why it can't
                 done = replace(done, ids=chosen)
             if any(node.step == from_step and node.state == "cancelled" for node in workflow.sync.nodes()):
                 terminal.echo(workflow.sync.why(from_step), err=True)
@@ -87,7 +87,7 @@ def command(
 
 
 def _given(done: Retried) -> str:
-    """How many attempts the steps have that were attempted before."""
+    """How many attempts the steps get that have had attempts before."""
     who = f"{done.steps:,} steps that were attempted before get"
     if done.steps == 1:
         who = "1 step that was attempted before gets"

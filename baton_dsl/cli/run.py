@@ -41,7 +41,7 @@ from baton_dsl.runtime.workflow import NodeStatus, Workflow
     "limits",
     metavar="NAME:LIMIT,...",
     callback=queue_limits.limits,
-    help="Queues to run, if this process runs steps; default: the flow's queues, 10 jobs each.",
+    help="Queues to run, if this process runs steps; default: the flow's queues, 10 jobs of each at once.",
 )
 @click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
 @database.options
@@ -60,11 +60,13 @@ def command(
     The drawing goes to standard error, the results to standard output. Exit code: 0 if the workflow completed, 1 if
     a step was cancelled or discarded, 2 if the flow or an input is wrong, 3 if it did not end in time.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Example:
       baton run app.flows:billing --input api_key=xyz --input 'regions=["eu", "us"]' | jq .report
     """
-    inputs.read(flow, pairs)  # wrong usage is told before a server is started
+    inputs.read(flow, pairs)  # report wrong usage before a server is started
     with database.opened(dsn, prefix) as target:
         working = target.is_embedded if works is None else works
         served = (limits or queue_limits.limited(queue_limits.of_flow(flow))) if working else {}
@@ -104,14 +106,14 @@ async def _run(
 
 
 def _errors(found: Sequence[NodeStatus]) -> Iterator[str]:
-    """The errors of the steps that have failed by themselves, whole: a picture cuts them."""
+    """The whole errors of the steps that failed by themselves: the drawing cuts them."""
     for node in found:
         if node.error and node.state in ("discarded", "cancelled") and not node.error.startswith("BTN507"):
             yield f"{node.step}: {textwrap.indent(_whole(node.error).strip(), '  ').strip()}"
 
 
 def _whole(error: str) -> str:
-    """What was raised with all lines of its text, without the traceback before it."""
+    """The exception with all lines of its text, without the traceback before it."""
     raised = last_exception(error)
     return (error[error.rfind(raised) :] if raised in error else raised)[:4000]
 

@@ -1,4 +1,4 @@
-"""Which workflows a command works on: those with the given ids, or all that match the options."""
+"""Select the workflows that a command works on: those with the given ids, or all that match the options."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ID: Final = "The beginning of an id is enough, if only one workflow's id begins 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What the workflows have in common, as options say it; None where nothing is said."""
+    """The conditions that the options set; None where an option is not used."""
 
     flow: str | None = None
     label: str | None = None
@@ -37,20 +37,20 @@ class Conditions:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Those that are given, as `Which` takes them."""
+        """The conditions that are set, as keyword arguments of `WorkflowFilter`."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which workflows a command is to do something to, and how sure whoever typed it is.
+    """The workflows that a command works on, and whether to ask for confirmation.
 
     Attributes:
-        ids: Those that were given, perhaps shortened.
-        common: What they have in common.
-        yes: Don't ask.
-        dry_run: Show them, and choose none.
+        ids: The ids on the command line, perhaps shortened.
+        common: The conditions that the workflows must match.
+        yes: Don't ask for confirmation.
+        dry_run: List the workflows, and select none.
     """
 
     ids: tuple[str, ...]
@@ -60,7 +60,7 @@ class Selection:
 
 
 def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what workflows have in common, for a command that takes `common`."""
+    """Add the options that are conditions on workflows, for a command that takes `common`."""
 
     @functools.wraps(command)
     def gathered(
@@ -98,7 +98,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
             "--stuck/--not-stuck",
             "stuck",
             default=None,
-            help="Only workflows in which nothing moves by itself, or only the others.",
+            help="Only workflows that can't progress without help, or only the others.",
         ),
         click.option(
             "--older-than",
@@ -112,7 +112,7 @@ def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def many(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments of a command on any number of workflows: it takes them as `selected`."""
+    """Add the arguments and options that select workflows, for a command that takes `selected`."""
 
     @functools.wraps(command)
     def gathered(*args: Any, ids: tuple[str, ...], common: Conditions, yes: bool, dry_run: bool, **others: Any) -> Any:
@@ -127,12 +127,12 @@ def many(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def database_of(target: Target) -> Database:
-    """The database of a command, for the functions of the runtime."""
+    """The database of a command, as the functions of the runtime take it."""
     return Database.configured(dsn=target.dsn, prefix=target.prefix)
 
 
 def full_id(database: Database, start: str) -> str:
-    """The id that begins so."""
+    """The whole id of the one workflow whose id begins with a text."""
     (found,) = read_sync(database, full_ids([start]))
     return found
 
@@ -140,20 +140,20 @@ def full_id(database: Database, start: str) -> str:
 def chosen(
     database: Database, verb: str, selected: Selection, *, applies: Callable[[Listed], bool], instead: str = ""
 ) -> list[str]:
-    """The ids of the workflows to do something to, after a word with who sits at the terminal.
+    """The ids of the selected workflows that an action applies to, after a confirmation by the user.
 
-    Nobody is asked about workflows that were given by their ids alone.
+    No confirmation is needed if the user named the workflows by their ids.
 
     Args:
-        database: Where they are.
-        verb: What is done to them, such as `cancel`.
-        selected: Which they are.
-        applies: Whether it can be done to one.
-        instead: What may be wanted of a workflow that was given by its id, runs, and to which it can't be done.
+        database: The database of the workflows.
+        verb: The action, such as `cancel`.
+        selected: The workflows that the user selected.
+        applies: Whether the action applies to a workflow.
+        instead: What to suggest if a running workflow was named by its id and the action does not apply to it.
 
     Raises:
-        click.UsageError: If nothing says which ones; or nobody can be asked.
-        click.Abort: If the answer is no.
+        click.UsageError: If no workflow is selected; or if a confirmation is needed and nobody can give it.
+        click.Abort: If the user says no.
     """
     given = dict(selected.common.given)
     if selected.ids:
@@ -183,25 +183,25 @@ def chosen(
 
 
 def is_asked() -> bool:
-    """Whether somebody sits at standard input who can be asked."""
+    """Whether standard input is a terminal, so that the user can be asked."""
     return sys.stdin is not None and sys.stdin.isatty()  # None: it is closed
 
 
 def counted(number: int) -> str:
-    """So many workflows, in words."""
+    """The number of workflows in words, such as `1 workflow`."""
     return f"{number:,} workflow{'' if number == 1 else 's'}"
 
 
 def operate(
     database: Database, action: Action, done: str, selected: Selection, *, applies: Callable[[Listed], bool]
 ) -> None:
-    """Do something to workflows, and say to which it was done: `done` is such as `cancelled`."""
+    """Apply an action to the selected workflows, and print which it changed. `done` is a word such as `cancelled`."""
     ids = chosen(database, action.name.lower(), selected, applies=applies)
     tell(done, operate_sync(database, action, WorkflowFilter(ids=ids)))
 
 
 def tell(done: str, ids: list[str]) -> None:
-    """Say what was done, such as `cancelled`, and to which."""
+    """Print which workflows were changed. `done` is a word such as `cancelled`."""
     if len(ids) == 1:
         terminal.echo(f"{done} workflow {ids[0]}")
     elif ids:

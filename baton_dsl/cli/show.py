@@ -1,4 +1,4 @@
-"""`baton show`: everything about a workflow, or about one step of it."""
+"""`baton show`: show everything about a workflow, or about one step of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from baton_dsl.runtime.observing.workflow_record import WorkflowRecord, workflow
 from baton_dsl.runtime.usage.reports import usage_of_workflow
 
 LINE: Final = 2000
-"""Characters of a value that are shown, unless `--full` is given."""
+"""How many characters of a value are shown without `--full`."""
 
 
 @click.command("show")
@@ -73,7 +73,7 @@ def command(
 
 
 def _with_usage[T](reading: Reading[T], workflow_id: str) -> Reading[tuple[T, WorkflowUsage]]:
-    """What is read, and what the calls of models of the workflow have used, of one moment."""
+    """A reading, extended by the usage of the workflow's calls of models, in the same snapshot."""
     found = yield from reading
     return found, (yield from usage_of_workflow(workflow_id))
 
@@ -95,7 +95,7 @@ def _workflow(whole: WorkflowRecord, used: WorkflowUsage, *, full: bool, in_utc:
     inputs = whole.inputs.value
     given = inputs if isinstance(inputs, dict) else {"": inputs}
     lines = [
-        headline(status),
+        headline(status, whole.standing),
         *_table(rows),
         *_section("inputs", _table((printable(name), _json(value, full)) for name, value in given.items())),
         *_section("steps", _steps(whole, full)),
@@ -128,7 +128,7 @@ def _steps(whole: WorkflowRecord, full: bool) -> Iterator[str]:
 def _workflow_as_json(whole: WorkflowRecord) -> dict[str, Any]:
     return {
         "workflow": whole.status,
-        "standing": whole.status.standing,
+        "standing": whole.standing,
         "inputs": whole.inputs.value,
         "fingerprint": whole.fingerprint,
         "nodes": whole.nodes,
@@ -155,7 +155,7 @@ def _node(found: NodeRecord, used: Totals, *, full: bool, in_utc: bool) -> str:
     rows += [("snoozes", str(found.snoozes))] if found.snoozes else []
     lines = [f"{click.style(printable(node.step), bold=True)}  {state}{tried}", *_table(rows), "", printable(found.why)]
     if found.inputs is None:
-        lines += ["", "Its inputs went with its job: those of the whole workflow are in baton show ID."]
+        lines += ["", "Its inputs were pruned with its job; baton show ID shows those of the whole workflow."]
     else:
         lines += _section("inputs", _table((printable(it), _stored(value, full)) for it, value in found.inputs.items()))
     lines += _section("takes", _table((printable(taken.step), _take(taken, full)) for taken in found.takes))
@@ -216,7 +216,7 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Names with their values; a value of several lines stands below its name."""
+    """Align names with their values; a value of several lines goes below its name."""
     listed = list(rows)
     width = max((columns(name) for name, _ in listed), default=0)
     lines = []
@@ -238,7 +238,7 @@ def _stored(value: StoredJson, full: bool) -> str:
 
 
 def _shown(text: str, full: bool, size: int | None = None) -> str:
-    """JSON for people, cut where it is long."""
+    """JSON as it is printed: cut if it is long."""
     if full or (len(text) <= LINE and size is None):
         return text
     whole = len(text.encode("utf-8", "surrogatepass")) if size is None else size

@@ -22,20 +22,20 @@ COLOURS: Final = {
     "cancelled": "yellow",
     "discarded": "red",
 }
-"""Of each standing."""
+"""The colour of each state of a workflow."""
 
 
 SHORTEST: Final = 8
-"""Columns that a name keeps, however narrow the terminal is."""
+"""The least number of columns of a name, however narrow the terminal is."""
 
 
 def of_workflows(listed: Sequence[Listed], *, width: int | None = None, in_utc: bool = False) -> str:
-    """A table with a line for each, and colours that `click.echo` takes away where they don't belong.
+    """A table with a line for each workflow, with colours that `click.echo` removes if the output is no terminal.
 
     Args:
         listed: The workflows.
-        width: How many columns there are: flows and labels are cut to fit; None cuts nothing.
-        in_utc: Whether it tells when each was inserted, in UTC, instead of how long ago that is.
+        width: The width of the terminal: flows and labels are cut to fit. None cuts nothing.
+        in_utc: Whether to show the time of the insert in UTC, instead of the age.
     """
     now = datetime.now(UTC)
     heads = ["ID", "FLOW", "LABEL", "STANDING", "STEPS", "INSERTED" if in_utc else "AGE"]
@@ -58,14 +58,14 @@ def drawn(
     cut: Sequence[int] = (),
     colours: Mapping[int, Sequence[str]] | None = None,
 ) -> str:
-    """A table of texts that are printable.
+    """A table of printable texts.
 
     Args:
-        heads: What stands above the columns.
-        rows: What stands in them.
-        width: How many columns the terminal has; None cuts nothing.
-        cut: Which columns are cut to fit, the widest of them first.
-        colours: For some columns, the colour of each row.
+        heads: The headings of the columns.
+        rows: The cells, row by row.
+        width: The width of the terminal; None cuts nothing.
+        cut: The columns that may be cut to fit, the widest first.
+        colours: The colour of each row's cell, for some columns.
     """
     widths = [max(columns(row[index]) for row in (heads, *rows)) for index in range(len(heads))]
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
@@ -87,7 +87,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _fitted(text: str, width: int) -> str:
-    """A text in so many columns: filled up, or cut with an ellipsis."""
+    """Fit a text to a width: pad it, or cut it with an ellipsis."""
     if columns(text) > width:
         dots = terminal.strokes().ellipsis
         while columns(text) + columns(dots) > width:
@@ -109,7 +109,7 @@ def _cells(workflow: Listed, now: datetime, in_utc: bool) -> list[str]:
 
 
 def _steps(workflow: Listed) -> str:
-    """How many have settled, and how many of these failed; what was cancelled because of them is left out."""
+    """How many steps have settled, and how many of these failed; without those cancelled because an upstream failed."""
     said = f"{workflow.steps - workflow.unsettled:,} of {workflow.steps:,}"
     if workflow.discarded:
         return f"{said}, {workflow.discarded:,} discarded"

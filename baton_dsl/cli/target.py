@@ -37,11 +37,11 @@ def module_arguments(_ctx: click.Context, _param: click.Parameter, value: tuple[
 
 
 def find_flow(target: str) -> AnyFlow:
-    """The flow of a name such as `app.flows:billing`.
+    """Import the flow that a name such as `app.flows:billing` stands for.
 
     Raises:
         ValueError: With a sentence, if there is no such module or flow.
-        BatonError: If importing the module raised it.
+        BatonError: If the module raises one when it is imported.
     """
     name, _, attribute = target.partition(":")
     module = import_module(name)
@@ -72,11 +72,11 @@ def flows_of(module: ModuleType) -> dict[str, AnyFlow]:
 
 
 def import_module(name: str) -> ModuleType:
-    """Import a module, of the current folder too, as `python -m` does.
+    """Import a module. As with `python -m`, it may be in the current folder.
 
     Raises:
-        ValueError: With a sentence that tells a missing module from one that fails.
-        BatonError: If the module raised it: a flow or step of it is wrong.
+        ValueError: If there is no such module, or it can't be imported; the message says which.
+        BatonError: If the module raises one, because a flow or step in it is wrong.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -100,7 +100,7 @@ def import_module(name: str) -> ModuleType:
 
 
 def _of_file(path: str) -> str | None:
-    """The name of the module that a file of the current folder is; None if it is none."""
+    """The module name of a file in the current folder; None if it has none."""
     parts = Path(path).with_suffix("").parts
     is_there = Path(path).is_file() and not Path(path).is_absolute()
     return ".".join(parts) if is_there and all(part.isidentifier() for part in parts) else None
@@ -114,7 +114,7 @@ def _beside() -> list[str]:
 
 
 def _failure(name: str, error: Exception) -> str:
-    """The error of a module in one sentence, with the line of the user's code that it came from."""
+    """Describe the error of a module in one sentence, with the line of the user's code that raised it."""
     frames = [it for it in traceback.extract_tb(error.__traceback__) if not it.filename.startswith("<frozen")]
     last = frames[-1]
     where = f"{last.filename}:{last.lineno}: " if last.filename != importlib.__file__ else ""

@@ -27,29 +27,29 @@ COLOURS: Final = {
     "discarded": "red",
     "skipped": "bright_black",
 }
-"""Of each state, out of the eight that every terminal has."""
+"""The colour of each state: one of the eight that every terminal has."""
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a text, of which every sign that is not printable is escaped, but for the ends of its lines.
+    """Print a text. Characters that are not printable are escaped, except line breaks.
 
-    All that `baton` says goes through here, and what is coloured through `echo_coloured`.
+    Everything that `baton` prints goes through here; coloured text goes through `echo_coloured`.
     """
     click.echo(printable_lines(text), err=err)
 
 
 def echo_coloured(text: str, *, err: bool = False) -> None:
-    """Print a text that holds colours of ours; what others have written in it went through `printable` before."""
+    """Print a text with our colours. Text from elsewhere in it must have gone through `printable`."""
     click.echo(text, err=err)
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as JSON, in which every sign that is not printable is escaped."""
+    """Print a value as JSON. Characters that are not printable are escaped."""
     echo(as_json(value))
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON of several lines, in which every sign that is not printable is escaped."""
+    """A value as indented JSON. Characters that are not printable are escaped."""
     return "\n".join(map(_as_json, to_json(value, indent=2).decode().split("\n")))
 
 
@@ -60,25 +60,25 @@ def _as_json(line: str) -> str:
 
 
 class Formatter(logging.Formatter):
-    """Writes log records so that nothing in them moves a cursor: what a step raised, or a row of the database says."""
+    """Formats log records, and escapes control characters from errors of steps and rows of the database."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
+        """Format the record."""
         return printable_lines(super().format(record))
 
 
 def width() -> int:
-    """The columns of the terminal; 100 in a pipe."""
+    """The width of the terminal in columns; 100 in a pipe."""
     return shutil.get_terminal_size((100, 40)).columns
 
 
 def height() -> int:
-    """The lines of the terminal; 40 in a pipe."""
+    """The height of the terminal in lines; 40 in a pipe."""
     return shutil.get_terminal_size((100, 40)).lines
 
 
 def strokes(stream: TextIO | None = None) -> Strokes:
-    """The strokes that a stream can encode; standard output if none is given."""
+    """The characters for lines that a stream can encode; default: standard output."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "ascii"
     try:
         "".join((*UNICODE.states.values(), UNICODE.rail, UNICODE.ellipsis)).encode(encoding)
@@ -88,14 +88,14 @@ def strokes(stream: TextIO | None = None) -> Strokes:
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that can be drawn over."""
+    """Whether a stream is a terminal on which a drawing can be updated in place."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def coloured(
     drawing: Drawing, states: Mapping[str, str] | None = None, remarks: Mapping[str, str] | None = None
 ) -> str:
-    """A drawing with colours; `click.echo` takes them away where they don't belong, as in a pipe."""
+    """A drawing with colours, which `click.echo` removes if the output is no terminal."""
     lines = drawing.lines(states, remarks)
     labels = max((columns(line.label) for line in lines if line.remark), default=0)
     drawn = []

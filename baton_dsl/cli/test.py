@@ -34,6 +34,8 @@ def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:
     standard output. Exit code: 0 if the workflow completed, 1 if a step was cancelled or discarded, 2 if the flow or an
     input is wrong.
 
+    MODULE:FLOW names a module and the variable of the flow in it. The module alone is enough if it has only one flow.
+
     \b
     Example:
       baton test app.flows:billing --input api_key=xyz

@@ -1,4 +1,4 @@
-"""`baton usage`: what calls of models have used and cost."""
+"""`baton usage`: show what calls of models have used and cost."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def command(
 
 
 def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows with their cells below each other: the first to the left, all others to the right."""
+    """Align rows in columns: the first column to the left, all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(
@@ -77,7 +77,7 @@ def _cells(name: str, totals: Totals) -> tuple[str, ...]:
 
 
 def as_json_object(totals: Totals) -> dict[str, object]:
-    """The sum of calls of models, as `--json` prints it."""
+    """Totals of calls of models, as `--json` prints them."""
     return {
         "calls": totals.calls,
         "input": totals.input,

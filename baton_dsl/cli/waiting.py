@@ -20,31 +20,32 @@ from baton_dsl.cli.exits import FailedError
 PAUSE: Final = 1.0
 """Seconds between two tries to connect."""
 AGAIN: Final = 30.0
-"""Seconds after which it is told again why the database can't be reached."""
+"""Seconds after which the reason is printed again."""
 CONNECT_TIMEOUT: Final = 10
-"""Seconds for one try to connect, unless the connection string says another number."""
+"""Seconds for one try to connect, unless the connection string sets `connect_timeout`."""
 
 _REFUSED: Final = re.compile(r"authentication failed|pg_hba\.conf|no password supplied|role \".*\" does not exist")
-"""What a server says that will say the same in a minute. Its language may be another one: then it is waited for."""
+"""Errors of the server that waiting does not cure. If its messages are in another language, they do not match, and
+the command waits."""
 
 type Events = SimpleQueue[BaseException | int | None]
-"""What happens while it waits: the number of a signal, or how a try ended, None for a good end.
+"""Events while it waits: the number of a signal, or the result of a try (None if it connected).
 
-A `SimpleQueue`, since a signal's handler may put into it at any moment.
+It is a `SimpleQueue` because a signal handler may put into that at any moment.
 """
 
 
 def until_reachable(dsn: str) -> bool:
     """Wait until the database answers.
 
-    Each try runs in a thread of its own: nothing interrupts the look-up of a host's name, and a signal has to end the
-    waiting at once.
+    Each try runs in a thread of its own, because a signal must end the waiting at once, and the lookup of a host name
+    can't be interrupted.
 
     Returns:
-        True; False if SIGTERM or Ctrl-C came first.
+        True if the database answered; False if SIGTERM or Ctrl-C came first.
 
     Raises:
-        FailedError: If the server is there, and refuses its user.
+        FailedError: If the server answers, but refuses the user.
     """
     events: Events = SimpleQueue()
     told, moment = "", 0.0
@@ -76,7 +77,7 @@ def _try(dsn: str, events: Events) -> None:
     timeout = conninfo_to_dict(dsn).get("connect_timeout") or CONNECT_TIMEOUT
     try:
         psycopg.connect(dsn, connect_timeout=timeout).close()
-    except BaseException as error:  # noqa: BLE001 - raised again by who waits
+    except BaseException as error:  # noqa: BLE001 - the waiting thread raises it again
         events.put(error)
     else:
         events.put(None)

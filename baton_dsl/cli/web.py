@@ -1,4 +1,4 @@
-"""`baton web`: the dashboard."""
+"""`baton web`: serve the dashboard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from baton_dsl.web.access import Authorize
 
 
 def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Authorize | None:
-    """The callback of the option that names a function."""
+    """The callback of `--authorize`: import the function that it names."""
     if value is None:
         return None
     name, _, attribute = value.partition(":")
@@ -33,12 +33,14 @@ def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 @click.command("web")
 @click.argument("modules", metavar="[MODULE]...", nargs=-1, callback=target.module_arguments)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=4040, show_default=True, help="The port; 0 takes any.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=4040, show_default=True, help="The port; 0 chooses a free one."
+)
 @click.option(
     "--authorize",
     metavar="MODULE:FUNCTION",
     callback=_authorize,
-    help='A function of the request that returns None, "read" or "operate"; without one, only this machine may look.',
+    help='A function of the request that returns None, "read" or "operate"; default: this machine may do all.',
 )
 @click.option("--root-path", default="", metavar="PATH", help="The path under which a proxy serves the dashboard.")
 @click.option(
@@ -53,7 +55,7 @@ def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     type=click.Choice(logging_of_a_worker.FORMATS),
     default="text",
     show_default=True,
-    help="The format of the log, including the line of each action.",
+    help="The format of the log, including the line for each action.",
 )
 @database.options
 def command(
@@ -69,8 +71,8 @@ def command(
 ) -> int:
     """Serve the dashboard, which shows workflows in a browser and lets operators act on them.
 
-    Name the MODULES of your flows, and the dashboard shows which running workflows their code can't finish. Each action
-    writes a line to standard error.
+    If you name the MODULES of your flows, the dashboard also shows which running workflows their code can't finish.
+    Each action writes a line to standard error.
 
     \b
     Examples:

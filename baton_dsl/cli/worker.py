@@ -19,6 +19,7 @@ from baton_dsl.cli import database, logging_of_a_worker, queue_limits, waiting
 from baton_dsl.cli.ages import AGE, written
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
+from baton_dsl.core import defaults
 from baton_dsl.runtime.database.pooling import DIRECT, require_session
 from baton_dsl.runtime.executing import process
 from baton_dsl.runtime.executing.leaving import MOMENT, Leaving
@@ -38,7 +39,7 @@ logger = logging.getLogger("baton_dsl.worker")
     f"default: every queue that the modules name, {queue_limits.LIMIT} jobs each.",
 )
 @click.option(
-    "--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="Number of worker processes."
+    "--processes", "-p", type=click.IntRange(1), default=1, show_default=True, help="How many worker processes to run."
 )
 @click.option(
     "--grace",
@@ -66,18 +67,21 @@ logger = logging.getLogger("baton_dsl.worker")
     type=click.Choice(logging_of_a_worker.FORMATS),
     default="text",
     show_default=True,
-    help="A line of text for each record, or a JSON object with the workflow, step and attempt as fields.",
+    help="Write each record as a line of text, or as a JSON object with the workflow, step and attempt as fields.",
 )
 @click.option("--paused", is_flag=True, help="Start with all queues paused: baton queue resume NAME lets them run.")
 @click.option(
     "--metrics-port",
     type=click.IntRange(1, 65535),
     envvar="BATON_METRICS_PORT",
-    help="Answer /metrics for Prometheus, /healthz and /readyz there; with --processes, each further process has "
+    help="Serve /metrics for Prometheus, /healthz and /readyz on this port; with --processes, each further process has "
     "the next port.",
 )
 @click.option(
-    "--metrics-host", default="127.0.0.1", show_default=True, help="The address for that; in a container 0.0.0.0."
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on for --metrics-port; in a container 0.0.0.0.",
 )
 @click.option(
     "--direct-dsn",
@@ -102,19 +106,19 @@ def command(
     dsn: str | None,
     prefix: str,
 ) -> int:
-    """Run the steps of workflows, until SIGTERM or Ctrl-C.
+    """Run the steps of workflows until SIGTERM or Ctrl-C.
 
-    MODULES hold your flows. They are imported first, so an error in them shows at once. When the worker stops, running
-    jobs get --grace seconds; another worker starts those again that take longer. A second signal ends the worker at
-    once.
+    MODULES hold your flows. They are imported first, so that an error in them shows at once. When the worker stops,
+    running jobs get --grace seconds; those that take longer are started again by another worker. A second signal ends
+    the worker at once.
 
     \b
     Example:
       baton worker app.flows --queues default:20,mail:5 --processes 2
     """
-    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {"default"})
+    served = limits or queue_limits.limited(set().union(*map(queue_limits.of_module, modules)) or {defaults.QUEUE})
     if dsn is not None and not waiting.until_reachable(dsn):
-        return Exit.DONE  # it was told to stop before it could begin
+        return Exit.DONE  # it was asked to stop before it could begin
     with database.opened(dsn, prefix, for_workers=True) as target:
         if direct_dsn is not None:
             os.environ[DIRECT] = direct_dsn  # for the nodes of this process, and for its children
@@ -154,24 +158,24 @@ def command(
 
 
 def _endpoint(host: str, port: int, target: database.Target) -> process.Endpoint:
-    """Metrics in the registry of prometheus_client, where those of the application are too."""
+    """Serve metrics from the default registry of prometheus_client, which has those of the application too."""
     metrics = importlib.import_module("baton_dsl.metrics")  # it needs an extra
     metrics.install(dsn=target.dsn, prefix=target.prefix)
     return process.Endpoint(host, port, metrics.exposition)
 
 
 async def _supervise(commands: list[list[str]], grace: float, target: database.Target) -> int:
-    """Run nodes as processes of their own, one a command, and stop all when one ends or a signal comes.
+    """Run each command as a process, and stop all of them when one ends or a signal comes.
 
-    A node that ends by itself is a fault; whoever supervises this process shall see it and start it again. A signal
-    goes on to every node; a second one ends them at once, and so does their time when it is up.
+    A process that ends by itself is a fault: this process then ends too, so that its supervisor can start it again. A
+    signal is passed on to every process. A second signal kills them, and so does the end of the grace.
     """
     signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    # The DSN may hold a password, so it goes by the environment; a group of its own keeps the terminal's Ctrl-C from
-    # reaching a node twice.
+    # The DSN may hold a password, so it is passed in the environment. A process group of its own keeps the terminal's
+    # # Ctrl-C from reaching a node twice.
     environment = os.environ | {"BATON_DSN": target.dsn, "OBAN_PREFIX": target.prefix}
     environment.pop("BATON_METRICS_PORT", None)
     start = (sys.executable, "-m", "baton_dsl.cli")
@@ -201,18 +205,18 @@ async def _supervise(commands: list[list[str]], grace: float, target: database.T
             logger.error(
                 "process %d did not end within %g s and is killed: its steps start elsewhere", child.pid, grace
             )
-    _send(children, signal.SIGKILL)  # what could not even end itself, such as a process that was stopped
+    _send(children, signal.SIGKILL)  # for processes that can't end themselves, such as a stopped one
     codes = await all_ended
     if first is not None:
         return first if first == Exit.THREADS_LOST else Exit.FAILED
     ended = [128 - code if code < 0 else code for code in codes]
-    if not is_asked_again:  # a node that was still starting ends by the signal itself, and did what it was asked
+    if not is_asked_again:  # a node that was still starting is killed by the signal, which is what was asked
         ended = [0 if code == 128 + signal.SIGTERM else code for code in ended]
     return max(ended)
 
 
 def _end_of(code: int) -> str:
-    """How a process has ended, by its exit code as asyncio has it."""
+    """How a process ended, from its return code in asyncio."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

@@ -1,1 +1,1 @@
-"""The pure core: specs, the graph, the rules and the life cycle of a node. Standard library only."""
+"""The pure core: specs, the graph, the rules, and the life cycle of a node. Uses only the standard library."""

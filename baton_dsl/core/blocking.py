@@ -1,4 +1,4 @@
-"""Names of well-known blocking calls. A separate module that is cheap to import, for the source reader."""
+"""Names of well-known blocking calls, in a module of their own that is cheap to import for the source reader."""
 
 _HTTP = "await an asynchronous client, such as httpx.AsyncClient"
 _PROCESS = "await asyncio.create_subprocess_exec(...)"
@@ -29,4 +29,4 @@ BLOCKING: dict[str, str] = {
     "shutil.make_archive": IN_A_THREAD,
     "builtins.input": IN_A_THREAD,
 }
-"""Calls that wait without giving way, by full name, each with what to do instead."""
+"""Calls that block the event loop: their full names, each with what to do instead."""

@@ -13,7 +13,7 @@ from baton_dsl.core.spec import FlowSpec, Types
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A flow that was checked: its graph, and what is wrong with it."""
+    """The result of a check: the flow's graph, and all findings."""
 
     flow: FlowSpec
     graph: Graph
@@ -24,12 +24,12 @@ def check(flow: FlowSpec, types: Types, *, codes: Collection[str] | None = None)
     """Find everything that is wrong with a flow, in the order of the source where places are known.
 
     Args:
-        flow: What a front end made of the user's code.
-        types: What that front end knows of the types in it.
+        flow: The flow, as a front end describes it.
+        types: Answers questions about the types in it; from the same front end.
         codes: The rules to run; None runs every one.
 
     Returns:
-        The graph, and all findings of all rules, each with the flow's name; no finding if the flow is right.
+        The graph, and the findings of all rules, each with the flow's name.
 
     Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec

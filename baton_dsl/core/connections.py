@@ -15,7 +15,7 @@ CLASSES: Final = {
     "sqlalchemy.orm.session.Session": Access.SYNC,
     "sqlalchemy.ext.asyncio.session.AsyncSession": Access.ASYNC,
 }
-"""By the names that they have at run time."""
+"""The classes, by their full names at run time."""
 
 _ELSEWHERE: Final = {
     "psycopg.connection.Connection": "psycopg.Connection",
@@ -29,19 +29,19 @@ _ELSEWHERE: Final = {
     "sqlmodel.orm.session.Session": "sqlalchemy.orm.session.Session",
     "sqlmodel.ext.asyncio.session.AsyncSession": "sqlalchemy.ext.asyncio.session.AsyncSession",
 }
-"""Where users import them from, and where type checkers find them."""
+"""The same classes, by the names under which users import them and type checkers see them."""
 
 _BY_ANY_NAME: Final = CLASSES | {name: CLASSES[defined] for name, defined in _ELSEWHERE.items()}
 _SESSIONS: Final = {name: access for name, access in _BY_ANY_NAME.items() if name.endswith("Session")}
-"""Those whose subclasses do as well: whoever makes one gives it a connection."""
+"""The session classes. A step may also take a subclass of one, because a session is created from a connection."""
 
 
 def access_of(name: str, bases: Iterable[str] = ()) -> Access | None:
-    """How a class gives access to the database; None for one that is no connection and no session.
+    """How a class gives access to the database; None if it is neither a connection nor a session.
 
     Args:
-        name: Its full name, as it is imported or defined.
-        bases: Those of all classes that it derives from.
+        name: The full name of the class, as it is imported or defined.
+        bases: The full names of all its base classes.
 
     Examples:
         >>> access_of("sqlalchemy.orm.Session")

@@ -14,7 +14,7 @@ SITE: Final = "https://baton-dsl.readthedocs.io/"
 
 
 class Note(NamedTuple):
-    """A remark that belongs to a diagnostic, with a place of its own."""
+    """A remark that belongs to a diagnostic and has its own place."""
 
     message: str
     place: Place | None = None
@@ -29,11 +29,11 @@ class Diagnostic:
         slug: The name of the rule, such as `baton-missing-upstream`; mypy's error code.
         message: What is wrong there, in lower case with names in double quotes.
         help: What to do about it.
-        suggestion: The name that was probably meant, for a fix.
-        flow: The flow it was found in.
-        step: The step it lies in.
-        parameter: The parameter it lies at.
-        place: Where it lies, if the front end knows.
+        suggestion: The name that the user probably meant, for a fix.
+        flow: The flow that it is about.
+        step: The step that it is about.
+        parameter: The parameter that it is about.
+        place: Its place in the source, if the front end knows it.
         notes: Further places: the upstream's definition, each hop of a cycle.
     """
 
@@ -62,7 +62,7 @@ class Diagnostic:
         return f"{self.place}: {self.headline}" if self.place else self.headline
 
     def explain(self) -> str:
-        """The finding as it is shown to a person: headline, notes, help and link, a line each."""
+        """The finding as text for people: headline, notes, help and link, each on its own line."""
         lines = [str(self)]
         lines += [f"  {note.place}: {note.message}" if note.place else f"  {note.message}" for note in self.notes]
         if self.help:
@@ -71,19 +71,19 @@ class Diagnostic:
         return "\n".join(lines)
 
     def in_flow(self, flow: str) -> Diagnostic:
-        """The same finding, told to be of that flow."""
+        """A copy of the finding that names the flow."""
         return replace(self, flow=flow)
 
     def in_workflow(self, index: int) -> Diagnostic:
-        """The same finding, told to be of one of the workflows that are inserted together."""
+        """A copy of the finding that names one of several workflows that are inserted together."""
         return replace(self, message=f"workflows[{index}]: {self.message}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """The known name nearest to a misspelt one, or None if none is near.
 
-    A name that differs only in case, underscores or a plural "s" is always near; else difflib's ratio decides,
-    with its default cutoff of 0.6.
+    A name that differs only in case, underscores or a plural "s" is always near. Otherwise the ratio of difflib
+    decides, with its default cutoff of 0.6.
     """
     candidates = [candidate for candidate in known if candidate != name]
     plain = _plain(name)
@@ -99,7 +99,7 @@ def _plain(name: str) -> str:
 
 
 def quoted(names: Iterable[str], *, most: int = 8) -> str:
-    """Names in double quotes, separated by commas, a long list cut with a count of the rest."""
+    """Names in double quotes, separated by commas. A long list is cut, and the rest is counted."""
     listed = list(names)
     shown = ", ".join(f'"{name}"' for name in listed[:most])
     rest = len(listed) - most

@@ -7,11 +7,11 @@
     ●      report
 
 A rail leaves a step downwards and ends at the last step that waits for it. A step waits for the rail that it stands on,
-and for those that meet its line in a tee or a corner (`├ ┼ ┤ ╰ ┴ ╯`); a rail that is only crossed stays whole (`│`).
-So the drawing says exactly the edges, and one can read them back from it. Lines stand in layers: what could run at the
-same moment stands together. A mapped step has brackets behind its name, a pair for each level: `orders[]`. The drawing
-grows by a line a step and a rail a pending edge, so names may be long, and a state and a remark have room behind them;
-boxes in layers, the usual drawing, are wider than a terminal after five steps.
+and for those that meet its line in a tee or a corner (`├ ┼ ┤ ╰ ┴ ╯`). A rail that is only crossed stays whole (`│`). So
+the drawing shows every edge and no other. Lines are ordered by layer: steps that could run at the same time are
+adjacent. A mapped step has brackets behind its name, a pair for each level: `orders[]`. Each step adds a line, and each
+pending edge a rail, so there is room for long names, states and remarks. The usual drawing, boxes in layers, gets wider
+than a terminal after five steps.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from baton_dsl.core.spec import FlowSpec, StepSpec
 from baton_dsl.core.wording import printable
 
 MOST_LINES: Final = 40
-"""What is still read as one picture."""
+"""The most lines of a drawing; a longer one is not seen at a glance."""
 LONGEST_LABEL: Final = 40
 ROOM_FOR_LABELS: Final = 28
-"""Columns that rails leave free, at least."""
+"""The least number of columns that the rails leave free for labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,13 @@ class Strokes:
 
     Attributes:
         rail: A rail that passes.
-        line: From the rails to the step.
-        meet_left, meet_through, meet_right: A rail that the line meets at its left end, within, at its right end,
-            and that goes on.
+        line: The horizontal line from the rails to the step.
+        meet_left, meet_through, meet_right: A rail that continues, where the line meets it: at the line's left end, in
+            between, at its right end.
         end_left, end_through, end_right: The same for a rail that ends here.
         step: A step without a state.
-        states: A step in each of Oban's states, and a skipped one.
-        ellipsis: For what is cut.
+        states: A step in each of Oban's states, and a skipped step.
+        ellipsis: Replaces text that is cut.
     """
 
     rail: str
@@ -111,7 +111,7 @@ MOST_TELLING: Final = (
     *("discarded", "cancelled", "retryable", "executing", "available", "scheduled", "suspended", "skipped"),
     "completed",
 )
-"""Which state stands for steps that share a line: the first of these that one of them is in."""
+"""The states by importance: a line of several steps shows the first of these that one of its steps is in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +120,11 @@ class Line:
 
     Attributes:
         rails: The part on the left, as wide as in every other line.
-        at: The column of the step's own character in `rails`; None for a step on or behind a cycle, which no rail
-            leads to.
-        label: The step's name, made printable, or what stands for several.
+        at: The column of the step's own character in `rails`; None for a step on or behind a cycle, which has no rails.
+        label: The step's name, made printable, or a label for several steps.
         steps: The steps that share the line.
-        state: Their state; None if none was given.
-        remark: What is said behind the label.
+        state: Their state; None if it is not known.
+        remark: The text behind the label.
     """
 
     rails: str
@@ -146,7 +145,7 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A laid out flow, to be drawn again and again with other states.
+    """The layout of a flow, which can be drawn repeatedly with different states.
 
     Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
@@ -164,16 +163,17 @@ class Drawing:
     rows: tuple[_Row, ...]
     strokes: Strokes
     marks: Mapping[str, str]
-    """What stands behind the names of mapped steps."""
+    """The marks behind the names of mapped steps."""
 
     @staticmethod
     def of(flow: FlowSpec, *, width: int = 100, height: int = MOST_LINES, strokes: Strokes = UNICODE) -> Drawing:
         """Lay out a flow.
 
         Args:
-            flow: The flow; it may be wrong. Steps on a cycle, and what waits for them, stand at the end without rails.
-            width: Columns of the terminal. If the rails don't fit, more steps share a line.
-            height: A flow of more steps is folded: steps that stand alike in the graph share a line.
+            flow: The flow; it may be wrong. Steps on a cycle, and steps that wait for them, come last and have no
+                rails.
+            width: The columns of the terminal. If the rails don't fit, more steps share a line.
+            height: A flow with more steps than this is folded: steps with similar neighbours in the graph share a line.
             strokes: `UNICODE` or `ASCII`.
         """
         graph = Graph.of(flow)
@@ -193,8 +193,9 @@ class Drawing:
         """The drawing as lines.
 
         Args:
-            states: Oban's state of each step, as far as known.
-            remarks: What to say behind a step; steps that share a line are counted by state instead.
+            states: Oban's state of each step, where it is known.
+            remarks: The text behind a step. For steps that share a line, the number of steps in each state is shown
+                instead.
         """
         states, remarks = states or {}, remarks or {}
         wide = max((len(row.cells) for row in self.rows), default=0)
@@ -234,11 +235,11 @@ class Drawing:
 
 
 def mark_of(step: StepSpec) -> str:
-    """What tells a mapped step from one that runs once: brackets for each level, as of an array; or its models."""
+    """The mark of a mapped step: a pair of brackets for each level, as for an array, or the names of its models."""
     if not step.is_per_model:
         return "[]" * step.levels
     models = cast("Sequence[object]", step.options["models"].value)
-    named = ", ".join(printable(model) if isinstance(model, str) else "?" for model in models)  # not all may be known
+    named = ", ".join(printable(model) if isinstance(model, str) else "?" for model in models)  # some may be unknown
     return f"{{{named if len(named) <= LONGEST_LABEL else f'{len(models)} models'}}}"
 
 
@@ -254,11 +255,11 @@ def _counted(states: Sequence[str]) -> str:
 
 
 def _folded(graph: Graph, layers: list[list[str]], most: int) -> list[tuple[str, ...]]:
-    """The steps in groups, at most `most` of them, in the order of the layers; a group each if they are few.
+    """Group the steps into at most `most` groups, in the order of the layers; one group per step if they are few.
 
-    Colour refinement: at first the steps of a layer are alike; then those whose neighbours are alike, and so on, as
-    long as there are few enough colours. (A flow of very many layers begins with several layers in one colour.) Edges
-    lead from lower colours to higher ones, so what is folded has no cycle.
+    This is colour refinement: at first, all steps of a layer have one colour; then steps get different colours if
+    their neighbours have, and so on, while there are few enough colours. (In a flow of very many layers, several layers
+    begin with one colour.) Edges lead from lower colours to higher ones, so the folded graph has no cycle.
     """
     order = [name for layer in layers for name in layer]
     if len(order) <= most:
@@ -300,7 +301,7 @@ def _laid_out(graph: Graph, groups: list[tuple[str, ...]], strokes: Strokes) -> 
 
 
 class _Rails:
-    """The rails from line to line: which group's rail runs in which lane."""
+    """The rails while the lines are drawn from top to bottom: which group's rail is in which lane."""
 
     def __init__(self, pending: Sequence[int]) -> None:
         self.pending = list(pending)
@@ -308,10 +309,10 @@ class _Rails:
         self.owner: dict[int, int] = {}
         """The group whose rail runs in a lane."""
         self.just_left: set[int] = set()
-        """Lanes that ended in the line above: what stood there would look connected."""
+        """Lanes that ended in the line above. A new rail there would look connected to the old one."""
 
     def pass_by(self, group: int, upstreams: Iterable[int], strokes: Strokes) -> list[str | None]:
-        """Draw the line of a group, and go on below it."""
+        """Draw the line of a group, and update the rails for the next line."""
         sources = set(upstreams)
         met = {lane for lane, owner in self.owner.items() if owner in sources}
         for lane in met:
@@ -365,7 +366,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, most: int, ellipsis: str) -> str:
-    """Text of at most so many columns; the middle of a longer one is left out, for names differ at their ends."""
+    """Cut a text to a width. The middle is left out, because names often differ at their ends."""
     if columns(text) <= most:
         return text
     room = most - columns(ellipsis)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from baton_dsl.core.spec import FlowSpec, ParameterSpec, Place, StepSpec
 
 MOST_CYCLES: Final = 100
-"""Cycles drawn for one flow. A tangle of thousands has as many; nobody reads past the first hundred."""
+"""The most cycles that are reported for one flow: nobody reads more than the first hundred."""
 
 
 class Edge(NamedTuple):
@@ -23,7 +23,7 @@ class Edge(NamedTuple):
 
 
 def awaited_by(step: StepSpec) -> list[str]:
-    """The names that a step says it waits for, whether such steps exist or not, in the order of its signature."""
+    """The names of the steps that a step waits for, whether they exist or not, in the order of its signature."""
     names = [
         parameter.source for parameter in step.parameters if parameter.is_upstream and parameter.source is not None
     ]
@@ -33,7 +33,7 @@ def awaited_by(step: StepSpec) -> list[str]:
 
 
 def edges_of(step: StepSpec) -> Iterator[Edge]:
-    """The same as edges: there are many, so they are made only where there is something to draw or to tell."""
+    """The same as edges. They are many, so they are made only to draw or report them."""
     for parameter in step.parameters:
         if parameter.is_upstream and parameter.source is not None:
             yield Edge(step.name, parameter.source, parameter, parameter.place)
@@ -48,7 +48,7 @@ class Graph:
     Attributes:
         steps: Steps by name, the first of each name, in order of definition.
         waits_for: For each step the names of its upstreams.
-        stray: The steps that say they wait for themselves, or for what is no step of the flow.
+        stray: The steps that wait for themselves, or for a name that is not a step of the flow.
     """
 
     steps: Mapping[str, StepSpec]
@@ -81,7 +81,7 @@ class Graph:
         return list(self.waits_for[step])
 
     def edges(self, step: str) -> list[Edge]:
-        """The edges from a step to its upstreams, each with the first that says so."""
+        """The edges from a step to its upstreams; if several references cause an edge, the first is used."""
         edges: dict[str, Edge] = {}
         for edge in edges_of(self.steps[step]):
             if edge.upstream in self.steps and edge.upstream != step:
@@ -99,7 +99,7 @@ class Graph:
     def topological_order(self) -> list[str]:
         """Every step after its upstreams; the roots first, in order of definition (Kahn 1962).
 
-        Steps on a cycle, and what waits for them, are left out: the order is shorter than `steps` then.
+        Steps on a cycle, and steps that wait for them, are left out, so the order is then shorter than `steps`.
         """
         return list(self._order)
 
@@ -108,7 +108,7 @@ class Graph:
         waiting = {name: len(upstreams) for name, upstreams in self.waits_for.items()}
         downstreams = self.downstreams()
         order = [name for name, count in waiting.items() if count == 0]
-        for name in order:  # grows as we go
+        for name in order:  # the list grows during the loop
             for downstream in downstreams[name]:
                 waiting[downstream] -= 1
                 if waiting[downstream] == 0:
@@ -116,7 +116,7 @@ class Graph:
         return order
 
     def layers(self) -> list[list[str]]:
-        """The steps by their distance from the roots: what could run at the same moment."""
+        """The steps by their distance from the roots. The steps of a layer could run at the same time."""
         depth: dict[str, int] = {}
         layers: list[list[str]] = []
         for name in self._order:
@@ -130,9 +130,9 @@ class Graph:
         """Each cycle once, as the edges that lead from a step back to itself.
 
         A depth-first search in order of definition (Tarjan 1972): each edge back to a step that is still on the
-        path closes one cycle, and without those edges the graph has none. Cycles that share edges may be more than
-        are listed, but dropping one edge of each can mend them all. A cycle begins at the step of it that is defined
-        first. At most `MOST_CYCLES` are drawn.
+        path closes one cycle, and without those edges the graph has none. If cycles share edges, not all may be
+        listed, but removing one edge of each listed cycle can break all of them. A cycle begins at its step that is
+        defined first. At most `MOST_CYCLES` are returned.
         """
         if len(self._order) == len(self.steps):
             return []

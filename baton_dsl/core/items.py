@@ -14,7 +14,7 @@ def step_of(node: str) -> str:
 
 
 def index_of(node: str) -> tuple[int, ...] | None:
-    """Which item of its map a node is; None for a node that is no item.
+    """The index of an item in its map; None for a node that is not an item.
 
     Examples:
         >>> index_of("orders[3,1]"), index_of("orders")
@@ -34,7 +34,7 @@ def item_of(step: str, index: tuple[int, ...]) -> str:
 
 
 def labelled(node: str, model: str | None) -> str:
-    """The name of a node for readers: an item of a step of several models is told by its model too.
+    """The name of a node for people: for an item of a step of several models, the model is added.
 
     Example:
         >>> labelled("assess[0]", "anthropic:a"), labelled("assess", "anthropic:a"), labelled("orders[3]", None)

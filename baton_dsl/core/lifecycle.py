@@ -1,8 +1,8 @@
 """The pure model of the life cycle of nodes: the state machine that `runtime/sql` implements.
 
-It is written for reading, not for speed, and does nothing twice: what a node waits for, and what can't run any more, is
-derived from the outcomes each time. The SQL counts and remembers instead; a test drives both through the same random
-events and compares them after each.
+It is written for reading, not for speed, and keeps no derived state: what a node waits for, and which nodes can't run
+any more, is computed from the outcomes each time. The SQL keeps counters instead. A test sends the same random events
+through both and compares them after each event.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from baton_dsl.core.nodes import Node, Outcome, Over, State
+from baton_dsl.core.nodes import ENDED, Node, Outcome, Over, State
 
 __all__ = ["Node", "Outcome", "Over", "State", "Workflow"]
 
@@ -22,8 +22,8 @@ class Workflow:
 
     Attributes:
         nodes: The nodes.
-        is_paused: None of them starts.
-        is_stopped: The workflow was cancelled as a whole: what still runs is not tried again.
+        is_paused: Whether the workflow is paused: no node starts.
+        is_stopped: Whether the workflow was cancelled as a whole: nodes that still run are not retried.
 
     Examples:
         >>> workflow = Workflow({"left": Node(), "right": Node(upstreams=("left",))})
@@ -43,7 +43,7 @@ class Workflow:
     # --- what follows from the outcomes ------------------------------------------------------------------------------
 
     def pending(self, name: str) -> int:
-        """How much a node waits for: upstreams, or the children of a map; a place in a window; the end of a pause."""
+        """How many things a node waits for: upstreams or a map's children, a place in a window, the end of a pause."""
         node = self.nodes[name]
         if node.items is not None:
             return sum(child.outcome is None for child in self.children(name).values())
@@ -61,10 +61,10 @@ class Workflow:
         return {other: node for other, node in self.nodes.items() if node.parent == name}
 
     def below(self, name: str) -> dict[str, bool]:
-        """What runs again if a node does: it, and all that waits for it, however far below.
+        """The nodes that run again if a node does: the node and everything downstream of it.
 
-        True stands for what runs, or expands, anew; the children of such maps are left out. False stands for maps that
-        only conclude once more, since a child of theirs runs again.
+        The value is True for nodes that run or expand again; the children of such maps are left out. It is False for
+        maps that only conclude again, because one of their children runs again.
         """
         reached: dict[str, bool] = {}
         left = [(name, True)]
@@ -84,14 +84,14 @@ class Workflow:
         return {other: is_whole for other, is_whole in reached.items() if other not in made_anew}
 
     def made_anew(self, below: Mapping[str, bool]) -> set[str]:
-        """The children, at every level, of the maps that expand anew."""
+        """The children, at every level, of the maps that expand again."""
         made = {other for other, node in self.nodes.items() if node.parent and below.get(node.parent)}
         while more := {other for other, node in self.nodes.items() if node.parent in made} - made:
             made |= more
         return made
 
     def held(self, name: str) -> set[str]:
-        """What keeps a node, and all behind it, from being run again: what runs, and steps without a job."""
+        """The nodes that prevent a retry from a node: those of it and its downstream that run, or have no job."""
         below = self.below(name)
         made_anew = self.made_anew(below)
         return {
@@ -113,27 +113,27 @@ class Workflow:
         return Outcome.COMPLETED
 
     def count(self, outcome: Outcome | None) -> int:
-        """How many nodes have that outcome; what becomes of items is their map's to tell."""
+        """How many nodes have an outcome. Items are not counted: their map is."""
         return sum(node.outcome is outcome for node in self.nodes.values() if node.parent is None)
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 
     def insert(self) -> None:
-        """The workflow is written: what waits for nothing may run."""
+        """The workflow is inserted: nodes without upstreams may run."""
         self._advance()
 
     def settle(
         self, names: Iterable[str], claimed: Iterable[str] = (), result: object = None, *, skips: bool = False
     ) -> None:
-        """Functions returned, and their results are stored. A node that has settled before keeps its outcome.
+        """Functions returned, and their results are stored. A node that has already settled keeps its outcome.
 
-        If it was cancelled or discarded, its job ends with it.
+        If such a node was cancelled or discarded, its job ends too.
 
         Args:
-            names: The nodes whose jobs run, or ran: a late answer counts, but its job is in other hands.
-            claimed: Of what may run now, the nodes that take the places of the finished jobs at once.
+            names: The nodes whose jobs run, or ran: a late result counts, although its job may run elsewhere by now.
+            claimed: The promoted nodes that start at once in the slots of the finished jobs.
             result: What the functions returned.
-            skips: Whether they skip their steps instead.
+            skips: Whether the functions returned `Skip`.
         """
         for name in names:
             node = self.nodes[name]
@@ -142,7 +142,7 @@ class Workflow:
                 node.result = result
                 if node.state is State.EXECUTING:
                     node.state = State.COMPLETED
-            elif node.outcome in _ENDED and node.state is State.EXECUTING:
+            elif node.outcome in ENDED and node.state is State.EXECUTING:
                 node.state = State.CANCELLED
         self._advance()
         for name in claimed:
@@ -150,7 +150,7 @@ class Workflow:
             self.nodes[name].state = State.EXECUTING
 
     def park(self, name: str) -> None:
-        """A job runs too early, or too late: its gate puts it back, or ends it."""
+        """A job started too early or too late: its gate puts it back, or ends it."""
         node = self.nodes[name]
         if node.state is not State.EXECUTING or node.outcome in (Outcome.COMPLETED, Outcome.SKIPPED):
             return
@@ -163,12 +163,12 @@ class Workflow:
             self._advance()
 
     def change(self, states: Mapping[str, State], going: Iterable[str] = ()) -> None:
-        """Somebody changed the states of jobs, in one statement: Oban, its API, Oban Web, SQL; `GONE` deletes.
+        """Oban, its API, Oban Web or SQL changed the states of jobs in one statement; `GONE` means deleted.
 
         Args:
-            states: What they became.
-            going: Items that take their places in a window first: what follows from each job is done job by job, in an
-                order that only the database knows.
+            states: The new states.
+            going: The items that get places in a window first. The database handles the jobs one by one, in an order
+                that the model can't know.
         """
         before = {name: self.nodes[name].state for name in states}
         for name, state in states.items():
@@ -178,7 +178,7 @@ class Workflow:
             if new.is_final or new is State.GONE:
                 if old is not new and node.outcome is None and not old.is_final:
                     node.outcome = Outcome.CANCELLED if new is State.GONE else Outcome(new)
-            elif old.is_final and node.outcome in _ENDED:
+            elif old.is_final and node.outcome in ENDED:
                 self._revive(going)
             elif old.is_final and node.outcome is Outcome.SKIPPED and node.by_upstream:
                 node.state = State.CANCELLED
@@ -187,7 +187,7 @@ class Workflow:
         self._advance(going)
 
     def pause(self) -> None:
-        """Nothing of the workflow starts any more; what runs goes on."""
+        """The workflow is paused: no node starts, and running nodes continue."""
         self.is_paused = True
         for node in self.nodes.values():
             if node.outcome is None and node.state.is_queued:
@@ -199,7 +199,7 @@ class Workflow:
         self._advance()
 
     def stop(self) -> None:
-        """The workflow is cancelled: all that does not run, and what runs is not tried again."""
+        """The workflow is cancelled: nodes that do not run are cancelled, and running nodes are not retried."""
         self.is_stopped = True
         for node in self.nodes.values():
             if node.outcome is None and node.items is None and node.state is not State.EXECUTING:
@@ -209,29 +209,29 @@ class Workflow:
         self._advance()
 
     def retry(self) -> None:
-        """All that was cancelled or discarded may run again, as far as its job is still there."""
+        """Cancelled and discarded nodes may run again, if their jobs still exist."""
         ended = self.retriable()
         for node in ended:
             if node.state.is_final:
                 node.state = State.SUSPENDED
         if ended:
             for node in self.nodes.values():
-                if node.is_map and node.items is None and node.outcome in _ENDED:
-                    node.by_upstream = True  # it has no job that could say that it may live
+                if node.is_map and node.items is None and node.outcome in ENDED:
+                    node.by_upstream = True  # it has no job whose state could say that it may run again
             self._revive()
 
     def retriable(self) -> list[Node]:
-        """What can be retried: not the items that their map could do without."""
+        """The nodes that can be retried. Failed items of a map that completed without them can't."""
         return [
             node
             for node in self.nodes.values()
-            if node.outcome in _ENDED
+            if node.outcome in ENDED
             and (node.items is None if node.is_map else node.state is not State.GONE)
             and (node.parent is None or self.nodes[node.parent].outcome is not Outcome.COMPLETED)
         ]
 
     def retry_from(self, name: str) -> None:
-        """A node and all behind it are to run again, completed or not; nothing changes while one of them can't."""
+        """Run a node and everything downstream again, even if completed; if one of these can't, nothing changes."""
         if self.held(name):
             return
         below = self.below(name)
@@ -249,7 +249,7 @@ class Workflow:
 
     def _return(self, name: str) -> None:
         node = self.nodes[name]
-        if node.outcome in (*_ENDED, Outcome.SKIPPED):
+        if node.outcome in (*ENDED, Outcome.SKIPPED):
             node.state = State.CANCELLED
         elif node.outcome is None and self.is_stopped:
             node.state, node.outcome = State.CANCELLED, Outcome.CANCELLED
@@ -257,14 +257,14 @@ class Workflow:
             node.state = State.SUSPENDED
 
     def _advance(self, going: Iterable[str] = ()) -> None:
-        """All that follows: what can't run any more ends, maps expand and conclude, what may run is promoted."""
+        """Apply all consequences: end nodes that can't run any more, expand and conclude maps, promote nodes."""
         while self._doom() or self._conclude() or self._expand():
             pass
         self._release(going)
         self._promote()
 
     def _doom(self) -> bool:
-        """What can't run any more is cancelled, or skipped, all the way down. What would be both is cancelled."""
+        """Cancel or skip the nodes that can't run any more, down to the last. If both apply, the node is cancelled."""
         doomed = True
         changed = False
         while doomed:
@@ -279,7 +279,7 @@ class Workflow:
         return changed
 
     def _fate(self, node: Node) -> Outcome | None:
-        """How a node has to end because of its upstreams; None if it need not. An expanded map is as its items are."""
+        """How a node must end because of its upstreams; None if it may run. For an expanded map, its items decide."""
         if node.outcome is not None or node.items is not None:
             return None
         fates: set[Outcome] = set()
@@ -295,7 +295,7 @@ class Workflow:
         return Outcome.SKIPPED if fates == {Outcome.SKIPPED} else Outcome.CANCELLED
 
     def _conclude(self) -> bool:
-        """Maps whose children have all settled end as these did."""
+        """Settle the maps whose children have all settled."""
         changed = False
         for name, node in self.nodes.items():
             if node.outcome is not None or node.items is None or self.pending(name):
@@ -312,7 +312,7 @@ class Workflow:
         return changed
 
     def _expand(self) -> bool:
-        """Maps that wait for nothing any more get their children."""
+        """Create the children of maps that wait for nothing any more."""
         ready = [
             name
             for name, node in self.nodes.items()
@@ -353,7 +353,7 @@ class Workflow:
             )
 
     def entries(self, over: Over) -> list[tuple[tuple[str | None, ...], tuple[object, ...]]] | None:
-        """For each child to be, the nodes and the values that its parameters take; None if there is no collection."""
+        """The nodes and values that the parameters of each new child take; None if there is no collection."""
         collections: list[list[tuple[str | None, object]]] = []
         for source, value in zip(over.sources, over.values, strict=True):
             if source is not None and self.nodes[source].is_map:
@@ -372,7 +372,7 @@ class Workflow:
         return [(tuple(source for source, _ in each), tuple(value for _, value in each)) for each in combined]
 
     def _release(self, going: Iterable[str]) -> None:
-        """Items go on, in order but for `going`, as long as the window of their map has room."""
+        """Let items start while the window of their map has room: those in `going` first, the rest in order."""
         running: dict[str, int] = {}
         for node in self.nodes.values():
             if node.root is not None and node.is_held is False and node.outcome is None:
@@ -393,26 +393,26 @@ class Workflow:
                 node.state = State.SCHEDULED if node.is_later else State.AVAILABLE
 
     def _revive(self, going: Iterable[str] = ()) -> None:
-        """Take back what was cancelled because of nodes that live again, and retries that can't help."""
+        """Undo cancellations whose cause runs again, and retries of nodes that still can't run."""
         self.is_stopped = False
         before = {name: (node.outcome, node.by_upstream, node.state) for name, node in self.nodes.items()}
         alive: set[str] = set()
-        while True:  # a map lives as long as a child of it does
+        while True:  # a map may run again while a child of it may
             for name, node in self.nodes.items():
                 node.outcome, node.by_upstream, node.state = before[name]
-                if node.outcome in _ENDED and not self._ended_by_itself(node, name in alive):
+                if node.outcome in ENDED and not self._ended_by_itself(node, name in alive):
                     node.outcome, node.by_upstream = None, False
             self._doom()
             more = {
                 node.parent
                 for node in self.nodes.values()
-                if node.parent is not None and node.outcome is None and self.nodes[node.parent].outcome in _ENDED
+                if node.parent is not None and node.outcome is None and self.nodes[node.parent].outcome in ENDED
             }
             if not more:
                 break
             alive |= more
         for name, node in self.nodes.items():
-            if before[name][0] in _ENDED and node.outcome is None and node.is_held is not None:
+            if before[name][0] in ENDED and node.outcome is None and node.is_held is not None:
                 node.is_held = True
         for name, node in self.nodes.items():
             if node.by_upstream and (node.state is State.SUSPENDED or node.state.is_queued):
@@ -425,6 +425,3 @@ class Workflow:
         if node.is_map:
             return not node.by_upstream and not is_alive
         return node.state is State.GONE or (node.state.is_final and not node.by_upstream)
-
-
-_ENDED = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])

@@ -1,6 +1,6 @@
 """How maps change types: a step downstream of a map takes a list, a step that maps takes an item.
 
-A step of several models is a map too, over their names: whoever takes its results takes a dict of them by model.
+A step of several models is a map over the names of its models: downstream steps take a dict of results by model.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
 
 
 class Form(Enum):
-    """What a parameter takes for an item of a map that has no result."""
+    """What a parameter gets for an item without a result."""
 
     PLAIN = "plain"
-    """`list[R]`, or `dict[str, R]` by model: nothing, it is left out."""
+    """`list[R]`, or `dict[str, R]` by model: the item is left out."""
     OPTIONAL = "optional"
     """`list[R | None]`: None."""
     OUTCOME = "outcome"
     """`list[Outcome[R]]`: how it ended."""
 
 
-class Edge(NamedTuple):  # there are many, and a tuple is made three times as fast as a frozen dataclass
+class Edge(NamedTuple):  # there are many, and a tuple is created three times as fast as a frozen dataclass
     """How many lists lie between a result and the parameter that takes it.
 
     Attributes:
         lists: How many of the upstream's own levels the parameter takes as lists.
-        peeled: How many levels of collection come off the result, since the upstream is not mapped that deep.
-        is_by_model: True if the parameter takes a dict of results by model in the place of one list.
+        peeled: How many levels of collection are taken off the result, because the upstream is not mapped that deep.
+        is_by_model: True if the parameter takes a dict of results by model instead of one of the lists.
     """
 
     lists: int
@@ -48,21 +48,21 @@ class Edge(NamedTuple):  # there are many, and a tuple is made three times as fa
 
     @property
     def whole(self) -> str:
-        """What the parameter takes the results of all items as: `list` or `dict`."""
+        """The collection in which the parameter takes the results of all items: `list` or `dict`."""
         return "dict" if self.is_by_model else "list"
 
     def around(self, types: Types, item: object) -> object:
-        """The type of the results of all items, from that of one."""
+        """The type of the results of all items, made from the type of one."""
         return types.dict_of(item) if self.is_by_model else listed(types, item, self.lists)
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """A level of `Each` that finds no collection.
+    """A level of `Each` at which there is no collection.
 
     Attributes:
-        type: What it finds.
-        level: Which level of the result that is, from 0.
+        type: The type at that level.
+        level: The level of the result, from 0.
     """
 
     type: object
@@ -70,7 +70,7 @@ class Stuck:
 
 
 def listed(types: Types, item: object, levels: int) -> object:
-    """A type within so many lists."""
+    """A type wrapped in a number of lists."""
     for _ in range(levels):
         item = types.list_of(item)
     return item
@@ -84,7 +84,7 @@ def given(types: Types, parameter: ParameterSpec) -> object:
 
 
 def result(types: Types, step: StepSpec) -> object:
-    """The results of a step as others see them: `list[R]`, for each level that it is mapped over; a dict by model."""
+    """The results of a step as downstream steps see them: a `list[...]` for each mapped level, or a dict by model."""
     if step.result in (MISSING, UNKNOWN):
         return step.result
     if step.is_per_model is not False:
@@ -93,16 +93,16 @@ def result(types: Types, step: StepSpec) -> object:
 
 
 def unlisted(step: str, levels: int, index: Sequence[int] | None, asked: int) -> tuple[str, str] | None:
-    """Why the results of a step can't be had as lists, so many deep, and what to ask for instead.
+    """Why the results of a step are not lists of the requested depth, and what to request instead.
 
     Args:
         step: The step's name in the flow.
         levels: How many levels it is mapped over.
-        index: Which item is asked for, a number for each level; it may leave out the innermost.
-        asked: How many levels of lists are asked for.
+        index: The requested item: a number for each level, where the innermost may be left out.
+        asked: How many levels of lists are requested.
 
     Returns:
-        The sentence and the remedy; None if the results are such lists.
+        The message and the remedy; None if the results are such lists.
     """
     named = tuple(index or ())
     left = levels - len(named)
@@ -122,19 +122,19 @@ def unlisted(step: str, levels: int, index: Sequence[int] | None, asked: int) ->
 
 
 def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form = Form.PLAIN) -> object | Stuck:
-    """What an upstream gives to a parameter.
+    """The type of what an upstream passes to a parameter.
 
     Args:
         types: What is known of the types.
         parameter: The parameter.
         upstream: Its upstream.
-        form: As what the parameter takes items without a result; it has items only where the parameter takes a list.
+        form: What stands for an item without a result; matters only where the parameter takes a list.
 
     Returns:
-        The type, `UNKNOWN` or `MISSING` if that can't be told; or where `Each` finds no collection.
+        The type; `UNKNOWN` or `MISSING` if it can't be determined; or `Stuck` where `Each` finds no collection.
     """
     if upstream.is_per_model is None or (upstream.is_per_model and parameter.each):
-        return UNKNOWN  # the latter is refused by BTN312
+        return UNKNOWN  # BTN312 reports the latter
     edge = Edge.of(parameter, upstream)
     seen = upstream.result
     for level in range(edge.peeled):
@@ -158,7 +158,7 @@ def offer(types: Types, parameter: ParameterSpec, upstream: StepSpec, form: Form
 
 
 def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[Form, ...]:
-    """In which forms the parameter may take the results of its upstream: those that its type does not refuse."""
+    """The forms in which the parameter's type accepts the results of its upstream."""
     possible = tuple(Form) if Edge.of(parameter, upstream).lists else (Form.PLAIN,)
     return tuple(
         form
@@ -168,10 +168,10 @@ def forms(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> tuple[F
 
 
 def written(types: Types, parameter: ParameterSpec, type: object) -> str:
-    """An annotation of that type with the parameter's own `Each`, as users would write it."""
+    """The annotation that users would write for a type, with the `Each` of the parameter."""
     return around(parameter, types.show(type))
 
 
 def around(parameter: ParameterSpec, shown: str) -> str:
-    """An annotation within the parameter's own `Each`."""
+    """Wrap an annotation in the `Each` of the parameter."""
     return f"{'Each[' * parameter.each}{shown}{']' * parameter.each}"

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from math import ceil
+from typing import Final
+
+from baton_dsl.core.defaults import MAX_ITEMS
 
 
 class State(StrEnum):
@@ -23,12 +26,12 @@ class State(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True if a job of this state has ended."""
+        """True if a job in this state has ended."""
         return self in _FINAL
 
     @property
     def is_queued(self) -> bool:
-        """True if a job of this state may start, now or later, without anybody's doing."""
+        """True if a job in this state starts by itself, now or later."""
         return self in _QUEUED
 
 
@@ -37,7 +40,7 @@ _QUEUED = frozenset([State.SCHEDULED, State.AVAILABLE, State.RETRYABLE])
 
 
 class Outcome(StrEnum):
-    """How a node, or a workflow, has settled."""
+    """How a node or a workflow ended."""
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -45,16 +48,31 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
+ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
+"""How a node settles that neither completed nor was skipped."""
+
+
+def runs_behind(outcome: str, *, ignore_cancelled: bool, ignore_discarded: bool) -> bool:
+    """Whether a node runs though an upstream ended so; of a skipped one, whether it needs its result decides that."""
+    match outcome:
+        case Outcome.CANCELLED:
+            return ignore_cancelled
+        case Outcome.DISCARDED:
+            return ignore_discarded
+        case _:
+            return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Over:
     """What a map maps over.
 
     Attributes:
-        sources: For each parameter that is mapped over, the node that the items come from; None for a value.
-        values: For each, the value.
-        levels: How many levels of collections it goes through.
-        is_product: Several collections make a product; else they are zipped.
-        most: How many items it may have.
+        sources: For each mapped parameter, the node whose items it takes; None for a value.
+        values: For each mapped parameter, the value.
+        levels: How many levels of collections it maps over.
+        is_product: Whether several collections are combined as a product; otherwise they are zipped.
+        most: The most items it may have.
         window: How many of its items may run at once.
         least: How many of its items must succeed.
         share: What share of its items must succeed.
@@ -64,13 +82,13 @@ class Over:
     values: tuple[object, ...]
     levels: int = 1
     is_product: bool = False
-    most: int = 100_000
+    most: int = MAX_ITEMS
     window: int | None = None
     least: int | None = None
     share: float | None = None
 
     def demanded(self, items: int) -> int:
-        """How many of so many items must succeed."""
+        """How many of a number of items must succeed."""
         if self.least is not None:
             return self.least
         return items if self.share is None else ceil(Decimal(str(self.share)) * items)
@@ -82,19 +100,19 @@ class Node:
 
     Attributes:
         upstreams: The names of the nodes that it waits for.
-        ignore_cancelled: It runs though an upstream was cancelled.
-        ignore_discarded: It runs though an upstream was discarded.
+        ignore_cancelled: Whether it runs although an upstream was cancelled.
+        ignore_discarded: Whether it runs although an upstream was discarded.
         state: The state of its job.
-        is_later: Its job may not start before a moment to come.
-        outcome: How it has settled; None until then.
-        by_upstream: It was cancelled, or skipped, because of an upstream, not by itself.
-        optional: The upstreams that may be skipped without this node being skipped with them.
+        is_later: Whether its job is scheduled for a later time.
+        outcome: How it settled; None until then.
+        by_upstream: Whether it was cancelled or skipped because of an upstream, not by itself.
+        optional: The upstreams that may be skipped without this node being skipped too.
         result: What its function returned.
-        over: What it maps over; None if it is no map. A map has no job: its state is `GONE`.
+        over: What it maps over; None if it is not a map. A map has no job: its state is `GONE`.
         items: How many children a map has; None until it has expanded.
         parent: The map that it is a child of.
         root: The outermost map that it is a descendant of.
-        is_held: It waits for a place in the window of its root; None if that has none.
+        is_held: Whether it waits for a place in the window of its root; None if the root has no window.
     """
 
     upstreams: tuple[str, ...] = ()
@@ -114,7 +132,7 @@ class Node:
 
     @property
     def is_map(self) -> bool:
-        """True if it has children in place of a job."""
+        """True if it has children instead of a job."""
         return self.over is not None
 
     def maps_over(self, upstream: str) -> bool:
@@ -122,13 +140,7 @@ class Node:
         return self.over is not None and upstream in self.over.sources
 
     def ignores(self, outcome: Outcome, upstream: str) -> bool:
-        """True if an upstream that ended so does not keep this node from running."""
-        match outcome:
-            case Outcome.SKIPPED:
-                return upstream in self.optional
-            case Outcome.COMPLETED:
-                return True
-            case Outcome.CANCELLED:
-                return self.ignore_cancelled
-            case Outcome.DISCARDED:
-                return self.ignore_discarded
+        """True if this node may run although the upstream ended with that outcome."""
+        if outcome is Outcome.SKIPPED:
+            return upstream in self.optional
+        return runs_behind(outcome, ignore_cancelled=self.ignore_cancelled, ignore_discarded=self.ignore_discarded)

@@ -1,6 +1,6 @@
 """Why a node ended without an error of its own: the codes and sentences that the SQL functions write.
 
-They stand in SQL, which decides, and here, for all that reads them or does the same in memory. A test compares the two.
+The SQL writes them. They are repeated here for code that reads them or runs flows in memory; a test compares the two.
 """
 
 from __future__ import annotations
@@ -28,4 +28,4 @@ WITH_AN_UPSTREAM: Final = "BTN507: cancelled, since an upstream was "
 """The error of a node that an upstream has cancelled, before that upstream's outcome."""
 
 SKIPPED: Final = "BTN512: skipped, since an upstream was"
-"""Why a node was skipped that needs the result of a skipped upstream."""
+"""The reason of a node that was skipped because it needs the result of a skipped upstream."""

@@ -21,19 +21,19 @@ FILL: Final = {
     "discarded": ("#ffe3e3", "#e03131"),
     "skipped": ("#ffffff", "#adb5bd"),
 }
-"""For each state the colours of a step's area and of its border."""
+"""For each state, the fill and the border colour of a step."""
 
 
 def mermaid(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
     """A flow as a Mermaid flowchart, which GitHub and many documentation tools draw.
 
     An edge that carries a result is a solid arrow; one that only orders (`after`, `deps`) is dotted. A mapped step is
-    marked by brackets, `orders[]`, and the edges that it takes item by item say "each". A flow that is wrong is drawn
-    too, cycles included; what names no step is left out.
+    marked by brackets, `orders[]`, and the edges that it maps over are labelled "each". A flow that is wrong is drawn
+    too, even with cycles; edges to missing steps are left out.
 
     Args:
         flow: The flow.
-        states: Oban's state of each step, as far as known; it colours the step.
+        states: Oban's state of each step, where it is known; it colours the step.
 
     Examples:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
@@ -67,7 +67,7 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
 
     Args:
         flow: The flow.
-        states: Oban's state of each step, as far as known; it colours the step.
+        states: Oban's state of each step, where it is known; it colours the step.
 
     Examples:
         >>> from baton_dsl.core.spec import FlowSpec, StepSpec
@@ -94,12 +94,12 @@ def dot(flow: FlowSpec, states: Mapping[str, str] | None = None) -> str:
 
 
 def _numbers(flow: FlowSpec) -> dict[str, int]:
-    """A number for each step: names may hold anything, identifiers of these languages may not."""
+    """Number the steps, because names may contain characters that identifiers of Mermaid and Graphviz may not."""
     return {name: number for number, name in enumerate(dict.fromkeys(step.name for step in flow.steps))}
 
 
 def _marks(flow: FlowSpec) -> dict[str, str]:
-    """What stands behind each name: brackets if the step is mapped. The first of two steps of a name counts."""
+    """The mark behind each name: brackets if the step is mapped. Of two steps with one name, the first counts."""
     return {step.name: mark_of(step) for step in reversed(flow.steps)}
 
 
@@ -116,7 +116,7 @@ def _dot_style(edge: Edge) -> str:
 
 
 def _edges(flow: FlowSpec, known: Mapping[str, int]) -> Iterator[Edge]:
-    """Each edge between steps that exist once, a self-loop too; a parameter's before one that only orders."""
+    """Each edge between existing steps, once, with self-loops; parameters come before edges that only order."""
     seen: set[tuple[str, str]] = set()
     for step in flow.steps:
         for edge in edges_of(step):
@@ -126,7 +126,7 @@ def _edges(flow: FlowSpec, known: Mapping[str, int]) -> Iterator[Edge]:
 
 
 _PLAIN_MERMAID: Final = re.compile(r"[^\W\d_](?:[\w.:-]*[^\W_])?")
-"""Labels in which Mermaid sees no Markdown: no list marker, no underscore at an end, no markup."""
+"""Labels without anything that Mermaid reads as Markdown: list markers, underscores at an end, markup."""
 
 
 def _mermaid_label(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Decide whether JSON of one schema is valid for another, for stored values that outlive a change of code.
+"""Decide whether values of one JSON schema are valid for another: stored values may be older than the code.
 
-The answer is conservative: what is refused is refused for certain, by the part of JSON Schema that pydantic writes and
-by what pydantic makes of a value in its lax mode (a whole number is a fine float, a date a fine datetime). Whatever is
-not understood is silence.
+The answer is conservative. Values are refused only if pydantic certainly refuses them, in its lax mode (it accepts a
+whole number as a float, and a date as a datetime). Only the part of JSON Schema that pydantic writes is understood;
+about anything else there is no finding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 type Schema = Mapping[str, Any]
 
 _LAX: Final = frozenset({("integer", "number"), ("boolean", "integer"), ("boolean", "number")})
-"""What a validator takes besides the type itself: values of the first where the second is expected."""
+"""Pairs of types: a validator accepts values of the first type where the second is expected."""
 _FORMATS: Final = {
     "date": "a date",
     "date-time": "a date and time",
@@ -22,7 +22,7 @@ _FORMATS: Final = {
     "duration": "a duration",
     "uuid": "a UUID",
 }
-"""Formats that are no plain text, as users would call them."""
+"""Formats of strings that are not plain text, in the words of users."""
 _NOUNS: Final = {
     "string": "text",
     "integer": "a whole number",
@@ -37,14 +37,14 @@ _HIGHEST: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxP
 
 
 def refusal(stored: Schema | None, expected: Schema | None) -> str | None:
-    """Why values of a schema can't all go where another one is expected.
+    """Why not every value of one schema is valid for another.
 
     Args:
-        stored: The schema of what was, or will be, written.
-        expected: The schema of what is read.
+        stored: The schema of the values that were, or will be, written.
+        expected: The schema that the reader expects.
 
     Returns:
-        What is written, and what is expected, at the first place where they differ; None if nothing is known to.
+        The first difference, in words; None if no difference is known.
 
     Examples:
         >>> refusal({"type": "integer"}, {"type": "number"})
@@ -58,7 +58,7 @@ def refusal(stored: Schema | None, expected: Schema | None) -> str | None:
 
 @dataclass(slots=True)
 class _Comparison:
-    """Two documents with their definitions; a pair that is being compared already is taken to be right."""
+    """The comparison of two schemas with their definitions. A pair that is being compared already counts as equal."""
 
     stored: Schema
     expected: Schema
@@ -79,10 +79,10 @@ class _Comparison:
 
     def _compared(self, before: Schema, after: Schema, path: str) -> str | None:
         alternatives = _alternatives(before)
-        if alternatives is not None:  # each of them may come
+        if alternatives is not None:  # a value may be any of these
             return _first(self.refusal(alternative, after, path) for alternative in alternatives)
         choices = _alternatives(after)
-        if choices is not None:  # one that takes it is enough
+        if choices is not None:  # one alternative that accepts it is enough
             refusals = [self.refusal(before, choice, path) for choice in choices]
             if not refusals or any(found is None for found in refusals):
                 return None
@@ -100,7 +100,7 @@ class _Comparison:
             return None
         if given != wanted:
             if (given, wanted) in _LAX or (wanted == "string" and "format" in after and given in ("integer", "number")):
-                return None  # pydantic makes dates and durations of numbers
+                return None  # pydantic accepts numbers as dates and durations
             if given == "string" and ("format" in before or "pattern" in before):
                 return None  # the text of a Decimal is a number
             return _told(path, _noun(before), _noun(after))
@@ -135,7 +135,7 @@ class _Comparison:
         return _first(self.refusal(had[name], wanted[name], f"{path}.{name}") for name in had if name in wanted)
 
     def _values_of(self, before: Schema, after: Schema, path: str) -> str | None:
-        """An object whose names can be anything, as of a dict."""
+        """Compare objects with arbitrary names, such as those of a dict."""
         given, wanted = before.get("additionalProperties"), after.get("additionalProperties")
         if "properties" in after or not isinstance(given, Mapping) or not isinstance(wanted, Mapping):
             return None
@@ -155,7 +155,7 @@ class _Comparison:
 
 
 def _resolved(schema: object, document: Schema) -> Schema | None:
-    """A schema behind its references; None if it is none."""
+    """Resolve the references of a schema; None if it is not a schema."""
     for _ in range(100):
         if not isinstance(schema, Mapping):
             return None
@@ -172,7 +172,7 @@ _UNDERSTOOD: Final = frozenset(
     {
         *("type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const", "format"),
         *("anyOf", "oneOf", "pattern", "uniqueItems", *_LOWEST, *_HIGHEST),
-        # what says nothing of values
+        # keywords that do not restrict values
         *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"),
         *("$defs", "contentMediaType", "contentEncoding"),
     }
@@ -197,7 +197,7 @@ def _values(schema: Schema) -> Sequence[object] | None:
 
 
 def _value_refusal(value: object, after: Schema, path: str) -> str | None:
-    """Of one value, whether it is refused for certain."""
+    """Why one value is certainly refused; None if it may be accepted."""
     values = _values(after)
     if values is not None:
         return None if value in values else _told(path, repr(value), f"one of {_listed(values)}")
@@ -221,13 +221,13 @@ def _is_number(text: str) -> bool:
 
 
 def _bounds(before: Schema, after: Schema, path: str) -> str | None:
-    """Limits that are narrower than they were."""
+    """Report limits that are narrower than before."""
     for name in (*_LOWEST, *_HIGHEST):
         limit, old = after.get(name), before.get(name)
         if not isinstance(limit, int | float):
             continue
         if old is None and _other_of(name) in before:
-            continue  # exclusive or not: nearly the same, and not worth a mistake
+            continue  # an exclusive limit is nearly the same, and a false finding would be worse
         if name in _LOWEST and name.startswith("min") and name != "minimum" and limit <= 0:
             continue
         is_narrower = old is None or (old < limit if name in _LOWEST else old > limit)

@@ -1,4 +1,4 @@
-"""Write types as users write them."""
+"""Format types as users write them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _NOTHING: Final[Mapping[str, str]] = {}
 
 
 def short_name(name: str) -> str:
-    """The last part of a full name, without what a front end adds to tell two classes of one name apart."""
+    """The last part of a full name, without the suffix that front ends add if two classes have the same name."""
     return name.rsplit(".", 1)[-1].partition("#")[0]
 
 
 def apart(one: Term, other: Term, dotted: Callable[[str], str]) -> tuple[str, str]:
-    """Two types side by side: classes of one short name by their dotted names, all others by the short ones.
+    """Format two types for comparison: classes with the same short name by their dotted names, others by short names.
 
     Args:
         one: A type.
-        other: A type that is not the same.
-        dotted: The dotted name that users know a class by, from its full name.
+        other: A different type.
+        dotted: Turns the full name of a class into the dotted name that users know.
     """
     found: dict[str, set[str]] = {}
     for term in (one, other):
@@ -35,11 +35,11 @@ def apart(one: Term, other: Term, dotted: Callable[[str], str]) -> tuple[str, st
 
 
 def show(term: Term, full: Mapping[str, str] = _NOTHING) -> str:
-    """A type as users write it: by short names, but for classes that are to have another.
+    """Format a type as users write it: by short names, except for the classes in `full`.
 
     Args:
         term: The type.
-        full: Such names, by full name.
+        full: The name to use for a class, by its full name.
     """
 
     def shown(type: Term) -> str:

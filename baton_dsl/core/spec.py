@@ -4,8 +4,8 @@ Three front ends produce a `FlowSpec`: live functions (`baton_dsl.reflect`), myp
 text (`baton_lint`). A spec holds no function, no annotation object of a user and no driver; a type in it is opaque
 and means something only to the `Types` that came with it.
 
-Small records are tuples: there are many, and a tuple is made three times as fast as a frozen dataclass, and its class,
-too, wherever the package is loaded.
+Small records are tuples because there are many of them: a tuple is created three times as fast as a frozen dataclass,
+and so is its class when the package is imported.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 NOTHING: Final[Mapping[str, Argument]] = MappingProxyType({})
 NO_OPTIONS: Final[Mapping[str, Option]] = MappingProxyType({})
 
 
 class Place(NamedTuple):
-    """Where something stands in a source file; lines and columns count from 1, the end is exclusive."""
+    """A range in a source file. Lines and columns count from 1; the end is exclusive."""
 
     path: str
     line: int
@@ -34,10 +34,10 @@ class Place(NamedTuple):
 
 
 class Absent(Enum):
-    """Stands for a type that is not there."""
+    """Stands for an absent type."""
 
     UNKNOWN = "unknown"
-    """The front end can't tell: rules stay silent."""
+    """The front end does not know it: rules stay silent."""
 
     MISSING = "missing"
     """The source has no annotation."""
@@ -60,18 +60,18 @@ class Role(Enum):
     """Something the runtime provides by type, such as `StepContext`."""
 
     UNKNOWN = "unknown"
-    """The front end can't tell: rules stay silent."""
+    """The front end does not know it: rules stay silent."""
 
 
 class Access(Enum):
-    """How a connection or a session works with the database."""
+    """Whether a connection or a session is sync or async."""
 
     SYNC = "sync"
     ASYNC = "async"
 
 
 class Form(Enum):
-    """How a parameter may be passed, as far as a step cares."""
+    """How a parameter may be passed, in the kinds that matter to a step."""
 
     KEYWORD = "keyword"
     POSITIONAL_ONLY = "positional-only"
@@ -79,8 +79,7 @@ class Form(Enum):
     STAR_KWARGS = "**kwargs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterSpec:
+class ParameterSpec(NamedTuple):
     """One parameter of a step."""
 
     name: str
@@ -88,14 +87,14 @@ class ParameterSpec:
     type: object = UNKNOWN
     """Without its marker: `Input[str]` is `str` here, and `Each[str]` is `str` too."""
     source: str | None = None
-    """The step whose result this is, or None when the parameter is no upstream or the name can't be told."""
+    """The step whose result this is; None if the parameter is not an upstream, or the name is unknown."""
     each: int = 0
     """Levels of collections that the step is mapped over: 1 for `Each[T]`, 2 for `Each[Each[T]]`, 0 for neither."""
     access: Access | None = None
-    """How it works with the database, if it is a connection or a session whose transaction settles the step."""
+    """Sync or async, if it is a connection or a session whose transaction settles the step; else None."""
     has_default: bool = False
     is_read: bool | None = None
-    """Whether the function's body reads it; None if that can't be told."""
+    """Whether the function's body reads it; None if that is unknown."""
     form: Form = Form.KEYWORD
     unevaluable: str | None = None
     """Why its annotation can't be evaluated at run time, or None when it can."""
@@ -120,16 +119,16 @@ class Reference(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """A value given to an input, known by its type only."""
+    """A value that is passed to an input; only its type is known."""
 
     type: object = UNKNOWN
     literal: object | None = None
-    """The type of exactly this value (`Literal["eu"]`), where it is known; `type` is the one to show."""
+    """The literal type of the value (`Literal["eu"]`), if known. Messages show `type`."""
     place: Place | None = None
 
     @property
     def narrowest(self) -> object:
-        """What is known best of the value's type."""
+        """The most precise known type of the value."""
         return self.type if self.literal is None else self.literal
 
 
@@ -140,64 +139,96 @@ class Option(NamedTuple):
     place: Place | None = None
 
 
-class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made six times as fast as a frozen dataclass
-    """A step as one flow sees it: under its name there, with what was bound to it."""
+class Ignores(NamedTuple):
+    """Whether a step runs though an upstream was cancelled, or discarded; None where that is not said."""
+
+    cancelled: bool | None = None
+    discarded: bool | None = None
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> Ignores:
+        """What the options of a step, of a flow or of a call say."""
+        return Ignores(options.get("ignore_cancelled"), options.get("ignore_discarded"))
+
+    def over(self, other: Ignores) -> Ignores:
+        """What this says, and where it says nothing what the other says: of a step over that of its flow.
+
+        Examples:
+            >>> Ignores(discarded=False).over(Ignores(True, True))
+            Ignores(cancelled=True, discarded=False)
+        """
+        return Ignores(
+            other.cancelled if self.cancelled is None else self.cancelled,
+            other.discarded if self.discarded is None else self.discarded,
+        )
+
+    @property
+    def options(self) -> list[str]:
+        """The names of the options that are set."""
+        return [name for name, is_set in zip(IGNORES, self, strict=True) if is_set]
+
+
+IGNORES: Final = ("ignore_cancelled", "ignore_discarded")
+INHERITS: Final = Ignores()
+
+
+class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is created six times as fast as a frozen dataclass
+    """A step of one flow: with its name there, and the inputs that are bound to it."""
 
     name: str
     parameters: tuple[ParameterSpec, ...] = ()
     result: object = UNKNOWN
-    """What the function returns, a coroutine unwrapped and `Skip` left out; `MISSING` without a return annotation."""
+    """The return type, without the coroutine around it and without `Skip`; `MISSING` without a return annotation."""
     may_skip: bool = False
     """True if the return annotation says that the step may skip: `-> R | Skip`."""
     after: tuple[Reference, ...] = ()
     """Steps to wait for without taking their results."""
     deps: tuple[Reference, ...] = ()
-    """Edges that the builder adds and the signature does not show."""
-    ignore_cancelled: bool | None = None
-    """None inherits the flow's."""
-    ignore_discarded: bool | None = None
+    """Edges that `Flow.add(..., deps=...)` adds; the signature does not show them."""
+    ignores: Ignores = INHERITS
+    """Where it says nothing, the flow's options apply."""
     options: Mapping[str, Option] = NO_OPTIONS
     bound: Mapping[str, Argument] = NOTHING
     is_bound_checked: bool = False
-    """True if what `bind` was given has been checked where it was called."""
+    """True if the arguments of `bind` were checked when it was called."""
     is_job: bool = False
     """True for a plain Oban job: it has no signature to check."""
     is_async: bool | None = None
-    """Whether the function is `async def`; None if that can't be told."""
+    """Whether the function is `async def`; None if that is unknown."""
     unimportable: str | None = None
     """Why a worker can't import the function by name, or None when it can."""
     unevaluable: str | None = None
     """Why the return annotation can't be evaluated at run time, or None when it can."""
     decorators_above: tuple[Reference, ...] = ()
-    """Decorators that wrap the step, as they are written; source text alone shows them."""
+    """Decorators that wrap the step, as they are written; only the source text shows them."""
     blocking_calls: tuple[Reference, ...] = ()
-    """Calls in the body of an async step that stop the event loop, by full name; source text alone shows them."""
+    """Calls in the body of an async step that block the event loop, by full name; only the source text shows them."""
     place: Place | None = None
     """The `def`."""
     return_place: Place | None = None
     """The return annotation."""
     argument_place: Place | None = None
-    """Where the flow takes the step: an argument of `Flow(...)` or of `add`."""
+    """Where the step is added to the flow: an argument of `Flow(...)` or of `add`."""
     bind_place: Place | None = None
     """The call of `bind`, if any."""
     is_open: bool = False
-    """True if the front end can't see all of the step (other decorators, unresolved references)."""
+    """True if the front end can't see the whole step (other decorators, unresolved references)."""
     is_generator: bool = False
     """True if the function has a `yield`."""
 
     @property
     def is_mapped(self) -> bool:
-        """True if the step runs once for each item of a collection, or once a model, or may do so."""
+        """True if the step runs once for each item of a collection or once for each model, or may do so."""
         return self.levels > 0 or self.is_per_model is not False
 
     @property
     def levels(self) -> int:
-        """How many lists deep others see its results: 0 if it is not mapped, 1 for `Each`, 2 for `Each[Each]`."""
+        """How many lists wrap its results for downstream steps: 0 if not mapped, 1 for `Each`, 2 for `Each[Each]`."""
         return max([parameter.each for parameter in self.parameters], default=0)
 
     @property
     def is_per_model(self) -> bool | None:
-        """True if the step runs once a model, side by side; None if that can't be told."""
+        """True if the step runs once for each of several models; None if that is unknown."""
         models = self.options.get("models")
         if models is None:
             return False
@@ -205,13 +236,13 @@ class StepSpec(NamedTuple):  # a flow may have thousands, and a tuple is made si
 
 
 class Replaced(NamedTuple):
-    """What a test puts in place of one step."""
+    """The replacement of one step in a test."""
 
     step: Reference
     answers: tuple[Argument, ...]
-    """Values that may stand in for what it returns; what is raised or called is left out."""
+    """The values that replace its result, without exceptions and functions."""
     is_list: bool = False
-    """True if the answers are the items of a list, which may itself be one value."""
+    """True if the answers are the items of a list. That list may itself be the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,13 +252,13 @@ class InsertCall:
     arguments: Mapping[str, Argument]
     place: Place | None = None
     is_open: bool = False
-    """True if more may be given than can be seen (`**inputs`)."""
+    """True if the call may pass more inputs than can be seen (`**inputs`)."""
     is_dropped: bool = False
-    """True if the call gives an awaitable that nothing takes."""
+    """True if the call returns an awaitable that nothing uses."""
     is_mapping: bool = False
-    """True if the inputs are given as a mapping."""
+    """True if the inputs are passed as a mapping."""
     replaced: tuple[Replaced, ...] = ()
-    """What stands in for steps, if a test runs the flow."""
+    """The replacements of steps, if a test runs the flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,14 +267,13 @@ class FlowSpec:
 
     name: str
     steps: tuple[StepSpec, ...] = ()
-    ignore_cancelled: bool = False
-    ignore_discarded: bool = False
+    ignores: Ignores = INHERITS
     options: Mapping[str, Option] = field(default_factory=dict)
     """The flow's options as they were written."""
     inserts: tuple[InsertCall, ...] = ()
-    """What was bound before counts as given, unless the call gives it anew."""
+    """The visible inserts. Their inputs include those that were bound before."""
     binds: tuple[InsertCall, ...] = ()
-    """What a call of `bind` leaves out may be given later."""
+    """The visible calls of `bind`. Inputs that they leave out may follow later."""
     open_because: tuple[Reference, ...] = ()
     """Why not every step is known (a list built in a loop, an unresolved import); empty if the flow is closed."""
     place: Place | None = None
@@ -255,11 +285,15 @@ class FlowSpec:
 
     @property
     def knows_its_inputs(self) -> bool:
-        """True if every input of every step can be seen, so that another name is certainly none."""
+        """True if every input of every step is known, so that any other name is certainly not an input."""
         return not self.is_open and not any(
             step.is_open or any(item.role is Role.UNKNOWN and item.form is Form.KEYWORD for item in step.parameters)
             for step in self.steps
         )
+
+    def ignored_by(self, step: StepSpec) -> Ignores:
+        """What a step ignores in this flow: what it says itself, or else what the flow says."""
+        return step.ignores.over(self.ignores)
 
     def inputs(self) -> dict[str, list[tuple[StepSpec, ParameterSpec]]]:
         """The inputs to give at insert, by name, each with the parameters that take it, in order of definition."""
@@ -272,7 +306,7 @@ class FlowSpec:
 
 
 class Types(Protocol):
-    """What a front end knows of its types. `None` means unknown, and unknown is silence."""
+    """Answers questions about the types of a front end. `None` means unknown: rules then stay silent."""
 
     def assignable(self, source: object, target: object, /) -> bool | None:
         """May a value of type `source` go where `target` is expected?"""
@@ -293,22 +327,22 @@ class Types(Protocol):
         """The type of an `Outcome` with a value of type `item`."""
 
     def item_of(self, collection: object, /) -> object | None:
-        """The type of the items of a collection, for a mapping its keys with their values.
+        """The type of the items of a collection; for a mapping, pairs of key and value.
 
-        None if it is no collection (a string and a model are none), `UNKNOWN` if that can't be told.
+        None if it is not a collection (strings and models are not), `UNKNOWN` if that is unknown.
         """
 
     def unserializable(self, type: object, /) -> str | None:
-        """The part of the type that can't round-trip through JSON, as users would write it; None if all can."""
+        """The part of the type that can't round-trip through JSON, as users write it; None if the whole type can."""
 
     def unreadable(self, type: object, /) -> str | None:
-        """The part of the type that can't be made of JSON, as users would write it; None if all can."""
+        """The part of the type that can't be read from JSON, as users write it; None if the whole type can."""
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
-        """A class within the type whose fields have annotations that can't be evaluated, and why; None without any."""
+        """A class in the type with field annotations that can't be evaluated, and why; None if there is none."""
 
     def apart(self, one: object, other: object, /) -> tuple[str, str]:
-        """Two types that are not the same, as users would write them: told apart where short names are equal."""
+        """Two different types as users write them, with dotted names where the short names are equal."""
 
     def show(self, type: object, /) -> str:
-        """The type as users would write it, by short names."""
+        """The type as users write it, with short names."""

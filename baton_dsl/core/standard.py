@@ -1,4 +1,4 @@
-"""How the classes of the standard library are related, as in typeshed, and which of them JSON can carry."""
+"""The bases of the standard library's classes, as in typeshed, and which of the classes JSON can carry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _plain(*bases: str, serializable: bool | None = True) -> ClassFacts:
 
 
 OUTCOME: Final = "baton_dsl.outcome.Outcome"
-"""How an item of a map ended: a class of ours that rules make types of."""
+"""Our class for the outcome of an item; rules create types with it."""
 
 STANDARD: Final[dict[str, ClassFacts]] = {
     "builtins.object": ClassFacts(serializable=None),
@@ -86,7 +86,7 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "pydantic.main.BaseModel": _plain(),
     "pydantic.root_model.RootModel": _plain("pydantic.main.BaseModel"),
     OUTCOME: _generic(),
-    # what no JSON can carry, or only as asterisks
+    # JSON can't carry these, or only as asterisks
     "pydantic.types.SecretStr": _plain(serializable=False),
     "pydantic.types.SecretBytes": _plain(serializable=False),
     "builtins.type": ClassFacts(bases=(), parameters=(_T,), serializable=False),
@@ -113,24 +113,24 @@ STANDARD: Final[dict[str, ClassFacts]] = {
     "contextlib.AbstractContextManager": ClassFacts(bases=(), parameters=(_T,), serializable=False),
     "logging.Logger": _plain(serializable=False),
 }
-"""Classes of the standard library that annotations name, pydantic's base and our own. Others are unknown, so silent."""
+"""Classes of the standard library, pydantic's base class and our own. Others are unknown: rules stay silent."""
 
 IMPLEMENTED: Final = frozenset(
     name for name, facts in STANDARD.items() if facts.is_protocol and name != "collections.abc.Hashable"
 )
-"""Protocols of which `STANDARD` says who implements them, so that for its own classes a "no" is certain."""
+"""Protocols whose implementations are all in `STANDARD`: any other class of it certainly does not implement them."""
 
 NOT_KEYS: Final = (
     *("types.NoneType", "builtins.tuple", "builtins.list", "builtins.set", "builtins.frozenset", "builtins.dict"),
     "pydantic.main.BaseModel",
 )
-"""What JSON carries as a value but not as the key of an object: keys are strings, which these don't come back from."""
+"""Types that JSON can carry as values but not as keys: keys are strings, and these can't be read from a string."""
 
 ONLY_READ: Final = (
     *("pydantic.types.SecretStr", "pydantic.types.SecretBytes", "builtins.type", "collections.abc.Callable"),
     "collections.abc.Generator",
 )
-"""What JSON does not carry, though pydantic makes it of JSON, or lets it stand beside what it makes."""
+"""Types that pydantic can read from JSON, or accepts beside the types that it reads, but that JSON can't carry."""
 
 DEFAULTDICT: Final = "collections.defaultdict"
 HAVE_DEFAULT: Final = frozenset(
@@ -143,7 +143,7 @@ HAVE_DEFAULT: Final = frozenset(
         ),
     }
 )
-"""What the values of a `defaultdict` may be for pydantic to know the default; it stores no other."""
+"""The types of values of a `defaultdict` for which pydantic knows a default; it does not accept others."""
 
 COVARIANT: Final = {
     "builtins.tuple": (True,),
@@ -162,4 +162,4 @@ COVARIANT: Final = {
     ),
     "collections.abc.Mapping": (False, True),
 }
-"""Parameters that are covariant, by class; all others are taken for invariant (typeshed)."""
+"""The covariant type parameters of each class; all others count as invariant (typeshed)."""

@@ -14,20 +14,20 @@ type As = Callable[[Term, str], tuple[Term, ...] | Literal[False] | None]
 
 
 class Storing:
-    """What is stored of types: `TermTypes` asks it.
+    """Answers for `TermTypes` which types JSON can carry.
 
     Args:
-        about: What is known of a class.
-        seen_as: The arguments of an ancestor as a class derives from it; see `TermTypes`.
+        about: The facts about a class.
+        seen_as: The type arguments with which a class derives from an ancestor; see `TermTypes`.
     """
 
     def __init__(self, about: Callable[[str], ClassFacts | None], seen_as: As) -> None:
         self._about = about
         self._as = seen_as
         self._stored: set[str] = set()
-        """Classes that JSON can carry, or that nobody can tell of, with all that they hold."""
+        """Classes that JSON can carry with all their fields, or for which that is unknown."""
         self._complete: set[str] = set()
-        """Classes whose annotations could be evaluated, with all that they hold: they stay so."""
+        """Classes whose annotations, and those of all their fields, could be evaluated. That can't change later."""
 
     def unserializable(self, term: Term) -> str | None:
         """The part of a type that can't round-trip through JSON, or None."""
@@ -38,7 +38,7 @@ class Storing:
         return part
 
     def unreadable(self, term: Term) -> str | None:
-        """The part of a type that nothing can be made of that is stored as JSON, or None."""
+        """The part of a type that can't be read from JSON, or None."""
         return self._unserializable(term, set(), ONLY_READ)
 
     def _unserializable(self, term: Term, seen: set[str], besides: Collection[str]) -> str | None:
@@ -46,8 +46,8 @@ class Storing:
 
         Args:
             term: The type.
-            seen: The classes that were looked into.
-            besides: Classes that are let pass.
+            seen: The classes that were checked already.
+            besides: Classes that are accepted without a check.
         """
         inner: Iterable[Term]
         match term:
@@ -57,7 +57,9 @@ class Storing:
                 if term.is_custom:
                     return None
                 inner = arguments
-                if name not in self._stored and name not in seen:  # a class may hold itself, and many hold the same
+                if (
+                    name not in self._stored and name not in seen
+                ):  # a class may contain itself, and many contain the same classes
                     facts = self._about(name)
                     seen.add(name)
                     if facts is not None:
@@ -87,7 +89,7 @@ class Storing:
         return None
 
     def unevaluable(self, term: Term) -> tuple[str, str] | None:
-        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        """A class in a type with field annotations that can't be evaluated, and why; None if there is none."""
         seen: set[str] = set()
         waiting = [term]
         while waiting:
@@ -113,7 +115,7 @@ class Storing:
 
 
 def _has_default(defaultdict: Instance) -> bool:
-    """Whether pydantic knows a default for the values of a `defaultdict`, or may know one."""
+    """Whether pydantic knows, or may know, a default for the values of a `defaultdict`."""
     if not defaultdict.arguments:
         return False
     match defaultdict.arguments[-1]:

@@ -19,12 +19,12 @@ class Instance:
     name: str
     arguments: tuple[Term, ...] = ()
     is_custom: bool = field(default=False, compare=False, repr=False)
-    """True if metadata around the annotation may store it in another way than pydantic stores the class."""
+    """True if metadata of the annotation may change how pydantic stores the class."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnionOf:
-    """One of several types; flat, without repetitions."""
+    """A union of types; flat, without repetitions."""
 
     items: tuple[Term, ...]
 
@@ -47,7 +47,7 @@ class LiteralOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyType:
-    """`Any`, written on purpose: fits everywhere and takes everything."""
+    """An explicit `Any`: assignable to everything, and everything is assignable to it."""
 
 
 type Term = Instance | UnionOf | TupleOf | LiteralOf | AnyType | Absent
@@ -76,7 +76,7 @@ class ClassFacts:
         parameters: The class's own type parameters, as `Instance`s that stand for them in `bases`.
         is_protocol: True for a `Protocol`: structural, so "no" is never certain.
         keys: The items of a TypedDict; None for any other class.
-        serializable: Whether a value round-trips through JSON; None if that can't be told.
+        serializable: Whether a value round-trips through JSON; None if that is unknown.
         parts: The types of the fields of a model, dataclass, TypedDict or NamedTuple that are stored as they are.
         incomplete: Why the annotations of its fields can't be evaluated; None if they can.
     """
@@ -100,7 +100,7 @@ def union(items: list[Term]) -> Term:
 
 
 def customized(term: Term) -> Term:
-    """A type behind metadata that may store it in another way."""
+    """Mark a type whose metadata may change how it is stored."""
     match term:
         case Instance(name, arguments):
             return Instance(name, arguments, is_custom=True)
@@ -113,7 +113,7 @@ def customized(term: Term) -> Term:
 
 
 def classes_in(term: Term) -> Iterator[Instance]:
-    """Every class that a type names, from the outside to the inside."""
+    """Every class in a type, the outer ones first."""
     match term:
         case Instance(_, items):
             yield term
@@ -126,9 +126,9 @@ def classes_in(term: Term) -> Iterator[Instance]:
 
 
 _TERMS: Final = (Instance, UnionOf, TupleOf, LiteralOf, AnyType, Absent)
-"""The kinds of terms. A tuple: a union would be made anew for each of ten thousand questions."""
+"""The kinds of terms, as a tuple because `isinstance` with a union is slower."""
 
 
 def term_of(type: object) -> Term:
-    """A type of a spec as a term; unknown if it is none."""
+    """The type of a spec as a term; unknown if it is not a term."""
     return type if isinstance(type, _TERMS) else Absent.UNKNOWN

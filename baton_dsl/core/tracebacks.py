@@ -1,4 +1,4 @@
-"""Tracebacks for people: the frames of what runs a step are folded, those of the step's own code stay."""
+"""Shorten tracebacks for people: frames of the machinery are folded, frames of the step's own code stay."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _FRAME: Final = re.compile(r'(?P<margin>[ |]*)  File "(?P<path>[^"]*)", line \d+
 _OURS: Final = re.compile(
     r"[/\\](baton_dsl|oban|asyncio|concurrent[/\\]futures|contextlib\.py|threading\.py)(?:[/\\]|$)"
 )
-"""What is between Oban's executor and the function of a step."""
+"""The frames between Oban's executor and the function of a step."""
 
 
 def folded(error: str) -> str:
-    r"""An error as Oban stores it, with each run of frames of baton-dsl, Oban and asyncio as one line.
+    r"""Fold an error as Oban stores it: each series of frames of baton-dsl, Oban and asyncio becomes one line.
 
-    Where nothing else is in a traceback, as in an error of baton-dsl itself, its last frame stays.
+    If a traceback has no other frames, as for an error of baton-dsl itself, its last frame stays.
 
     Example:
         >>> print(folded('''Traceback (most recent call last):
@@ -48,7 +48,7 @@ def folded(error: str) -> str:
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
-    """Each frame with its source and marks, each other line alone."""
+    """Split a traceback into blocks: each frame with its source line and marks, and each other line."""
     block: list[str] = []
     for line in lines:
         frame = _FRAME.match(line)
@@ -65,7 +65,7 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _fold(run: list[list[str]], *, keeps_last: bool) -> list[str]:
-    """Frames as one line; the last one stays where the error was raised in it."""
+    """Fold frames into one line; the last frame stays if the error was raised in it."""
     if not run:
         return []
     kept = run[-1] if keeps_last else []

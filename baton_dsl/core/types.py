@@ -1,8 +1,8 @@
 """Decide whether one type is assignable to another, for front ends that have no type checker.
 
-Live functions and source text translate their annotations to `Term`s; what a class derives from, they tell through
-`ClassFacts`. mypy brings its own types and never comes here. Relations follow static typing (PEP 483, PEP 484 and the
-typing specification), so the verdict is the one a type checker would give, or `None` where that can't be told.
+The live check and the text check translate annotations to `Term`s, and describe the bases of classes as `ClassFacts`.
+The mypy plugin uses mypy's own types instead. Relations follow static typing (PEP 483, PEP 484 and the typing
+specification), so the verdict is that of a type checker, or `None` where it is unknown.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ __all__ = [
 
 _BOOL: Final = Instance("builtins.bool")
 _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray")
-"""Iterable, but nobody means to run a step once for each of their characters."""
+"""Types that are iterable, but that nobody means to map over character by character."""
 
 
 @dataclass(slots=True)
 class TermTypes:
-    """`Types` over terms.
+    """An implementation of `Types` for terms.
 
     Args:
-        facts: What is known of a class by its full name; None for a class that can't be seen.
-        dotted: The dotted name that users know a class by, from its full name.
+        facts: Returns the facts about a class by its full name; None for an unknown class.
+        dotted: Turns the full name of a class into the dotted name that users know.
     """
 
     facts: Callable[[str], ClassFacts | None]
@@ -81,13 +81,13 @@ class TermTypes:
         self._storing = Storing(self.about, self._as)
 
     def about(self, name: str) -> ClassFacts | None:
-        """What is known of a class: the standard library's first, then the front end's."""
+        """The facts about a class: from the standard library first, then from the front end."""
         return STANDARD.get(name) or self.facts(name)
 
     def assignable(self, source: object, target: object, /) -> bool | None:
-        """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        """May a value of type `source` go where `target` is expected? None if that is unknown."""
         if isinstance(source, LiteralOf) and isinstance(target, Instance) and source.kind == target.name:
-            return True  # nearly every bound input
+            return True  # the fast path for nearly every bound input
         return self._assignable(term_of(source), term_of(target), 0)
 
     def accepts_none(self, target: object, /) -> bool | None:
@@ -111,13 +111,13 @@ class TermTypes:
         return Instance(OUTCOME, (term_of(item),))
 
     def item_of(self, collection: object, /) -> object | None:
-        """What iterating gives; for a mapping, its keys with their values. None for what is no collection."""
+        """The type of a collection's items; for a mapping, pairs of key and value. None if it is not a collection."""
         term = term_of(collection)
         match term:
             case TupleOf(items):
                 return union(list(items))
             case UnionOf(items):
-                parts = [self.item_of(item) for item in items]
+                parts = [item if isinstance(item, AnyType) else self.item_of(item) for item in items]
                 return None if None in parts else union([term_of(part) for part in parts])
             case Instance() if any(isinstance(self._as(term, name), tuple) for name in _NOT_ITEMS):
                 return None
@@ -141,21 +141,21 @@ class TermTypes:
         return None if _is_plain(type) else self._storing.unserializable(term_of(type))
 
     def unreadable(self, type: object, /) -> str | None:
-        """The part of a type that nothing can be made of that is stored as JSON, or None."""
+        """The part of a type that can't be read from JSON, or None."""
         return None if _is_plain(type) else self._storing.unreadable(term_of(type))
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
-        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        """A class in a type with field annotations that can't be evaluated, and why; None if there is none."""
         if isinstance(type, Instance) and not type.arguments and type.name in STANDARD:
-            return None  # nearly every type
+            return None  # the fast path for nearly every type
         return self._storing.unevaluable(term_of(type))
 
     def apart(self, one: object, other: object, /) -> tuple[str, str]:
-        """Two types side by side: classes of one short name by their dotted names, all others by the short ones."""
+        """Format two types: classes with the same short name by their dotted names, others by short names."""
         return apart(term_of(one), term_of(other), self.dotted)
 
     def show(self, type: object, /) -> str:
-        """The type as users write it, by short names."""
+        """The type as users write it, with short names."""
         return show(term_of(type))
 
     # -- relations --------------------------------------------------------------------------------------------
@@ -189,13 +189,13 @@ class TermTypes:
             case TupleOf(items), Instance():
                 return self._assignable(Instance("builtins.tuple", (union(list(items)),)), target, depth + 1)
             case Instance(), TupleOf():
-                # a tuple of unknown length is none of a known one; a NamedTuple may be
+                # a tuple of unknown length does not fit a tuple of known length; a NamedTuple may
                 is_tuple = self._as(source, "builtins.tuple")
-                if is_tuple == (ANY,):  # by the typing specification, it stands for a tuple of any length
+                if is_tuple == (ANY,):  # by the typing specification, this matches a tuple of any length
                     return None
                 return False if source.name in STANDARD or is_tuple is False else None
             case Instance(name), LiteralOf(_, kind):
-                if self.about(name) is None:  # a name that can't be seen may be an alias of anything
+                if self.about(name) is None:  # an unknown name may be an alias of anything
                     return None
                 related = self._as(Instance(kind), name)
                 return False if name == kind or related is False else None
@@ -205,12 +205,12 @@ class TermTypes:
                 return None
 
     def _exhausted(self, source: Term, items: tuple[Term, ...]) -> bool | None:
-        """Whether a union of literals lists every value of a class, which then is that union: bool, an enum."""
+        """Whether a union of literals lists every value of a class (`bool` or an enum), and so equals the class."""
         literals = {item.value for item in items if isinstance(item, LiteralOf) and Instance(item.kind) == source}
         if source == _BOOL:
             return literals == {"True", "False"}
         enum = isinstance(source, Instance) and source.name not in STANDARD
-        return None if enum and len(literals) > 1 else False  # how many members an enum has is not known here
+        return None if enum and len(literals) > 1 else False  # the number of an enum's members is not known here
 
     def _instance(self, source: Instance, target: Instance, depth: int) -> bool | None:
         facts = self.about(target.name)
@@ -236,7 +236,7 @@ class TermTypes:
                 verdicts.append(forward)
             elif target.name in STANDARD:
                 verdicts.append(_all([forward, self._assignable(expected, given, depth + 1)]))
-            else:  # a user's class: its variance is inferred by a checker, not here
+            else:  # a user's class: only a type checker infers its variance
                 verdicts.append(True if given == expected else None)
         return _all(verdicts)
 
@@ -251,9 +251,9 @@ class TermTypes:
         return _all([self._item(given.get(key.name), key, depth) for key in target])
 
     def _item(self, given: Key | None, wanted: Key, depth: int) -> bool | None:
-        """Whether an item of a TypedDict may stand for one of another (PEP 589, 655 and 705)."""
+        """Whether an item of one TypedDict fits that of another (PEP 589, 655 and 705)."""
         is_loose = wanted.is_read_only and not wanted.is_required
-        if given is None:  # who has no such item may have one of any type
+        if given is None:  # a TypedDict without the item may have one of any type at run time
             return (is_loose and wanted.type == OBJECT) or (False if wanted.is_required else None)
         if given.is_required != wanted.is_required and not (given.is_required and is_loose):
             return False
@@ -263,7 +263,7 @@ class TermTypes:
         return False if given.is_read_only else _all([forward, self._assignable(wanted.type, given.type, depth + 1)])
 
     def _as(self, source: Term, ancestor: str) -> tuple[Term, ...] | Literal[False] | None:
-        """The arguments of `ancestor` as `source` derives from it; False if it does not, None if unknown."""
+        """The arguments with which `source` derives from `ancestor`; False if it does not derive, None if unknown."""
         if not isinstance(source, Instance):
             return None
         if source.name == ancestor:
@@ -281,7 +281,7 @@ class TermTypes:
         return tuple(_substitute(argument, given) for argument in arguments)
 
     def _all_ancestors(self, name: str) -> dict[str, tuple[Term, ...]] | None:
-        """All classes that a class derives from, their arguments in terms of its own; "?" marks an unknown base."""
+        """All ancestors of a class, with their arguments in terms of its own; "?" marks an unknown base."""
         if name in STANDARD:
             return _standard_ancestors(name)
         if name in self._ancestors:
@@ -289,7 +289,7 @@ class TermTypes:
         facts = self.about(name)
         if facts is None:
             return None
-        self._ancestors[name] = {"?": ()}  # a class that derives from itself ends here
+        self._ancestors[name] = {"?": ()}  # stops at a class that derives from itself
         found: dict[str, tuple[Term, ...]] = {}
         if facts.bases is None:
             found["?"] = ()
@@ -308,14 +308,14 @@ class TermTypes:
         return found
 
     def _is_closed(self, name: str) -> bool:
-        """True if a class has no type parameters of its own, so its items are known without arguments."""
+        """True if a class has no type parameters, so that its items are known without arguments."""
         facts = self.about(name)
         return facts is not None and not facts.parameters
 
 
 @cache
 def _standard_ancestors(name: str) -> dict[str, tuple[Term, ...]]:
-    """The ancestors of a class of the standard library: found once, since such classes derive from each other alone."""
+    """The ancestors of a class of the standard library. Cached: such classes derive only from each other."""
     found: dict[str, tuple[Term, ...]] = {}
     for base in STANDARD[name].bases or ():
         if isinstance(base, Instance):
@@ -327,7 +327,7 @@ def _standard_ancestors(name: str) -> dict[str, tuple[Term, ...]]:
 def _inherit(
     found: dict[str, tuple[Term, ...]], base: Instance, facts: ClassFacts, above: Mapping[str, tuple[Term, ...]]
 ) -> None:
-    """Add what a base derives from, in terms of the class that derives from it."""
+    """Add the ancestors of a base, with their arguments in terms of the class that derives from it."""
     given = dict(zip(facts.parameters, base.arguments, strict=False))
     for further, arguments in above.items():
         found.setdefault(further, tuple(_substitute(argument, given) for argument in arguments))
@@ -339,7 +339,7 @@ _PLAIN: Final = frozenset(
 
 
 def _is_plain(type: object) -> bool:
-    """Whether a type is a class of the standard library that JSON can carry, as nearly every type is."""
+    """Whether a type is a plain class of the standard library that JSON can carry, as nearly every type is."""
     return isinstance(type, Instance) and type.name in _PLAIN
 
 
@@ -370,14 +370,14 @@ def _substitute(term: Term, given: dict[Term, Term]) -> Term:
 
 
 def _all(verdicts: list[bool | None]) -> bool | None:
-    """No if any says no; else unknown if any does not know."""
+    """False if any verdict is False; else None if any is None; else True."""
     if False in verdicts:
         return False
     return None if None in verdicts else True
 
 
 def _any(verdicts: list[bool | None]) -> bool | None:
-    """Yes if any says yes; else unknown if any does not know."""
+    """True if any verdict is True; else None if any is None; else False."""
     if True in verdicts:
         return True
     return None if None in verdicts else False

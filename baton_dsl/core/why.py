@@ -9,47 +9,45 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from baton_dsl.core.lifecycle import Outcome, State
+from baton_dsl.core import defaults
+from baton_dsl.core.nodes import ENDED, Outcome, State, runs_behind
 from baton_dsl.core.reasons import WITH_ITS_WORKFLOW
 from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
 
 TOLD: Final = 3
-"""Causes of a workflow that are told one by one."""
-SKIPPED: Final = "skipped"
+"""How many causes of a workflow's state are described one by one."""
 HOPS: Final = 4
-"""Steps of a chain that are named one by one."""
-
-_ENDED: Final = frozenset([Outcome.CANCELLED, Outcome.DISCARDED])
+"""How many steps of a chain are named one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """What there is to know of a node and its job.
+    """The facts about a node and its job.
 
     Attributes:
         step: The name of its step.
         state: The state of its job; `GONE` if there is none.
         upstreams: The names of the nodes that it waits for.
-        outcome: How it has settled: as an `Outcome`, or `skipped`.
-        by_upstream: It was cancelled, or skipped, because of an upstream, not by itself.
-        ignore_cancelled: It runs though an upstream was cancelled.
-        ignore_discarded: It runs though an upstream was discarded.
+        outcome: How it settled: an `Outcome`, or `skipped`.
+        by_upstream: Whether it was cancelled or skipped because of an upstream, not by itself.
+        ignore_cancelled: Whether it runs although an upstream was cancelled.
+        ignore_discarded: Whether it runs although an upstream was discarded.
         queue: The queue of its job.
-        attempt: How often it was tried.
-        max_attempts: After how many tries it is discarded.
-        scheduled_at: When it may run, at the earliest.
-        attempted_at: When the last try began.
+        attempt: The number of attempts so far.
+        max_attempts: The number of attempts after which it is discarded.
+        scheduled_at: The earliest time at which it may run.
+        attempted_at: When the last attempt began.
         settled_at: When it settled.
         runs_on: The name of the Oban node that runs it, or ran it last.
-        is_alive: Whether the process that runs it is there.
+        is_alive: Whether the process that runs it is alive.
         error: Its last error, as Oban stores it; or why it was skipped.
         part_of: The map that it is an item of.
-        has_expanded: It is a map, and waits for its items.
-        is_held: It is an item that waits for others to end, since only so many of its map run at once.
+        has_expanded: Whether it is a map that waits for its items.
+        is_held: Whether it is an item that waits for others to end, because its map limits how many run at once.
         ahead: How many jobs its queue starts before it, if that was counted.
-        is_last_crash: The next death of its process discards it.
-        absent: Why the node that fetched it last gave it back: its code is not there.
-        waits_for: What it would reserve of the budget, if too little is left of that.
+        is_last_crash: Whether another death of its process discards it.
+        absent: Why the Oban node that fetched it last gave it back, if that lacks its code.
+        waits_for: The amount that it would reserve of the budget, if too little is left.
         model: The model of an item of a step of several models.
     """
 
@@ -60,9 +58,9 @@ class NodeFacts:
     by_upstream: bool = False
     ignore_cancelled: bool = False
     ignore_discarded: bool = False
-    queue: str = "default"
+    queue: str = defaults.QUEUE
     attempt: int = 0
-    max_attempts: int = 20
+    max_attempts: int = defaults.MAX_ATTEMPTS
     scheduled_at: datetime | None = None
     attempted_at: datetime | None = None
     settled_at: datetime | None = None
@@ -80,29 +78,23 @@ class NodeFacts:
 
     @property
     def named(self) -> str:
-        """Its name as sentences tell it: `"charge"`, `"assess[0]" (anthropic:a)`."""
+        """Its name in a sentence: `"charge"`, `"assess[0]" (anthropic:a)`."""
         return f'"{self.step}"' if self.model is None else f'"{self.step}" ({printable(self.model)})'
 
     def ignores(self, outcome: str) -> bool:
-        """True if an upstream that ended so does not keep this node from running."""
-        match outcome:
-            case Outcome.CANCELLED:
-                return self.ignore_cancelled
-            case Outcome.DISCARDED:
-                return self.ignore_discarded
-            case _:
-                return True
+        """True if this node may run although an upstream ended with that outcome."""
+        return runs_behind(outcome, ignore_cancelled=self.ignore_cancelled, ignore_discarded=self.ignore_discarded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueFacts:
-    """What there is to know of a queue.
+    """The facts about a queue.
 
     Attributes:
         nodes: How many nodes run it.
-        paused: On how many of them it is paused.
-        slots: How many jobs they run at once, together.
-        running: How many jobs of it run.
+        paused: On how many of these nodes it is paused.
+        slots: How many jobs these nodes together run at once.
+        running: How many of its jobs run.
     """
 
     nodes: int = 0
@@ -113,10 +105,10 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFacts:
-    """What there is to know of a workflow at one moment.
+    """The facts about a workflow at one time.
 
     Attributes:
-        now: That moment; its zone is the one in which moments are told.
+        now: The time of the facts. Sentences show times in its zone.
         nodes: Its nodes by name, in topological order.
         queues: The queues that any node runs, by name.
         outcome: How it ended.
@@ -124,9 +116,9 @@ class WorkflowFacts:
         settled_at: When its last node settled.
         paused_at: Since when it is paused.
         stopped_at: When it was cancelled as a whole.
-        budget: What its calls of models may cost; None for no bound.
-        spent: What counts against that.
-        reserved: What the attempts that run have reserved of it and not used.
+        budget: What its calls of models may cost; None if that is not limited.
+        spent: How much of the budget is spent.
+        reserved: How much of the budget running attempts have reserved and not spent.
     """
 
     now: datetime
@@ -143,7 +135,7 @@ class WorkflowFacts:
     _parts: Mapping[str, Sequence[NodeFacts]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Sort the items by their maps, of which there may be thousands."""
+        """Group the items by their maps, because there may be thousands."""
         parts: dict[str, list[NodeFacts]] = {}
         for node in self.nodes.values():
             if node.part_of is not None:
@@ -151,11 +143,11 @@ class WorkflowFacts:
         object.__setattr__(self, "_parts", parts)
 
     def items_of(self, node: NodeFacts) -> Sequence[NodeFacts]:
-        """The items of a map, or its lists of items."""
+        """The children of a map."""
         return self._parts.get(node.step, ())
 
     def at(self, when: datetime | None) -> str:
-        """` at 12:04:00 UTC`, or nothing if the moment is not known."""
+        """` at 12:04:00 UTC`, or nothing if the time is not known."""
         return f" at {moment(when, self.now)}" if when else ""
 
 
@@ -163,8 +155,8 @@ def why(facts: WorkflowFacts, step: str | None = None) -> str:
     """One sentence about a workflow, or about one step of it.
 
     Args:
-        facts: What there is to know.
-        step: The step; None is for the workflow.
+        facts: The facts about the workflow.
+        step: The step; None for the workflow.
 
     Examples:
         >>> from datetime import UTC
@@ -180,7 +172,7 @@ def why(facts: WorkflowFacts, step: str | None = None) -> str:
 
 
 def causes(facts: WorkflowFacts, step: str | None = None) -> list[str]:
-    """The steps that the sentence is about in the end: the first thing to look at comes first."""
+    """The steps that the sentence names as causes, the most important first."""
     if step is not None:
         return [_path(facts, facts.nodes[step])[-1].step]
     unsettled = [node for node in facts.nodes.values() if node.outcome is None]
@@ -211,11 +203,11 @@ def _verb(node: NodeFacts) -> str:
 
 
 def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
-    """From a node to the node that it is as it is because of; of several, the one that needs attention first."""
+    """The path from a node to the node that explains its state; if there are several, to the most urgent one."""
     if node.outcome is not None:
         path = [node]
         while (culprit := _culprit(facts, path[-1])) is not None and len(path) <= len(facts.nodes):
-            path.append(culprit)  # a row that somebody has changed by hand may name itself: the path ends all the same
+            path.append(culprit)  # a row that was changed by hand may name itself: the path must end nevertheless
         return path
     below: dict[str, NodeFacts] = {}
     roots = _roots(facts, node, below)
@@ -226,9 +218,9 @@ def _path(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
 
 
 def _roots(facts: WorkflowFacts, node: NodeFacts, below: dict[str, NodeFacts] | None = None) -> list[NodeFacts]:
-    """What a node waits for in the end, most urgent first; `below` gets the next step of the way back to the node."""
+    """The last nodes of the chains that a node waits for, most urgent first; `below` gets the way back to the node."""
     seen, queue, roots = {node.step}, [node], []
-    for current in queue:  # breadth first, so that the way is a shortest one
+    for current in queue:  # breadth first, so that the way back is a shortest one
         waits = _waits_for(facts, current)
         if not waits:
             roots.append(current)
@@ -251,8 +243,8 @@ def _waits_for(facts: WorkflowFacts, node: NodeFacts) -> list[NodeFacts]:
 
 
 def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
-    """The upstream, or the item, because of which a node has not completed; rather one that ended by itself."""
-    if node.has_expanded and node.outcome in _ENDED:
+    """The upstream or item because of which a node did not complete, preferably one that ended by itself."""
+    if node.has_expanded and node.outcome in ENDED:
         ended = [item for item in facts.items_of(node) if item.outcome == node.outcome]
     elif node.by_upstream:
         upstreams = [facts.nodes[name] for name in node.upstreams if name in facts.nodes]
@@ -263,8 +255,8 @@ def _culprit(facts: WorkflowFacts, node: NodeFacts) -> NodeFacts | None:
 
 
 def _keeps(node: NodeFacts, outcome: str) -> bool:
-    """Whether an upstream that ended so is why a node did."""
-    return outcome == node.outcome if node.outcome == SKIPPED else not node.ignores(outcome)
+    """Whether an upstream with that outcome prevents a node from running."""
+    return outcome == node.outcome if node.outcome == Outcome.SKIPPED else not node.ignores(outcome)
 
 
 def _by_urgency(facts: WorkflowFacts, nodes: Iterable[NodeFacts]) -> list[NodeFacts]:
@@ -272,7 +264,7 @@ def _by_urgency(facts: WorkflowFacts, nodes: Iterable[NodeFacts]) -> list[NodeFa
 
 
 def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
-    """What waits for somebody's doing comes first, what goes on by itself comes last."""
+    """The rank of a node: nodes that need help come first, nodes that progress by themselves last."""
     if node.state is State.EXECUTING:
         return 4 if node.is_alive else 1
     if node.state is State.GONE or node.state.is_final:
@@ -317,7 +309,7 @@ def _ending(facts: WorkflowFacts, node: NodeFacts) -> str:
     match node.outcome:
         case Outcome.DISCARDED:
             return f"was discarded{facts.at(node.settled_at)}{tries}" + (f": {reason}" if reason else "")
-        case "skipped":
+        case Outcome.SKIPPED:
             return f"was skipped{facts.at(node.settled_at)}" + (f": {reason}" if reason else "")
         case Outcome.CANCELLED if reason == WITH_ITS_WORKFLOW:
             return f"was cancelled with its workflow{facts.at(node.settled_at)}"
@@ -377,7 +369,7 @@ def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
 
 
 def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
-    """What keeps a queue from starting anything."""
+    """Why a queue starts nothing; None if it can."""
     queue = facts.queues.get(node.queue, QueueFacts())
     if not queue.nodes:
         return f'no worker runs queue "{node.queue}"'
@@ -398,7 +390,7 @@ def _of_workflow(facts: WorkflowFacts) -> str:
         return f"The workflow completed{facts.at(facts.settled_at)}, after {took}"
     ended = f"The workflow was {facts.outcome}{facts.at(facts.settled_at)}"
     steps = _steps(facts)
-    origins = [node for node in steps if node.outcome in _ENDED and not node.by_upstream]
+    origins = [node for node in steps if node.outcome in ENDED and not node.by_upstream]
     by_hand = [node for node in origins if last_exception(node.error) == WITH_ITS_WORKFLOW]
     others = [node for node in origins if node not in by_hand]
     others.sort(key=lambda node: node.outcome != Outcome.DISCARDED)
@@ -427,7 +419,7 @@ def _under_way(facts: WorkflowFacts) -> str:
     elif facts.stopped_at:
         said = f"The workflow was cancelled{facts.at(facts.stopped_at)}: {said}"
     found = [facts.nodes[step] for step in causes(facts)]
-    if facts.paused_at:  # said already
+    if facts.paused_at:  # the sentence says so already
         found = [node for node in found if node.state is not State.SUSPENDED]
     told = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
     if len(found) > TOLD:

@@ -1,4 +1,4 @@
-"""Write moments, durations and errors for people."""
+"""Format times, durations, amounts and errors for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Format seconds for people.
 
     Examples:
         >>> [duration(seconds) for seconds in (0.08, 2.5, 185, 7260, 300_000)]
@@ -38,7 +38,7 @@ def suggestion(nearest: str | None) -> str:
 
 
 def suggestion_after(nearest: str | None) -> str:
-    """The same for the end of a sentence.
+    """The same question, to be appended to a sentence.
 
     Examples:
         >>> 'there is no step "order"' + suggestion_after("orders")
@@ -48,7 +48,7 @@ def suggestion_after(nearest: str | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as people say them.
+    """Format a number of bytes for people.
 
     Examples:
         >>> [size(count) for count in (0, 999, 1000, 8192, 999_960, 3_200_000, 45_000_000_000)]
@@ -65,7 +65,7 @@ def size(count: int) -> str:
 
 
 def moment(when: datetime, now: datetime) -> str:
-    """A moment on the clock of `now`, with its zone; with its date, if that is another day.
+    """Format a time in the time zone of `now`, with the zone's name, and with the date if it is on another day.
 
     Examples:
         >>> from datetime import UTC
@@ -79,7 +79,7 @@ def moment(when: datetime, now: datetime) -> str:
 
 
 def zone(when: datetime) -> str:
-    """The zone of a moment: its name, or the difference to UTC where that has none.
+    """The time zone of a moment: its name, or its offset from UTC if it has no name.
 
     Example:
         >>> from datetime import UTC, timedelta, timezone
@@ -91,7 +91,7 @@ def zone(when: datetime) -> str:
 
 
 def money(amount: Decimal) -> str:
-    """An amount: two digits behind the point, more if they say more, at most six.
+    """Format an amount: two digits behind the point, or up to six if they are not zero.
 
     Example:
         >>> [money(Decimal(text)) for text in ("5", "0.5", "0.00321000", "0.00000012", "1E+3")]
@@ -104,13 +104,13 @@ def money(amount: Decimal) -> str:
 
 
 def beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: Decimal) -> str:
-    """Why a step waits whose amount is not left of a budget.
+    """Why a step waits for the budget.
 
     Args:
-        amount: What it would reserve.
+        amount: The amount that it would reserve.
         budget: The budget.
-        spent: What is spent of it.
-        reserved: What others have reserved of it.
+        spent: How much of it is spent.
+        reserved: How much of it others have reserved.
     """
     left = budget - spent - reserved
     needs = f"would cost up to {money(amount)}" if amount else "has a model"
@@ -121,10 +121,10 @@ def beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: De
 
 
 def last_exception(error: str | None) -> str:
-    r"""The exception that a stored error ends with, on one line: without its traceback, and by its first line.
+    r"""The exception at the end of a stored error, on one line: without its traceback, and only its first line.
 
-    What follows that line is often longer, and says less: SQLAlchemy's statement, pydantic's link. Of a group of
-    exceptions it is the group with the first of them.
+    The further lines are often long and less useful, such as SQLAlchemy's statement or pydantic's link. For an
+    exception group, the line names the group and its first exception.
 
     Examples:
         >>> last_exception("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\nto the office")
@@ -134,7 +134,7 @@ def last_exception(error: str | None) -> str:
 
 
 def without_traceback(error: str) -> str:
-    r"""What was raised, without its traceback; what was given as a reason stays as it is.
+    r"""The text of a raised exception, without its traceback. A text without a traceback is returned as it is.
 
     Examples:
         >>> without_traceback("Traceback (most recent call last):\n  File ...\nRuntimeError: no route\n")
@@ -146,7 +146,7 @@ def without_traceback(error: str) -> str:
 
 
 def _raised(error: str) -> str:
-    """The line of the exception that a traceback ends with; nothing if there is no traceback."""
+    """The line of the exception at the end of a traceback; empty if there is no traceback."""
     lines = error.splitlines()
     tracebacks = [(number, margin) for number, line in enumerate(lines) if (margin := _margin(line)) is not None]
     outermost = [number for number, margin in tracebacks if len(margin) <= len(_GROUP)]
@@ -161,25 +161,25 @@ def _first_line(text: str) -> str:
 
 
 _GROUP: Final = "  | "
-"""What Python writes before each line of an exception group; before those within it, more."""
+"""The prefix of each line of an exception group; nested groups have a longer one."""
 
 _TRACEBACK: Final = re.compile(r"([ |]*)(  \+ Exception Group )?Traceback \(most recent call last\):$")
 
 
 def _margin(line: str) -> str | None:
-    """What the lines of the traceback that begins on this line begin with; None if none does."""
+    """The prefix of the lines of a traceback that begins on this line; None if none begins here."""
     match = _TRACEBACK.match(line)
     return (_GROUP if match[2] else match[1]) if match else None
 
 
 def _headline(lines: Sequence[str], margin: str) -> str:
-    """The first line of the exception below its frames, which are indented."""
+    """The first line of the exception, which follows the indented frames."""
     below = (line.removeprefix(margin) for line in lines[1:] if line.startswith(margin))
     return next((line for line in below if line.strip() and not line.startswith(" ")), "").rstrip()
 
 
 def storable(text: str) -> str:
-    r"""A text as PostgreSQL can store it: NUL characters and lone surrogates stand there escaped.
+    r"""Make a text storable in PostgreSQL: escape NUL characters and lone surrogates.
 
     Examples:
         >>> print(storable("no \0 stock"))
@@ -189,7 +189,7 @@ def storable(text: str) -> str:
 
 
 def unstorable(text: str) -> str | None:
-    r"""Why PostgreSQL can't have a text, so that nothing of that name is in any database; None if it can.
+    r"""Why PostgreSQL can't store a text, so that no name in a database equals it; None if it can.
 
     Examples:
         >>> unstorable("a\0b"), unstorable("\udcff"), unstorable("b")
@@ -201,9 +201,9 @@ def unstorable(text: str) -> str | None:
 
 
 def printable(text: str) -> str:
-    r"""Text that moves no cursor, hides nothing and turns no writing direction: the rest as escapes.
+    r"""Escape the characters of a text that would move the cursor, hide text or change the writing direction.
 
-    Whatever others have written, into the database or into an error, is shown by way of this.
+    Every text from the database or from an error must go through this before it is shown.
 
     Examples:
         >>> print(printable("no \x1b[31m stock\u202e"))
@@ -213,7 +213,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, which stay lines."""
+    """The same for a text of several lines: line breaks stay."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -222,11 +222,11 @@ def _escaped(character: str) -> str:
 
 
 LONGEST_ERROR: Final = 64 * 1024
-"""Bytes of the text of one error that are kept."""
+"""How many bytes of the text of an error are stored."""
 
 
 def shortened(text: str, most: int = LONGEST_ERROR) -> str:
-    r"""A text as PostgreSQL can store it, with at most so many bytes: its head and its tail, and what is left out.
+    r"""Make a text storable in PostgreSQL and cut it to a size: head, tail, and a line that says how much is left out.
 
     Examples:
         >>> shortened("no stock"), len(shortened("x" * 10**6))
@@ -247,13 +247,13 @@ def shortened(text: str, most: int = LONGEST_ERROR) -> str:
     if len(storable(tail).encode()) > half:
         tail = tail[-(half // _WIDEST) :]
     frame_end = tail.find("\n") + 1
-    if frame_end < len(tail) // 2:  # a traceback goes on with a whole line
+    if frame_end < len(tail) // 2:  # continue a traceback with a whole line
         tail = tail[frame_end:]
     left = len(text) - len(head) - len(tail)
     return f"{storable(head)}\n  ... {left:,} characters are left out ...\n{storable(tail)}"
 
 
 _ROOM: Final = 56
-"""Bytes for the line between head and tail."""
+"""The bytes reserved for the line between head and tail."""
 _WIDEST: Final = 6
-"""Bytes that one character takes at most: a lone surrogate, which is escaped."""
+"""The most bytes of one character: an escaped lone surrogate."""

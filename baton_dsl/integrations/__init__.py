@@ -1,1 +1,1 @@
-"""Adapters for clients of language models: what they call is recorded by itself. Each is imported when it is used."""
+"""Adapters that record the calls of language models' clients. Import the one that you use."""

@@ -1,4 +1,4 @@
-"""A client of Anthropic whose calls are recorded in a step."""
+"""Record the calls of an Anthropic client in a step."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def recorded[C: Anthropic | AsyncAnthropic](client: C, context: StepContext, *, snooze: bool = False) -> C:
-    """The same client, with every call recorded in a step: what it used and cost; under debug what it saw and said.
+    """Copy a client so that every call is recorded in a step: its usage and cost and, with `debug=True`, its content.
 
-    Messages, sync or async, at once or as a stream. Of a stream it is recorded at its end, or when it is closed. The
-    full name of a model, `anthropic:claude-sonnet-4-6`, does as well as the one that Anthropic knows.
+    This covers messages, sync and async, with or without streaming. A stream is recorded when it ends or is closed. You
+    can name models by their full name, such as `anthropic:claude-sonnet-4-6`, or as Anthropic does.
 
     Args:
-        client: Yours; it is not changed.
+        client: Your client; it is not changed.
         context: The context of the step that calls.
-        snooze: Whether a 429, or a 529, with `retry-after` ends the attempt and lets the step run again then, without
-            counting it. The client's own retries are off then.
+        snooze: Whether a 429 or 529 response with `retry-after` ends the attempt. The step then runs again after that
+            time, and the attempt is not counted. This turns off the client's own retries.
 
     Example:
         ```python

@@ -1,7 +1,7 @@
-"""What the clients of OpenAI and Anthropic have in common: every call goes through `client.post`.
+"""Record the calls of clients of OpenAI and Anthropic: in both, every call goes through `client.post`.
 
-Both are made by one generator. A resource such as `client.messages` takes the client's `post` when it is first asked
-for, so a copy of the client with a `post` of its own records all of them, beta ones and helpers for streams too.
+The same generator creates both clients. A resource such as `client.messages` reads the client's `post` when it is first
+used, so a copy of the client with its own `post` records all resources, including beta ones and helpers for streams.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Any, Final
 from baton_dsl.context import StepContext
 
 LONGEST_SNOOZE: Final = timedelta(days=1)
-"""A longer wait than that is not what a provider of models means."""
+"""The longest wait that is accepted from a server; a longer one is not plausible."""
 _TOO_MANY: Final = frozenset({429, 529})
-"""Statuses of a server that takes no more requests for now; the second is Anthropic's for an overloaded one."""
+"""HTTP statuses of a server that accepts no more requests for now; Anthropic sends 529 when it is overloaded."""
 
 
 def recorded_client(client: Any, context: StepContext, *, provider: str, snooze: bool) -> Any:
-    """A copy of a client whose calls are recorded in a step.
+    """Copy a client so that its calls are recorded in a step.
 
     Args:
-        client: An instance of `OpenAI`, `AsyncOpenAI`, `Anthropic` or `AsyncAnthropic`, or of a class below one.
-        context: The step's.
-        provider: What the full name of a model begins with, which the server does not know: `openai` in `openai:gpt-5`.
-        snooze: Whether a 429 with `retry-after` ends the attempt, to run again then.
+        client: An instance of `OpenAI`, `AsyncOpenAI`, `Anthropic` or `AsyncAnthropic`, or of a subclass.
+        context: The context of the step.
+        provider: The first part of a model's full name, which the server does not know: `openai` in `openai:gpt-5`.
+        snooze: Whether a 429 with `retry-after` ends the attempt, so that the step runs again after that time.
     """
-    # Its own retries would wait within the attempt, and keep a place of the queue meanwhile.
+    # The client's own retries would wait within the attempt, and occupy a slot of the queue meanwhile.
     copy = client.with_options(max_retries=0) if snooze else client.with_options()
     recorder = _Recorder(context, provider, snooze)
     post = copy.post
@@ -49,7 +49,7 @@ class _Recorder:
     snooze: bool
 
     def around(self, post: Callable[..., Any]) -> Callable[..., Any]:
-        """A `post` of a sync client that records."""
+        """Wrap the `post` of a sync client."""
 
         def recording(path: str, /, **given: Any) -> Any:
             call = _Call.of(self, path, given)
@@ -63,7 +63,7 @@ class _Recorder:
         return recording
 
     def around_async(self, post: Callable[..., Any]) -> Callable[..., Any]:
-        """A `post` of an async client that records."""
+        """Wrap the `post` of an async client."""
 
         async def recording(path: str, /, **given: Any) -> Any:
             call = _Call.of(self, path, given)
@@ -84,7 +84,7 @@ def _is_stream(response: object) -> bool:
 
 @dataclass(slots=True)
 class _Call:
-    """One call: its request, and what is known so far of the answer."""
+    """One call: its request, and the answer so far."""
 
     recorder: _Recorder
     request: Any
@@ -104,15 +104,15 @@ class _Call:
         if given.get("stream") and path.endswith("/chat/completions") and isinstance(body, Mapping):
             options = body.get("stream_options") or {}
             hides_usage = "include_usage" not in options
-            if hides_usage:  # OpenAI tells what a stream has used only if it is asked to
+            if hides_usage:  # OpenAI sends the usage of a stream only on request
                 given = {**given, "body": {**body, "stream_options": {**options, "include_usage": True}}}
         return _Call(recorder, body, given, hides_usage)
 
     def answered(self, response: Any) -> Any:
-        """Record an answer that came at once."""
+        """Record an answer that is not a stream."""
         told = response
         if not hasattr(told, "usage") and callable(parse := getattr(response, "parse", None)):
-            with suppress(Exception):  # `with_raw_response`; what can't be parsed is for the caller to find out
+            with suppress(Exception):  # `with_raw_response`; errors of parsing are left to the caller
                 told = parse()
         if getattr(told, "usage", None) is not None:
             self._record(told)
@@ -120,12 +120,12 @@ class _Call:
         return response
 
     def saw(self, event: Any) -> bool:
-        """Take in an event of a stream; False if the caller did not ask for it."""
+        """Add an event of a stream to the answer. Return False if the caller did not request the event."""
         self.answer.take(event)
         return not (self.hides_usage and getattr(event, "choices", None) == [] and getattr(event, "usage", None))
 
     def ended(self, error: BaseException | None = None) -> None:
-        """Record a stream that has ended, or that nobody reads on."""
+        """Record a stream that has ended or is no longer read."""
         if self.is_over:
             return
         self.is_over = True
@@ -137,10 +137,10 @@ class _Call:
             self._capture(response=self.answer.plain())
 
     def failed(self, error: Exception) -> None:
-        """Capture an error, and snooze if that is what was asked for.
+        """Capture an error, and snooze if the caller wants that.
 
         Raises:
-            StepEnded: If the server says when to come back, and the step is to do so.
+            StepEnded: If the server says when to retry, and the step should snooze until then.
         """
         context = self.recorder.context
         context.capture(request=self.request, response=self.answer.plain(), error=error, model=self._model)
@@ -162,7 +162,7 @@ class _Call:
 
 @dataclass(slots=True)
 class _Answer:
-    """The answer of a stream, as far as it came."""
+    """The answer of a stream so far."""
 
     text: list[str] = field(default_factory=list)
     whole: Any = None
@@ -170,7 +170,7 @@ class _Answer:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def take(self, event: Any) -> None:
-        """Take in an event: of chat completions, of responses, or of messages."""
+        """Add an event of chat completions, of responses or of messages."""
         kind = getattr(event, "type", None)
         if kind == "message_start":  # Anthropic's
             self._usage_of(event.message)
@@ -203,7 +203,7 @@ class _Answer:
             self.usage |= {name: count for name, count in told.items() if count is not None}
 
     def told(self) -> Any:
-        """What `record_usage` can read; None if the stream has not told what it used."""
+        """A value that `record_usage` can read; None if the stream has not sent its usage."""
         if self.whole is not None:
             return self.whole if getattr(self.whole, "usage", None) is not None else None
         return {**self.facts, "usage": self.usage} if self.usage else None
@@ -217,7 +217,7 @@ class _Answer:
 
 
 class _Wrapped:
-    """A stream of a client; whatever is not said here is the stream's own."""
+    """Wraps a stream of a client; all other attributes are those of the stream."""
 
     def __init__(self, stream: Any, call: _Call) -> None:
         self._stream = stream
@@ -258,7 +258,7 @@ class Stream(_Wrapped):
         self.close()
 
     def close(self) -> None:
-        """Close it; what came so far is recorded."""
+        """Close the stream, and record the answer so far."""
         self._stream.close()
         self._call.ended()
 
@@ -294,16 +294,16 @@ class AsyncStream(_Wrapped):
         await self.close()
 
     async def close(self) -> None:
-        """Close it; what came so far is recorded."""
+        """Close the stream, and record the answer so far."""
         await self._stream.close()
         self._call.ended()
 
 
 def retry_after(error: BaseException) -> timedelta | None:
-    """When a server that takes no more requests wants to be asked again; None if it does not say so.
+    """How long a server that accepts no more requests asks to wait; None if it does not say.
 
     Args:
-        error: What a client raised: something with the `response` of the server.
+        error: The error that a client raised, with the `response` of the server.
     """
     response = getattr(error, "response", None)
     if getattr(response, "status_code", None) not in _TOO_MANY:
@@ -314,7 +314,7 @@ def retry_after(error: BaseException) -> timedelta | None:
 
 
 def _delay(told: str | None, *, thousandths: bool = False) -> timedelta | None:
-    """How long a header of seconds, or of a date, says to wait."""
+    """The wait that a header says, in seconds or as a date."""
     if not told:
         return None
     with suppress(ValueError, OverflowError):

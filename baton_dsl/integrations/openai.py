@@ -1,4 +1,4 @@
-"""A client of OpenAI whose calls are recorded in a step."""
+"""Record the calls of an OpenAI client in a step."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def recorded[C: OpenAI | AsyncOpenAI](client: C, context: StepContext, *, snooze: bool = False) -> C:
-    """The same client, with every call recorded in a step: what it used and cost; under debug what it saw and said.
+    """Copy a client so that every call is recorded in a step: its usage and cost and, with `debug=True`, its content.
 
-    Chat completions, responses and everything else that tells a usage, sync or async, at once or as a stream. Of a
-    stream it is recorded at its end, or when it is closed; chat completions are asked to tell their usage. The full
-    name of a model, `openai:gpt-5`, does as well as the one that OpenAI knows.
+    This covers chat completions, responses and every other call that returns a usage, sync and async, with or without
+    streaming. A stream is recorded when it ends or is closed; for chat completions, the usage is requested. You can
+    name models by their full name, such as `openai:gpt-5`, or as OpenAI does.
 
     Args:
-        client: Yours; it is not changed. A client of another provider that speaks OpenAI's format does as well.
+        client: Your client; it is not changed. It may be configured for another provider that uses OpenAI's format.
         context: The context of the step that calls.
-        snooze: Whether a 429 with `retry-after` ends the attempt and lets the step run again then, without counting it.
-            The client's own retries are off then.
+        snooze: Whether a 429 response with `retry-after` ends the attempt. The step then runs again after that time,
+            and the attempt is not counted. This turns off the client's own retries.
 
     Example:
         ```python

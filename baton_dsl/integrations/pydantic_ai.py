@@ -1,7 +1,8 @@
-"""Agents of pydantic-ai inside a step: a call of a model or a tool that was made is not made again by a later attempt.
+"""Run agents of pydantic-ai inside a step, so that a later attempt does not repeat calls of models and tools.
 
-It stands on `pydantic_ai.durable_exec`, which pydantic-ai offers to engines like ours: an agent's run is deterministic
-but for the calls of models and tools, so with their results stored a later attempt comes to where the last one ended.
+This uses `pydantic_ai.durable_exec`, which pydantic-ai offers to engines like ours. Apart from calls of models and
+tools, an agent's run is deterministic. Because the results of these calls are stored, a later attempt quickly gets to
+the point at which the last one ended.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ with needed():
     from pydantic_ai.models import Model
 
 _LONGEST_NAME: Final = 200
-"""Characters of an operation's name that are kept in that of a checkpoint, which has room for 255."""
+"""How many characters of an operation's name become part of the name of a checkpoint, which may have 255."""
 
 
 @dataclass(slots=True)
 class _Scope:
-    """The step that agents run in: one attempt.
+    """The attempt of a step in which agents run.
 
     Attributes:
-        context: The step's.
-        runs: How many runs each agent has begun, by its name.
+        context: The context of the step.
+        runs: How many runs each agent has started, by the agent's name.
     """
 
     context: StepContext
@@ -59,7 +60,7 @@ _scope: ContextVar[_Scope | None] = ContextVar("baton_dsl.integrations.pydantic_
 
 @contextmanager
 def in_step(context: StepContext) -> Iterator[None]:
-    """Within this, the runs of agents that have the capability `Durability` belong to a step.
+    """Make the runs of agents with the capability `Durability` part of a step, while the context lasts.
 
     Args:
         context: The context of an async step.
@@ -85,19 +86,20 @@ def in_step(context: StepContext) -> Iterator[None]:
 class Durability(BaseDurabilityCapability[Any]):
     """A capability of an agent: its calls of models and tools are checkpoints of the step that it runs in.
 
-    What a call returned is stored before the agent goes on, see `StepContext.once`. A later attempt of the step is
-    given it back. The usage of each call of a model is recorded, and under debug what was sent and what came back.
-    Outside of `in_step` an agent runs as if it had no such capability.
+    The result of a call is stored before the agent continues (see `StepContext.once`), and a later attempt of the step
+    gets the stored result. The usage of each call of a model is recorded and, with `debug=True`, the request and the
+    response. Outside of `in_step`, an agent runs as if it did not have this capability.
 
-    An agent needs a `name`, and must make the same calls in the same order when its model answers the same: what it
-    takes from elsewhere (the time, a random number) should come from a tool or from the step's inputs. A tool that had
-    an effect and died before it returned is called again, as a step is.
+    An agent needs a `name`. If its model gives the same answers, it must make the same calls in the same order, so take
+    the time or random numbers from a tool or from the step's inputs. If the process dies after a tool had its effect
+    but before it returned, the tool is called again, as a step would be.
 
     Args:
-        snooze: Whether a 429 with `retry-after` ends the attempt and lets the step run again then, without counting it.
-        models: More models that a run may name, by those names. The full name of a model (`openai:gpt-5`) needs none.
-        event_stream_handler: What is told of the events of a run; a later attempt tells it only what happens then.
-        name: A name for the checkpoints; default: the agent's.
+        snooze: Whether a 429 response with `retry-after` ends the attempt. The step then runs again after that time,
+            and the attempt is not counted.
+        models: Further models that a run may use, by name. Not needed for models with a full name (`openai:gpt-5`).
+        event_stream_handler: Called for the events of a run. In a later attempt, it is called only for new events.
+        name: The name of the checkpoints; default: the agent's name.
     """
 
     engine_spec = DurabilityEngineSpec(
@@ -105,9 +107,9 @@ class Durability(BaseDurabilityCapability[Any]):
         durable_unit_noun="checkpoint",
         durable_container_noun="step",
         codec=JSON_CODEC,
-        # Which tools there are costs nothing to find out, and a checkpoint is a transaction.
+        # Listing the tools costs less than a checkpoint, which is a transaction.
         journal_discovery=False,
-        # What comes with a run is not known to the capability, so its calls would be made again.
+        # The capability does not see toolsets that are passed to a run, so their calls would be repeated.
         unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
     )
 
@@ -128,7 +130,7 @@ class Durability(BaseDurabilityCapability[Any]):
         return _scope.get() is not None
 
     def get_default_run_id(self) -> str | None:
-        """The same for the same run in every attempt: the first of its agent in the step, the second, ..."""
+        """An id that is the same in every attempt: it counts the runs of the agent in the step."""
         scope = _scope.get()
         if scope is None:
             return None
@@ -136,11 +138,11 @@ class Durability(BaseDurabilityCapability[Any]):
         return f"{scope.context.idempotency_key}:{self.name}:{scope.runs[self.name]}"
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
-        """The same in every attempt."""
+        """An id that is the same in every attempt."""
         return conversation_id_from_run_id(run_id) if self.in_durable_context else None
 
     def get_durable_operation_backend(self) -> DurableOperationBackend[Any]:
-        """What runs the calls."""
+        """The backend that makes the calls."""
         return _Checkpoints(agent_name=self.name, snooze=self.snooze)
 
 
@@ -148,7 +150,7 @@ class _Checkpoints(JournalCallableOperationBackend[str]):
     """Runs each call of a model or a tool once for all attempts of a step."""
 
     def __init__(self, *, agent_name: str, snooze: bool) -> None:
-        config = RoleBasedOperationConfig(model="", event="", capability="", tool="")  # there is nothing to choose
+        config = RoleBasedOperationConfig(model="", event="", capability="", tool="")  # there are no choices
         super().__init__(agent_name=agent_name, config=config)
         self._snooze = snooze
 
@@ -164,7 +166,7 @@ class _Checkpoints(JournalCallableOperationBackend[str]):
         """See `CallableOperationBackend.execute`; the arguments are pydantic-ai's."""
         scope = _scope.get()
         if scope is None or isinstance(operation_id, EventStreamHandlerId):
-            return await body()  # an event is told, and nobody pays for that
+            return await body()  # an event costs nothing, so it needs no checkpoint
         context = scope.context
 
         async def call() -> Any:
@@ -181,7 +183,7 @@ class _Checkpoints(JournalCallableOperationBackend[str]):
         body: Callable[[], Awaitable[object]],
         cache_key: tuple[object, ...],
     ) -> object:
-        """Call a model, and record that."""
+        """Call a model, and record the call."""
         _, messages, settings, parameters, *_ = cache_key
         request = {"messages": messages, "settings": settings, "parameters": parameters}
         began = time.monotonic()
@@ -201,9 +203,9 @@ class _Checkpoints(JournalCallableOperationBackend[str]):
 
 
 def _name(operation: str, cache_key: tuple[object, ...]) -> str:
-    """The name of a checkpoint: what is called, in which run; of a tool, by which call of the model's.
+    """The name of a checkpoint: the operation and the run and, for a tool, the id of the call in the model's answer.
 
-    Calls of tools run side by side, so they are told apart by the ids that the stored answer of the model gave them.
+    Calls of tools run concurrently, so their order can't tell them apart.
     """
     run = next((part for part in cache_key if isinstance(part, RunContext)), None)
     facts = [operation] if run is None else [operation, run.run_id or "", run.tool_call_id or ""]
@@ -212,7 +214,7 @@ def _name(operation: str, cache_key: tuple[object, ...]) -> str:
 
 
 def _retry_after(error: BaseException) -> timedelta | None:
-    """When a server wants to be asked again; pydantic-ai raises its own error because of the client's."""
+    """How long a server asks to wait. The error of the client is the cause of pydantic-ai's own error."""
     cause: BaseException | None = error
     while cause is not None:
         if (delay := retry_after(cause)) is not None:

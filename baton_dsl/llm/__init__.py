@@ -1,4 +1,4 @@
-"""Steps that call language models: what a call used and cost, and what it saw. `StepContext` records both.
+"""Usage, costs and captures of steps that call language models. `StepContext` records them.
 
 ```python
 from baton_dsl import StepContext, step

@@ -1,6 +1,6 @@
-"""What genai-prices knows of models: how to read the usage of a response, and what a call costs.
+"""Read usages and prices with genai-prices.
 
-This module loads genai-prices, which takes a fifth of a second: it is imported when the first call is recorded.
+Loading genai-prices takes a fifth of a second, so this module is imported only when the first call is recorded.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from genai_prices.types import ModelPrice
 from baton_dsl.llm.usage import Usage
 
 _CONTEXTS: Final = {"batch": {"processing": "batch"}}
-"""What tells genai-prices of a tier; of others it is the provider's own name."""
+"""The context with which genai-prices finds the prices of a tier; for other tiers, the provider's own name is used."""
 _HIGH: Final = Decimal(1_000_000)
 
 
 def read(data: Any, provider: str, flavor: str) -> Detailed:
-    """What a response says of its usage.
+    """Read the usage in a response.
 
     Args:
-        data: The response as JSON has it.
-        provider: Whose extractor reads it.
-        flavor: Which of the provider's interfaces the response is of.
+        data: The response as JSON.
+        provider: The provider whose extractor reads it.
+        flavor: The interface of the provider that the response comes from.
 
     Raises:
-        ValueError: If it says nothing, or nothing that makes sense.
+        ValueError: If it has no usage, or one that makes no sense.
     """
-    # Not by `extract_usage`: it refuses a model that the provider does not list, such as one behind a proxy.
+    # `extract_usage` can't be used: it fails for a model that the provider does not list, such as one behind a proxy.
     extractors = next(each for each in get_snapshot().providers if each.id == provider)
     return extractors.extract_usage(data, api_flavor=flavor)[1]
 
 
 def detailed_of(usage: Usage) -> Detailed:
-    """A usage as genai-prices has it."""
+    """Convert a usage to the type of genai-prices."""
     parts = {"cache_read_tokens": usage.cached, "cache_write_tokens": usage.cache_write}
     parts["output_reasoning_tokens"] = usage.reasoning
     present = {name: count for name, count in parts.items() if count}
@@ -46,15 +46,15 @@ def detailed_of(usage: Usage) -> Detailed:
 
 
 def listed_price(detailed: Detailed, model: str, provider: str | None, tier: str | None) -> Decimal | None:
-    """What a call costs; None if no price is listed for the model, or none that is known to be right.
+    """What a call costs; None if the model has no listed price, or the price may be wrong.
 
-    genai-prices takes the standard price where it knows no other of a tier. That would tell a wrong cost, so each price
-    that counts must be one of the tier.
+    If genai-prices knows no price of a tier, it uses the standard price. The cost would be wrong, so each price that
+    matters must be the tier's own.
 
     Args:
-        detailed: What the call used.
+        detailed: The usage of the call.
         model: The model's name, without its provider.
-        provider: Who runs it; None for whoever is known to.
+        provider: The provider that runs the model; None for any that is known to.
         tier: The service tier; None is the standard one.
     """
     now = datetime.now(UTC)
@@ -79,13 +79,13 @@ def listed_price(detailed: Detailed, model: str, provider: str | None, tier: str
             }
             if not own or _counts(standard, special, own, detailed):
                 return None
-    except ValueError:  # usage that this model has no price for
+    except ValueError:  # the model has no price for this kind of usage
         return None
     return cost
 
 
 def _counts(standard: ModelPrice, special: ModelPrice, own: set[str], detailed: Detailed) -> bool:
-    """Whether a price counts that a tier has not of its own: then its height makes a difference."""
+    """Whether a price matters that the tier does not define itself."""
     high = copy(special)
     for name, price in vars(standard).items():
         if name not in own and price is not None:

@@ -1,4 +1,4 @@
-"""What a call costs: your own prices first, then those of genai-prices."""
+"""Compute what a call costs, with your own prices first, then with those of genai-prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baton_dsl.llm.usage import Usage
 MILLION: Final = Decimal(1_000_000)
 
 STANDARD: Final = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
-"""What providers call the tier whose prices their lists show."""
+"""Names of the standard tier, whose prices the providers list."""
 
 PROVIDERS: Final = {
     "google-gla": "google",
@@ -27,19 +27,19 @@ PROVIDERS: Final = {
     "together_ai": "together",
     "fireworks_ai": "fireworks",
 }
-"""What pydantic-ai and litellm call providers -> what genai-prices calls them."""
+"""The names of providers in pydantic-ai and litellm -> their names in genai-prices."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a model costs for a million tokens.
+    """The price of a model for a million tokens.
 
     Attributes:
-        input: For tokens of the request.
-        output: For tokens of the answer.
-        cached: For tokens that are read from a cache; default: as `input`.
-        cache_write: For tokens that are written to a cache; default: as `input`.
+        input: The price of tokens of the request.
+        output: The price of tokens of the answer.
+        cached: The price of tokens that are read from a cache; default: `input`.
+        cache_write: The price of tokens that are written to a cache; default: `input`.
     """
 
     input: Decimal
@@ -68,12 +68,12 @@ _own: Final[dict[tuple[str, str | None], Price]] = {}
 
 
 def set_price(model: str, price: Price | None, *, tier: str | None = None) -> None:
-    """Set what a model costs, in the place of what genai-prices says. It holds for this process.
+    """Set the price of a model, for this process. It overrides the price of genai-prices.
 
     Args:
-        model: Its name, as usage is recorded: `my-model`, or `openai:gpt-5` for one provider alone.
-        price: What it costs; None forgets what was set.
-        tier: The service tier that it is the price of, such as `batch`; None is the standard one.
+        model: The model's name as usage is recorded: `my-model`, or `openai:gpt-5` for only one provider.
+        price: The price; None removes the one that was set.
+        tier: The service tier of the price, such as `batch`; None is the standard tier.
 
     Example:
         >>> set_price("my-model", Price(input=Decimal("0.5"), output=Decimal("2")))
@@ -88,13 +88,13 @@ def set_price(model: str, price: Price | None, *, tier: str | None = None) -> No
 
 
 def plain_tier(tier: str | None) -> str | None:
-    """A service tier; None for the standard one, whatever a provider calls it."""
+    """Normalize a service tier: None for the standard tier, whatever name a provider uses."""
     lower = (tier or "").strip().lower()
     return None if lower in STANDARD else lower
 
 
 def split_model(model: str) -> tuple[str | None, str]:
-    """The provider that the name of a model begins with, if it does, and the rest.
+    """Split the full name of a model into its provider, or None if it has none, and the rest.
 
     Example:
         >>> split_model("anthropic:claude-sonnet-4-5"), split_model("llama3:8b")
@@ -110,8 +110,8 @@ def price_of(usage: Usage, detailed: Any = None) -> Decimal | None:
     """What a call costs; None if no price is known for its model and its tier.
 
     Args:
-        usage: What it used.
-        detailed: The same as genai-prices has it, with what `Usage` does not tell apart.
+        usage: The usage of the call.
+        detailed: The usage in the type of genai-prices, which distinguishes more than `Usage`.
     """
     if usage.model is None:
         return None

@@ -1,4 +1,4 @@
-"""What a step exchanged with a model as plain data, without its secrets and not too large: before it is written."""
+"""Prepare what a step exchanged with a model for storage: as plain data, without secrets, and not too large."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from baton_dsl.core.wording import storable
 
 REDACTED: Final = "[redacted]"
 DEEPEST: Final = 60
-"""Levels of nested data that are kept."""
+"""The most levels of nested data that are kept."""
 MOST_BYTES: Final = 256 * 1024
-"""Bytes of JSON that are kept of one request, and of one response."""
+"""The most bytes of JSON that are kept of a request, and of a response."""
 MOST_ENTRIES: Final = 20_000
-"""Values that are looked at in one request or response."""
+"""The most values of a request or a response that are kept."""
 
 _SECRET_KEY: Final = re.compile(
     r"(?:^|_)(?:authorization|api_?key|access_?key|secret_?key|private_?key|signing_?key|encryption_?key|subscription_?key"
     r"|secret|client_?secret|password|passwd|passphrase|pwd|credentials?|cookie|set_?cookie|session_?id|bearer|jwt|dsn"
     r"|(?:access|refresh|auth|id|api|session|security|csrf|bearer|bot|user)_?token|x_goog_api_key)s?$|(?:^|_)token$"
 )
-"""The name of a key whose value is a secret, in lower case and with `_` between words."""
+"""Names of keys whose values are secrets, in lower case and with `_` between words."""
 
 _WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
@@ -38,7 +38,7 @@ _ASSIGNED: Final = (
     r"(?:[\w-]*(?:api[_-]?key|secret|password|passwd|access[_-]?token|auth[_-]?token|refresh[_-]?token|authorization))"
     r"[\"']?\s*[:=]\s*[\"']?(?!\[redacted)[^\s\"'&,;})\]]{3,}"
 )
-"""`password=hunter2` within a text."""
+"""Finds `password=hunter2` in a text."""
 
 _PATTERNS: Final = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
@@ -64,14 +64,14 @@ _compiled: list[re.Pattern[str]] = []
 
 
 def redact_also(*, keys: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
-    r"""Name secrets of your own, besides those that are known. It holds for this process.
+    r"""Declare further secrets, for this process, in addition to those that are known.
 
     Args:
-        keys: Keys whose values are secrets, whatever their case: `ssn`, `X-Tenant-Key`.
-        patterns: Regular expressions of what is a secret wherever it stands.
+        keys: Keys whose values are secrets, such as `ssn` or `X-Tenant-Key`. Case does not matter.
+        patterns: Regular expressions that match secrets in any text.
 
     Raises:
-        re.error: If a pattern is no regular expression.
+        re.error: If a pattern is not a regular expression.
 
     Example:
         >>> redact_also(keys=["ssn"], patterns=[r"\bACME-\d{6}\b"])
@@ -90,7 +90,7 @@ def captured(value: object) -> str:
     """A request or a response as JSON: without secrets, and shortened if it is too large.
 
     Args:
-        value: Whatever was sent or came back.
+        value: The request or the response.
     """
     data = without_secrets(value)
     text = json.dumps(data, ensure_ascii=False)
@@ -106,12 +106,12 @@ def captured(value: object) -> str:
 
 
 def without_secrets(value: object) -> Any:
-    """A value as plain data of JSON, with `[redacted]` in the place of each secret."""
+    """Convert a value to plain JSON data, with each secret replaced by `[redacted]`."""
     return _Redaction().plain(value, 0)
 
 
 def text_without_secrets(text: str) -> str:
-    """A text with `[redacted]` in the place of each secret."""
+    """Replace each secret in a text by `[redacted]`."""
     if not _compiled:
         _compiled.extend(re.compile(pattern, re.DOTALL) for pattern in (*_PATTERNS, *_own_patterns))
     for pattern in _compiled:
@@ -135,7 +135,7 @@ def _plain_key(key: str) -> str:
 
 
 def _replaced(found: re.Match[str]) -> str:
-    """What stands for a secret; of `name=value` the name stays."""
+    """The replacement of a secret; in `name=value`, the name stays."""
     text = found[0]
     for sign in ("=", ":"):
         name, separator, _ = text.partition(sign)
@@ -145,14 +145,14 @@ def _replaced(found: re.Match[str]) -> str:
 
 
 class _Redaction:
-    """One walk through a value, which may be part of itself."""
+    """One walk through a value, which may contain itself."""
 
     def __init__(self) -> None:
         self._above: set[int] = set()
         self._entries = 0
 
     def plain(self, value: Any, depth: int) -> Any:
-        """A value as plain data."""
+        """Convert a value to plain data."""
         self._entries += 1
         if self._entries > MOST_ENTRIES:
             return "... more is left out"
@@ -178,7 +178,7 @@ class _Redaction:
         self._above.add(id(value))
         try:
             return self._parts(value, depth)
-        except Exception as error:  # noqa: BLE001 - whatever a client's object does when it is looked at
+        except Exception as error:  # noqa: BLE001 - reading an object of a client may raise anything
             return f"... a {type(value).__name__} that can't be read: {type(error).__name__}"
         finally:
             self._above.discard(id(value))
@@ -217,7 +217,7 @@ class _Redaction:
 
     def _text(self, text: str, depth: int) -> str:
         stripped = text.lstrip()
-        if stripped[:1] in ("{", "[") and depth < DEEPEST:  # the arguments of a tool are JSON within JSON
+        if stripped[:1] in ("{", "[") and depth < DEEPEST:  # the arguments of a tool are a JSON text within JSON
             try:
                 inner = json.loads(text)
             except (ValueError, RecursionError):
@@ -228,12 +228,12 @@ class _Redaction:
 
 
 def _hides_itself(value: object) -> bool:
-    """True for pydantic's secrets, and what is made like them."""
+    """True for pydantic's secret types and similar ones."""
     return hasattr(value, "get_secret_value")
 
 
 def _shortened(data: Any, longest: int) -> Any:
-    """Plain data with its long texts cut."""
+    """Cut the long texts in plain data."""
     match data:
         case str() if len(data) > longest:
             return f"{data[:longest]}... {len(data) - longest:,} characters are left out"

@@ -1,4 +1,4 @@
-"""What a workflow has used, and what its steps said to models: the values that `Workflow` gives."""
+"""The usage and the captures of a workflow, as `Workflow.usage` and `Workflow.captures` return them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Totals:
     """The sum of many calls of models.
 
     Attributes:
-        calls: How many.
-        input: Tokens of the requests, with those that were read from or written to a cache.
-        cached: Of these, those that were read from a cache.
-        cache_write: Of these, those that were written to a cache.
-        output: Tokens of the answers, with those of reasoning.
-        reasoning: Of these, those of reasoning.
-        latency: How long the calls took, together.
-        cost: What those calls cost whose cost is known.
-        unpriced: How many calls have no known cost.
+        calls: The number of calls.
+        input: Tokens of the requests, including those that were read from or written to a cache.
+        cached: The part of `input` that was read from a cache.
+        cache_write: The part of `input` that was written to a cache.
+        output: Tokens of the answers, including those of reasoning.
+        reasoning: The part of `output` that is reasoning.
+        latency: How long the calls took in total.
+        cost: The cost of the calls whose cost is known.
+        unpriced: The number of calls whose cost is not known.
     """
 
     calls: int = 0
@@ -38,11 +38,11 @@ class Totals:
 
     @property
     def lower_bound(self) -> bool:
-        """True if the calls have cost more than `cost`, since the price of some is unknown."""
+        """True if the calls may have cost more than `cost`, because the price of some is unknown."""
         return self.unpriced > 0
 
     def __add__(self, other: Totals) -> Totals:
-        """Both together."""
+        """Add two totals."""
         return Totals(
             calls=self.calls + other.calls,
             input=self.input + other.input,
@@ -59,14 +59,14 @@ class Totals:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowUsage:
-    """What the steps of a workflow have used, failed attempts included.
+    """The usage of the steps of a workflow, including failed attempts.
 
     Attributes:
-        total: All calls.
-        steps: By the name of the step; the items of a map count together.
-        models: By the name of the model; calls without one are under `unknown`.
+        total: The totals of all calls.
+        steps: The totals of each step; the items of a map count together.
+        models: The totals of each model; calls without one are under `unknown`.
         budget: What the workflow may cost; None if it has no budget.
-        spent: What counts against the budget: also what a call without a known cost had reserved.
+        spent: What counts against the budget. For a call without a known cost, that is what the attempt had reserved.
     """
 
     total: Totals
@@ -77,26 +77,26 @@ class WorkflowUsage:
 
     @property
     def cost(self) -> Decimal:
-        """What all calls cost; at least, if `lower_bound`."""
+        """What all calls cost; a lower bound if `lower_bound`."""
         return self.total.cost
 
     @property
     def lower_bound(self) -> bool:
-        """True if the price of some call is unknown, so that `cost` is too low."""
+        """True if the price of some call is unknown, so that `cost` may be too low."""
         return self.total.lower_bound
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """One exchange with a model, as a step recorded it under `debug=True`. Secrets were removed before it was written.
+    """One exchange with a model, recorded by a step with `debug=True`. Secrets were removed before it was stored.
 
     Attributes:
         step: The name of the step.
         node: The step, or the item of a map: `orders[3]`.
-        attempt: Which attempt it was.
-        number: Which exchange of that attempt it was, from 1.
-        captured_at: When.
+        attempt: The number of the attempt.
+        number: The number of the exchange in that attempt, from 1.
+        captured_at: When it was captured.
         model: The model.
         request: What was sent, as plain data.
         response: What came back; None if nothing did.

@@ -1,4 +1,4 @@
-"""What an attempt of a step reserves of the budget of its workflow before it starts."""
+"""Compute what an attempt of a step reserves of the workflow's budget before it starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baton_dsl.llm.prices import price_of
 from baton_dsl.llm.usage import Usage
 
 RESERVE: Final = "baton_reserve"
-"""The key of a job's meta that says how much each of its attempts reserves."""
+"""The key in a job's meta for the amount that each attempt reserves."""
 
 TOKEN_OPTIONS: Final = ("max_input_tokens", "max_output_tokens")
 
@@ -21,14 +21,15 @@ def reserved(options: Mapping[str, Any], models: Sequence[str]) -> str | None:
 
     Args:
         options: The options of the step.
-        models: The models that were chosen for it; of several, the dearest counts.
+        models: The models that were chosen for it; if several, the most expensive one counts.
 
     Returns:
-        The amount; 0 for a step that declares nothing and has a model, which starts while anything is left. None for
-        one that has no model either: it may always start.
+        The amount. It is 0 for a step that has a model but declares no cost: it starts while anything is left. It is
+        None
+        for a step without a model: it may always start.
 
     Raises:
-        UnknownPriceError: BTN523, if the step declares its tokens, and nobody knows what they cost.
+        UnknownPriceError: BTN523, if the step declares its tokens, but their price is not known.
 
     Example:
         >>> reserved({"max_cost": Decimal("0.50")}, ["my-model"]), reserved({}, ["my-model"]), reserved({}, [])
@@ -42,10 +43,10 @@ def reserved(options: Mapping[str, Any], models: Sequence[str]) -> str | None:
 
 
 def bound_of(options: Mapping[str, Any], model: str | None) -> Decimal | None:
-    """What an attempt costs at the most, by the options of its step; None if they do not say.
+    """The most that an attempt can cost by the options of its step; None if they do not say.
 
     Raises:
-        UnknownPriceError: BTN523, if the step declares its tokens, and nobody knows what they cost.
+        UnknownPriceError: BTN523, if the step declares its tokens, but their price is not known.
     """
     if "max_cost" in options:
         return Decimal(options["max_cost"])

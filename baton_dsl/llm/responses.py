@@ -1,4 +1,4 @@
-"""From what a client returned to a `Usage`: responses of OpenAI, Anthropic, Gemini, litellm and pydantic-ai."""
+"""Turn a client's response into a `Usage`: of OpenAI, Anthropic, Gemini, litellm and pydantic-ai."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baton_dsl.llm.prices import plain_tier, price_of, split_model
 from baton_dsl.llm.usage import MOST_TOKENS, TOKENS, Usage, oddity
 
 LONGEST_NAME: Final = 255
-"""Characters of the name of a model, a provider or a tier that are kept."""
+"""The most characters that are kept of the name of a model, a provider or a tier."""
 
 _FIELDS: Final = frozenset(field.name for field in dataclasses.fields(Usage))
 _TOLD: Final = frozenset({*TOKENS, "cost"})
@@ -35,18 +35,18 @@ def usage_of(
 ) -> Usage:
     """The usage of a response, with its cost.
 
-    A response was paid for: what makes no sense in it is told in `remark`, and nothing is raised.
+    The call was paid for, so nothing is raised if the response makes no sense: `remark` says so.
 
     Args:
         response: What a client returned, or its JSON; or a `Usage`, or a mapping with the names of `Usage`.
-        model: The model; default: what the response says.
-        provider: Who runs it; default: what the response or the model's name says.
-        tier: The service tier; default: what the response says.
+        model: The model; default: the one in the response.
+        provider: Who runs the model; default: taken from the response or the model's name.
+        tier: The service tier; default: the one in the response.
         latency: How long the call took.
         default_model: The model if neither `model` nor the response names one.
 
     Raises:
-        UsageError: BTN520, if a mapping with the names of `Usage` makes no sense, or an argument.
+        UsageError: BTN520, if an argument makes no sense, or a mapping with the names of `Usage`.
         ExtraMissingError: BTN420, if genai-prices is needed to read the response, and is not installed.
     """
     if latency is not None and latency < timedelta(0):
@@ -70,7 +70,7 @@ def usage_of(
     if (tokens := _of_pydantic_ai(body)) is not None:
         return _counted(tokens, named)
     if (kind := _kind(body)) is None:
-        return Usage(**named, remark=f"{_said(response)} says nothing of its usage")
+        return Usage(**named, remark=f"{_said(response)} does not contain a usage")
     with extras.needed():
         catalogue = import_module("baton_dsl.llm.catalogue")
     try:
@@ -91,14 +91,14 @@ _DETAILS: Final = {
 
 
 def _named(model: str | None, provider: str | None, tier: str | None, latency: timedelta | None) -> dict[str, Any]:
-    """What is told of a call beside its tokens, as it can be stored."""
+    """The fields of a usage other than tokens, in a form that can be stored."""
     names = {"model": model, "provider": provider, "tier": plain_tier(tier)}
     kept = {key: storable(value)[:LONGEST_NAME] if value else None for key, value in names.items()}
     return {**kept, "latency": latency}
 
 
 def _counted(tokens: Mapping[str, Any], named: Mapping[str, Any], detailed: Any = None) -> Usage:
-    """A usage of what a response says, which may make no sense."""
+    """The usage of a response, whose numbers may make no sense."""
     whole: dict[str, Any] = {
         name: int(count) if isinstance(count, Decimal | float) else count for name, count in tokens.items()
     }
@@ -122,7 +122,7 @@ def _priced(usage: Usage, detailed: Any = None) -> Usage:
 
 
 def _plain(response: object) -> object:
-    """A response as JSON has it, as far as its usage goes."""
+    """The parts of a response that matter for its usage, as JSON."""
     if isinstance(response, str | bytes | bytearray):
         try:
             return json.loads(response)
@@ -140,7 +140,7 @@ def _plain(response: object) -> object:
         return {**names, "usage": _plain(usage() if callable(usage) else usage)}
     if callable(read := getattr(response, "json", None)):  # httpx, requests
         return read()
-    if (usage := getattr(response, "usage", None)) is not None:  # a run of an agent, on its way
+    if (usage := getattr(response, "usage", None)) is not None:  # a run of an agent that has not ended
         return {"usage": _plain(usage() if callable(usage) else usage)}
     return None
 
@@ -150,7 +150,7 @@ def _fields(response: Any) -> dict[str, Any]:
 
 
 def _body(data: object) -> Mapping[str, Any]:
-    """What has the usage in it: the response, or that of the last event of a stream; or just the usage."""
+    """The part that contains the usage: the response, the response in a stream's last event, or the usage itself."""
     if not isinstance(data, Mapping):
         return {}
     inner = data.get("response")
@@ -174,7 +174,7 @@ def _camel(data: object) -> object:
 
 
 def _kind(body: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Whose extractor reads a response, told by its shape: many providers speak OpenAI's or Anthropic's."""
+    """The extractor for a response, by its shape: many providers use the formats of OpenAI or Anthropic."""
     if isinstance(body.get("usageMetadata"), Mapping):
         return ("google", "default")
     usage = body.get("usage")
@@ -189,7 +189,7 @@ def _kind(body: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _of_pydantic_ai(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tokens of a usage of pydantic-ai, which counts as `Usage` does."""
+    """The tokens of a usage of pydantic-ai, which counts them like `Usage`."""
     usage = body.get("usage")
     if not isinstance(usage, Mapping) or "cache_read_tokens" not in usage or "input_tokens" not in usage:
         return None

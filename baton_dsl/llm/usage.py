@@ -10,7 +10,7 @@ from typing import Final, final
 from baton_dsl.errors import UsageError
 
 MOST_TOKENS: Final = 1_000_000_000
-"""Tokens of one call above which a number is no count of tokens."""
+"""The most tokens of one call; a larger number can't be a count of tokens."""
 
 TOKENS: Final = ("input", "cached", "cache_write", "output", "reasoning")
 
@@ -21,20 +21,20 @@ class Usage:
     """What one call of a model used.
 
     Attributes:
-        model: The model that answered; None if nobody said.
+        model: The model that answered; None if it is not known.
         provider: Who runs it, such as `openai`.
-        input: Tokens of the request, all of them: those that were read from a cache, or written to one, too.
-        cached: Of these, the tokens that were read from a cache.
-        cache_write: Of these, the tokens that were written to a cache.
-        output: Tokens of the answer, those of reasoning too.
-        reasoning: Of these, the tokens of reasoning.
+        input: All tokens of the request, including those that were read from a cache or written to one.
+        cached: The part of `input` that was read from a cache.
+        cache_write: The part of `input` that was written to a cache.
+        output: All tokens of the answer, including those of reasoning.
+        reasoning: The part of `output` that is reasoning.
         tier: The service tier, such as `batch` or `flex`; None is the standard one.
         latency: How long the call took.
         cost: What it cost, in US dollars unless your own prices are in another currency; None if no price is known.
-        remark: What is odd about these numbers; then there is no cost.
+        remark: Why these numbers make no sense, or None if they do. With a remark, there is no cost.
 
     Raises:
-        UsageError: BTN520, if a number is negative, absurd, or above the one that it is a part of.
+        UsageError: BTN520, if a number is negative, absurd, or larger than the total that it is a part of.
 
     Example:
         >>> Usage(model="my-model", input=1200, cached=1000, output=80).input
@@ -55,7 +55,7 @@ class Usage:
 
     def __post_init__(self) -> None:
         if reason := oddity({name: getattr(self, name) for name in TOKENS}):
-            raise UsageError(f"this is no usage of a model: {reason}")
+            raise UsageError(f"this can't be the usage of a model: {reason}")
         cost: object = self.cost
         if cost is not None and not (isinstance(cost, Decimal) and cost.is_finite() and cost >= 0):
             raise UsageError(f"the cost of a call must be a Decimal that is not negative, got {cost!r:.60}")

@@ -1,1 +1,1 @@
-"""The runtime: turns a flow and its inputs into rows, runs the steps, and reads the results. It uses the database."""
+"""The runtime: turn a flow and its inputs into rows, run the steps, and read the results from the database."""

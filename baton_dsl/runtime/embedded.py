@@ -15,7 +15,7 @@ from baton_dsl.runtime import schema
 def start(folder: Path | str = ".baton") -> str:
     """Start the PostgreSQL of a folder, and create the tables in it. It runs until this process ends.
 
-    Without an argument it is the server that `baton` uses in the current folder.
+    Without an argument, it is the server that `baton` uses in the current folder.
 
     Args:
         folder: The folder that holds the server's data, in `postgres/`.

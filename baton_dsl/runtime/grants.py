@@ -1,4 +1,4 @@
-"""The GRANT statements for each role of an application. `docs/how-to/privileges.md` shows the same ones."""
+"""The GRANT statements for the roles of an application. `docs/how-to/privileges.md` shows the same ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from baton_dsl.runtime.database.prefix import checked_prefix
 
 _GRANTS: Final = files("baton_dsl.runtime.sql.grants")
 _ROLES: Final = {"worker": "worker", "insert": "inserter", "operate": "operator", "read": "reader"}
-"""The role that each file grants to, as the file calls it."""
+"""The name of the role in each file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
-    """The roles that are given what they need.
+    """The roles that get privileges, by what they do.
 
     Attributes:
         worker: Roles that run steps: `baton worker`.
         insert: Roles that only insert workflows. They can read no workflow, not even their own.
-        operate: Roles that cancel, retry, pause, resume, prune and rerun workflows, and read all.
+        operate: Roles that cancel, retry, pause, resume, prune and rerun workflows, and read everything.
         read: Roles that read everything and change nothing: status, results, doctor.
     """
 
@@ -32,13 +32,13 @@ class Grants:
     read: tuple[str, ...] = ()
 
     def statements(self, prefix: str = "public") -> list[str]:
-        """The GRANT statements, for the owner of the tables to run, once they are there.
+        """The GRANT statements. The owner of the tables runs them after the tables were created.
 
         Args:
             prefix: The schema.
 
         Raises:
-            PrefixError: BTN410, if the prefix can't be used.
+            PrefixError: BTN410, if the prefix is not allowed.
         """
         return list(self._statements(checked_prefix(prefix)))
 

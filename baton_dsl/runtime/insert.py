@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any, Final
 from weakref import WeakSet
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import Diagnostic
@@ -30,12 +28,13 @@ from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.lowering import sending
 from baton_dsl.runtime.lowering.insert_arguments import arguments_of
 from baton_dsl.runtime.lowering.lower import Lowered, check_flow, lower
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.importing import is_of_a_script
 from baton_dsl.runtime.workflow import Workflow
 from baton_dsl.step import Step
 
-_INSERT = sql.SQL("""
-SELECT {insert}(
+_INSERT: Final = """
+SELECT baton.baton_insert_many(
     schema_version => %(schema_version)s::int4, flow => %(flow)s::text, code => %(code)s::text,
     signatures => %(signatures)s::text, ids => %(ids)s::text[], labels => %(labels)s::text[],
     inputs => %(inputs)s::text[], are_debug => %(are_debug)s::bool[], hooks_to_be => %(hooks_to_be)s::json,
@@ -43,17 +42,17 @@ SELECT {insert}(
     edge_from => %(edge_from)s::int4[], edge_to => %(edge_to)s::int4[], templates => %(templates)s::json,
     maps => %(maps)s::json, budgets => %(budgets)s::numeric[], traceparent => %(traceparent)s::text
 ), pg_backend_pid()
-""")
+"""
 
 MOST_FAULTY: Final = 20
-"""Workflows of which an error tells what is wrong with them: nobody reads on."""
+"""The most workflows whose faults an error describes."""
 
 type Asked = Sequence[tuple[Flow[..., Any], Mapping[str, Any]]]
 """Flows to insert, each with its inputs."""
 
 _pooled: WeakSet[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]] = WeakSet()
-"""Connections of which an insert has found that a pooler is between: psycopg must prepare nothing there. It would from
-the sixth insert on, and the pooler would send the seventh to another backend, which does not know it."""
+"""Connections that go through a pooler, as an insert has found out: psycopg must not prepare statements there. It would
+do so from the sixth insert on, and the pooler would send the seventh to another backend, which lacks the statement."""
 
 
 def insert(flow: Flow[..., Any], conn: object, inputs: Mapping[str, Any]) -> object:
@@ -79,10 +78,10 @@ def _insert[T](
     """Insert workflows where the caller wants them.
 
     Args:
-        flow: Their flow; its settings say where, if `conn` does not.
-        conn: What the caller gave.
-        lowered: Lowers them, once the connection is there.
-        give: What the caller gets for them.
+        flow: Their flow; its settings name the database if `conn` does not.
+        conn: The connection that the caller passed.
+        lowered: Lowers the workflows, after the connection is found.
+        give: Converts the workflows to what the caller gets.
     """
     _check_names(flow)
     if conn is None:
@@ -96,7 +95,7 @@ def _insert[T](
 
 
 def _lower_all(flow: Flow[..., Any], asked: Asked) -> list[Lowered]:
-    """Lower many workflows; what is wrong with any of them is told of each, with its place among them."""
+    """Lower many workflows. If some are wrong, the error names each of them by its index."""
     if asked:
         check_flow(flow)
     lowered: list[Lowered] = []
@@ -130,10 +129,10 @@ def _check_ids(lowered: Sequence[Lowered]) -> None:
 
 
 def _check_names(flow: Flow[..., Any]) -> None:
-    """See that a worker can import what a flow names. Where Oban runs in this process, that is a worker which can.
+    """Check that a worker can import the steps and hooks of a flow. If Oban runs in this process, this worker can.
 
     Raises:
-        FlowError: BTN306, if it is of a script.
+        FlowError: BTN306, if one is defined in a script.
     """
     named = ((entry.name, entry.step) for entry in flow.entries)
     steps = {name for name, step in named if isinstance(step, Step) and is_of_a_script(step.function)}
@@ -150,11 +149,11 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: l
     if not lowered:
         return []
     try:
-        # A cursor of its own: `conn.cursor()` may give one of another kind, such as a RawCursor.
+        # A plain Cursor: `conn.cursor()` may return another class, such as a RawCursor.
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
         values = arguments_of(lowered, schema.VERSION)
         with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
-            row = cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn)).fetchone()
+            row = cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
         if explained := _explain(error, database):
             raise explained from error
@@ -163,10 +162,10 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: l
 
 
 def _explain(error: psycopg.Error, database: Database) -> BatonError | None:
-    """What an error says about our schema; None if it says nothing.
+    """Turn a database error into one about our schema, if it is one; else None.
 
-    A function that is not there may be one that an older schema does not have. The transaction can't be asked any
-    more, so another connection is.
+    If a function does not exist, the schema may be older. The transaction has failed, so another connection is used to
+    find out.
     """
     explained = schema.explain_missing(error, database.prefix)
     if isinstance(explained, SchemaMissingError) and error.sqlstate == "42883":
@@ -215,7 +214,7 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
     try:
         values = arguments_of(lowered, schema.VERSION)
         with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
-            executed = await cursor.execute(_statement(database.prefix), values, prepare=_is_prepared(conn))
+            executed = await cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn))
             row = await executed.fetchone()
     except psycopg.Error as error:
         if explained := await asyncio.to_thread(_explain, error, database):
@@ -226,11 +225,6 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
 
 def _is_prepared(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool | None:
     return False if conn in _pooled else None
-
-
-@cache
-def _statement(prefix: str) -> bytes:
-    return _INSERT.format(insert=sql.Identifier(prefix, "baton_insert_many")).as_bytes()
 
 
 def _workflows(

@@ -20,22 +20,22 @@ from baton_dsl.status import Standing, standing_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One workflow of a list.
+    """One workflow in a list.
 
     Attributes:
         id: Its id.
-        short_id: As much of it as no other workflow's id begins with; it can be given wherever an id is.
+        short_id: The shortest beginning of its id that is unique; it is accepted wherever an id is.
         name: Its label.
         flow: The name of its flow.
-        standing: Its outcome; until it has one, `running`, `stuck` if nothing of it moves by itself, `paused`, or
-            `stopping` if it was cancelled as a whole and steps run still.
+        standing: Its outcome; until it has one, `running`, `stuck` if it can't progress without help, `paused`, or
+            `stopping` if it was cancelled as a whole and steps still run.
         steps: How many steps it has; a map is one, however many items it has.
         unsettled: How many of them have not settled.
         cancelled: How many of them were cancelled.
         discarded: How many of them were discarded.
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
-        is_paused: Whether nothing of it starts.
+        is_paused: Whether it is paused, so that no step starts.
     """
 
     id: str
@@ -74,7 +74,7 @@ _ALL: Final = sql.SQL("true")
 
 
 type Place = tuple[datetime, str]
-"""Where a page of the list ends: when its last workflow was inserted, and its id."""
+"""The end of a page of the list: when its last workflow was inserted, and the id of that workflow."""
 
 _BEHIND: Final = sql.SQL("{} AND (inserted_at, workflow_id) < (%(behind)s, %(behind_id)s)")
 
@@ -85,9 +85,10 @@ def workflows(
     """The workflows that meet the conditions, the newest first.
 
     Args:
-        which: The conditions; None is for all there are.
-        most: So many at the most; None is for all.
-        behind: Only those behind a place in the list: `(listed.inserted_at, listed.id)` of the last one of a page.
+        which: The conditions; None for all workflows.
+        most: The most workflows to return; None for all.
+        behind: Only workflows after this place in the list: `(listed.inserted_at, listed.id)` of the last one of a
+            page.
 
     Example:
         ```python
@@ -98,7 +99,7 @@ def workflows(
     if behind is not None:
         conditions = _BEHIND.format(conditions)
         values = {**values, "behind": behind[0], "behind_id": behind[1]}
-    # Else PostgreSQL does not take the index on outcomes for one of that order, since what is NULL equals nothing.
+    # Without this, PostgreSQL does not see that the index on outcomes has this order, since NULL equals nothing.
     first = sql.SQL("outcome DESC, " if which and which.is_running else "")
     rows = yield _LIST.format(sql.SQL(STUCK), conditions, first), {**values, "most": most}
     return [_listed(row) for row in rows]
@@ -122,15 +123,15 @@ def _listed(row: Row) -> Listed:
 
 
 SHORTEST: Final = 13
-"""Characters of a UUID that are shown at least: those of version 7 begin with the millisecond of their insert."""
+"""The least characters of a UUID that are shown: one of version 7 begins with the millisecond of the insert."""
 
 
 def shortened_id(workflow_id: str, neighbours: Iterable[str | None]) -> str:
-    """As much of an id as tells it from all others; whoever chose an id that is no UUID wants to read it whole.
+    """The shortest unique beginning of an id. An id that is not a UUID was chosen by the user, and is shown whole.
 
     Args:
         workflow_id: The id.
-        neighbours: Those before and after it, in the order of their characters; None where there is none.
+        neighbours: The ids before and after it in alphabetical order; None where there is none.
 
     Example:
         >>> one, other = "01932c07-f3ab-7011-8f4e-0c5d9a1b2c3d", "01932c07-f3ab-7022-9f4e-0c5d9a1b2c3d"
@@ -145,7 +146,7 @@ def shortened_id(workflow_id: str, neighbours: Iterable[str | None]) -> str:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
+    """The length of the common beginning of two texts."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 
@@ -157,8 +158,8 @@ def count(which: WorkflowFilter | None = None, *, most: int | None = None) -> Re
     """How many workflows meet the conditions.
 
     Args:
-        which: The conditions; None is for all there are.
-        most: Counting ends there; None counts all.
+        which: The conditions; None for all workflows.
+        most: The number at which counting ends; None counts all.
     """
     conditions, values = which.conditions if which else (_ALL, {})
     (row,) = yield _COUNT.format(conditions), {**values, "most": most}
@@ -173,11 +174,11 @@ _COUNT: Final = sql.SQL("""
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many workflows stand in one way.
+    """The number of workflows with one standing.
 
     Attributes:
-        number: As many as were found.
-        has_more: Whether there may be more, because counting ended.
+        number: The number found.
+        has_more: Whether there may be more, because the count stopped at a limit.
     """
 
     number: int
@@ -185,11 +186,11 @@ class Count:
 
 
 def counts(*, most: int) -> Reading[dict[Standing, Count]]:
-    """How many workflows stand how. Those that are stuck are not counted as running.
+    """The number of workflows with each standing. Stuck workflows do not count as running.
 
     Args:
-        most: So many are counted of each outcome; and so many of those under way are looked at, the oldest ones, which
-            are those that something may be wrong with.
+        most: The most workflows to count of each outcome, and the most running workflows to read, the oldest first,
+                    since those may have a problem.
     """
     (row,) = yield _COUNTS, {"most": most, "beyond": most + 1}
     under_way = {standing: row[standing] for standing in _UNDER_WAY}
@@ -206,8 +207,8 @@ _UNDER_WAY: Final[dict[Standing, LiteralString]] = {
 }
 _ENDED: Final[tuple[Standing, ...]] = ("completed", "cancelled", "discarded")
 
-# One look at the rows of those under way: each of these conditions needs the row, not only the index. The
-# outcome, which is NULL, is in the order, since else PostgreSQL does not take the index for one of that order.
+# Read each row of a running workflow once: these conditions need the row, not only the index. `outcome` is NULL but
+# # part of the order; without it, PostgreSQL would not use the index that has this order.
 _COUNTS: Final = sql.SQL("""
     WITH under_way AS MATERIALIZED (
         SELECT workflow_id, outcome, paused_at, stopped_at FROM baton.baton_workflows
@@ -235,14 +236,14 @@ _COUNTS: Final = sql.SQL("""
 
 
 def full_ids(given: Sequence[str]) -> Reading[list[str]]:
-    """The ids that are given, each whole or by a beginning that no other id shares.
+    """The whole ids for ids that may be shortened to a unique beginning.
 
     Raises:
-        WorkflowNotFoundError: BTN407, if none begins so, or more than one does; or one is blank.
+        WorkflowNotFoundError: BTN407, if no id or several ids begin that way, or a beginning is blank.
     """
     found: list[str] = []
     for start in given:
-        if not start:  # such as a variable of a script that is not set: nobody means the only workflow that there is
+        if not start:  # probably an unset variable of a script, not an abbreviation for the only workflow
             raise WorkflowNotFoundError("the id of a workflow is blank")
         if reason := unstorable(start):
             raise WorkflowNotFoundError(f'no workflow has the id "{printable(start)}": {reason}')
@@ -252,12 +253,12 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
             raise WorkflowNotFoundError(f'there is no workflow "{start}"')
         if ids[0] != start and len(ids) > 1:
             told = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
-            raise WorkflowNotFoundError(told, remedy="write more of it")
+            raise WorkflowNotFoundError(told, remedy="write more of the id")
         found.append(ids[0])
     return found
 
 
-# The ids are collated as "C", so that those with one beginning lie side by side, the shortest first.
+# The ids are collated as "C", so that ids with the same beginning are adjacent, the shortest first.
 _STARTING: Final = sql.SQL(
     "SELECT workflow_id FROM baton.baton_workflows WHERE workflow_id >= %(start)s AND workflow_id < %(end)s "
     "ORDER BY workflow_id LIMIT 2"

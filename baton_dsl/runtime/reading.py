@@ -1,4 +1,4 @@
-"""The former place of `read` and `read_sync` of `baton_dsl.runtime.database`; it goes with the next minor release."""
+"""The old module of `read` and `read_sync` of `baton_dsl.runtime.database`. The next minor release removes it."""
 
 import warnings
 

@@ -1,7 +1,7 @@
 """Create, update and remove our tables and functions: from the command line, from Python, or in a migration of Alembic.
 
-The tables are numbered files that only ever add, so that the code of an earlier version works on; functions and
-triggers are files that always hold the current text, and are replaced where the text differs. See `sql/README.md`.
+The tables come from numbered files that only add, so that code of earlier versions continues to work. Functions and
+triggers come from files with their current text, and are replaced if the text differs. See `sql/README.md`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString, Protocol
@@ -26,10 +27,11 @@ from baton_dsl.errors import (
     ServerTooOldError,
     install_remedy,
 )
+from baton_dsl.runtime import indexes
 from baton_dsl.runtime.database import dsn as connection_string
 from baton_dsl.runtime.database.prefix import checked_prefix
 from baton_dsl.runtime.grants import Grants
-from baton_dsl.runtime.sql import pieces
+from baton_dsl.runtime.sql import pieces, statements
 from baton_dsl.runtime.sql.autogenerate import include_name as include_name
 from baton_dsl.runtime.sql.autogenerate import include_object as include_object
 from baton_dsl.runtime.sql.pieces import OLDEST_POSTGRES as OLDEST_POSTGRES
@@ -39,22 +41,22 @@ logger = logging.getLogger(__name__)
 
 _ADVISORY: Final = 0x6261746F6E  # "baton": two installs at once take turns
 LOCK_TIMEOUT: Final = "300ms"
-"""How long an install waits for a lock: as long, what needs the table waits behind it."""
+"""How long an install waits for a lock. Meanwhile, other statements that need the table wait behind it."""
 TRIES: Final = 100
-"""How often an install tries to have its locks. With the pauses between, that is a minute or two."""
+"""How often an install tries to get its locks: with the pauses in between, for a minute or two."""
 LONGEST_PAUSE: Final = 1.5
-"""Seconds between two tries, at the most."""
+"""The most seconds between two tries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that an install would do.
+    """One change that an install would make.
 
     Attributes:
         kind: `oban` for Oban's tables, `tables` for a numbered file of ours, `function`, `trigger`, or `leftover` for a
             function that is dropped.
         name: The name of the file, or of the function.
-        is_there: Whether there is one that is replaced.
+        is_there: Whether it exists and is replaced.
     """
 
     kind: str
@@ -72,26 +74,54 @@ class Difference:
             case _:
                 return f"{'replace' if self.is_there else 'create'} the {self.kind} {self.name}"
 
+    @property
+    def summary(self) -> tuple[str, str]:
+        """What an install would do, and to what kind of thing: `("create", "function")`."""
+        match self.kind:
+            case "oban":
+                return "create", "object of Oban"
+            case "tables":
+                return "bring", "tables"
+            case "leftover":
+                return "drop", "function"
+            case _:
+                return "replace" if self.is_there else "create", self.kind
+
+
+def summed_up(differences: Sequence[Difference]) -> list[str]:
+    """The changes in a few lines: the functions and triggers are counted.
+
+    Example:
+        >>> summed_up([Difference("function", "baton_end", False), Difference("function", "baton_lives", False)])
+        ['create 2 functions']
+    """
+    counts = Counter(difference.summary for difference in differences)
+    lines = [
+        f"{verb} {count} {what}{'' if count == 1 else 's'}" for (verb, what), count in counts.items() if verb != "bring"
+    ]
+    versions = [difference for difference in differences if difference.kind == "tables"]
+    return [*lines, *map(str, versions[-1:])]
+
 
 class Operations(Protocol):
-    """What we use of Alembic's `op`."""
+    """The part of Alembic's `op` that we use."""
 
     def execute(self, sqltext: Any, /) -> Any:
-        """Run, or in offline mode print, one statement."""
+        """Run one statement, or print it in offline mode."""
 
 
 def upgrade_sql(prefix: str = "public", *, until: int = VERSION) -> Iterator[str]:
     """The statements that create or update our tables and functions, to run in one transaction, in order.
 
-    Each looks for what is to be done, so they can be run again, and touch nothing that is as it should be. Oban's own
-    tables must be there already. `search_path` is as before afterwards.
+    Each checks what has to be done, so they can be run again and change nothing that is up to date. Oban's own tables
+    must exist already. `search_path` is restored at the end.
 
     Args:
         prefix: The schema of Oban's tables.
         until: The version of the tables to reach; default: the one that this library needs.
 
     Raises:
-        PrefixError: BTN410, if the prefix can't be used.
+        PrefixError: BTN410, if the prefix is not allowed.
     """
     yield from _upgrade(checked_prefix(prefix), until)
 
@@ -107,7 +137,7 @@ def _upgrade(prefix: str, until: int = VERSION, only: Sequence[Difference] | Non
 
 
 def downgrade_sql(prefix: str = "public") -> Iterator[str]:
-    """The statements that remove all that `upgrade_sql` made, with every workflow's results."""
+    """The statements that remove everything that `upgrade_sql` created, including the results of all workflows."""
     own = f"{checked_prefix(prefix)}."
     yield from (f"DROP TRIGGER IF EXISTS {name} ON {own}{table}" for name, table in pieces.triggers().items())
     yield f"DROP FUNCTION IF EXISTS {own}{f', {own}'.join(pieces.functions())}"
@@ -115,7 +145,7 @@ def downgrade_sql(prefix: str = "public") -> Iterator[str]:
 
 
 def upgrade(op: Operations, *, prefix: str = "public") -> None:
-    """Create or update our tables from an Alembic migration, online or offline. Oban's tables come first.
+    """Create or update our tables in an Alembic migration, online or offline. Oban's tables must exist already.
 
     Args:
         op: Alembic's `op`.
@@ -141,7 +171,7 @@ def upgrade(op: Operations, *, prefix: str = "public") -> None:
 
 
 def downgrade(op: Operations, *, prefix: str = "public") -> None:
-    """Remove our tables, with every workflow's results, from an Alembic migration; Oban's tables stay."""
+    """Remove our tables, with the results of all workflows, in an Alembic migration. Oban's tables stay."""
     for statement in downgrade_sql(prefix):
         op.execute(_literal(statement))
 
@@ -149,25 +179,29 @@ def downgrade(op: Operations, *, prefix: str = "public") -> None:
 def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -> None:
     """Create or update Oban's tables and ours in a database. Running it again changes nothing.
 
-    It may run while workers are busy. It never waits for a lock longer than a moment, since whoever comes after it
-    would wait as long: it gives up what it has, and tries again.
+    It may run while workers are busy. It first builds new indexes of existing tables, while others write. After that,
+    it waits for a lock only for a moment, because later statements would wait behind it. If it does not get the lock,
+    it rolls back and tries again.
 
     Args:
         dsn: A PostgreSQL connection string.
-        prefix: The schema; it is created if it is not there.
-        grants: Roles that are given what they need.
+        prefix: The schema; created if it does not exist.
+        grants: Roles that get privileges.
 
     Raises:
-        PrefixError: BTN410, if the prefix can't be used.
+        PrefixError: BTN410, if the prefix is not allowed.
         ServerTooOldError: BTN418, if the server is older than PostgreSQL 14.
-        SchemaBusyError: BTN419, if other transactions never let go of the tables.
+        SchemaBusyError: BTN419, if other transactions keep using the tables.
         ConnectionStringError: BTN421, if the connection string can't be read.
     """
     checked_prefix(prefix)
+    with psycopg.connect(connection_string.read(dsn), autocommit=True) as conn:
+        _check_server(conn)
+        indexes.build(conn, prefix)
     for number in range(TRIES):
         try:
             with psycopg.connect(connection_string.read(dsn)) as conn:
-                # Two installs at once: the second must see what the first has done.
+                # If two installs run at once, the second must see what the first has done.
                 conn.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
                 conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
                 conn.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
@@ -176,13 +210,13 @@ def install(dsn: str, prefix: str = "public", *, grants: Grants | None = None) -
             if number == TRIES - 1:
                 raise SchemaBusyError(f'the tables in the schema "{prefix}" are in use: {_line(error)}') from error
             logger.info("the tables are in use, the install tries again: %s", _line(error))
-            time.sleep(min(LONGEST_PAUSE, 0.05 * 2.0**number) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            time.sleep(min(LONGEST_PAUSE, 0.05 * 2.0**number) * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
         else:
             return
 
 
 def install_on(conn: psycopg.Connection[Any], prefix: str = "public", *, grants: Grants | None = None) -> None:
-    """As `install`, on a connection, in its transaction, with its `lock_timeout`."""
+    """As `install`, but on an open connection, in its transaction and with its `lock_timeout`."""
     checked_prefix(prefix)
     _check_server(conn)
     conn.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY})")
@@ -193,14 +227,14 @@ def install_on(conn: psycopg.Connection[Any], prefix: str = "public", *, grants:
 
 
 def differences(conn: psycopg.Connection[Any], prefix: str = "public") -> list[Difference]:
-    """What an install would do, without doing it. Empty if there is nothing to do.
+    """What an install would change. Empty if there is nothing to do.
 
     Args:
-        conn: A connection; what is open on it stays as it is.
+        conn: A connection; its transaction, if any, stays open.
         prefix: The schema.
 
     Raises:
-        PrefixError: BTN410, if the prefix can't be used.
+        PrefixError: BTN410, if the prefix is not allowed.
         ServerTooOldError: BTN418, if the server is older than PostgreSQL 14.
     """
     checked_prefix(prefix)
@@ -223,16 +257,16 @@ def differences(conn: psycopg.Connection[Any], prefix: str = "public") -> list[D
 
 
 def dry_run(conn: psycopg.Connection[Any], prefix: str = "public", *, grants: Grants | None = None) -> list[str]:
-    """The statements that an install would run, for psql or for somebody to read. Empty if there is nothing to do."""
+    """The statements that an install would run, for psql or for a review. Empty if there is nothing to do."""
     pending = differences(conn, prefix)
     statements = list(_statements(conn, prefix, pending)) if pending else []
     return statements + (grants.statements(prefix) if grants else [])
 
 
 def _statements(conn: psycopg.Connection[Any], prefix: str, pending: Sequence[Difference] | None) -> Iterator[str]:
-    """What brings a schema up to date; all that may be needed, or only what is pending."""
+    """The statements that bring a schema up to date: all that may be needed, or only the pending ones."""
     if not _rows(conn, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s", prefix):
-        yield f"CREATE SCHEMA {prefix}"  # not IF NOT EXISTS: that asks for a right on the database where it is there
+        yield f"CREATE SCHEMA {prefix}"  # IF NOT EXISTS needs a privilege even if it exists
     if _missing_of_oban(conn, prefix):
         path = _with_search_path(prefix)
         yield next(path)
@@ -249,8 +283,8 @@ _OF_OBAN: Final = re.compile(
 def _missing_of_oban(conn: psycopg.Connection[Any], prefix: str) -> list[str]:
     """What Oban's own statements would create.
 
-    They are run only if something is missing: they may be run again, but take locks that stop every write to its
-    tables, and need the rights of the owner.
+    They are run only if something is missing, because they take locks that block every write to its tables, and need
+    the privileges of the owner.
     """
     names = [table or function for table, function in _OF_OBAN.findall(_oban_sql(prefix))]
     missing: list[str] = [
@@ -300,33 +334,34 @@ def _check_server(conn: psycopg.Connection[Any]) -> None:
 
 
 def _oban_sql(prefix: str) -> LiteralString:
-    """The statements that create Oban's tables. Oban comes with an extra: who only inserts does not have it."""
+    """The statements that create Oban's tables. Oban comes with an extra, so it may not be installed."""
     with extras.needed():
         from oban.schema import install_sql
     return install_sql(prefix)
 
 
 _OURS: Final = re.compile(r"baton_|workflow_nodes|oban_|schema")
-"""What a message names that says that something of ours is missing, and not something that a trigger looks for."""
+"""Names in the error message if something of ours is missing, and not something that a user's trigger needs."""
 
 
 def installed_version(conn: psycopg.Connection[Any], prefix: str) -> int:
     """The version of our tables in a schema.
 
     Raises:
-        psycopg.Error: If they are not there.
+        psycopg.Error: If they do not exist.
     """
-    table = sql.Identifier(prefix, "baton_migrations")
     cursor = psycopg.Cursor(conn, row_factory=tuple_row)
-    row = cursor.execute(sql.SQL("SELECT coalesce(max(version), 0) FROM {}").format(table)).fetchone()
+    row = cursor.execute(
+        statements.statement("SELECT coalesce(max(version), 0) FROM baton.baton_migrations", prefix)
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
 def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | SchemaVersionError | None:
-    """What an error of PostgreSQL says about our schema; None if it says nothing.
+    """Turn an error of PostgreSQL into one about our schema; None if it is about something else.
 
-    A function, a type or a table that is not there means that nothing is installed; a version that the function itself
-    refuses has a code of our own.
+    If a function, a type or a table does not exist, nothing is installed. If the schema is too old, the SQL function
+    raises a code of our own.
     """
     match error.sqlstate:
         case "BT405":
@@ -338,7 +373,7 @@ def explain_missing(error: psycopg.Error, prefix: str) -> SchemaMissingError | S
 
 
 def _with_search_path(path: str) -> Iterator[str]:
-    """One statement that sets `search_path` for the transaction, and one that sets it back."""
+    """A statement that sets `search_path` for the transaction, and one that restores it."""
     yield (
         "SELECT set_config('baton_dsl.search_path', current_setting('search_path'), true), "
         f"set_config('search_path', '{path}, pg_temp', true)"
@@ -356,5 +391,5 @@ def _query(statement: LiteralString) -> sql.SQL:
 
 
 def _literal(statement: str) -> str:
-    """A statement for SQLAlchemy's text(), which takes a colon before a name for a parameter."""
+    """Escape a statement for SQLAlchemy's text(), where a colon before a name marks a parameter."""
     return statement.replace(":", "\\:")

@@ -1,9 +1,9 @@
 """Our tables, and some columns of Oban's, as SQLAlchemy Core, for your reports and for Alembic's autogenerate.
 
-Nothing of baton-dsl imports this module: inserts and handles work without SQLAlchemy.
+No other module of baton-dsl imports this one: inserts and handles work without SQLAlchemy.
 
-The schema is left out: give the prefix with `schema_translate_map={None: prefix}`. The SQL of the migrations is what
-creates the tables; a test compares the two.
+The tables have no schema: set the prefix with `schema_translate_map={None: prefix}`. The SQL files create the tables,
+not this metadata; a test compares the two.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ reservations: Final = Table(
 
 jobs: Final = Table(
     "oban_jobs",
-    MetaData(),  # Oban's: no migration of ours may touch it
+    MetaData(),  # Oban's table: our migrations must not touch it
     Column("id", BigInteger, primary_key=True),
     Column("state", ENUM(name="oban_job_state", create_type=False)),
     Column("queue", Text),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Generic, Literal, Unpack, final, overload
 
 from typing_extensions import TypeVar
@@ -15,7 +15,8 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import RetryError, WorkflowNotFoundError, WorkflowTimeoutError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reports import Capture, WorkflowUsage
-from baton_dsl.runtime.database.database import Database, pauses
+from baton_dsl.runtime.database.database import Database
+from baton_dsl.runtime.database.endings import ending, pauses
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
 from baton_dsl.runtime.database.snapshot import read, read_on, read_sync
 from baton_dsl.runtime.observing import why_facts, workflow_reads
@@ -31,7 +32,7 @@ from baton_dsl.runtime.usage import reports
 from baton_dsl.step import Step
 
 POLL: Final = 5.0
-"""Seconds between two looks of `wait`, in case a notification was lost with a connection."""
+"""Seconds between two polls of `wait`, in case a notification was lost with a connection."""
 
 S = TypeVar("S", bound=str, default=str)
 
@@ -66,17 +67,17 @@ class Workflow(Generic[S]):
     def load(
         workflow_id: str, *, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban"
     ) -> Workflow[str]:
-        """Get the handle of a workflow that was inserted before, by any process. It reads nothing yet.
+        """Get the handle of a workflow that any process has inserted. Nothing is read yet.
 
         Args:
             workflow_id: Its id.
             dsn: The database; default: that of the Oban instance, else of `BATON_DSN` or `OBAN_DSN`.
             prefix: The schema of Oban's tables; default: that of the Oban instance, else of `OBAN_PREFIX`.
-            oban: The name of the Oban instance whose pool serves.
+            oban: The name of the Oban instance whose pool is used.
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if no database is named anywhere.
-            WorkflowNotFoundError: BTN407, if no workflow can have such an id.
+            WorkflowNotFoundError: BTN407, if it can't be the id of a workflow.
         """
         if reason := unstorable(workflow_id):
             raise WorkflowNotFoundError(f'no workflow has the id "{printable(workflow_id)}": {reason}')
@@ -94,7 +95,7 @@ class Workflow(Generic[S]):
         """Return the status of each step, in topological order; for a map, with the counts of its items."""
         return await read(self._database, workflow_reads.nodes_of(self.id))
 
-    async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - the sync one has it too
+    async def wait(self, timeout: float | None = None) -> WorkflowStatus:  # noqa: ASYNC109 - as in `SyncWorkflow.wait`
         """Wait until every node has settled.
 
         A notification wakes it. In case one was lost with its connection, it also polls every `POLL` seconds, and more
@@ -108,16 +109,14 @@ class Workflow(Generic[S]):
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         try:
-            async with asyncio.timeout(timeout) as deadline, self._database.endings(self.id) as ended:
-                while (await read(self._database, workflow_reads.outcome_of(self.id))) is None:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(ended.wait(), POLL)
-                    ended.clear()
+            async with asyncio.timeout(timeout) as deadline, ending(self._database, self.id) as end:
+                while (status := await end.read(partial(workflow_reads.end_of, self.id))) is None:
+                    await end.wait(POLL)
+                return status
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s') from None
-        return await self.status()
 
     async def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """Return the status of each item of a map, in order; empty while the map has not expanded.
@@ -141,14 +140,14 @@ class Workflow(Generic[S]):
         Args:
             step: The step, or its name in the flow; by name, the result is decoded with the annotation of the step
                 that ran, if its code is here.
-            index: Which item of a mapped step, a number for each level; None is for all of them. Of these, an item that
-                has no result is None if the step's results may be None, else it is left out.
+            index: The item of a mapped step, a number for each level; None for all items. An item without a result is
+                then None if the step's results may be None, and left out otherwise.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
             ItemNotFoundError: BTN413, if the step has no such item.
             ResultNotReadyError: BTN409, if it has not completed.
-            StoredValueError: BTN504, if the stored result does not validate any more.
+            StoredValueError: BTN504, if the stored result no longer validates.
         """
         return await read(self._database, workflow_reads.result_of(self.id, step, index))
 
@@ -165,20 +164,20 @@ class Workflow(Generic[S]):
     async def results_of(
         self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1
     ) -> list[Any]:
-        """The results of a mapped step: a list that every type checker knows to be one.
+        """Return the results of a mapped step, as a list for every type checker.
 
-        Without a plugin a checker can't see that a step is mapped, and takes `result(orders)` for one result.
+        Without a plugin, a type checker does not know that a step is mapped: for it, `result(orders)` is one result.
 
         Args:
             step: The step, or its name in the flow.
-            index: Of a step that is mapped over several levels, the item whose lists are meant.
-            levels: How many lists deep the results are: 2 for a step that is mapped over two levels.
+            index: For a step that is mapped over several levels, the item whose lists to return.
+            levels: The number of nested lists: 2 for a step that is mapped over two levels.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
-            ItemNotFoundError: BTN413, if the step is not mapped, or over other levels, or has no such item.
+            ItemNotFoundError: BTN413, if the step is not mapped, or has other levels, or has no such item.
             ResultNotReadyError: BTN409, if it has not completed.
-            StoredValueError: BTN504, if a stored result does not validate any more.
+            StoredValueError: BTN504, if a stored result no longer validates.
 
         Example:
             ```python
@@ -194,7 +193,7 @@ class Workflow(Generic[S]):
     async def cancel(self) -> bool:
         """Cancel every step that has not started. Running steps see `StepContext.cancelled()`, and are not retried.
 
-        Calling it again tells the running steps again, should their node not have heard.
+        Calling it again asks the running steps again, in case their node did not get the notification.
 
         Returns:
             True; False if the workflow has ended already, or there is none.
@@ -202,26 +201,25 @@ class Workflow(Generic[S]):
         return await self._operate(Action.CANCEL)
 
     async def retry(self, from_step: Step[..., Any, S, Any] | str | None = None, **how: Unpack[RetryOptions]) -> bool:
-        """Run every step again that was cancelled or discarded. Stored results stay.
+        """Run all cancelled and discarded steps again. Stored results stay.
 
-        A step whose job Oban has pruned can't come back, nor can what it keeps from running.
+        A step whose job Oban has pruned can't run again, nor can its downstream steps.
 
         Args:
-            from_step: Lets this step run again instead, and all behind it, completed or not: their results are
-                forgotten, all others stay. What keeps a step from running elsewhere keeps it still. `"orders[3]"` is
-                an item of a mapped step: of the others, none runs again.
-            **how: `attempts` is how many each step gets that has been attempted before and runs again; by default those
-                that are left of its own, and at least one. `models` are other models for steps that run again, by the
-                names of these; `"assess[1]"` is the second model of a step of several. What such a step has stored with
-                `StepContext.once` is forgotten.
+            from_step: Run this step and everything downstream again instead, completed or not. Their results are
+                deleted; all others stay. Other upstreams that prevent a step from running still do. `"orders[3]"`
+                is an item of a mapped step; its other items do not run again.
+            **how: `attempts`: how many attempts each step gets that runs again after earlier attempts; default: those
+                it has left, at least one. `models`: other models for steps that run again, by step (`"assess[1]"` is
+                one of several models). Such a step loses what it has stored with `StepContext.once`.
 
         Returns:
             True; False if there is nothing to retry.
 
         Raises:
             StepNotInWorkflowError: BTN408, if the workflow has no such step.
-            RetryError: BTN415, if that step, or one behind it, runs, or if the job of one is gone; or if a model is
-                given for a step that has none, or does not run again.
+            RetryError: BTN415, if that step or one downstream runs or has lost its job; or if `models` names a step
+                that has no model or does not run again.
             WorkflowNotFoundError: BTN407, if there is no such workflow; only with `from_step`.
         """
         name = _name(from_step)
@@ -233,17 +231,17 @@ class Workflow(Generic[S]):
                 return False
             if error := await read(self._database, refusal(self.id, name)):
                 raise error
-            await asyncio.sleep(pause_after(number))  # what was in the way has ended since
+            await asyncio.sleep(pause_after(number))  # the obstacle has ended meanwhile
         raise RetryError.unexplained(self.id, name or "")
 
     async def rerun[N: str](self, flow: Flow[..., N], /) -> Workflow[N]:
         """Insert a new workflow with the inputs and label of this one, which stays as it is.
 
         Args:
-            flow: The flow that it was inserted from, as the code is now. Its options count, such as `workflow_id`.
+            flow: The flow that it was inserted from, in the current code. Its options apply, such as `workflow_id`.
 
         Raises:
-            InputError: BTN303, if the stored inputs are not what the flow takes now.
+            InputError: BTN303, if the flow no longer accepts the stored inputs.
             FlowMismatchError: BTN416, if this one was inserted from a flow of another name.
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
@@ -254,7 +252,7 @@ class Workflow(Generic[S]):
         """Explain in one sentence what the workflow or a step is waiting for, or why it ended.
 
         Args:
-            step: The step; None is for the workflow.
+            step: The step; None for the workflow.
 
         Raises:
             WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -269,19 +267,19 @@ class Workflow(Generic[S]):
         return await read(self._database, why_facts.explain(self.id, _name(step)))
 
     async def approve(self, budget: Decimal | int) -> None:
-        """Set what the workflow may cost in all, and let the steps go on that wait for that.
+        """Set what the workflow may cost in all. Steps that wait for a larger budget then continue.
 
         Args:
-            budget: The new budget, with what is spent already.
+            budget: The new budget, including what is spent already.
 
         Raises:
-            BudgetError: BTN524, if that is below what is spent, or the workflow was inserted without a budget.
+            BudgetError: BTN524, if the amount is below what is spent, or the workflow was inserted without a budget.
             WorkflowNotFoundError: BTN407, if there is no such workflow.
         """
         await approve(self._database, self.id, budget)
 
     async def usage(self) -> WorkflowUsage:
-        """What the calls of models have used and cost: in total, by step and by model; those of failed attempts too.
+        """Return what the calls of models have used and cost, in total, by step and by model. Includes failed attempts.
 
         Raises:
             WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -295,7 +293,7 @@ class Workflow(Generic[S]):
         return await read(self._database, reports.usage_of_workflow(self.id))
 
     async def captures(self, step: Step[..., Any, S, Any] | str, /) -> list[Capture]:
-        """What a step exchanged with models, in order: what `StepContext.capture` kept under `debug=True`.
+        """Return what a step exchanged with models, in order: what `StepContext.capture` stored with `debug=True`.
 
         Args:
             step: The step, or its name; `"orders[3]"` is one item of a mapped step.
@@ -347,7 +345,7 @@ class SyncWorkflow(Generic[S]):
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._database.sync_connection() as conn:
             hears, looks = self._database.listen(conn), pauses()
-            while read_on(conn, self._database, workflow_reads.outcome_of(self.id)) is None:
+            while (status := read_on(conn, self._database, workflow_reads.end_of(self.id))) is None:
                 left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
                 if left <= 0:
                     raise WorkflowTimeoutError(f'workflow "{self.id}" has not ended within {timeout} s')
@@ -357,7 +355,7 @@ class SyncWorkflow(Generic[S]):
                 for notification in conn.notifies(timeout=left):
                     if self.id in notification.payload:
                         break
-        return self.status()
+            return status
 
     def items(self, step: Step[..., Any, S, Any] | str, /) -> list[NodeStatus]:
         """See `Workflow.items`."""

@@ -10,7 +10,7 @@ async def test_billing(baton):                       # the fixture of the pytest
     assert run.elapsed >= timedelta(seconds=2)       # the backoff, which nobody waited for
 ```
 
-Nothing is imported before one of these names is used, so the plugin costs a test run nothing that does not use it.
+Nothing is imported before one of these names is used, so the plugin costs nothing in test runs that do not use it.
 """
 
 TYPE_CHECKING = False

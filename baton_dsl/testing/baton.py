@@ -13,9 +13,12 @@ from baton_dsl.reflect import signature
 from baton_dsl.step import Step
 from baton_dsl.testing.clock import Clock
 from baton_dsl.testing.explore import MOST_RUNS, Exploration, Schedule, explore
-from baton_dsl.testing.memory import insert
+from baton_dsl.testing.memory import Memory, insert
 from baton_dsl.testing.replacing import Given, Replacements
 from baton_dsl.testing.run import Run
+
+__tracebackhide__ = True
+"""pytest leaves the frames of this module out of its tracebacks: an error of a flow is about the test that ran it."""
 
 
 @final
@@ -24,8 +27,8 @@ class Baton:
 
     Attributes:
         clock: The time of all runs; it can be moved forward by hand.
-        sync: The blocking counterparts of the methods, for tests that are no coroutines.
-        runs: The runs that were made.
+        sync: The blocking counterparts of the methods, for tests that are not coroutines.
+        runs: The runs so far.
 
     Examples:
         >>> from baton_dsl import Flow, Input, step
@@ -63,14 +66,14 @@ class Baton:
 
         Args:
             flow: The flow.
-            replace: What stands in for steps: for a step or its name a value, an exception, a function, or a list of
-                these, one an attempt. A hook of the flow can be replaced as well.
-            queues: How many jobs run at once, by queue; default: 10 each.
-            **inputs: The inputs, as `Flow.insert` takes them.
+            replace: Replacements: for a step or its name, a value, an exception, a function, or a list of these, one
+                for each attempt. A hook of the flow can be replaced too.
+            queues: How many jobs of each queue run at once; default: 10.
+            **inputs: The inputs, as for `Flow.insert`.
 
         Raises:
-            FlowError, InputError: As `Flow.insert`.
-            ReplacementError: BTN601, if something is replaced that is not in the flow, or by what it can't return.
+            FlowError, InputError: As for `Flow.insert`.
+            ReplacementError: BTN601, if a replaced step is not in the flow, or can't return the replacement.
             RunError: BTN602, if the workflow never ends.
         """
         run = self.start(flow, replace=replace, queues=queues, **inputs)
@@ -85,7 +88,7 @@ class Baton:
         queues: Mapping[str, int] | None = None,
         **inputs: Any,
     ) -> Run:
-        """Insert a workflow of a flow, and run nothing of it yet: `Run.until` and `Run.finish` do.
+        """Insert a workflow of a flow, but do not run it yet; `Run.until` and `Run.finish` run it.
 
         Args:
             flow: The flow.
@@ -94,7 +97,7 @@ class Baton:
             **inputs: The inputs.
         """
         replacements = _read(flow, replace)
-        run = Run(insert(flow, inputs, self.clock), self.clock, replacements, queues or {})
+        run = Run(_insert(flow, inputs, self.clock), self.clock, replacements, queues or {})
         self.runs.append(run)
         return run
 
@@ -112,21 +115,21 @@ class Baton:
         replay: str | None = None,
         **inputs: Any,
     ) -> Exploration:
-        """Run a flow in every order of its steps, and with a process that dies at every point where one can.
+        """Run a flow in every order of its steps, and with a crash of the process at every possible point.
 
-        A process can die where a step awaits, and between the end of its function and the storing of its result. Orders
-        differ in which step starts or goes on next; of items of one map that start, only one order is tried.
+        A process can crash where a step awaits, and between the end of its function and the storing of its result.
+        Orders differ in which step starts or continues next. The items of a map start in only one order.
 
         Args:
             flow: The flow.
             replace: See `run`.
             queues: See `run`.
-            crashes: How many processes die in one run at the most.
-            before: Called before each run: it brings what the steps change back to its beginning.
-            check: Called with each run at its end; it raises, or returns False, if something is wrong. Default: every
-                run must end as the first one did, with the same results.
-            max_runs: How many schedules to try at the most; default: 2,000.
-            replay: A single schedule, as an error has named it.
+            crashes: The most crashes in one run.
+            before: Called before each run, to reset what the steps change.
+            check: Called with each run at its end. It raises or returns False if something is wrong. Default: every run
+                must end like the first one, with the same results.
+            max_runs: The most schedules to try; default: 2,000.
+            replay: A single schedule, as named in an error.
             **inputs: The inputs.
 
         Raises:
@@ -188,7 +191,7 @@ class SyncBaton:
     ) -> Exploration:
         """See `Baton.explore`."""
         replacements = _read(flow, replace)
-        beginning = insert(flow, inputs, Clock())
+        beginning = _insert(flow, inputs, Clock())
         usual: list[tuple[str | None, dict[str, Any]]] = []
 
         def attempt(schedule: Schedule) -> str | None:
@@ -209,8 +212,16 @@ class SyncBaton:
         return seen
 
 
+def _insert(flow: Flow[..., Any], inputs: Mapping[str, Any], clock: Clock) -> Memory:
+    """Insert a workflow; what is wrong with the flow or its inputs is raised without the frames that found it."""
+    try:
+        return insert(flow, inputs, clock)
+    except BatonError as error:
+        raise error.with_traceback(None) from None
+
+
 def _read(flow: Flow[..., Any], replace: Given | None) -> Replacements:
-    """What stands in for steps: for each that takes a database connection something must."""
+    """Read the replacements, and check that each step that takes a database connection has one."""
     replacements = Replacements(flow, replace)
     for entry in flow.entries:
         if not isinstance(entry.step, Step) or replacements.replaces(entry.name):
@@ -226,13 +237,13 @@ def _read(flow: Flow[..., Any], replace: Given | None) -> Replacements:
 def _wrong_with(
     run: Run, check: Callable[[Run], object] | None, usual: list[tuple[str | None, dict[str, Any]]]
 ) -> str | None:
-    """What is wrong with a run; None if nothing is."""
+    """Describe what is wrong with a run; None if nothing is."""
     if check is not None:
         try:
             return "the check returned False" if check(run) is False else None
         except BatonError:
             raise
-        except Exception as error:  # noqa: BLE001 - an assertion of the test's, or whatever it stumbled over
+        except Exception as error:  # noqa: BLE001 - a check may raise anything
             return f"the check raised {type(error).__name__}: {error}".rstrip(": ")
     end = (run.outcome, run.results)
     if not usual:

@@ -1,4 +1,4 @@
-"""Other models for the steps that a retry in memory runs again."""
+"""Choose other models for the steps that a retry in memory runs again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def with_models(
 
     Args:
         memory: The workflow.
-        workflow_id: Its id, for what is told.
-        models: The name of a model for the name of a step, or of an item of a step of several.
-        retry: Lets the workflow run again; False if there is nothing to do.
+        workflow_id: Its id, for messages.
+        models: The name of a model for a step, or for an item of a step of several models.
+        retry: Retries the workflow; returns False if there is nothing to retry.
 
     Returns:
-        Whether it runs again, and the nodes whose model is another one now.
+        Whether it runs again, and the nodes whose model has changed.
 
     Raises:
         StepNotInWorkflowError: BTN408, if the workflow has no such step.
@@ -49,7 +49,7 @@ def with_models(
 
 
 def _current(memory: Memory) -> dict[str, str]:
-    """The models, by the names of what has one of its own."""
+    """The models of all nodes that have their own."""
     found = {name: cast("str", args[MODEL]) for name, args in memory.args.items() if MODEL in args}
     for name, node in memory.model.nodes.items():
         if node.is_map and node.parent is None and (several := memory.models_of(name)) is not None:
@@ -77,7 +77,7 @@ def _several(item: str) -> str:
 
 def _runs(memory: Memory, step: str) -> bool:
     node = memory.model.nodes.get(step)
-    if node is None:  # an item that is made later
+    if node is None:  # an item that does not exist yet
         root = memory.model.nodes[_several(step)]
         return root.outcome is None and root.items is None
     return node.outcome is None and node.state is not State.EXECUTING

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, final
 
 PATIENCE: Final = 5.0
-"""Real seconds in which a step that waits for nothing we know of may still be woken, by a thread of its own."""
+"""Real seconds to wait for a step that waits for something unknown: a thread may still wake it."""
 
 
 @final
@@ -18,7 +18,7 @@ class Clock:
     """The time of runs in memory. It stands still while nothing waits, and jumps to the next event when all wait.
 
     Attributes:
-        seconds: How far it has gone since it was made.
+        seconds: The seconds since it was created.
 
     Examples:
         >>> clock = Clock()
@@ -33,26 +33,26 @@ class Clock:
         self.seconds = 0.0
 
     def now(self) -> datetime:
-        """The virtual moment, with its time zone."""
+        """The virtual time, with its time zone."""
         return self.moment(self.seconds)
 
     def moment(self, seconds: float) -> datetime:
-        """The moment so many seconds after the clock was made."""
+        """The time a number of seconds after the clock was created."""
         return self._origin + timedelta(seconds=seconds)
 
     def since_origin(self, moment: datetime) -> float:
-        """How many seconds after the clock was made a moment is."""
+        """The seconds between the creation of the clock and a time."""
         return (moment - self._origin).total_seconds()
 
     def advance(self, by: timedelta | None = None, /, **units: float) -> None:
         """Move the clock forward.
 
         Args:
-            by: By how much.
+            by: How far.
             **units: The same in units of `timedelta`: `hours=2`.
 
         Raises:
-            ValueError: If that would move it backwards.
+            ValueError: If it would move backwards.
         """
         delta = (by or timedelta()) + timedelta(**units)
         if delta < timedelta():
@@ -60,19 +60,19 @@ class Clock:
         self.seconds += delta.total_seconds()
 
     def advance_to(self, seconds: float) -> None:
-        """Move the clock to a moment, unless it is there already."""
+        """Move the clock to a time, unless it is later already."""
         self.seconds = max(self.seconds, seconds)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time is a `Clock`.
 
-    When nothing is ready, the clock jumps to the next timer: `asyncio.sleep` and timeouts cost nothing. As long as real
-    work is under way (a thread runs, a socket is open), timers take the real time that they say.
+    When nothing is ready, the clock jumps to the next timer, so `asyncio.sleep` and timeouts cost nothing. While real
+    work is in progress (a thread runs, a socket is open), timers take their real time.
 
     Args:
         clock: The clock.
-        is_busy: True while a thread works for a step.
+        is_busy: Returns True while a thread runs a step.
         when_stalled: Called when nothing can happen any more.
     """
 
@@ -90,7 +90,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor[*A, T](
         self, executor: Executor | None, func: Callable[[*A], T], *args: *A
     ) -> asyncio.Future[T]:
-        """As any loop does; meanwhile the clock does not jump."""
+        """Run as any loop does. Until it ends, the clock does not jump."""
         self._threads_at_work += 1
         future = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._thread_has_ended)
@@ -105,7 +105,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @final
 class _Selector(selectors.BaseSelector):
-    """The system's selector, which waits in virtual time where nothing real is waited for."""
+    """The system's selector, but it waits in virtual time if nothing real is in progress."""
 
     def __init__(self, clock: Clock, is_at_work: Callable[[], bool], when_stalled: Callable[[], None]) -> None:
         self._selector = selectors.DefaultSelector()
@@ -132,7 +132,9 @@ class _Selector(selectors.BaseSelector):
         ready = self._selector.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        has_sockets = len(self._selector.get_map()) > 1  # the loop's own wakes it from other threads
+        has_sockets = (
+            len(self._selector.get_map()) > 1
+        )  # one socket is the loop's own, which wakes it from other threads
         if not has_sockets and not self._is_at_work() and timeout is not None:
             self._clock.seconds += timeout
             return []
@@ -141,5 +143,5 @@ class _Selector(selectors.BaseSelector):
         if not ready and is_hopeless:
             self._when_stalled()
         elif not ready and timeout is not None:
-            self._clock.seconds += timeout  # only where a timer is due: what is quick takes no time at all
+            self._clock.seconds += timeout  # only if a timer is due: fast code takes no virtual time
         return ready

@@ -9,13 +9,14 @@ from typing import Any
 from oban import Job
 
 from baton_dsl.context import StepContext
+from baton_dsl.core import defaults
 from baton_dsl.testing.records import UnitJournal
 
 
 def context(
     *,
     attempt: int = 1,
-    max_attempts: int = 20,
+    max_attempts: int = defaults.MAX_ATTEMPTS,
     model: str | None = None,
     step: str = "step",
     index: int | tuple[int, ...] | None = None,
@@ -25,19 +26,19 @@ def context(
     upstream: Mapping[str, Any] | None = None,
     cancelled: bool | Callable[[], bool] = False,
 ) -> StepContext:
-    """The circumstances of one attempt, for a step that is called by a test.
+    """Make the context of one attempt, for a step that a test calls.
 
     Args:
-        attempt: Which attempt it is; 1 is the first.
-        max_attempts: After how many attempts the step is discarded.
+        attempt: The number of the attempt, from 1.
+        max_attempts: The number of attempts after which the step is discarded.
         model: The name of the model chosen for the step.
         step: The name of the step.
-        index: Which item of a map it is, a number for each level.
+        index: The index of the item of a map, a number for each level.
         workflow_id: The id of the workflow.
         workflow_name: The label of the workflow.
         debug: Whether the workflow was inserted with `debug=True`.
-        upstream: What `StepContext.upstream` gives.
-        cancelled: What `StepContext.cancelled()` answers, or a function that answers.
+        upstream: The value of `StepContext.upstream`.
+        cancelled: The result of `StepContext.cancelled()`, or a function that returns it.
 
     Examples:
         >>> from baton_dsl import Input, StepContext, step

@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
+from baton_dsl.core import defaults
 from baton_dsl.core.items import item_of, step_of
 from baton_dsl.errors import ReplacementError, RunError
 from baton_dsl.flow import Flow
@@ -40,12 +41,12 @@ from baton_dsl.testing.replacing import Given, Replacements
 from baton_dsl.testing.run import AnyStep, Key
 
 SLOTS: Final = 10
-"""How many jobs of a queue run at once, as `baton run` has it."""
+"""How many jobs of a queue run at once, as with `baton run`."""
 PATIENCE: Final = 60.0
-"""Real seconds in which a workflow must get on by at least one step."""
+"""Real seconds within which a workflow must progress by at least one step."""
 
-# Time is skipped where nothing of the workflow can happen before: its next job is due now. What it would have waited
-# for is counted instead.
+# If nothing in the workflow can happen before its next job is due, time is skipped: the job is made due now, and the
+# # waiting time is only counted.
 _SKIP: Final = """
 WITH own AS MATERIALIZED (
     SELECT id, state, scheduled_at, queue FROM oban_jobs WHERE meta ->> 'workflow_id' = %(id)s
@@ -68,7 +69,7 @@ SELECT extract(epoch FROM (SELECT moment FROM due) - timezone('UTC', now())),
 
 @final
 class BatonServer:
-    """A PostgreSQL that tests share: that of `BATON_TEST_DSN`, whose user may create databases, or an embedded one."""
+    """A PostgreSQL that tests share: an embedded one, or that of `BATON_TEST_DSN`, whose user must have CREATEDB."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -86,7 +87,7 @@ class BatonServer:
 
     @property
     def dsn(self) -> str:
-        """Its connection string; it is started when it is asked for."""
+        """The connection string of the server, which is started on first access."""
         if self._dsn is None:
             dsn = os.environ.get("BATON_TEST_DSN")
             if not dsn:
@@ -102,7 +103,7 @@ class BatonServer:
 
     @contextmanager
     def database(self) -> Iterator[BatonDatabase]:
-        """A fresh database with the tables of Oban and baton-dsl, dropped afterwards."""
+        """Create a database with the tables of Oban and baton-dsl, and drop it afterwards."""
         name = f"{self._template}_{token_hex(4)}"
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
@@ -126,12 +127,12 @@ def _without_durability(dsn: str) -> None:
 
 @final
 class BatonDatabase:
-    """Runs flows on a database as a worker does, with what stands in for steps; backoffs are not waited for.
+    """Runs flows on a database as a worker does, with replacements for steps, and without waiting for backoffs.
 
     Attributes:
-        dsn: The connection string of the database, which has our tables and nobody else's rows.
-        runs: The runs that were made.
-        sync: The blocking counterparts of the methods, for tests that are no coroutines.
+        dsn: The connection string of the database, which only this object uses.
+        runs: The runs so far.
+        sync: The blocking counterparts of the methods, for tests that are not coroutines.
 
     Example:
         ```python
@@ -167,7 +168,7 @@ class BatonDatabase:
         return await asyncio.to_thread(started.work, queues)
 
     def start(self, flow: Flow[..., Any], /, *, replace: Given | None = None, **inputs: Any) -> DatabaseRun:
-        """Insert a workflow of a flow, and run nothing of it yet: `DatabaseRun.work` does."""
+        """Insert a workflow of a flow, but do not run it yet; `DatabaseRun.work` runs it."""
         replacements = Replacements(flow, replace)
         with psycopg.connect(self.dsn) as conn:
             inserted = flow.options(prefix="public").insert(conn, **inputs)
@@ -179,7 +180,7 @@ class BatonDatabase:
         return run
 
     def _stand_in(self, flow: Flow[..., Any], replacements: Replacements) -> None:
-        """Let the steps that workers import ask us first."""
+        """Install the replacements in the steps that workers import."""
         for entry in flow.entries:
             if not isinstance(entry.step, Step):
                 if replacements.replaces(entry.name):
@@ -210,23 +211,23 @@ class BatonDatabase:
         return ask
 
     async def serve(self, queues: Mapping[str, int], until: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-        """Run the jobs of some queues until something is so."""
+        """Run the jobs of some queues until a condition is true."""
         pool = await Oban.create_pool(self.dsn, min_size=2, max_size=8)
         instance = Oban(pool=pool, queues=dict(queues), name=self._name, shutdown_grace_period=1.0)
         try:
             async with instance:
-                while not await until():  # noqa: ASYNC110 - what changes is in the database
+                while not await until():  # noqa: ASYNC110 - the condition is in the database
                     await asyncio.sleep(0.005)
         finally:
             bridge.forget(instance)
             await pool.close()
 
     def block_on[T](self, doing: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run something on the loop of this database, in a thread of its own."""
+        """Run a coroutine on the loop of this database, which has its own thread."""
         return self._thread.submit(lambda: self._runner.run(doing())).result()
 
     def close(self) -> None:
-        """Give the steps back, and close what was opened."""
+        """Remove the replacements, and close the connections."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -259,10 +260,10 @@ class SyncBatonDatabase:
 
 @final
 class DatabaseRun:
-    """One workflow on a database, which tells the same as `Run` does of one in memory.
+    """One workflow on a database. It has the same properties as `Run` in memory.
 
     Attributes:
-        workflow: The handle on it.
+        workflow: The handle of the workflow.
     """
 
     def __init__(
@@ -286,28 +287,28 @@ class DatabaseRun:
 
     @property
     def status(self) -> WorkflowStatus:
-        """How far it has come."""
+        """The status of the workflow."""
         return self.workflow.sync.status()
 
     @property
     def nodes(self) -> list[NodeStatus]:
-        """How far each step has come."""
+        """The status of each step."""
         return self.workflow.sync.nodes()
 
     def items(self, step: AnyStep | str, /) -> list[NodeStatus]:
-        """How far each item of a mapped step has come."""
+        """The status of each item of a mapped step."""
         return self.workflow.sync.items(step)
 
     @property
     def elapsed(self) -> timedelta:
-        """From its insert to its end, with the waiting that was skipped."""
+        """The time from its insert to its end, including the skipped waiting times."""
         status = self.status
         ended = status.settled_at
         return (timedelta() if ended is None else ended - status.inserted_at) + timedelta(seconds=self._skipped)
 
     @property
     def results(self) -> Mapping[str, Any]:
-        """The results of all steps that have completed, by name."""
+        """The results of all completed steps, by name."""
         return self.workflow.sync.results()
 
     def __getitem__(self, key: Key) -> Any:
@@ -331,16 +332,16 @@ class DatabaseRun:
         return found
 
     def attempts(self, step: AnyStep | str, /, index: Index = None) -> int:
-        """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
+        """How many attempts a step has used; for a mapped step without an index, the total of all items."""
         return sum(node.attempt for node in self._nodes(step, index))
 
     def calls(self, step: AnyStep | str, /) -> list[Call]:
-        """All calls of a step, in order, with what it was given."""
+        """All calls of a step, in order, with their arguments."""
         name = step.name if isinstance(step, Step) else step
         return [call for call in self._calls if step_of(call.node) == name]
 
     def errors(self, step: AnyStep | str, /, index: Index = None) -> list[str]:
-        """What went wrong with a step last."""
+        """The last error of a step."""
         return [node.error for node in self._nodes(step, index) if node.error]
 
     def _nodes(self, step: AnyStep | str, index: Index) -> list[NodeStatus]:
@@ -351,7 +352,7 @@ class DatabaseRun:
         return self.items(name) or [node for node in self.nodes if node.step == name]
 
     def why(self, step: AnyStep | str | None = None, /) -> str:
-        """Why the workflow, or a step of it, stands where it stands."""
+        """Explain what the workflow or a step is waiting for, or why it ended."""
         return self.workflow.sync.why(step)
 
     def __str__(self) -> str:
@@ -364,10 +365,10 @@ class DatabaseRun:
         """Run the jobs of the workflow until it has ended.
 
         Args:
-            queues: How many jobs run at once, by queue; default: 10 each.
+            queues: How many jobs of each queue run at once; default: 10.
 
         Raises:
-            RunError: BTN602, if nothing of it has happened for a minute.
+            RunError: BTN602, if nothing has happened in the workflow for a minute.
         """
         limits = dict.fromkeys(self._queues(), SLOTS) | dict(queues or {})
         seen: dict[str, Any] = {"at": time.monotonic(), "counts": None}
@@ -391,7 +392,9 @@ class DatabaseRun:
             found = sql.SQL("SELECT DISTINCT queue FROM oban_jobs").as_string(conn)
             rows = conn.cursor(row_factory=tuple_row).execute(found.encode()).fetchall()
         maps = {
-            entry.step.options.get("queue", "default") for entry in self._flow.entries if isinstance(entry.step, Step)
+            entry.step.options.get("queue", defaults.QUEUE)
+            for entry in self._flow.entries
+            if isinstance(entry.step, Step)
         }
         return {str(row[0]) for row in rows} | maps | {self._flow.settings.hook_queue}
 

@@ -1,4 +1,4 @@
-"""Run a workflow in memory: its queues, attempts and their ends, in virtual time."""
+"""Run a workflow in memory and in virtual time: its queues, its attempts and their ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oban.worker import JobTimeoutError
 
 from baton_dsl.core.items import step_of
 from baton_dsl.errors import RunError
-from baton_dsl.runtime.executing.calling import call, contained
+from baton_dsl.runtime.executing.calling import Contained, call
 from baton_dsl.runtime.executing.gate import Passage
 from baton_dsl.runtime.executing.settle import Finished
 from baton_dsl.runtime.executing.worker import FINAL, arguments_of, finished_of, journal_of, worker_of
@@ -34,17 +34,17 @@ from baton_dsl.testing.turns import NO_TURNS, Died, Turns
 from baton_dsl.testing.views import SLOTS, status_of
 
 MOST_STARTS: Final = 100_000
-"""How many attempts one run may have: more than that is a step that snoozes or is retried for ever."""
+"""The most attempts of one run. If there are more, a step snoozes or is retried for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a step's function, or of what stands in for it.
+    """One call of a step's function, or of its replacement.
 
     Attributes:
         node: The step, or the item of a map: `orders[3]`.
-        attempt: Which attempt it was.
-        arguments: What it was given, by name.
+        attempt: The number of the attempt.
+        arguments: Its arguments, by name.
     """
 
     node: str
@@ -54,17 +54,17 @@ class Call:
 
 @dataclass(slots=True)
 class Engine:
-    """Runs the jobs of one workflow on the loop that drives it.
+    """Runs the jobs of one workflow on an event loop.
 
     Attributes:
         memory: The workflow.
         clock: The time.
-        replacements: What stands in for steps.
-        queues: How many jobs run at once, by queue.
-        turns: Who decides which step goes on; an exploration does.
+        replacements: The replacements of steps.
+        queues: How many jobs of each queue run at once.
+        turns: Decides which step continues next, for an exploration.
         calls: All calls, in order.
-        hook_errors: What hooks raised, by their names.
-        records: What the steps have recorded of calls of models.
+        hook_errors: The exceptions of hooks, by name.
+        records: The recorded calls of models.
     """
 
     memory: Memory
@@ -92,19 +92,19 @@ class Engine:
         return any(RUNS.awaits(job) for job, _ in self.running.values())
 
     def wake(self) -> None:
-        """Something has changed: look what may go on."""
+        """Check what may run, because something has changed."""
         self._changed.set()
 
     def stall(self) -> None:
-        """Nothing can happen any more, though steps run."""
+        """Called when nothing can happen any more, although steps run."""
         self._stalled = True
         self._changed.set()
 
     async def drive(self, until: Callable[[], bool]) -> None:
-        """Let the workflow go on until something is so, or nothing happens any more.
+        """Run the workflow until a condition is true, or nothing happens any more.
 
         Raises:
-            RunError: BTN602, if it would go on for ever.
+            RunError: BTN602, if it would run for ever.
         """
         while True:
             if self._failure is not None:
@@ -134,13 +134,13 @@ class Engine:
                 self.start(name)
 
     def has_place(self, name: str) -> bool:
-        """True if the queue of a job has a free place."""
+        """True if the queue of a job has a free slot."""
         queue = self.memory.jobs[name].template["queue"]
         taken = sum(self.memory.jobs[other].template["queue"] == queue for other in self.running)
         return bool(taken < self.queues.get(queue, SLOTS))
 
     def start(self, name: str) -> None:
-        """Start a job, in a context of its own."""
+        """Start a job, in its own context."""
         self.starts += 1
         if self.starts > MOST_STARTS:
             raise RunError(
@@ -177,7 +177,7 @@ class Engine:
     # --- one attempt -------------------------------------------------------------------------------------------------
 
     async def _attempt(self, name: str, job: Job, passage: Passage) -> None:
-        """Run one attempt, and put down what became of it, as Oban's executor and our worker do."""
+        """Run one attempt, and record how it ended, as Oban's executor and our worker do."""
         entry = next(it for it in self.memory.flow.entries if it.name == step_of(name))
         worker: Any = None
         try:
@@ -188,7 +188,7 @@ class Engine:
                 given = await self._plain(name, job)
         except (asyncio.CancelledError, Died):
             return
-        except Exception as error:  # noqa: BLE001 - whatever a step raises ends its attempt
+        except Exception as error:  # noqa: BLE001 - any exception of a step ends its attempt
             self._fail(name, job, worker, error)
             return
         if not self.turns.may_settle(name):
@@ -245,13 +245,13 @@ class Engine:
         return await self.turns.run(node, function, is_sync=is_sync)
 
     def _called(self, node: str, job: Job, arguments: Mapping[str, Any]) -> Answer | None:
-        """Put down a call, and say what stands in for it."""
+        """Record a call, and return its replacement, if any."""
         self.calls.append(Call(node, job.attempt, arguments))
         self._counts[node] += 1
         return self.replacements.answer(node, self._counts[node])
 
     async def _plain(self, name: str, job: Job) -> Finished | Cancel | Snooze:
-        """A plain Oban job: its worker is called as Oban calls it."""
+        """Run a plain Oban job: call its worker as Oban does."""
         answer = self._called(name, job, dict(job.args))
         if answer is not None:
             given = await _given(answer.error, answer.value, answer.function, job)
@@ -275,7 +275,7 @@ class Engine:
             function = self.replacements.hook(hook)
             status = status_of(self.memory)
             try:
-                with contained(f'hook "{hook.__name__}"'):
+                with Contained(f'hook "{hook.__name__}"'):
                     if iscoroutinefunction(function):
                         await function(status)
                     else:
@@ -283,16 +283,16 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a hook that fails changes nothing
                 self.hook_errors[hook.__name__] = error
 
-    # --- what operators do to what runs ------------------------------------------------------------------------------
+    # --- actions on running jobs -------------------------------------------------------------------------------------
 
     def ask_to_stop(self) -> None:
-        """Ask all that runs to stop, as the cancellation of a workflow does."""
+        """Ask all running jobs to stop, as the cancellation of a workflow does."""
         for job, _ in self.running.values():
             if (asked := bridge.cancellation_of(job)) is not None:
                 asked.set()
 
     async def kill(self, name: str) -> None:
-        """The process that runs a job dies: nothing of the attempt goes on."""
+        """Let the process of a job crash: its attempt does not continue."""
         _, task = self.running.pop(name)
         self.memory.crash(name)
         task.cancel()
@@ -300,7 +300,7 @@ class Engine:
         self._changed.set()
 
     async def close(self) -> None:
-        """Give up what still runs."""
+        """Abandon running jobs."""
         tasks = [task for _, task in self.running.values()]
         self.running.clear()
         for task in tasks:
@@ -310,7 +310,7 @@ class Engine:
 
 
 def _worker_of(step: Step[..., Any, Any, Any]) -> Any:
-    """The worker that Oban would make for a step: it knows the timeout and the backoff."""
+    """The worker that Oban would create for a step, which has the timeout and the backoff."""
     return worker_of(step, worker_name(step))()
 
 

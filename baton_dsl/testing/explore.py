@@ -1,9 +1,9 @@
-"""Explore every order and every crash of a flow, by running it again and again.
+"""Explore every order of steps and every crash of a flow, by running it repeatedly.
 
-Each run follows a schedule: a list of choices, of which 0 is the usual one. The usual run comes first, then all that
-depart from it at one place, then at two, and so on; so the first schedule that breaks a flow is a shortest one. This is
-stateless model checking with a bound on the departures (Musuvathi and Qadeer, "Iterative context bounding for
-systematic testing of multithreaded programs", PLDI 2007).
+Each run follows a schedule: a list of choices, where 0 is the default. The first run has only default choices, the next
+ones differ from it in one choice, then in two, and so on. So the first schedule that breaks a flow is a shortest one.
+This is stateless model checking with a bound on the number of deviations (Musuvathi and Qadeer, "Iterative context
+bounding for systematic testing of multithreaded programs", PLDI 2007).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from baton_dsl.testing.engine import Engine
 from baton_dsl.testing.turns import Died, Turns
 
 MOST_RUNS: Final = 2_000
-"""How many schedules an exploration tries, unless it is told otherwise."""
+"""The default for the most schedules of an exploration."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:
-    """What an exploration has seen, when nothing broke the flow.
+    """The result of an exploration that found nothing wrong.
 
     Attributes:
         runs: How many schedules were tried.
-        is_complete: True if these were all that there are, within the bound on crashes.
+        is_complete: True if these were all possible schedules, within the bound on crashes.
     """
 
     runs: int
@@ -45,13 +45,13 @@ class Exploration:
 
 @dataclass(slots=True)
 class Schedule(Turns):
-    """One schedule: the choices that it was given, then the usual ones; and the story of what happened.
+    """One schedule: the given choices, followed by default ones; and a record of what happened.
 
     Attributes:
         choices: The choices to make.
-        crashes: How many processes may die.
-        made: How many ways there were at each choice.
-        story: What happened, a line an event.
+        crashes: The most crashes.
+        made: How many alternatives there were at each choice.
+        story: What happened, one line for each event.
     """
 
     choices: tuple[int, ...]
@@ -65,12 +65,12 @@ class Schedule(Turns):
     _dead: list[Coroutine[Any, Any, Any]] = field(default_factory=list)
 
     async def calm(self) -> None:
-        """Let tasks that were woken ask for their turn."""
+        """Let tasks that were woken request their turn."""
         for _ in range(4):
             await asyncio.sleep(0)
 
     def offer(self, engine: Engine) -> bool:
-        """Let one step begin or go on."""
+        """Let one step start or continue."""
         self._engine = engine
         if self._active is not None:
             return True
@@ -96,7 +96,7 @@ class Schedule(Turns):
         return True
 
     def _first_items(self, engine: Engine, nodes: list[str]) -> list[str]:
-        """Of items of one map that start for the first time only one: they are alike."""
+        """Keep only one of the items of a map that start for the first time, because they are alike."""
         seen: set[str] = set()
         kept: list[str] = []
         for node in nodes:
@@ -109,7 +109,7 @@ class Schedule(Turns):
         return kept
 
     def may_settle(self, node: str) -> bool:
-        """Whether a process lives to store what the function has returned."""
+        """Whether the process survives until the result is stored."""
         self._active = None
         if self._dies():
             self._tell(f'the process of "{node}" dies: its function has ended, and nothing is stored')
@@ -122,27 +122,27 @@ class Schedule(Turns):
     async def run(self, node: str, function: Coroutine[Any, Any, Any], *, is_sync: bool) -> Any:
         """Run a function, and stop it at each of its awaits."""
         if is_sync:
-            return await function  # a function that doesn't await can't be interrupted but by a crash behind it
+            return await function  # a function that doesn't await can be interrupted only by a crash after it
         return await _Stepping(self, node, function)
 
     def blocked(self, node: str) -> None:
-        """A function awaits something."""
+        """Called when a function awaits something."""
         if self._active == node:
             self._active = None
         self._wake()
 
     def wants(self, node: str) -> asyncio.Future[None]:
-        """A function could go on."""
+        """Called when a function could continue; returns its turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[node] = turn
         self._wake()
         return turn
 
     def dies_within(self, node: str, function: Coroutine[Any, Any, Any]) -> bool:
-        """Whether the process dies before the function goes on."""
+        """Whether the process crashes before the function continues."""
         if not self._dies():
             return False
-        self._dead.append(function)  # not closed: what dies cleans nothing up
+        self._dead.append(function)  # not closed, because a process that crashes does not clean up
         self._tell(f'the process of "{node}" dies where it awaits')
         self._active = None
         assert self._engine is not None
@@ -150,7 +150,7 @@ class Schedule(Turns):
         return True
 
     def bury(self) -> None:
-        """Forget the functions whose processes have died."""
+        """Drop the functions whose processes have crashed."""
         for function in self._dead:
             with suppress(BaseException):
                 function.close()
@@ -178,7 +178,7 @@ class Schedule(Turns):
 
 
 class _Stepping:
-    """Drives a coroutine from await to await, and asks for a turn before each."""
+    """Drives a coroutine from await to await, and requests a turn before each."""
 
     def __init__(self, schedule: Schedule, node: str, function: Coroutine[Any, Any, Any]) -> None:
         self.schedule = schedule
@@ -197,7 +197,7 @@ class _Stepping:
             try:
                 yield awaited
                 yield from self.schedule.wants(self.node).__await__()
-            except BaseException as thrown:  # noqa: BLE001 - a timeout or a cancellation: the function's to handle
+            except BaseException as thrown:  # noqa: BLE001 - a timeout or a cancellation, which the function handles
                 error = thrown
             if self.schedule.dies_within(self.node, self.function):
                 raise Died
@@ -210,9 +210,9 @@ def explore(
 
     Args:
         attempt: Runs the flow by a schedule; returns what is wrong, or None.
-        crashes: How many processes may die in one run.
-        max_runs: How many schedules to try at the most.
-        replay: One schedule to try alone, as an error named it.
+        crashes: The most crashes in one run.
+        max_runs: The most schedules to try.
+        replay: A single schedule to try, as named in an error.
 
     Raises:
         ExplorationError: BTN603, with the shortest schedule that breaks the flow.

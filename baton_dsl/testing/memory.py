@@ -1,4 +1,4 @@
-"""One workflow in memory: what the database would hold, changed by the pure model of the life cycle."""
+"""One workflow in memory: the rows that the database would have, changed by the pure model of the life cycle."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class MemoryJob:
         id: Its id.
         template: What its step shares with others: worker, queue, attempts, priority, tags.
         args: Its args.
-        due: When it may run at the earliest, in seconds of the clock.
-        attempt: How often it was started.
-        max_attempts: After how many attempts it is discarded.
+        due: The earliest time at which it may run, in seconds of the clock.
+        attempt: The number of attempts so far.
+        max_attempts: The number of attempts after which it is discarded.
         snoozed: How often it was snoozed.
-        crashes: How often its process died since it was inserted or retried.
-        errors: What went wrong, an entry an attempt.
-        attempted_at: When it was started last, in seconds of the clock.
+        crashes: How often its process crashed since it was inserted or retried.
+        errors: The errors, one entry for each attempt.
+        attempted_at: When it was last started, in seconds of the clock.
     """
 
     id: int
@@ -74,12 +74,12 @@ class MemoryJob:
 
 
 class Memory:
-    """The rows of one workflow, and what may happen to them. Every change goes through the model.
+    """The rows of one workflow. Every change goes through the model.
 
     Args:
         flow: The flow.
-        lowered: The flow with its inputs, as it would be inserted.
-        clock: The time.
+        lowered: The lowered flow with its inputs.
+        clock: The clock.
     """
 
     def __init__(self, flow: Flow[..., Any], lowered: Lowered, clock: Clock) -> None:
@@ -117,7 +117,7 @@ class Memory:
         self._change(self.model.insert)
 
     def copy(self, clock: Clock) -> Memory:
-        """The same workflow at its beginning, for another run."""
+        """Copy the workflow in its initial state, for another run."""
         fresh: Memory = object.__new__(type(self))
         fresh.__dict__.update(self.__dict__)
         fresh.clock = clock
@@ -125,11 +125,11 @@ class Memory:
             setattr(fresh, name, deepcopy(getattr(self, name)))
         return fresh
 
-    # --- what may happen ---------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the workflow ended; None until then."""
+        """How the workflow ended; None if it has not."""
         return self.model.outcome
 
     def available(self) -> list[str]:
@@ -149,7 +149,7 @@ class Memory:
         return {self.jobs[name].id: self.jobs[name].attempt for name in self.executing()}
 
     def next_due(self) -> float | None:
-        """When the next job that waits for its time is due; None if there is none."""
+        """When the next scheduled job is due; None if there is none."""
         waiting = [
             self.jobs[name].due
             for name, node in self.model.nodes.items()
@@ -158,7 +158,7 @@ class Memory:
         return min(waiting, default=None)
 
     def stage(self) -> None:
-        """Jobs whose time has come become available."""
+        """Make the jobs that are due available."""
         due = {
             name: State.AVAILABLE
             for name, node in self.model.nodes.items()
@@ -170,7 +170,7 @@ class Memory:
             self._change(lambda: self.model.change(due))
 
     def start(self, name: str) -> tuple[Job, Passage]:
-        """A queue starts a job: the job as its worker gets it, and its node as the gate finds it."""
+        """Start a job: return it as its worker gets it, and its node as the gate reads it."""
         row = self.jobs[name]
         row.attempt += 1
         row.attempted_at = self.clock.seconds
@@ -180,7 +180,7 @@ class Memory:
         return job_of(self, name), passage_of(self, name)
 
     def complete(self, name: str, result: str) -> None:
-        """A function returned, and its result is stored."""
+        """Store the result of a function."""
         if self.model.nodes[name].outcome is None:
             self.results[name] = result
         value = json.loads(result) if step_of(name) in self.mapped_over else None
@@ -188,7 +188,7 @@ class Memory:
         self._end_with_its_node(name)
 
     def skip(self, name: str, reason: str) -> None:
-        """A function returned `Skip`."""
+        """Skip a step whose function returned `Skip`."""
         if self.model.nodes[name].outcome is None:
             self.reasons[name] = reason
         self._change(lambda: self.model.settle([name], skips=True))
@@ -199,12 +199,12 @@ class Memory:
             self._note(name, reasons.BEFORE_IT_RETURNED)
 
     def fail(self, name: str, error: str, pause: float | None) -> None:
-        """An attempt failed.
+        """Let an attempt fail.
 
         Args:
             name: The node.
             error: The error.
-            pause: Seconds until the next attempt; None if there is none.
+            pause: Seconds until the next attempt; None if there is none left.
         """
         self._note(name, error)
         if pause is None:
@@ -216,7 +216,7 @@ class Memory:
             self._note(name, reasons.WITH_ITS_WORKFLOW)
 
     def snooze(self, name: str, pause: float) -> None:
-        """A step is to run again later, without counting the attempt."""
+        """Let a step run again later, without counting the attempt."""
         row = self.jobs[name]
         row.attempt -= 1
         row.snoozed += 1
@@ -224,12 +224,12 @@ class Memory:
         self._change(lambda: self.model.change({name: State.SCHEDULED}))
 
     def cancel(self, name: str, reason: str) -> None:
-        """A step has ended itself as cancelled."""
+        """Cancel a step that has ended itself as cancelled."""
         self._note(name, reason)
         self._change(lambda: self.model.change({name: State.CANCELLED}))
 
     def crash(self, name: str) -> None:
-        """The process that runs a job dies; others find that out, and return the job to its queue."""
+        """Let the process of a job crash: other processes return the job to its queue."""
         row = self.jobs[name]
         row.crashes += 1
         most = row.template.get("meta", {}).get(MAX_CRASHES, row.max_attempts - row.crashes + 1)
@@ -244,7 +244,8 @@ class Memory:
         self.jobs[name].due = self.clock.seconds + pause
         self.model.nodes[name].is_later = pause > 0
 
-    # --- what operators do -------------------------------------------------------------------------------------------
+    # --- actions of operators
+    # -------------------------------------------------------------------------------------------
 
     def executing(self) -> list[str]:
         """The nodes whose jobs run."""
@@ -264,7 +265,7 @@ class Memory:
         return True
 
     def pause(self) -> bool:
-        """Let nothing start; False if the workflow is paused, or has ended."""
+        """Pause the workflow; False if it is paused already, or has ended."""
         if self.outcome is not None or self.model.is_paused:
             return False
         self.paused_at = self.clock.seconds
@@ -272,7 +273,7 @@ class Memory:
         return True
 
     def resume(self) -> bool:
-        """End a pause; False if there is none."""
+        """Resume the workflow; False if it is not paused."""
         if not self.model.is_paused:
             return False
         self.paused_at = None
@@ -280,7 +281,7 @@ class Memory:
         return True
 
     def retry(self, attempts: int | None = None) -> bool:
-        """Let what failed run again; False if nothing did."""
+        """Run failed steps again; False if there is none."""
         retriable = {id(node) for node in self.model.retriable()}
         if not retriable:
             return False
@@ -292,11 +293,11 @@ class Memory:
         return True
 
     def held(self, name: str) -> set[str]:
-        """What keeps a step, and all behind it, from being run again."""
+        """The nodes that prevent a retry from a step."""
         return self.model.held(name)
 
     def retry_from(self, name: str, attempts: int | None = None) -> bool:
-        """Let a step run again, and all behind it; False if one of them runs."""
+        """Run a step and everything downstream again; False if one of them runs."""
         if self.model.held(name):
             return False
         below = self.model.below(name)
@@ -309,7 +310,7 @@ class Memory:
         return True
 
     def _give(self, names: Iterable[str], attempts: int | None) -> None:
-        """Give steps that run again, and have been attempted before, so many attempts more."""
+        """Give more attempts to steps that run again after earlier attempts."""
         if attempts is None:
             return
         for name in names:
@@ -326,10 +327,10 @@ class Memory:
                 row.due = min(row.due, self.clock.seconds)
                 self.model.nodes[name].is_later = False
 
-    # --- what follows ------------------------------------------------------------------------------------------------
+    # --- consequences ------------------------------------------------------------------------------------------------
 
     def _change(self, happen: Callable[[], None]) -> None:
-        """Let something happen in the model, and keep the rows in line with it."""
+        """Apply a change to the model, and update the rows accordingly."""
         before = {name: (node.outcome, node.items) for name, node in self.model.nodes.items()}
         had_ended = self.outcome is not None
         happen()
@@ -365,7 +366,7 @@ class Memory:
             kept.pop(name, None)
 
     def _say_why(self, ended: Sequence[str]) -> None:
-        """Note why nodes have ended that did not end by themselves."""
+        """Store why nodes have ended that did not end by themselves."""
         nodes = {name: self.model.nodes[name] for name in ended}
         origins = {node.outcome for node in nodes.values() if not node.by_upstream}
         worst = Outcome.DISCARDED if Outcome.DISCARDED in origins else Outcome.CANCELLED
@@ -386,7 +387,7 @@ class Memory:
             row.errors.append({"attempt": row.attempt, "at": at, "error": error})
 
     def _add_job(self, name: str) -> None:
-        """The row of a job that is new: its own step's, or an item's."""
+        """Add the row of a new job, of a step or of an item."""
         template = self.templates[step_of(name)]
         moment = template["scheduled_at"]
         due = self.inserted_at
@@ -401,22 +402,22 @@ class Memory:
             node.state = State.SCHEDULED
 
     def models_of(self, name: str) -> list[str] | None:
-        """The models that a step of several runs with, in order; None for any other."""
+        """The models of a step of several models, in order; None for other steps."""
         over = self.model.nodes[name].over
         assert over is not None
         return cast("list[str]", over.values[0]) if self.specs[step_of(name)].is_per_model else None
 
     def error(self, name: str) -> str | None:
-        """Why a node failed, or failed last, was cancelled or skipped."""
+        """Why a node last failed, or was cancelled or skipped."""
         row = self.jobs.get(name)
         return self.reasons.get(name) or (row.error if row is not None else None)
 
 
 def insert(flow: Flow[..., Any], inputs: Mapping[str, Any], clock: Clock) -> Memory:
-    """A workflow of a flow, in memory.
+    """Create a workflow of a flow, in memory.
 
     Raises:
-        FlowError, InputError: As `Flow.insert`.
+        FlowError, InputError: As for `Flow.insert`.
     """
     return Memory(flow, lower(flow, inputs, moment=clock.now()), clock)
 

@@ -1,4 +1,4 @@
-"""What a job receives in memory: itself, and its node with everything that the gate would read from the database."""
+"""Make what an attempt needs in memory: its job, and what the gate would read from the database."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def job_of(memory: Memory, name: str) -> Job:
         tags=list(row.template["tags"]),
         args=deepcopy(row.args),
         meta=meta,
-        errors=cast("list[str]", deepcopy(row.errors)),  # Oban's annotation knows less than its rows
+        errors=cast("list[str]", deepcopy(row.errors)),  # Oban's annotation is narrower than its rows
         attempted_at=memory.clock.now(),
         scheduled_at=memory.clock.moment(row.due),
         inserted_at=memory.clock.moment(memory.inserted_at),
@@ -49,7 +49,7 @@ def job_of(memory: Memory, name: str) -> Job:
 
 
 def passage_of(memory: Memory, name: str) -> Passage:
-    """A node as the gate finds it."""
+    """A node as the gate would read it."""
     node = memory.model.nodes[name]
     root = node.root
     reads = [*node.upstreams, *(memory.beside[root] if root is not None else ())]
@@ -95,7 +95,7 @@ def _upstream(memory: Memory, name: str) -> Upstream:
 
 
 def collect(memory: Memory, name: str) -> tuple[str | None, list[dict[str, Any]]]:
-    """What the items of a map returned, and which of them returned nothing; as `baton_collect` gives it."""
+    """The results of a map's items, and the items without a result, as `baton_collect` returns them."""
     node = memory.model.nodes[name]
     if node.items is None:
         return None, []

@@ -11,7 +11,7 @@ from baton_dsl.runtime.observing.status import NodeStatus
 
 
 def picture(flow: FlowSpec, nodes: Sequence[NodeStatus]) -> str:
-    """The flow with the state of each step behind its name."""
+    """Draw the flow, with the state of each step behind its name."""
     states = {node.step: node.state for node in nodes}
     remarks = {node.step: remark for node in nodes if (remark := _remark(node))}
     return Drawing.of(flow).text(states, remarks)

@@ -1,6 +1,6 @@
 """The pytest plugin of baton-dsl: the fixtures `baton` and `baton_db`, and drawings for failed tests.
 
-It is loaded with pytest wherever baton-dsl is installed, so it imports nothing before a fixture is used.
+pytest loads it wherever baton-dsl is installed, so it imports nothing before a fixture is used.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from baton_dsl.testing.database import BatonDatabase, BatonServer
 
 MOST_PICTURES = 3
-"""How many runs of a failed test are shown, the last ones."""
+"""How many runs of a failed test are shown: the last ones."""
 
 _RUNNERS: pytest.StashKey[list[Any]] = pytest.StashKey()
-"""What ran flows in the current test, for the pictures of its failure."""
+"""The fixtures that ran flows in the current test, for the drawings in a failure report."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--baton-update` writes the snapshots of `assert_flow` anew."""
+    """Add the option `--baton-update`, which rewrites the snapshots of `assert_flow`."""
     group = parser.getgroup("baton-dsl")
     group.addoption(
         "--baton-update",
         action="store_true",
         default=False,
-        help="Write the files of assert_flow anew, where a flow has changed.",
+        help="Rewrite the files of assert_flow whose flows have changed.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let `assert_flow` know, in the processes of xdist too, which inherit the environment."""
+    """Pass the option to `assert_flow` in the environment, which the processes of xdist inherit."""
     if config.getoption("--baton-update"):
         os.environ["BATON_UPDATE"] = "1"
 
@@ -66,10 +66,10 @@ def baton_db(baton_server: BatonServer) -> Iterator[BatonDatabase]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Forget the runs of the test before, and remember who may run flows in this one."""
+    """Drop the runs of the previous test, and remember the fixtures that may run flows in this one."""
     funcargs: dict[str, Any] = getattr(item, "funcargs", {})
     given = (funcargs.get(name) for name in ("baton", "baton_db"))
-    item.stash[_RUNNERS] = [it for it in given if hasattr(it, "runs")]  # a fixture of that name may be of somebody else
+    item.stash[_RUNNERS] = [it for it in given if hasattr(it, "runs")]  # another plugin may have a fixture of that name
     before = {id(run) for runner in item.stash[_RUNNERS] for run in runner.runs}
     try:
         return (yield)

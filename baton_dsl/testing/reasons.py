@@ -1,4 +1,4 @@
-"""Why a map ended without results, in the same words as the database."""
+"""Explain why a map ended without results, in the same words as the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def refusal(memory: Memory, name: str, node: Node) -> str:
-    """Why a map could not be made, in the words of `baton_expand`."""
+    """Why a map could not expand, in the words of `baton_expand`."""
     over = node.over
     assert over is not None
     parameters = mapped_by(memory.specs[step_of(name)])
@@ -49,7 +49,7 @@ def _seen(memory: Memory, source: str) -> object:
 
 
 def failing(memory: Memory, name: str) -> str:
-    """Why a map whose items have ended failed, in the words of `baton_conclude`."""
+    """Why a map failed after its items have ended, in the words of `baton_conclude`."""
     children = memory.model.children(name)
     root = memory.model.nodes[name].root or name
     over = memory.model.nodes[root].over

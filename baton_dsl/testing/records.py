@@ -1,4 +1,4 @@
-"""What the steps of a run in memory record of their calls of models: rows, as the database has them."""
+"""The recorded calls of models of a run in memory, as rows like those in the database."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Records:
     checkpoints: dict[int, dict[tuple[str, int], str]] = field(default_factory=dict)
 
     async def usage(self, entry: UsageEntry) -> None:
-        """Write down a call of a model, and count it against the budget."""
+        """Record a call of a model, and count it against the budget."""
         self.calls.append(entry)
         self.budget.charge(entry)
 
     async def capture(self, entry: CaptureEntry) -> None:
-        """Write down an exchange with one."""
+        """Record an exchange with a model."""
         self.exchanges.append(entry)
 
     async def stored(self, job_id: int) -> Mapping[tuple[str, int], str]:
@@ -47,16 +47,16 @@ class Records:
         return dict(self.checkpoints.get(job_id, {}))
 
     async def store(self, job_id: int, name: str, number: int, result: str) -> None:
-        """Store one."""
+        """Store a checkpoint."""
         self.checkpoints.setdefault(job_id, {}).setdefault((name, number), result)
 
     def forget(self, job_id: int | None) -> None:
-        """The step of a job has its result: what was stored within it is of no use any more."""
+        """Delete the checkpoints of a job whose step has its result."""
         if job_id is not None:
             self.checkpoints.pop(job_id, None)
 
     def total(self, order: Iterable[str]) -> WorkflowUsage:
-        """What all calls have used, the steps in this order."""
+        """The usage of all calls, with the steps in this order."""
         place = {name: at for at, name in enumerate(order)}
         parts: list[tuple[str, str, Totals]] = [
             (step_of(entry.place.node), entry.usage.model or UNKNOWN_MODEL, totals_of_call(entry.usage))
@@ -87,7 +87,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class UnitJournal:
-    """The journal of a step that a unit test calls: it reads usage as a worker does, and stores nothing."""
+    """The journal of a step that a unit test calls. It reads usage like a worker, but stores nothing."""
 
     model: str | None
 
@@ -100,12 +100,12 @@ class UnitJournal:
         tier: str | None,
         latency: timedelta | None,
     ) -> Usage:
-        """What a worker would write down."""
+        """Return the usage that a worker would record."""
         return usage_of(response, model=model, provider=provider, tier=tier, latency=latency, default_model=self.model)
 
     def capture(self, request: object, response: object, error: BaseException | str | None, model: str | None) -> None:
-        """Nobody looks at it later."""
+        """Do nothing."""
 
     def once(self, _name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """There is no earlier attempt."""
+        """Call the function, because there is no earlier attempt."""
         return function(*args, **kwargs)

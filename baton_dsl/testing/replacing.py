@@ -24,7 +24,7 @@ from baton_dsl.step import Entry, Step
 
 type AnyFlow = Flow[..., Any]
 type Given = Mapping[Any, Any]
-"""What a test gives as `replace=`: for a step, its name or a hook, what stands in for it."""
+"""The argument `replace=` of a test: a replacement for each step, its name or a hook."""
 
 _ENDINGS: Final = (Skip, Cancel, Snooze)
 
@@ -32,9 +32,9 @@ _ENDINGS: Final = (Skip, Cancel, Snooze)
 @final
 @dataclass(frozen=True, slots=True, init=False)
 class attempts:  # noqa: N801 - it reads as the function that a test calls
-    """What stands in for a step, one for each attempt; the last one for all attempts after it.
+    """Replacements of a step, one for each attempt. The last one is used for all further attempts.
 
-    A list says the same, unless the step itself returns a list.
+    A list means the same, unless the step itself returns a list.
 
     Examples:
         >>> from baton_dsl import step
@@ -55,7 +55,7 @@ class attempts:  # noqa: N801 - it reads as the function that a test calls
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one attempt of a replaced step does: it returns a value, raises an error, or calls a function."""
+    """The replacement for one attempt: a value to return, an exception to raise, or a function to call."""
 
     value: Any = None
     error: BaseException | type[BaseException] | None = None
@@ -63,11 +63,11 @@ class Answer:
 
     @property
     def is_sync(self) -> bool:
-        """True if nothing of it awaits."""
+        """True if it does not await anything."""
         return self.function is None or not inspect.iscoroutinefunction(self.function)
 
     async def give(self, step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
-        """Do it, for a step that was given these arguments."""
+        """Apply the replacement to a call of the step with these arguments."""
         if self.error is not None:
             raise self.error
         if self.function is None:
@@ -77,14 +77,14 @@ class Answer:
 
 @final
 class Replacements:
-    """All that stands in for the steps and hooks of one flow.
+    """All replacements of the steps and hooks of one flow.
 
     Args:
         flow: The flow.
-        given: What the test gave.
+        given: The argument of the test.
 
     Raises:
-        ReplacementError: BTN601, if something is replaced that is not in the flow, or by what it can't return.
+        ReplacementError: BTN601, if a replaced step is not in the flow, or can't return the replacement.
     """
 
     def __init__(self, flow: AnyFlow, given: Given | None) -> None:
@@ -100,16 +100,16 @@ class Replacements:
                 self._answers[name] = tuple(_answers(entries[name], what))
 
     def answer(self, node: str, number: int) -> Answer | None:
-        """What stands in for a call of a node, of which this is the first, the second, ...; None if nothing does."""
+        """The replacement of the n-th call of a node; None if there is none."""
         answers = self._answers.get(step_of(node))
         return None if answers is None else answers[min(number, len(answers)) - 1]
 
     def replaces(self, step: str) -> bool:
-        """True if something stands in for a step."""
+        """True if a step is replaced."""
         return step in self._answers
 
     def hook(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What is called in place of a hook."""
+        """The function that is called instead of a hook."""
         if function not in self._hooks:
             return function
         what = self._hooks[function]
@@ -128,7 +128,7 @@ def _say(what: Any, _status: Any) -> Any:
 
 
 def _names(flow: AnyFlow, key: Any) -> list[str]:
-    """The steps of a flow that a key means: one of that name, or all that are made of its function."""
+    """The steps of a flow that a key selects: the one of that name, or all with the function of that step."""
     names = flow.step_names
     if isinstance(key, Step):
         if key.name in names:
@@ -181,7 +181,7 @@ def _answer(entry: Entry, what: Any) -> Answer:
 
 
 def _fits(entry: Entry, what: Any) -> bool:
-    """True if a list is itself what a step may return."""
+    """True if the list itself is a possible result of the step."""
     if not isinstance(entry.step, Step):
         return False
     try:
@@ -196,7 +196,7 @@ def _is_error(what: Any) -> bool:
 
 
 def _shadow(step: Step[..., Any, Any, Any], function: Callable[..., Any]) -> Step[..., Any, Any, Any]:
-    """The step with another function: its timeout and its thread stay."""
+    """Copy the step with another function. Its timeout, and whether it runs in a thread, stay."""
     shadow = step.named(step.name)
     shadow.function = function
     shadow.is_async = inspect.iscoroutinefunction(function)
@@ -205,9 +205,9 @@ def _shadow(step: Step[..., Any, Any, Any], function: Callable[..., Any]) -> Ste
 
 
 def _taken(function: Callable[..., Any], step: Step[..., Any, Any, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a function takes of those that the step was given.
+    """The arguments of the step that a replacing function takes.
 
-    They go by name. A parameter of another name takes the item of a map, if the step maps over one collection.
+    They are passed by name. A parameter with another name gets the item of a map, if the step maps over one collection.
     """
     try:
         parameters = inspect.signature(function).parameters.values()

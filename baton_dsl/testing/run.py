@@ -44,16 +44,19 @@ from baton_dsl.testing.views import facts_of, nodes_of, state_of, status_of
 type AnyStep = Step[..., Any, Any, Any]
 type Key = AnyStep | str | tuple[AnyStep | str, int | tuple[int, ...]]
 
+__tracebackhide__ = True
+"""As in `baton_dsl.testing.baton`."""
+
 HORIZON: Final = timedelta(days=3660)
-"""How much virtual time a workflow may take: more than that is one that never ends."""
+"""The most virtual time of a workflow; one that takes longer never ends."""
 
 
 @final
 class Run:
-    """One workflow in memory. What it tells is of this moment; the methods of `sync` let it go on.
+    """One workflow in memory. Its properties show the current state; the methods of `sync` let it continue.
 
     Attributes:
-        clock: Its time, which other runs of the same test share.
+        clock: Its clock, which it shares with other runs of the same test.
         sync: The blocking counterparts of the methods.
 
     Example:
@@ -79,12 +82,12 @@ class Run:
         self._memory = memory
         self._engine = engine = Engine(memory, clock, replacements, queues, turns)
         self._loop = VirtualLoop(clock, lambda: engine.is_in_threads, engine.stall)
-        weakref.finalize(self, self._loop.close)  # for whoever uses `Baton` without the fixture, and closes nothing
+        weakref.finalize(self, self._loop.close)  # for users of `Baton` without the fixture who close nothing
         self._thread: ThreadPoolExecutor | None = None
         self._began = clock.seconds
         self.is_closed = False
 
-    # --- what there is to see ----------------------------------------------------------------------------------------
+    # --- the state ---------------------------------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
@@ -98,16 +101,16 @@ class Run:
 
     @property
     def status(self) -> WorkflowStatus:
-        """How far it has come, as `Workflow.status` tells it."""
+        """Its status, like `Workflow.status`."""
         return status_of(self._memory)
 
     @property
     def nodes(self) -> list[NodeStatus]:
-        """How far each step has come, as `Workflow.nodes` tells it."""
+        """The status of each step, like `Workflow.nodes`."""
         return nodes_of(self._memory)
 
     def items(self, step: AnyStep | str, /) -> list[NodeStatus]:
-        """How far each item of a mapped step has come."""
+        """The status of each item of a mapped step."""
         return nodes_of(self._memory, self._node(step))
 
     @property
@@ -118,12 +121,12 @@ class Run:
 
     @property
     def results(self) -> dict[str, Any]:
-        """The results of all steps that have completed, by name."""
+        """The results of all completed steps, by name."""
         done = [name for name in self._memory.lowered.names if self._outcome(name) is Outcome.COMPLETED]
         return {name: self[name] for name in done}
 
     def __getitem__(self, key: Key) -> Any:
-        """The result of a step, as its return annotation has it; `run[orders, 3]` is that of an item.
+        """The result of a step, decoded by its return annotation; `run[orders, 3]` is that of an item.
 
         Raises:
             ResultNotReadyError: BTN409, if it has not completed.
@@ -158,10 +161,10 @@ class Run:
     @overload
     def results_of(self, step: str, /, index: Index = None, *, levels: int = 1) -> list[Any]: ...
     def results_of(self, step: Step[..., Any, Any, Any] | str, /, index: Index = None, *, levels: int = 1) -> list[Any]:
-        """The results of a mapped step, as `Workflow.results_of` gives them: `run.results_of(orders) == [12, 30]`.
+        """The results of a mapped step, like `Workflow.results_of`: `run.results_of(orders) == [12, 30]`.
 
         Raises:
-            ItemNotFoundError: BTN413, if the step is not mapped, or over other levels.
+            ItemNotFoundError: BTN413, if the step is not mapped, or has other levels.
         """
         name = self._node(step, index)
         node, indices = self._memory.model.nodes[name], index_of(name) or ()
@@ -172,19 +175,19 @@ class Run:
         return found
 
     def attempts(self, step: AnyStep | str, /, index: Index = None) -> int:
-        """How many attempts a step has used; of a mapped step without an index, those of all its items together."""
+        """How many attempts a step has used; for a mapped step without an index, the total of all items."""
         name = self._node(step, index)
         if not self._memory.model.nodes[name].is_map:
             return self._memory.jobs[name].attempt
         return sum(job.attempt for node, job in self._memory.jobs.items() if step_of(node) == name)
 
     def calls(self, step: AnyStep | str, /) -> list[Call]:
-        """All calls of a step, in order, with what it was given."""
+        """All calls of a step, in order, with their arguments."""
         name = self._node(step)
         return [call for call in self._engine.calls if step_of(call.node) == name]
 
     def errors(self, step: AnyStep | str, /, index: Index = None) -> list[str]:
-        """What went wrong with a step, an entry an attempt, each with its traceback."""
+        """The errors of a step, one for each failed attempt, each with its traceback."""
         name = self._node(step, index)
         row = self._memory.jobs.get(name)
         found = [str(entry["error"]) for entry in row.errors] if row is not None else []
@@ -192,20 +195,20 @@ class Run:
 
     @property
     def usage(self) -> WorkflowUsage:
-        """What the calls of models have used and cost, as `Workflow.usage` tells it."""
+        """What the calls of models have used and cost, like `Workflow.usage`."""
         return self._engine.records.total(self._memory.lowered.names)
 
     def captures(self, step: AnyStep | str, /) -> list[Capture]:
-        """What a step exchanged with models under `debug=True`, as `Workflow.captures` tells it."""
+        """What a step exchanged with models with `debug=True`, like `Workflow.captures`."""
         return self._engine.records.captures(self._node(step))
 
     @property
     def hook_errors(self) -> Mapping[str, BaseException]:
-        """What hooks of the flow raised, by their names."""
+        """The exceptions of the flow's hooks, by name."""
         return self._engine.hook_errors
 
     def why(self, step: AnyStep | str | None = None, /) -> str:
-        """Why the workflow, or a step of it, stands where it stands; as `Workflow.why`."""
+        """Explain what the workflow or a step is waiting for, or why it ended, like `Workflow.why`."""
         return why(facts_of(self._memory), None if step is None else self._node(step))
 
     def __str__(self) -> str:
@@ -214,10 +217,10 @@ class Run:
     def __repr__(self) -> str:
         return f"<run of {self._memory.flow.name!r}: {self.outcome or 'not ended'}>"
 
-    # --- what there is to do -----------------------------------------------------------------------------------------
+    # --- actions -----------------------------------------------------------------------------------------------------
 
     async def finish(self) -> Run:
-        """Let the workflow go on to its end, or until all that is left waits for more of the budget.
+        """Let the workflow continue to its end, or until all remaining steps wait for a larger budget.
 
         Raises:
             RunError: BTN602, if it never ends.
@@ -225,14 +228,14 @@ class Run:
         return await self._await(self._finish())
 
     async def until(self, step: AnyStep | str, state: str = "settled", /) -> Run:
-        """Let the workflow go on until a step has come so far.
+        """Let the workflow continue until a step has reached a state.
 
         Args:
             step: The step, or an item of a map as `"orders[3]"`.
             state: `settled`, or one of Oban's states, such as `executing` or `retryable`.
 
         Raises:
-            RunError: BTN602, if the step never comes so far.
+            RunError: BTN602, if the step never reaches it.
         """
         return await self._await(self._until(step, state))
 
@@ -247,15 +250,15 @@ class Run:
         attempts: int | None = None,
         models: Mapping[str, str] | None = None,
     ) -> bool:
-        """Let what failed run again, or a step and all behind it, as `Workflow.retry`; `finish` lets it go on."""
+        """Retry failed steps, or a step and everything downstream, like `Workflow.retry`. `finish` then runs them."""
         return await self._await(self._retry(from_step, attempts, models))
 
     async def pause(self) -> bool:
-        """Let no step start until `resume`."""
+        """Pause the workflow: no further step starts until `resume`."""
         return await self._await(_of(self._memory.pause))
 
     async def resume(self) -> bool:
-        """End a pause."""
+        """Resume the paused workflow."""
         return await self._await(_of(self._memory.resume))
 
     async def approve(self, budget: Decimal | int) -> None:
@@ -263,15 +266,15 @@ class Run:
         await self._await(_of(lambda: self._approve(budget)))
 
     async def crash(self, step: AnyStep | str, /) -> Run:
-        """Let the process die that runs a step; the step starts again, as far as it has attempts left."""
+        """Let the process of a running step crash. The step starts again, unless this was its last allowed crash."""
         return await self._await(self._crash(step))
 
-    # --- how it is done ----------------------------------------------------------------------------------------------
+    # --- implementation ----------------------------------------------------------------------------------------------
 
     async def _finish(self) -> Run:
         memory = self._memory
         await self._engine.drive(lambda: memory.outcome is not None or self.elapsed > HORIZON)
-        if memory.outcome is not None and self._engine.running:  # attempts that nobody waits for
+        if memory.outcome is not None and self._engine.running:  # attempts that the workflow does not wait for
             await self._engine.drive(lambda: not self._engine.running)
         if memory.outcome is None and not memory.model.is_paused and not any(map(memory.waits_for_budget, memory.jobs)):
             raise RunError(
@@ -361,7 +364,7 @@ class Run:
         return await asyncio.get_running_loop().run_in_executor(None, self.block_on, doing)
 
     def block_on[T](self, doing: Coroutine[Any, Any, T]) -> T:
-        """Run something on the loop of this run, in a thread of its own: the caller may have a loop too."""
+        """Run a coroutine on the loop of this run, in a separate thread, because the caller may have a loop too."""
         if self.is_closed:
             doing.close()
             raise RunError("the test of this run has ended")
@@ -370,7 +373,7 @@ class Run:
         return self._thread.submit(self._loop.run_until_complete, doing).result()
 
     def close(self) -> None:
-        """Give up what still runs, and close the loop."""
+        """Abandon running jobs, and close the loop."""
         if self.is_closed:
             return
         if not self._loop.is_closed():
@@ -392,7 +395,7 @@ async def _of[T](function: Callable[[], T]) -> T:
 
 @final
 class SyncRun:
-    """The blocking counterparts of `Run`'s methods, for tests that are no coroutines."""
+    """The blocking counterparts of `Run`'s methods, for tests that are not coroutines."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""`assert_flow`: keep the shape of a flow in a file, so that reviews see changes of its graph."""
+"""`assert_flow`: keep the shape of a flow in a file, so that reviews show changes of its graph."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from baton_dsl.reflect import LIVE_TYPES
 from baton_dsl.step import Step
 
 UPDATE: Final = "BATON_UPDATE"
-"""Set in the environment, it lets a file that differs be written anew; pytest's option `--baton-update` sets it."""
+"""The environment variable with which files that differ are rewritten; pytest's option `--baton-update` sets it."""
 
 
 def assert_flow(flow: Flow[..., Any], path: str | Path) -> None:
-    """See that a flow has the shape that a file says: its steps, what they take and return, their options.
+    """Assert that a flow has the shape in a file: its steps, what they take and return, and their options.
 
-    A file that does not exist is written. Write it anew after a change that you want: `pytest --baton-update`.
+    If the file does not exist, it is written. To accept a change, rewrite it with `pytest --baton-update`.
 
     Args:
         flow: The flow.
         path: The file; a relative path is relative to the folder of the test.
 
     Raises:
-        AssertionError: If the flow has another shape, with the difference.
+        AssertionError: If the flow has another shape; shows the difference.
         FlowError: If the flow is wrong.
 
     Example:
@@ -53,7 +53,7 @@ def assert_flow(flow: Flow[..., Any], path: str | Path) -> None:
     lines = unified_diff(known.splitlines(), shape.splitlines(), str(path), "the flow", lineterm="")
     told = "\n".join(lines)
     raise AssertionError(
-        f'flow "{flow.name}" has another shape than {path} says; if you want the change: pytest --baton-update\n{told}'
+        f'flow "{flow.name}" has another shape than in {path}; to accept the change: pytest --baton-update\n{told}'
     )
 
 

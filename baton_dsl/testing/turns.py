@@ -1,4 +1,4 @@
-"""Choose which step continues next. By default all steps that can run do run."""
+"""Choose which step continues next. By default, all steps that can run do."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
 
 
 class Died(BaseException):
-    """The process that runs an attempt has died: nothing more of it happens."""
+    """The process of an attempt has crashed, so the attempt does not continue."""
 
 
 class Turns:
-    """Lets every step run as it comes. An exploration decides instead; see `explore.Schedule`."""
+    """Lets every step run when it can. An exploration decides instead; see `explore.Schedule`."""
 
     async def calm(self) -> None:
-        """Wait until every step that can go on by itself has done so."""
+        """Wait until every step that can continue by itself has done so."""
 
     def offer(self, engine: Engine) -> bool:
-        """Choose what goes on now. False leaves that to the engine."""
+        """Choose what continues now. False leaves that to the engine."""
         return False
 
     def may_settle(self, node: str) -> bool:
-        """A function has ended. False if its process dies before that is stored."""
+        """Called when a function has ended. Returns False if its process crashes before the result is stored."""
         return True
 
     async def run(self, node: str, function: Coroutine[Any, Any, Any], *, is_sync: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Views of a workflow in memory: the same values that `Workflow` gives for one in the database."""
+"""Views of a workflow in memory: the same values that `Workflow` returns for one in the database."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from baton_dsl.testing.memory import Memory
 
 SLOTS: Final = 10
-"""How many jobs of a queue run at once, as `baton run` has it."""
+"""How many jobs of a queue run at once, as with `baton run`."""
 
 
 def status_of(memory: Memory) -> WorkflowStatus:
-    """How far the workflow has come."""
+    """The status of the workflow."""
     counts: dict[str, int] = {}
     for name, node in memory.model.nodes.items():
         if node.parent is None:
@@ -70,7 +70,7 @@ def _items_of(memory: Memory, root: str) -> dict[str, int]:
 
 
 def nodes_of(memory: Memory, root: str | None = None) -> list[NodeStatus]:
-    """How far each step has come; or each item of a map."""
+    """The status of each step, or of each item of a map."""
     names = [
         name
         for name, node in memory.model.nodes.items()
@@ -122,7 +122,7 @@ def model_of(memory: Memory, name: str) -> str | None:
 
 
 def facts_of(memory: Memory) -> WorkflowFacts:
-    """What there is to know of the workflow, for `why`."""
+    """The facts about the workflow, for `why`."""
     queues = {row.template["queue"] for row in memory.jobs.values()}
     running = [memory.jobs[name].template["queue"] for name in memory.executing()]
     return WorkflowFacts(

@@ -1,6 +1,6 @@
-"""The dashboard: workflows in a browser, why they stand where they stand, and what an operator does about it.
+"""The dashboard: see workflows in a browser, why they wait or failed, and operate them.
 
-`baton web` serves it; an application mounts it under any path of its own.
+`baton web` serves it. An application can also mount it under any of its paths.
 
 Example:
     ```python

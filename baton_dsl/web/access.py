@@ -1,8 +1,8 @@
-"""Who may see the dashboard and who may operate: authorization, requests from elsewhere, and the audit log.
+"""Control who may see the dashboard and who may operate: authorization, cross-site requests, and the audit log.
 
-Three things stand between a request and a change, each enough against another attack: what `authorize` says of whoever
-asks, a token that only pages of this dashboard hold, and what the browser says about the page that the request comes
-from. Reading changes nothing, whatever the request is: pages are read in read-only transactions.
+Before a request changes anything, three things are checked, each against a different attack: `authorize` must permit
+the user to operate, the form must contain a token that only pages of this dashboard have, and the headers of the
+browser must say that the request comes from this site. Other requests change nothing: they use read-only transactions.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ type Level = Literal["read", "operate"]
 type Authorize = Callable[[Request], Level | Awaitable[Level | None] | None]
 
 audit: Final = logging.getLogger("baton_dsl.web.audit")
-"""Gets a line for each action, done or refused."""
+"""The audit log: a line for each action, whether it was done or refused."""
 
 COOKIE: Final = "baton_csrf"
 FIELD: Final = "csrf"
 LONGEST_FORM: Final = 64 * 1024
-"""Bytes of a form that are read."""
+"""The most bytes of a form that are read."""
 
 _LOCAL_NAMES: Final = frozenset(["localhost", "localhost.localdomain"])
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """A request that is not answered.
+    """A request that is refused.
 
     Attributes:
         status: The HTTP status.
         title: What happened, in a few words.
-        message: Why, in a sentence.
+        message: The reason, in a sentence.
         remedy: What to do about it.
     """
 
@@ -55,7 +55,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine alone.
+    """Whether a host name or an address is that of this machine only.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("::1")
@@ -70,24 +70,24 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bound(host: str, authorize: Authorize | None) -> None:
-    """See that a dashboard without authorization listens on this machine alone.
+    """Check that a dashboard without authorization listens only on this machine.
 
     Raises:
-        DashboardOpenError: BTN437, if it would listen elsewhere.
+        DashboardOpenError: BTN437, if it would be reachable from other machines.
     """
     if authorize is None and not is_loopback(host):
         raise DashboardOpenError.at(host)
 
 
 async def level_of(request: Request, authorize: Authorize | None) -> Level:
-    """What whoever asks may do.
+    """What the user of a request may do.
 
-    Without authorization, only somebody on this very machine may do anything, and then all. A proxy on this machine
-    makes everybody look so: what came through one is refused, and so is a name of this machine that is not its own,
-    with which a page from elsewhere could reach it.
+    Without authorization, only browsers on this machine have access, and may do everything. Behind a proxy on this
+    machine, all requests seem to be local, so requests with the headers of a proxy are refused. So are requests with
+    a host name that is not a local one, because a page of another site could use it (DNS rebinding).
 
     Raises:
-        Refused: If it is nothing.
+        Refused: If the user has no access.
     """
     if authorize is None:
         _check_local(request)
@@ -96,7 +96,7 @@ async def level_of(request: Request, authorize: Authorize | None) -> Level:
     if inspect.isawaitable(allowed):
         allowed = await allowed
     if allowed is None:
-        raise Refused(403, "No access", "You may not see this dashboard.", "Ask whoever runs it for access.")
+        raise Refused(403, "No access", "You may not see this dashboard.", "Ask its operator for access.")
     if allowed not in ("read", "operate"):
         raise TypeError(f'authorize must return None, "read" or "operate", got {allowed!r}')
     return allowed
@@ -111,13 +111,13 @@ def _check_local(request: Request) -> None:
         raise Refused(
             403,
             "No access",
-            "This dashboard has no authorization, so it answers only to browsers on its own machine.",
+            "This dashboard has no authorization, so it answers only browsers on its own machine.",
             DashboardOpenError.default_remedy,
         )
 
 
 def token_of(request: Request) -> str:
-    """The token of this browser; a new one if it has none yet."""
+    """The token of this browser, from its cookie; a new one if it has none."""
     token: str | None = getattr(request.state, "baton_csrf", None)
     if token is None:
         given = request.cookies.get(COOKIE, "")
@@ -127,7 +127,7 @@ def token_of(request: Request) -> str:
 
 
 def keep_token(request: Request, response: Response, path: str) -> None:
-    """Let the browser keep the token that the forms of a page hold."""
+    """Set the cookie with the token that the forms of a page contain."""
     token = token_of(request)
     if request.cookies.get(COOKIE) != token:
         is_secure = request.url.scheme == "https"
@@ -135,10 +135,10 @@ def keep_token(request: Request, response: Response, path: str) -> None:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form that a page of this dashboard has sent.
+    """The fields of a form from a page of this dashboard.
 
     Raises:
-        Refused: If another page has sent it, or it is no form.
+        Refused: If another page has sent it, or it is not a form.
     """
     _check_origin(request)
     body = bytearray()
@@ -174,7 +174,7 @@ def _check_origin(request: Request) -> None:
 
 
 def who(request: Request) -> str:
-    """Who asks, as the audit log names them: the application's user if it has one, and where they are."""
+    """The user of a request as named in the audit log: the application's user, if any, and the address."""
     user = request.scope.get("user")
     name = getattr(user, "display_name", "") or getattr(user, "username", "")
     where = request.client.host if request.client else "an unknown address"
@@ -182,5 +182,5 @@ def who(request: Request) -> str:
 
 
 def note(request: Request, done: str) -> None:
-    """Write a line into the audit log."""
+    """Write a line to the audit log."""
     audit.info("%s %s", who(request), printable(done)[:1000])

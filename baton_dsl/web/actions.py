@@ -1,4 +1,4 @@
-"""What an operator does to a workflow: each action says first what will happen, and leaves a line in the audit log."""
+"""Actions on workflows: each first shows what will happen, and writes a line to the audit log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 NAMED: Final = 12
-"""Steps that a confirmation names."""
+"""How many steps a confirmation names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,12 @@ class Deed:
     """An action that a page offers.
 
     Attributes:
-        name: As the form says it.
-        title: As the button says it.
-        action: What the runtime is asked to do.
-        done: What is told when it was done.
-        applies: Whether it can be done to a workflow as it stands.
-        is_grave: Whether it can't be taken back.
+        name: Its name in the form.
+        title: The label of its button.
+        action: The action of the runtime.
+        done: The message after it was done.
+        applies: Whether it applies to a workflow in its current state.
+        is_grave: Whether it can't be undone.
     """
 
     name: str
@@ -51,7 +51,7 @@ DEEDS: Final[Mapping[str, Deed]] = {
             name="retry",
             title="Retry",
             action=Action.RETRY,
-            done="What had failed runs again.",
+            done="The failed steps run again.",
             applies=lambda view: bool(view.counts.get("discarded") or view.counts.get("cancelled")),
         ),
         Deed(
@@ -65,14 +65,14 @@ DEEDS: Final[Mapping[str, Deed]] = {
             name="resume",
             title="Resume",
             action=Action.RESUME,
-            done="The workflow goes on.",
+            done="The workflow continues.",
             applies=lambda view: not view.is_settled and view.paused_at is not None,
         ),
         Deed(
             name="cancel",
             title="Cancel",
             action=Action.CANCEL,
-            done="The workflow is cancelled: no further step starts, and what runs is told.",
+            done="The workflow is cancelled: no further step starts, and running steps are asked to stop.",
             applies=lambda view: not view.is_settled and view.stopped_at is None,
             is_grave=True,
         ),
@@ -81,8 +81,8 @@ DEEDS: Final[Mapping[str, Deed]] = {
 
 DONE: Final[Mapping[str, str]] = {
     **{deed.name: deed.done for deed in DEEDS.values()},
-    "approve": "The budget is approved: steps that waited for it go on.",
-    "retry-from": "The step, and all behind it, run again.",
+    "approve": "The budget is approved: steps that waited for it continue.",
+    "retry-from": "The step and everything downstream run again.",
 }
 
 
@@ -91,13 +91,13 @@ class Plan:
     """What an action will do.
 
     Attributes:
-        title: What is asked, such as `Cancel this workflow?`.
-        button: What the button says.
+        title: The question, such as `Cancel this workflow?`.
+        button: The label of the button.
         sentences: What will happen.
-        steps: The names of the steps that it is about, some of them.
-        more: How many more there are.
-        obstacle: Why it can't be done now.
-        remedy: What to do about that.
+        steps: The names of some of the steps that it changes.
+        more: How many more steps it changes.
+        obstacle: Why it can't be done now; None if it can.
+        remedy: What to do about the obstacle.
     """
 
     title: str
@@ -111,7 +111,7 @@ class Plan:
 
 
 def actions_on(view: WorkflowView) -> list[Deed]:
-    """The actions that can be done to a workflow as it stands."""
+    """The actions that apply to a workflow in its current state."""
     return [deed for deed in DEEDS.values() if deed.applies(view)]
 
 
@@ -132,16 +132,18 @@ def _plan(deed: Deed, view: WorkflowView) -> Plan:
     match deed.name:
         case "cancel":
             waits = "step that has" if waiting == 1 else "steps that have"
-            sentences = [f"{waiting:,} {waits} not started will never run." if waiting else "No step waits any more."]
+            sentences = [
+                f"{waiting:,} {waits} not started will never run." if waiting else "No step is waiting any more."
+            ]
             if running:
-                sentences.append(f"{run} will be told, and not tried again.")
-            sentences.append("Results that are stored stay, and the workflow can be retried later.")
+                sentences.append(f"{run} will be asked to stop, and will not be retried.")
+            sentences.append("Stored results stay, and the workflow can be retried later.")
             steps = [node.step for node in view.nodes if not node.is_settled]
         case "pause":
             wait = f"{_steps(waiting)} that {'waits' if waiting == 1 else 'wait'}"
             sentences = [f"None of the {wait} will start until you resume the workflow."]
             if running:
-                sentences.append(f"{run} will go on to the end.")
+                sentences.append(f"{run} will continue to the end.")
         case "resume":
             sentences = [f"{_steps(waiting)} may start again, each as soon as its upstreams have completed."]
         case _:
@@ -180,9 +182,9 @@ def _plan_from(workflow_id: str, step: str) -> Reading[Plan]:
     rows = yield _BEHIND, {"workflow_id": workflow_id, "step": step, "most": NAMED}
     total = rows[0]["total"] if rows else 0
     completed = rows[0]["completed"] if rows else 0
-    sentences = [f"{_steps(total)} will run again: this one, and all that depend on it."]
+    sentences = [f"{_steps(total)} will run again: this one and everything downstream."]
     if completed:
-        sentences.append(f"{_steps(completed)} of these completed: the results will be forgotten.")
+        sentences.append(f"{_steps(completed)} of these completed: their results will be deleted.")
     sentences.append("All other results stay.")
     return Plan(
         title=f"Retry from “{step}”?",
@@ -197,14 +199,14 @@ def _plan_from(workflow_id: str, step: str) -> Reading[Plan]:
 
 
 async def confirm(visit: Visit) -> Response:
-    """The page that says what an action will do, and asks."""
+    """The page that shows what an action will do, and asks for confirmation."""
     if not visit.may_operate:
-        raise Refused(403, "Read only", "You may look at this dashboard, but not operate.")
+        raise Refused(403, "Read only", "You may read this dashboard, but not operate.")
     workflow_id, name, step = visit.asked("id"), visit.asked("do"), visit.asked("step")
     view = await visit.read(reads.workflow(workflow_id))
     if step:
         if unstorable(step):
-            raise Refused(404, "Not found", "There is no step of that name.")
+            raise Refused(404, "Not found", "There is no step with that name.")
         plan = await visit.read(_plan_from(workflow_id, step))
     else:
         deed = _deed(name)
@@ -215,10 +217,10 @@ async def confirm(visit: Visit) -> Response:
 
 
 async def act(visit: Visit) -> Response:
-    """Do what a form has confirmed."""
+    """Do the action that a form has confirmed."""
     await form_of(visit.request)
     workflow_id, name, step = visit.asked("id"), visit.asked("do"), visit.asked("step")
-    assert visit.database is not None, "nobody acts before it is known who asks"
+    assert visit.database is not None, "the user is authorized before an action"
     if step:
         action, said = Action.RETRY, f'retry from step "{step}"'
     else:
@@ -237,11 +239,11 @@ async def act(visit: Visit) -> Response:
             raise obstacle
     view = await visit.read(reads.workflow(workflow_id))
     raise Refused(
-        409, "Nothing was done", f"The workflow is {view.standing} by now.", "Look at it again before you go on."
+        409, "Nothing was done", f"The workflow is {view.standing} by now.", "Look at it again before you continue."
     )
 
 
 def _deed(name: str) -> Deed:
     if name not in DEEDS:
-        raise Refused(400, "No such action", f"“{name}” is nothing that can be done to a workflow.")
+        raise Refused(400, "No such action", f"There is no action “{name}” on workflows.")
     return DEEDS[name]

@@ -1,4 +1,4 @@
-"""`app`: the dashboard as an ASGI application, and what every request of it has in common."""
+"""`app`: the dashboard as an ASGI application, and what all its requests have in common."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from baton_dsl.errors import BatonError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.web import access, actions, budgets, fleet, health, lists, pages
+from baton_dsl.runtime.database.silence import WatchedAsyncConnection
+from baton_dsl.web import access, actions, budgets, downloads, fleet, health, lists, pages
 from baton_dsl.web.access import Authorize, Refused
 from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
@@ -35,7 +37,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""What a page may load: this dashboard's own files. No script and no style stands in a page."""
+"""The content security policy: pages load only this dashboard's own files, and have no inline scripts or styles."""
 HEADERS: Final = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -43,6 +45,9 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+PATIENCE: Final = 5
+"""Seconds for a connection."""
 
 type Endpoint = Callable[[Visit], Awaitable[Response]]
 
@@ -55,19 +60,20 @@ def app(
     authorize: Authorize | None = None,
     packages: Collection[str] = (),
 ) -> Starlette:
-    """The dashboard as an ASGI application: to serve by itself, or to mount under any path of an application.
+    """Create the dashboard as an ASGI application, to serve alone or to mount under any path of another application.
 
-    Mounted, it works with the pool of the application's Oban instance if there is one, else it connects for each
-    request. Served by itself, it has a pool of its own.
+    If it is mounted, it uses the pool of the application's Oban instance, or else connects for each request. If it is
+    served alone, it has its own pool.
 
     Args:
         dsn: The database; default: that of the Oban instance, else of `BATON_DSN` or `OBAN_DSN`.
         prefix: The schema of Oban's tables; default: that of the Oban instance, else of `OBAN_PREFIX`.
-        oban: The name of the Oban instance whose pool serves.
-        authorize: Says what whoever asks may do, a function of the request, sync or async: None is nothing, `"read"`
-            is to look, `"operate"` is all. Without one, only browsers on this very machine are answered.
-        packages: The top-level packages of the code that is deployed: the dashboard then tells which workflows in
-            flight this code can't finish. They must be importable here.
+        oban: The name of the Oban instance whose pool is used.
+        authorize: A sync or async function that gets the request and returns what its user may do: None for nothing,
+            `"read"` to look at everything, `"operate"` to do everything. Without it, only browsers on this machine have
+            access.
+        packages: The top-level packages of the deployed code, which must be importable here. The dashboard then shows
+            which running workflows this code can't finish.
 
     Raises:
         ExtraMissingError: BTN420, if the extra `web` is not installed.
@@ -101,17 +107,26 @@ class _Dashboard:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Work with a pool for as long as the application serves."""
+        """Open a pool for as long as the application serves."""
         database = self.database()
-        if database.conninfo is None:  # the Oban instance's pool serves
+        if database.conninfo is None:  # the pool of the Oban instance is used
             yield
             return
+        given = conninfo_to_dict(database.conninfo)
         pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             database.conninfo,
+            connection_class=WatchedAsyncConnection,
             min_size=0,
             max_size=8,
-            timeout=5,
-            kwargs={"autocommit": True, "prepare_threshold": None},
+            timeout=PATIENCE,
+            # Whoever asks next begins anew: pauses that grow would keep a database that is back from being found.
+            reconnect_timeout=PATIENCE,
+            check=AsyncConnectionPool.check_connection,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "connect_timeout": given.get("connect_timeout") or PATIENCE,
+            },
             open=False,
         )
         await pool.open()
@@ -123,7 +138,7 @@ class _Dashboard:
             await pool.close()
 
     def database(self) -> Database:
-        """The database, which may not be named before the application has started its Oban."""
+        """The database. It may be unknown until the application has started its Oban instance."""
         if self._database is None:
             dsn, prefix, oban = self._named
             database = Database.configured(dsn=dsn, prefix=prefix, oban=oban)
@@ -133,13 +148,13 @@ class _Dashboard:
         return self._database
 
     def routes(self) -> list[BaseRoute]:
-        """All that there is to ask for."""
+        """The routes of all pages and files."""
         return [
             self._get("/", lists.answer),
             self._get("/workflow", pages.workflow),
-            self._get("/workflow/inputs", pages.inputs),
+            self._get("/workflow/inputs", downloads.inputs),
             self._get("/step", pages.step),
-            self._get("/step/result", pages.result),
+            self._get("/step/result", downloads.result),
             self._get("/queues", fleet.serving),
             self._get("/deploy", fleet.deployed),
             self._get("/health", health.answer),
@@ -163,8 +178,8 @@ class _Dashboard:
                 allowed = await access.level_of(request, self._authorize)
                 visit = replace(visit, level=allowed, database=self.database())
                 if level == "operate" and allowed != "operate":
-                    access.note(request, f"was refused {request.method} {visit.page}: may only read")
-                    raise Refused(403, "Read only", "You may look at this dashboard, but not operate.")
+                    access.note(request, f"was refused {request.method} {visit.page}: has read access only")
+                    raise Refused(403, "Read only", "You may read this dashboard, but not operate.")
                 response = await endpoint(visit)
             except Refused as refused:
                 response = _refusal(visit, refused)
@@ -174,7 +189,7 @@ class _Dashboard:
                 response = _refusal(visit, Refused(404, "Not found", error.message, error.remedy))
             except BatonError as error:
                 response = _refusal(visit, Refused(409, "Not done", error.message, error.remedy))
-            except Exception as error:  # noqa: BLE001 - a page says so, and the log says what it was
+            except Exception as error:  # noqa: BLE001 - the page reports an error, and the log has the details
                 response = _refusal(visit, _of_error(error, visit))
             access.keep_token(request, response, visit.base)
             return _with_tag(request, response)
@@ -195,8 +210,10 @@ def _of_error(error: Exception, visit: Visit) -> Refused:
     if isinstance(error, (psycopg.OperationalError, PoolTimeout)):
         log.warning("the database can't be reached: %s", " ".join(str(error).split()))
         return Refused(503, "No database", "The database can't be reached.", "The log of the dashboard says why.")
-    log.error("a page could not be made", exc_info=error)
-    return Refused(500, "Not made", "The page could not be made: an error of the dashboard.", "Its log says which.")
+    log.error("a page could not be rendered", exc_info=error)
+    return Refused(
+        500, "Error", "The page could not be rendered because of an error.", "The log of the dashboard has it."
+    )
 
 
 def _refusal(visit: Visit, refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
@@ -207,9 +224,9 @@ def _refusal(visit: Visit, refused: Refused, headers: Mapping[str, str] | None =
 
 
 def _with_tag(request: Request, response: Response) -> Response:
-    """Let a browser that has the same page already keep it: what is live asks for it every two seconds."""
+    """Answer 304 if the browser already has the same page, because live pages are requested every two seconds."""
     response.headers["cache-control"] = "private, no-cache"
-    if request.method != "GET" or response.status_code != 200 or not response.body:
+    if request.method != "GET" or response.status_code != 200 or isinstance(response, StreamingResponse):
         return response
     tag = f'W/"{blake2b(response.body, digest_size=12).hexdigest()}"'
     response.headers["etag"] = tag
@@ -221,7 +238,7 @@ def _with_tag(request: Request, response: Response) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Headers:
-    """Puts the headers that keep a page to itself on every answer, static files and errors included."""
+    """Adds the security headers to every response, including static files and errors."""
 
     app: ASGIApp
 

@@ -1,4 +1,4 @@
-"""Approving a budget: the page that asks how much a workflow may cost, and what it does."""
+"""Approve a budget: the page that asks for the new budget of a workflow, and its action."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 LONGEST: Final = 40
-"""Characters of an amount."""
+"""The most characters of an amount."""
 
 
 def _budget(workflow_id: str) -> Reading[tuple[WorkflowView, WorkflowUsage]]:
@@ -28,29 +28,31 @@ def _budget(workflow_id: str) -> Reading[tuple[WorkflowView, WorkflowUsage]]:
 
 
 async def ask(visit: Visit) -> Response:
-    """The page that says what is spent, and asks for a new budget."""
+    """The page that shows what is spent, and asks for a new budget."""
     if not visit.may_operate:
-        raise Refused(403, "Read only", "You may look at this dashboard, but not operate.")
+        raise Refused(403, "Read only", "You may read this dashboard, but not operate.")
     view, usage = await visit.read(_budget(visit.asked("id")))
     if usage.budget is None:
         raise Refused(
             409,
             "No budget",
             "The workflow has no budget, so there is nothing to approve.",
-            "Give the flow one before it is inserted: flow.options(budget=...).",
+            "Set one before the insert: flow.options(budget=...).",
         )
     return render(visit, "budget.html", workflow=view, usage=usage, longest=LONGEST)
 
 
 async def approved(visit: Visit) -> Response:
-    """Set the budget that a form names."""
+    """Set the budget from a form."""
     form = await form_of(visit.request)
     workflow_id, text = visit.asked("id"), form.get("budget", "").strip()
     try:
         amount = Decimal(text[:LONGEST])
     except InvalidOperation:
-        raise Refused(400, "No amount", f"“{text[:LONGEST]}” is no amount.", "Write a number, such as 8.50.") from None
-    assert visit.database is not None, "nobody acts before it is known who asks"
+        raise Refused(
+            400, "No amount", f"“{text[:LONGEST]}” is not an amount.", "Write a number, such as 8.50."
+        ) from None
+    assert visit.database is not None, "the user is authorized before an action"
     await approve(visit.database, workflow_id, amount)
     note(visit.request, f'approved a budget of {amount:f} for workflow "{workflow_id}"')
     return RedirectResponse(visit.url("/workflow", id=workflow_id, done="approve"), 303)

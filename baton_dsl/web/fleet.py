@@ -1,4 +1,4 @@
-"""The pages about what serves workflows: queues and nodes, and the code that is deployed."""
+"""The pages about queues, nodes and the deployed code."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 NAMED: Final = 5
-"""Workflows that are named of those with the same problem."""
+"""How many workflows are named for each problem."""
 QUEUES_SHOWN: Final = 100
 NODES_SHOWN: Final = 200
 
 
 async def serving(visit: Visit) -> Response:
-    """The queues, and the processes that run them."""
+    """The page of the queues and the processes that run them."""
     found = await visit.read(queues())
     processes = await visit.read(nodes())
     begin = visit.number("first")
@@ -42,12 +42,12 @@ async def serving(visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps several workflows from being finished by the code that is here.
+    """A problem that prevents the deployed code from finishing several workflows.
 
     Attributes:
-        obstacle: The first of them.
-        ids: Some of the workflows.
-        more: How many others there are.
+        obstacle: The obstacle of the first workflow.
+        ids: The ids of some of the workflows.
+        more: How many other workflows have the problem.
     """
 
     obstacle: Obstacle
@@ -56,8 +56,8 @@ class Problem:
 
 
 async def deployed(visit: Visit) -> Response:
-    """The workflows in flight that the code of this process can't finish."""
-    assert visit.database is not None, "nobody reads before it is known who asks"
+    """The page of the running workflows that the code of this process can't finish."""
+    assert visit.database is not None, "the user is authorized before anything is read"
     judgement: Judgement | None = None
     if visit.packages:
         judgement = await asyncio.to_thread(_judged, visit.database, visit.packages)

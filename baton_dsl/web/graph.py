@@ -1,4 +1,4 @@
-"""What a graph shows of a workflow: its steps, folded where there are too many to be read, and its critical path."""
+"""The graph of a workflow: its steps, folded if they are too many, and its critical path."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from baton_dsl.web.layout import Box, Layout, layered, layers_of
 from baton_dsl.web.reads import NodeView
 
 READABLE: Final = 40
-"""Boxes that one picture may have before steps are folded."""
+"""The most boxes of a picture before steps are folded."""
 ALIKE: Final = 4
-"""Steps of one function and one layer that are folded into a box."""
+"""The least number of steps with one function in one layer that are folded into a box."""
 LETTERS: Final = 21
-"""Columns that a name has in a box."""
+"""The most columns of a name in a box."""
 
 STATES: Final = (
     "discarded",
@@ -35,7 +35,7 @@ STATES: Final = (
     "gone",
     "completed",
 )
-"""The order in which states are told: what needs somebody first."""
+"""The order of states: those that need attention come first."""
 
 GLYPHS: Final = {
     **UNICODE.states,
@@ -55,13 +55,13 @@ class Group:
 
     Attributes:
         key: The name of the step, or of the first one.
-        title: What the box says.
+        title: The text in the box.
         steps: The names of its steps.
         counts: How many steps, or items of the map, are in each state.
-        state: The state that the box shows: that of the step, or the one that needs somebody most.
+        state: The state that the box shows: that of the step, or the one that needs most attention.
         is_map: Whether it is one step with items.
         is_critical: Whether the critical path goes through it.
-        box: Where it stands.
+        box: Its position.
     """
 
     key: str
@@ -75,12 +75,12 @@ class Group:
 
     @property
     def is_folded(self) -> bool:
-        """Whether it stands for several steps."""
+        """Whether it contains several steps."""
         return len(self.steps) > 1
 
     @property
     def total(self) -> int:
-        """How many steps or items it stands for."""
+        """The number of its steps or items."""
         return sum(self.counts.values())
 
     @property
@@ -90,13 +90,13 @@ class Group:
 
     @property
     def shares(self) -> Sequence[tuple[str, float, float]]:
-        """For each state where its part of a bar begins and how wide it is, in percent."""
+        """For each state, where its part of the bar begins and how wide it is, in percent."""
         return shares(self.counts)
 
     @property
     def label(self) -> str:
-        """What a screen reader says."""
-        name = self.title  # as it stands there, for who speaks to the browser
+        """The text for screen readers."""
+        name = self.title  # exactly the visible text, for voice control
         if self.is_folded:
             name += f": {len(self.steps):,} steps, such as {self.key}"
         elif self.title.endswith("…"):
@@ -135,7 +135,7 @@ class Picture:
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """Counts in words, what needs somebody first.
+    """Counts in words, with states that need attention first.
 
     Example:
         >>> told({"completed": 2, "discarded": 1})
@@ -145,7 +145,7 @@ def told(counts: Mapping[str, int]) -> str:
 
 
 def shares(counts: Mapping[str, int]) -> Sequence[tuple[str, float, float]]:
-    """For each state where its part of a bar begins and how wide it is, in percent; what is done stands first.
+    """For each state, where its part of a bar begins and how wide it is, in percent; completed ones come first.
 
     Example:
         >>> shares({"executing": 1, "completed": 3})
@@ -166,10 +166,10 @@ def _ordered(counts: Mapping[str, int]) -> list[str]:
 
 
 def critical_path(nodes: Sequence[NodeView]) -> list[str]:
-    """The steps that the end, or the present moment, had to wait for, first to last.
+    """The critical path: the steps that determine when the workflow ends, in order.
 
-    It goes back from the step that settled last, or of those that could start or run from the one that could start
-    first, each time to the upstream that settled last. Steps that never ran, since another had failed, are on none.
+    It goes back from the step that settled last or, in a running workflow, from the active step that was ready first,
+    each time to the upstream that settled last. Steps that never ran, because another one failed, are not on it.
 
     Args:
         nodes: The steps in topological order.
@@ -199,7 +199,7 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
 
     Args:
         nodes: Its steps in topological order.
-        fold: Whether steps that are alike stand in one box where there are too many to be read.
+        fold: Whether similar steps share a box if there are too many.
     """
     critical = critical_path(nodes)
     folded = _folded(nodes) if fold and len(nodes) > READABLE else {node.step: node.step for node in nodes}
@@ -221,7 +221,7 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
         groups=[_group(key, of_group, on_path, layout) for key, of_group in members.items()],
         edges=sorted(
             (Edge(path, (line.source, line.target) in links) for line, path in zip(layout.lines, paths, strict=True)),
-            key=lambda edge: edge.is_critical,  # what is drawn last lies on top
+            key=lambda edge: edge.is_critical,  # the last ones are drawn on top
         ),
         width=layout.width,
         height=layout.height,
@@ -238,7 +238,7 @@ def _laid_out(upstreams: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Layou
 
 
 def _folded(nodes: Sequence[NodeView]) -> dict[str, str]:
-    """For each step the one that its box is named after: steps of one function in one layer first, then chains."""
+    """For each step, the step whose box it is in. Steps with one function in one layer share a box, then chains do."""
     upstreams = {node.step: node.upstreams for node in nodes}
     layer = layers_of(upstreams)
     alike: dict[tuple[int, str], list[str]] = {}
@@ -256,7 +256,7 @@ def _folded(nodes: Sequence[NodeView]) -> dict[str, str]:
 def _without_chains(
     folded: dict[str, str], upstreams: Mapping[str, Iterable[str]], layer: Mapping[str, int]
 ) -> dict[str, str]:
-    """Boxes of which one waits for the other alone, and that for nobody else, become one."""
+    """Merge two boxes if the second waits only for the first, and nothing else waits for the first."""
     above: dict[str, set[str]] = {key: set() for key in folded.values()}
     below: dict[str, set[str]] = {key: set() for key in folded.values()}
     for step, names in upstreams.items():
@@ -298,7 +298,7 @@ def _group(key: str, members: Sequence[NodeView], critical: set[str], layout: La
 
 
 def _function(members: Sequence[NodeView]) -> str:
-    """What several steps have in common: their function, or the beginning of their names."""
+    """The common name of several steps: their function, or the common beginning of their names."""
     functions = {node.function for node in members}
     if len(functions) == 1:
         name = next(iter(functions)).rpartition(":")[2].rpartition("/")[2].rpartition(".")[2]
@@ -308,7 +308,7 @@ def _function(members: Sequence[NodeView]) -> str:
 
 
 def shortened(text: str, columns: int = LETTERS) -> str:
-    """A text that takes at most so many columns, those of wide characters counted twice.
+    """Cut a text to a number of columns. Wide characters count twice.
 
     Example:
         >>> shortened("a_step_with_a_name_that_is_long"), shortened("短い名前", 5)

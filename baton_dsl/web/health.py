@@ -1,4 +1,4 @@
-"""The page of what the doctor says: what is wrong, what waits, how large the tables are and what a prune would free."""
+"""The Health page, which shows the doctor's findings, waiting jobs, table sizes, and what a prune would free."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 MOST_QUEUES: Final = 20
-"""Queues that are shown, those that wait longest."""
+"""The number of queues shown; those with the longest wait come first."""
+MOST_TABLES: Final = 5
+"""The number of tables shown; the largest come first."""
 
 
 async def answer(visit: Visit) -> Response:
     """The page."""
     database = visit.database
-    assert database is not None, "nobody reads before it is known who asks"
+    assert database is not None, "access is checked before any page reads"
     report = await visit.read(examine(database.prefix))
     findings = list(report.findings)
     if visit.packages and report.tables:  # without tables nothing is known of any workflow
@@ -43,6 +45,7 @@ async def answer(visit: Visit) -> Response:
         packages=visit.packages,
         most=MOST_COUNTED,
         most_queues=MOST_QUEUES,
+        most_tables=MOST_TABLES,
         size_of_tables=sum(table.size for table in report.tables),
         freed=[(age_in_words(each.older_than), age_option(each.older_than), each) for each in telling(report.prunable)],
         youngest=age_in_words(report.prunable[-1].older_than) if report.prunable else "",
@@ -56,7 +59,7 @@ def _undeployed(packages: Sequence[str], workers: Sequence[Row]) -> list[Finding
 
 
 async def _connection(database: Database) -> Route | None:
-    """What is between this process and the server; None where only a pool of the application's own can connect."""
+    """The route from this process to the server; None if only the application's own pool can connect."""
     if database.conninfo is None:
         return None
     return await asyncio.to_thread(route_of, database.sync_connection)

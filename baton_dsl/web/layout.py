@@ -1,9 +1,8 @@
-"""Where the boxes of a graph stand: layers from left to right, made on the server, the same for the same graph.
+"""Lay out a graph in layers from left to right, on the server. The same graph always gets the same layout.
 
-A drawing that is made in the browser needs a library there, jumps when it is made anew, and can't be tested without a
-browser. This one is a function: each box stands one layer behind the last of those that it waits for, the boxes of a
-layer are ordered by where their neighbours stand (Sugiyama's barycentres), and then moved towards them as far as the
-order and the distances allow.
+A layout in the browser would need a library, jump after each update, and need a browser to be tested. This one is a
+function: each box is one layer after the last box that it waits for. The boxes of a layer are ordered by the positions
+of their neighbours (Sugiyama's barycentres), and then moved towards them as far as the order and the distances allow.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from typing import Final
 
 WIDTH: Final = 188
 HEIGHT: Final = 44
-"""Of a box, in pixels at 100 %."""
+"""The height of a box, in pixels at 100 %."""
 BETWEEN_LAYERS: Final = 56
 BETWEEN_BOXES: Final = 16
 BETWEEN_LINES: Final = 14
 SWEEPS: Final = 4
 MOST_BENDS: Final = 20_000
-"""Places where lines pass a layer. A graph with more is a tangle: its long lines are drawn straight through."""
+"""The most points at which lines pass a layer. In a graph with more, long lines are drawn straight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where one node stands: its upper left corner, in pixels."""
+    """The position of a node: its upper left corner, in pixels."""
 
     x: float
     y: float
@@ -35,7 +34,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line[K: Hashable]:
-    """An edge as a curve: the points through which it goes, from the right side of one box to the left of another."""
+    """An edge as a curve: its points, from the right side of one box to the left side of another."""
 
     source: K
     target: K
@@ -43,7 +42,7 @@ class Line[K: Hashable]:
 
     @property
     def path(self) -> str:
-        """The curve as SVG says it."""
+        """The curve as an SVG path."""
         (x, y), *rest = self.points
         said = [f"M{x:g} {y:g}"]
         for next_x, next_y in rest:
@@ -55,13 +54,13 @@ class Line[K: Hashable]:
 
 @dataclass(frozen=True, slots=True)
 class Layout[K: Hashable]:
-    """A drawing.
+    """A layout.
 
     Attributes:
-        boxes: Where each node stands.
+        boxes: The position of each node.
         lines: The edges.
-        width: Of the whole, in pixels.
-        height: Of the whole.
+        width: The total width, in pixels.
+        height: The total height, in pixels.
     """
 
     boxes: Mapping[K, Box]
@@ -71,10 +70,10 @@ class Layout[K: Hashable]:
 
 
 def layers_of[K: Hashable](upstreams: Mapping[K, Sequence[K]]) -> dict[K, int]:
-    """The layer of each node: 0 for what waits for nothing, else one more than the last of its upstreams.
+    """The layer of each node: 0 for a node without upstreams, otherwise one more than that of its last upstream.
 
     Args:
-        upstreams: What each node waits for. What is no key of it is left out; nodes on a cycle stand in layer 0.
+        upstreams: The upstreams of each node. Unknown nodes are ignored; nodes on a cycle are in layer 0.
 
     Example:
         >>> layers_of({"a": [], "b": ["a"], "c": ["a", "b"]})
@@ -100,10 +99,10 @@ def layers_of[K: Hashable](upstreams: Mapping[K, Sequence[K]]) -> dict[K, int]:
 
 
 def layered[K: Hashable](upstreams: Mapping[K, Sequence[K]]) -> Layout[K]:
-    """Draw a graph.
+    """Lay out a graph.
 
     Args:
-        upstreams: What each node waits for, in an order that does not change from one drawing to the next.
+        upstreams: The upstreams of each node, in an order that stays the same between updates.
     """
     if not upstreams:
         return Layout({}, (), 0, 0)
@@ -114,11 +113,11 @@ def layered[K: Hashable](upstreams: Mapping[K, Sequence[K]]) -> Layout[K]:
 
 
 type _Place = tuple[int, int]
-"""Layer, and the number of the node or the bend in it."""
+"""A layer, and the number of a node or a bend in it."""
 
 
 class _Drawing[K: Hashable]:
-    """Nodes and bends as small integers, which is fast enough for a thousand of them at each request."""
+    """Represents nodes and bends as small integers, which is fast enough for a thousand of them in each request."""
 
     def __init__(self, upstreams: Mapping[K, Sequence[K]]) -> None:
         self.keys = list(upstreams)
@@ -131,7 +130,7 @@ class _Drawing[K: Hashable]:
             for upstream in dict.fromkeys(above)
             if upstream in number and layer[upstream] < layer[key]
         ]
-        self.bends: dict[tuple[int, int], int] = {}  # of a node, by the layer that its lines pass: they share it
+        self.bends: dict[tuple[int, int], int] = {}  # by node and by the layer that its lines pass: they share the bend
         if sum(self.layer[low] - self.layer[high] - 1 for high, low in self.edges) <= MOST_BENDS:
             self._bend()
         count = len(self.layer)
@@ -158,12 +157,12 @@ class _Drawing[K: Hashable]:
                     self.layer.append(passed)
 
     def way(self, high: int, low: int) -> list[int]:
-        """The nodes and bends through which an edge goes."""
+        """The nodes and bends of an edge."""
         passed = range(self.layer[high] + 1, self.layer[low])
         return [high, *(self.bends[high, layer] for layer in passed if (high, layer) in self.bends), low]
 
     def order(self) -> None:
-        """Order each layer by the mean place of its neighbours, to the right and back, some times."""
+        """Order each layer by the mean position of its neighbours, several times in both directions."""
         place = [0.0] * len(self.layer)
         for row in self.rows:
             for position, node in enumerate(row):
@@ -181,7 +180,7 @@ class _Drawing[K: Hashable]:
                     place[node] = position * len(self.keys) / scale if len(row) > 1 else len(self.keys) / 2
 
     def place(self) -> None:
-        """Move each towards its neighbours, and keep the order and the distances."""
+        """Move each node towards its neighbours, but keep the order and the distances."""
         for row in self.rows:
             self._spread(row, [0.0] * len(row))
         sweeps = (self.above, self.below, self.above, self.below)
@@ -199,7 +198,7 @@ class _Drawing[K: Hashable]:
         return HEIGHT if node < len(self.keys) else 0
 
     def _spread(self, row: Sequence[int], wanted: Sequence[float]) -> None:
-        """Places as near to the wanted ones as order and distances allow: least squares, by pooling violators."""
+        """Positions as near to the wanted ones as order and distances allow: least squares, by pooling violators."""
         offset, offsets = 0.0, []
         for position, node in enumerate(row):
             if position:
@@ -208,7 +207,7 @@ class _Drawing[K: Hashable]:
                 gap = BETWEEN_BOXES if are_boxes else BETWEEN_LINES
                 offset += (self._height(before) + self._height(node)) / 2 + gap
             offsets.append(offset)
-        blocks: list[tuple[float, int]] = []  # the sum of what its members want, and how many they are
+        blocks: list[tuple[float, int]] = []  # the sum of the wanted positions, and the number of members
         for want, shift in zip(wanted, offsets, strict=True):
             total, size = want - shift, 1
             while blocks and blocks[-1][0] / blocks[-1][1] >= total / size:
@@ -222,7 +221,7 @@ class _Drawing[K: Hashable]:
                 position += 1
 
     def layout(self) -> Layout[K]:
-        """The drawing in pixels."""
+        """The layout in pixels."""
         step = WIDTH + BETWEEN_LAYERS
         boxes = {
             key: Box(round(self.layer[node] * step, 1), round(self.y[node] - HEIGHT / 2, 1))
@@ -239,7 +238,7 @@ class _Drawing[K: Hashable]:
     def _points(self, way: Sequence[int], step: float) -> list[tuple[float, float]]:
         first, *bends, last = way
         points = [(self.layer[first] * step + WIDTH, round(self.y[first], 1))]
-        for bend in bends:  # along the whole layer that it passes, so that it crosses no box
+        for bend in bends:  # straight through the layer that it passes, so that it crosses no box
             left, y = self.layer[bend] * step, round(self.y[bend], 1)
             points += [(left, y), (left + WIDTH, y)]
         return [*points, (self.layer[last] * step, round(self.y[last], 1))]

@@ -1,4 +1,4 @@
-"""The list of workflows: filters that are links, counts that are bounded, pages that begin behind the last row."""
+"""The list of workflows, with filters as links, bounded counts, and pages by the last row (keyset pagination)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from baton_dsl.web.rendering import render
 from baton_dsl.web.visit import Visit
 
 PAGE: Final = 50
-"""Workflows of one page."""
+"""The number of workflows on a page."""
 MOST_COUNTED: Final = 1_000
-"""What is counted of each; beyond, a page says `1,000+`."""
+"""The most workflows counted for each standing; beyond it, a page says `1,000+`."""
 MOST_FLOWS: Final = 40
 
 AGES: Final[Mapping[str, tuple[str, Mapping[str, timedelta]]]] = {
@@ -43,7 +43,7 @@ STANDINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """WorkflowFilter workflows are wanted: those that meet every condition that is given."""
+    """The filter of a list: workflows must match every condition that is set."""
 
     standing: str = ""
     flow: str = ""
@@ -53,17 +53,17 @@ class Filter:
 
     @property
     def which(self) -> WorkflowFilter | None:
-        """The same for the runtime, without the beginning of the id; None for all that there are."""
+        """The same as a `WorkflowFilter`, without the beginning of the id; None for all workflows."""
         given = self._given()
         return WorkflowFilter(**given) if given else None
 
     def among(self, ids: Sequence[str]) -> WorkflowFilter:
-        """The same, of some workflows."""
+        """The same, restricted to some workflows."""
         return WorkflowFilter(ids=ids, **self._given())
 
     @property
     def is_given(self) -> bool:
-        """Whether there is any condition."""
+        """Whether any condition is set."""
         return bool(self.start or self._given())
 
     def _given(self) -> dict[str, Any]:
@@ -75,10 +75,10 @@ class Filter:
 
     @staticmethod
     def of(visit: Visit) -> Filter:
-        """The conditions that the query of a page names.
+        """Read the conditions from the query of a request.
 
         Raises:
-            Refused: If one of them is none that there is.
+            Refused: If a condition is not valid.
         """
         wanted = Filter(
             standing=visit.asked("standing"),
@@ -88,17 +88,17 @@ class Filter:
             start=visit.asked("q").strip(),
         )
         if wanted.standing not in ("", *STANDINGS):
-            raise Refused(400, "No such filter", f"No workflow stands “{wanted.standing}”.")
+            raise Refused(400, "No such filter", f"There is no state “{wanted.standing}”.")
         if wanted.age not in ("", *AGES):
-            raise Refused(400, "No such filter", f"“{wanted.age}” is no age.")
+            raise Refused(400, "No such filter", f"“{wanted.age}” is not an age.")
         for text in (wanted.flow, wanted.label, wanted.start):
             if reason := unstorable(text):
-                raise Refused(400, "No such filter", f"Nothing has such a name: {reason}.")
+                raise Refused(400, "No such filter", f"The name is not valid: {reason}.")
         return wanted
 
 
 def bar_of(listed: Listed) -> Mapping[str, int]:
-    """What the bar of a workflow shows: how many steps completed, failed, and are open."""
+    """The counts for the bar of a workflow: how many steps completed, failed, and are open."""
     return {
         "completed": max(listed.steps - listed.unsettled - listed.cancelled - listed.discarded, 0),
         "cancelled": listed.cancelled,
@@ -107,7 +107,7 @@ def bar_of(listed: Listed) -> Mapping[str, int]:
     }
 
 
-# One look into the index for each name, however many workflows have it.
+# Reads one index entry for each name, however many workflows have it.
 _FLOWS: Final[LiteralString] = """
     WITH RECURSIVE flow(name) AS (
         (SELECT flow_name FROM baton.baton_workflows ORDER BY flow_name LIMIT 1)
@@ -128,7 +128,7 @@ _STARTING: Final[LiteralString] = """
 
 
 def flows() -> Reading[Sequence[str]]:
-    """The names of flows that there are workflows of."""
+    """The names of the flows that have workflows."""
     rows = yield _FLOWS, {"most": MOST_FLOWS}
     return [row["name"] for row in rows]
 
@@ -140,16 +140,16 @@ def _behind(visit: Visit) -> Place | None:
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
-        raise Refused(400, "No such page", f"“{at}” is no moment.") from None
+        raise Refused(400, "No such page", f"“{at}” is not a time.") from None
     if unstorable(before) or moment.tzinfo is None:
-        raise Refused(400, "No such page", "Nothing stands there.")
+        raise Refused(400, "No such page", "The place in the list is not valid.")
     return moment, before
 
 
 def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Mapping[Any, Count], Sequence[str]]]:
-    """What a page of the list shows: workflows, one more than fit; counts; names of flows."""
+    """The contents of a page of the list: workflows, one more than fit; counts; names of flows."""
     chosen = wanted.which
-    if wanted.start:  # by the primary key, however many ids begin so: whoever looks for one writes more of it
+    if wanted.start:  # by the primary key, and bounded: if many ids begin that way, the user writes more of the id
         rows = yield _STARTING, {"start": wanted.start, "end": wanted.start + chr(0x10FFFF), "most": PAGE}
         chosen = wanted.among([row["workflow_id"] for row in rows])
     found = yield from workflows(chosen, most=PAGE + 1, behind=behind)
@@ -159,7 +159,7 @@ def page(wanted: Filter, behind: Place | None) -> Reading[tuple[list[Listed], Ma
 
 
 async def answer(visit: Visit) -> Response:
-    """The page."""
+    """The page of the list."""
     wanted, behind = Filter.of(visit), _behind(visit)
     found, counted, names = await visit.read(page(wanted, behind))
     if wanted.start and not behind and len(found) == 1 and not visit.request.headers.get("hx-request"):

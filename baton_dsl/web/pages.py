@@ -1,4 +1,4 @@
-"""The pages of one workflow and of one step, and their downloads."""
+"""The pages of one workflow and of one step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from baton_dsl.web import reads, step_reads
 from baton_dsl.web.access import Refused
 from baton_dsl.web.actions import DONE, actions_on
 from baton_dsl.web.graph import READABLE, draw
-from baton_dsl.web.rendering import download, render
+from baton_dsl.web.rendering import render
 from baton_dsl.web.step_reads import ITEMS_SHOWN, MOST_EXPLAINED
 from baton_dsl.web.svg import drawn
 from baton_dsl.web.timeline import timeline
@@ -29,7 +29,7 @@ FAILURES_SHOWN: Final = 10
 
 
 async def nowhere(_visit: Visit) -> Response:
-    """What is no page.
+    """Refuse a request for a page that does not exist.
 
     Raises:
         Refused: Always.
@@ -39,7 +39,7 @@ async def nowhere(_visit: Visit) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
-    """What the page of a workflow shows."""
+    """The contents of the page of a workflow."""
 
     view: reads.WorkflowView
     failures: Sequence[tuple[str, str]]
@@ -48,11 +48,11 @@ class _Read:
 
 
 def read_workflow(workflow_id: str, *, explained: bool) -> Reading[_Read]:
-    """What the page of a workflow shows.
+    """The contents of the page of a workflow.
 
     Args:
-        workflow_id: The workflow.
-        explained: Whether its sentence is wanted though there are many nodes.
+        workflow_id: The id of the workflow.
+        explained: Whether to include its sentence even if there are many nodes.
     """
     view = yield from reads.workflow(workflow_id)
     failures = yield from reads.failures(view, most=FAILURES_SHOWN + 1)
@@ -119,20 +119,3 @@ async def step(visit: Visit) -> Response:
         can_retry=visit.may_operate,
         done=DONE.get(visit.asked("done")),
     )
-
-
-async def inputs(visit: Visit) -> Response:
-    """The inputs of a workflow as a file."""
-    return await _file(visit, "inputs", visit.asked("id"), None)
-
-
-async def result(visit: Visit) -> Response:
-    """The result of a step as a file."""
-    return await _file(visit, "result", visit.asked("id"), visit.asked("step"))
-
-
-async def _file(visit: Visit, kind: str, workflow_id: str, name: str | None) -> Response:
-    text = await visit.read(reads.whole(kind, workflow_id, name))
-    if text is None:
-        raise Refused(404, "Not found", f"There are no {kind} of that name.")
-    return download(text, kind)

@@ -1,4 +1,4 @@
-"""What the page of a workflow reads: it and its steps, as values, and bounded."""
+"""Read what the page of a workflow shows: the workflow and its steps, with bounded sizes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, LiteralString
 
-from psycopg import sql
-
 from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import WorkflowNotFoundError
 from baton_dsl.runtime.database import reads as statements
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.status import state_of_items
 from baton_dsl.runtime.observing.stored import StoredJson
+from baton_dsl.runtime.observing.workflow_filter import STUCK
 from baton_dsl.status import Standing, standing_of
 
 SHOWN: Final = 20_000
-"""Characters of a result, an input or an error that a page shows; the rest is for the download."""
+"""The most characters of a result, an input or an error on a page; the download has the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,18 +27,18 @@ class NodeView:
     Attributes:
         step: The name of the step.
         state: As `NodeStatus.state`.
-        function: What it runs: the worker's name.
+        function: The name of its function, from its worker.
         upstreams: The names of the steps that it waits for.
-        is_map: Whether it has items in place of a job.
-        items: Of a map, how many items are in each state.
-        by_upstream: Whether it was cancelled or skipped because of another.
-        queue: Its queue; None once its job is gone.
-        attempt: How often it was tried.
-        max_attempts: After how many tries it is discarded.
-        ready_at: When it could have started: when its last upstream settled, or when it was put off to.
-        began_at: When its last try began; of a map, when the first of its items did.
+        is_map: Whether it has items instead of a job.
+        items: For a map, how many items are in each state.
+        by_upstream: Whether it was cancelled or skipped because of an upstream.
+        queue: Its queue; None after its job is pruned.
+        attempt: The number of attempts so far.
+        max_attempts: The number of attempts after which it is discarded.
+        ready_at: When it was ready: when its last upstream settled, or its scheduled time if that is later.
+        began_at: When its last attempt began; for a map, when the first of its items began.
         settled_at: When it settled.
-        failed_at: When earlier tries failed.
+        failed_at: When earlier attempts failed.
     """
 
     step: str
@@ -71,13 +70,13 @@ class WorkflowView:
         id: Its id.
         label: Its label.
         flow: The name of its flow.
-        standing: Its outcome, or how it stands until it has one.
+        standing: Its outcome, or until it has one, its state.
         inserted_at: When it was inserted.
         settled_at: When its last node settled.
-        now: The moment of the database at which all this was read.
+        now: The time of the database when this was read.
         inputs: Its inputs, perhaps cut.
         nodes: Its steps in topological order, without the items of maps.
-        of_maps: How many items its maps have.
+        of_maps: The number of its maps' items.
     """
 
     id: str
@@ -95,7 +94,7 @@ class WorkflowView:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many steps are in each state that any is in."""
+        """How many steps are in each state."""
         found: dict[str, int] = {}
         for node in self.nodes:
             found[node.state] = found.get(node.state, 0) + 1
@@ -103,7 +102,7 @@ class WorkflowView:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all of it has settled."""
+        """Whether all of its nodes have settled."""
         return self.settled_at is not None
 
     @property
@@ -112,9 +111,10 @@ class WorkflowView:
         return ((self.settled_at or self.now) - self.inserted_at).total_seconds()
 
 
-_WORKFLOW: Final[LiteralString] = """
+_WORKFLOW: Final[LiteralString] = f"""
     SELECT workflow_id, workflow_label, flow_name, outcome, inserted_at, settled_at, paused_at, stopped_at,
-        left(inputs::text, %(shown)s + 1) AS inputs, octet_length(inputs::text) AS inputs_size, clock_timestamp() AS now
+        left(inputs::text, %(shown)s + 1) AS inputs, octet_length(inputs::text) AS inputs_size, {STUCK} AS is_stuck,
+        clock_timestamp() AS now
     FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s
 """
 
@@ -142,7 +142,7 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
     """A workflow with its steps.
 
     Raises:
-        WorkflowNotFoundError: BTN407, if there is none of that id.
+        WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
     if reason := unstorable(workflow_id):
         raise WorkflowNotFoundError(f"no workflow has that id: {reason}")
@@ -164,7 +164,7 @@ def workflow(workflow_id: str) -> Reading[WorkflowView]:
         id=row["workflow_id"],
         label=row["workflow_label"],
         flow=row["flow_name"],
-        standing=standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
+        standing="stuck" if row["is_stuck"] else standing_of(row["outcome"], row["stopped_at"], row["paused_at"]),
         inserted_at=row["inserted_at"],
         settled_at=row["settled_at"],
         paused_at=row["paused_at"],
@@ -206,16 +206,16 @@ def _node(
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """A moment as Oban writes it into JSON, in UTC; None if it is none."""
+    """Parse a time that Oban has written into JSON, in UTC; None if it is not a time."""
     try:
         found = datetime.fromisoformat(text or "")
-    except ValueError:  # whatever somebody has written there
+    except ValueError:  # not written by Oban
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Oban's columns are UTC without a zone."""
+    """Add the zone to a time from Oban's columns, which are UTC without a zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
@@ -230,29 +230,8 @@ _FAILURES: Final[LiteralString] = """
 
 
 def failures(view: WorkflowView, *, most: int) -> Reading[list[tuple[str, str]]]:
-    """The nodes that failed by themselves, or wait for their next try, each with the end of its last error."""
+    """The nodes that failed by themselves or wait for their next attempt, each with the end of its last error."""
     if not any(node.state in ("discarded", "retryable") or node.items for node in view.nodes):
-        return []  # the usual case, in which no row needs to be looked at
+        return []  # the usual case, which needs no query
     rows = yield _FAILURES, {"workflow_id": view.id, "most": most}
     return [(row["step_name"], row["error"] or "") for row in rows]
-
-
-_TEXT: Final[Mapping[str, sql.SQL]] = {
-    "inputs": sql.SQL("SELECT inputs::text AS text FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s"),
-    "result": sql.SQL(
-        "SELECT CASE WHEN is_map THEN list.result ELSE node.result::text END AS text "
-        "FROM baton.workflow_nodes AS node "
-        "LEFT JOIN LATERAL baton.baton_collect_within("
-        "CASE WHEN node.is_map AND node.items IS NOT NULL THEN node.oban_job_id END, 500000000) AS list ON true "
-        "WHERE node.workflow_id = %(workflow_id)s AND node.step_name = %(step)s"
-    ),
-}
-
-
-def whole(kind: str, workflow_id: str, name: str | None = None) -> Reading[str | None]:
-    """The inputs of a workflow or the result of a step, whole, as JSON; None if there are none."""
-    for text in (workflow_id, name):
-        if text is not None and unstorable(text):
-            return None
-    rows = yield _TEXT[kind], {"workflow_id": workflow_id, "step": name}
-    return rows[0]["text"] if rows else None

@@ -1,4 +1,4 @@
-"""Pages out of templates: everything is escaped, and nothing that others have written moves a line or hides."""
+"""Render pages from templates. Everything is escaped, including characters that hide or reverse text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATIC: Final = Path(__file__).parent / "static"
 
 
 def _visible(value: Any) -> Any:
-    """What a template writes: texts of others without characters that turn or hide what stands around them."""
+    """Escape characters in a value that would hide or reverse the text around them."""
     if type(value) is str:
         if value.isprintable():
             return value
@@ -34,7 +34,7 @@ def _visible(value: Any) -> Any:
 
 
 def clock(moment: datetime | None) -> Markup:
-    """A moment in UTC, which the browser shows in the reader's own zone."""
+    """A time in UTC, which the browser shows in the reader's own zone."""
     if moment is None:
         return Markup("-")
     at = moment.astimezone(UTC)
@@ -44,7 +44,7 @@ def clock(moment: datetime | None) -> Markup:
 
 
 def ago(moment: datetime | None, now: datetime) -> Markup:
-    """How long ago a moment was, with the moment itself to be seen on demand."""
+    """How long ago a time was, with the time itself as a tooltip."""
     if moment is None:
         return Markup("-")
     seconds = (now - moment).total_seconds()
@@ -56,7 +56,7 @@ def ago(moment: datetime | None, now: datetime) -> Markup:
 
 
 def coarse(seconds: float) -> str:
-    """A duration by its largest unit.
+    """Format a duration in its largest unit.
 
     Example:
         >>> coarse(0.4), coarse(75), coarse(7300), coarse(200_000)
@@ -69,13 +69,13 @@ def coarse(seconds: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """Plain data as JSON with a line for each member, cut where it is too long to be read."""
+    """Format plain data as indented JSON, and cut it if it is too long."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def pretty(text: str | None) -> str:
-    """JSON with a line for each member; what was cut, or is no JSON, as it is."""
+    """Indent JSON; a text that was cut, or is not JSON, stays as it is."""
     if text is None:
         return ""
     try:
@@ -114,7 +114,7 @@ def _environment() -> Environment:
 
 
 def _fingerprint() -> str:
-    """A name for the static files as they are, so that a browser takes them anew when they change."""
+    """A hash of the static files for their addresses, so that browsers reload them when they change."""
     state = blake2b(digest_size=6)
     for path in sorted(_STATIC.rglob("*")):
         if path.is_file():
@@ -123,22 +123,15 @@ def _fingerprint() -> str:
 
 
 def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page.
+    """Render a page.
 
     Args:
         visit: The request.
         template: The name of the template.
         status: The HTTP status.
-        values: What the template names.
+        values: The variables of the template.
     """
     made = _environment().get_template(template)
     token, now = token_of(visit.request), datetime.now(UTC)
     text = made.render(visit=visit, url=visit.url, now=now, csrf=token, **values)
     return HTMLResponse(text, status)
-
-
-def download(text: str, name: str) -> Response:
-    """JSON as a file, which no browser shows as a page."""
-    return Response(
-        text, media_type="application/json", headers={"content-disposition": f'attachment; filename="{name}.json"'}
-    )

@@ -1,4 +1,4 @@
-"""What the page of a step reads beside its record: what waits for it, and the items of a map."""
+"""Read what the page of a step shows besides its record: its neighbours, and the items of a map."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from baton_dsl.runtime.usage.reports import captures_of
 from baton_dsl.web.reads import SHOWN, in_utc
 
 MOST_EXPLAINED: Final = 5_000
-"""Nodes of a workflow whose sentence is made anew at each look; of a larger one it is made when it is asked for."""
+"""The most nodes of a workflow whose sentence is part of every page; for more nodes, it is made on request."""
 ITEMS_SHOWN: Final = 100
 NEIGHBOURS: Final = 200
-"""Steps that wait for a step, as many as are shown."""
+"""The most neighbours of a step that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemView:
-    """One item of a map, in a list.
+    """One item of a map in a list.
 
     Attributes:
         step: Its name, such as `orders[3]`.
         place: Its index in the map.
         state: Its outcome; until it has one, the state of its job.
-        lasted: Seconds that its last try took, or has taken until now; None if there was none.
+        lasted: Seconds that its last attempt took, or has taken until now; None if there was none.
     """
 
     step: str
@@ -43,16 +43,16 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """What a page shows of a step.
+    """The contents of the page of a step.
 
     Attributes:
-        record: All that is known of the node.
+        record: Everything about the node.
         label: The label of its workflow.
-        upstreams: What it waits for, and the state of each.
-        downstreams: What waits for it, and the state of each.
-        items: Of a map, its items from the place that was asked for, and one more than fit.
+        upstreams: Its upstreams, and the state of each.
+        downstreams: Its downstream steps, and the state of each.
+        items: For a map, its items from the requested one, one more than fit.
         captures: What it exchanged with models, if that was recorded.
-        now: The moment of the database at which all this was read.
+        now: The time of the database when this was read.
     """
 
     record: NodeRecord
@@ -104,14 +104,14 @@ _ITEMS: Final[LiteralString] = f"""
 def step(
     workflow_id: str, name: str, *, first: int = 0, state: str | None = None, explained: bool = False
 ) -> Reading[StepView]:
-    """What a page shows of a step.
+    """The contents of the page of a step.
 
     Args:
-        workflow_id: Its workflow.
+        workflow_id: The id of its workflow.
         name: Its name.
-        first: The index of the first item that is shown.
-        state: Only items in that state.
-        explained: Whether the sentence is wanted though the workflow has many nodes.
+        first: The index of the first item to show.
+        state: Show only items in this state.
+        explained: Whether to include the sentence even if the workflow has many nodes.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -142,7 +142,7 @@ def step(
             )
     try:
         captures = yield from captures_of(workflow_id, name)
-    except (StepNotInWorkflowError, WorkflowNotFoundError):  # of a list of items within a map nothing is recorded
+    except (StepNotInWorkflowError, WorkflowNotFoundError):  # nothing is recorded for a map inside a map
         captures = []
     return StepView(
         record=found,
@@ -156,5 +156,5 @@ def step(
 
 
 def _neighbour(row: Row) -> tuple[str, str]:
-    state = "executing" if row["state"] == "expanded" else row["state"]  # a map of which nobody counts the items here
+    state = "executing" if row["state"] == "expanded" else row["state"]  # a map, whose items are not counted here
     return row["step_name"], state

@@ -1,4 +1,4 @@
-"""The graph of a workflow as SVG. It is written here, and not by a template: a thousand boxes are half a megabyte."""
+"""Draw the graph of a workflow as SVG, without a template because a thousand boxes are half a megabyte."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def drawn(picture: Picture, *, href: Callable[[str], str], unfolded: str) -> Mar
 
     Args:
         picture: The picture.
-        href: The way to the page of a step, by its name.
-        unfolded: The way to the picture in which each step has a box of its own.
+        href: Returns the address of a step's page for the name of the step.
+        unfolded: The address of the picture in which each step has its own box.
     """
     width, height = picture.width + 2 * MARGIN, picture.height + 2 * MARGIN
     size = f'width="{width}" height="{height}"'
@@ -37,7 +37,7 @@ def drawn(picture: Picture, *, href: Callable[[str], str], unfolded: str) -> Mar
     parts.append("</g>\n")
     parts += [_box(group, unfolded if group.is_folded else href(group.key)) for group in picture.groups]
     parts.append("</svg>")
-    return Markup("".join(parts))  # noqa: S704 - all that others have written is escaped
+    return Markup("".join(parts))  # noqa: S704 - all text of users is escaped
 
 
 def _box(group: Group, href: str) -> str:

@@ -1,4 +1,4 @@
-"""When the steps of a workflow waited and ran, as bars on one axis."""
+"""The timeline of a workflow: when its steps waited and ran, as bars on one axis."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from baton_dsl.core.wording import duration
 from baton_dsl.web.reads import NodeView, WorkflowView
 
 ROWS: Final = 40
-"""Steps that are shown: of more, those that ran longest."""
+"""The most steps that are shown: those that ran longest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One step; all places are in percent of the axis.
+    """The bar of one step; all positions are in percent of the axis.
 
     Attributes:
         step: Its name.
         state: Its state.
-        waits: Where it began to wait for a slot or for its next try, and for how long it did.
-        runs: Where its last try began, and how long it took.
-        failed: Where earlier tries failed.
+        waits: When it began to wait for a slot or for its next attempt, and for how long.
+        runs: When its last attempt began, and for how long it ran.
+        failed: When earlier attempts failed.
         told: The same in words.
     """
 
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """The bars, and what stands at the quarters of the axis."""
+    """The bars, and the labels at the quarters of the axis."""
 
     rows: Sequence[Row]
     marks: Sequence[tuple[float, str]]
@@ -45,7 +45,7 @@ class Timeline:
 
 
 def timeline(workflow: WorkflowView) -> Timeline:
-    """The timeline of a workflow: of its steps that could start."""
+    """The timeline of the steps of a workflow that were ready."""
     begun = [node for node in workflow.nodes if node.began_at is not None or (node.ready_at and not node.is_settled)]
     shown = begun
     if len(begun) > ROWS:

@@ -1,4 +1,4 @@
-"""One request: who asks, what for, and how to reach the database for it."""
+"""One request: its user's access, its parameters, and its database."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Visit:
     """A request that is being answered.
 
     Attributes:
-        request: As Starlette has it.
-        level: What whoever asks may do; None while that is not known, or if it is nothing.
-        database: Where the workflows are; None until whoever asks may know.
-        packages: The top-level packages of the code that is deployed here.
+        request: Starlette's request.
+        level: What the user may do; None if that is nothing, or not known yet.
+        database: The database of the workflows; None until the user is authorized.
+        packages: The top-level packages of the deployed code.
     """
 
     request: Request
@@ -32,12 +32,12 @@ class Visit:
 
     @property
     def may_operate(self) -> bool:
-        """Whether whoever asks may change anything."""
+        """Whether the user may change anything."""
         return self.level == "operate"
 
     @property
     def base(self) -> str:
-        """The path under which the dashboard is mounted, as addresses have it; nothing, if it is served by itself."""
+        """The path under which the dashboard is mounted, quoted for a URL; empty if it is served alone."""
         return quote(self._root)
 
     @property
@@ -52,43 +52,43 @@ class Visit:
         return path.removeprefix(self._root) or "/"
 
     def asked(self, name: str) -> str:
-        """A parameter of the query; blank, if it is not there."""
+        """A parameter of the query; empty if it is missing."""
         return self.request.query_params.get(name, "")
 
     def number(self, name: str) -> int:
-        """A parameter of the query that is a number; 0, if it is not there or none."""
+        """A parameter of the query as a number; 0 if it is missing or not a number."""
         text = self.asked(name)
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
     def url(self, path: str, **parameters: Any) -> str:
-        """The way to a page of the dashboard, wherever that is mounted.
+        """The address of a page of the dashboard, wherever it is mounted.
 
         Args:
             path: Its path within the dashboard, such as `/workflow`.
-            parameters: Its query; what is None or blank is left out.
+            parameters: Its query; None and empty values are left out.
         """
         given = {name: str(value) for name, value in parameters.items() if value not in (None, "", False)}
         query = urlencode(given, errors="backslashreplace")
         return f"{self.base}{path}" + (f"?{query}" if query else "")
 
     def ways(self, path: str, last: str, **parameters: Any) -> Callable[[str], str]:
-        """The ways to many pages that differ in one parameter.
+        """The addresses of many pages that differ in one parameter.
 
         Args:
-            path: Their path within the dashboard.
+            path: The path of the pages within the dashboard.
             last: The name of that parameter.
-            parameters: The others.
+            parameters: The other parameters.
         """
         begin = self.url(path, **parameters)
         begin += f"{'&' if '?' in begin else '?'}{last}="
         return lambda value: begin + quote_plus(value, errors="backslashreplace")
 
     def url_with(self, **parameters: Any) -> str:
-        """The way to this page with some parameters changed, and back to its beginning."""
+        """The address of this page with some parameters changed, at its beginning."""
         kept = {name: value for name, value in self.request.query_params.items() if name not in ("at", "before")}
         return self.url(quote(self.page), **{**kept, **parameters})
 
     async def read[T](self, reading: Reading[T]) -> T:
         """Read from the database, in a read-only transaction."""
-        assert self.database is not None, "nobody reads before it is known who asks"
+        assert self.database is not None, "the user is authorized before anything is read"
         return await read(self.database, reading)

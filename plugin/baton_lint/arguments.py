@@ -1,4 +1,4 @@
-"""Parse the command line. Without argparse, which takes longer to import than most runs take."""
+"""Parse the command line, without argparse, whose import takes longer than most runs."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ _FLAGS = (
 
 
 class UsageError(Exception):
-    """What is wrong with a command line, in a sentence."""
+    """An error in the command line, described in a sentence."""
 
 
 class Arguments:
-    """What was asked for."""
+    """The parsed command line."""
 
     def __init__(self) -> None:
         self.command = "check"
@@ -94,10 +94,10 @@ class Arguments:
 
     @staticmethod
     def of(given: list[str]) -> Arguments:
-        """Understand a command line.
+        """Parse a command line.
 
         Raises:
-            UsageError: It can't be understood.
+            UsageError: If it is wrong.
         """
         arguments = Arguments()
         rest = list(given)
@@ -139,6 +139,8 @@ class Arguments:
             setattr(self, name[2:].replace("-", "_"), value)
 
     def _check(self) -> None:
+        if self.has("--help"):
+            return
         formats = DRAWINGS if self.command == "graph" else FORMATS
         if self.format is not None and self.format not in formats:
             raise UsageError(f"--format must be one of {', '.join(formats)}, got {self.format}")

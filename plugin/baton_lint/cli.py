@@ -1,7 +1,7 @@
 """`baton-lint`: from a command line to an exit status.
 
-Most runs find nothing, in files that have nothing to do with baton. What such a run does not need is imported where
-it is needed: the imports inside functions are what makes a run on ten thousand files as fast as grep.
+Most runs find nothing, in files that do not use baton. Modules that such a run does not need are imported inside
+functions. That makes a run on ten thousand files as fast as grep.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(given: list[str] | None = None) -> int:
     """Run `baton-lint`.
 
     Args:
-        given: The command line without the program's name; None takes the process's own.
+        given: The command line without the program's name; default: `sys.argv`.
 
     Returns:
         0 if nothing was found, 1 if something was, 2 for wrong usage or a file that can't be read.
@@ -38,7 +38,7 @@ def main(given: list[str] | None = None) -> int:
         0
     """
     enabled = gc.isenabled()
-    gc.disable()  # a short life that makes much and throws away little: collecting costs a third of it
+    gc.disable()  # the process is short-lived and keeps most objects: garbage collection would take a third of its time
     try:
         status = _run_command(Arguments.of(sys.argv[1:] if given is None else given))
         sys.stdout.flush()
@@ -46,7 +46,7 @@ def main(given: list[str] | None = None) -> int:
     except UsageError as error:
         tell("\n".join(map(visible, f"baton-lint: {error}".split("\n"))))
         return WRONG
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
         return FOUND
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def main(given: list[str] | None = None) -> int:
         return WRONG
     finally:
         if given is None:
-            gc.freeze()  # the process ends: Python's last collection would look through all that was made
+            gc.freeze()  # the process ends: without this, Python's last collection would visit all objects
         elif enabled:
             gc.enable()
 
@@ -121,7 +121,7 @@ def _check(arguments: Arguments) -> int:
 
 
 def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
-    """Tell what could not be checked, and with `--strict` what was passed over."""
+    """Print what could not be checked and, with `--strict`, what was skipped."""
     problems = [*target.all_problems, *report.problems]
     for problem in problems:
         tell(problem)
@@ -165,7 +165,7 @@ def _cache_folder(arguments: Arguments, target: Target) -> str:
 
 
 def _chosen(target: Target, report: Report) -> list[Finding]:
-    """The findings that were asked for and are not ignored by a comment, and the comments that ignore nothing."""
+    """The selected findings that no comment ignores, and the comments that ignore nothing."""
     if not report.catalogue:
         return []
     wanted, unused = _wanted(target, report)
@@ -185,9 +185,9 @@ def _chosen(target: Target, report: Report) -> list[Finding]:
 
 
 def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[str, CommentFacts, str]]]:
-    """The findings that were asked for and are not ignored, and for each comment each code that ignores nothing."""
+    """The selected findings that are not ignored, and for each comment the codes that ignore nothing."""
     catalogue = report.catalogue
-    target.selection(os.path.join(target.root, ""), catalogue)  # a wrong one is told whether something is found or not
+    target.selection(os.path.join(target.root, ""), catalogue)  # report a wrong selection even if nothing is found
     wanted = [
         item
         for item in report.findings
@@ -203,7 +203,7 @@ def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[s
 
 def _output(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
     _show_all(arguments, target, findings, report)
-    seen = f"{_count(report.flows, 'flow')} of {_count(report.steps, 'step')}"
+    seen = f"{_count(report.flows, 'flow')} ({_count(report.steps, 'step')})"
     if not findings:
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return
@@ -214,7 +214,7 @@ def _output(arguments: Arguments, target: Target, findings: list[Finding], repor
 
 def _show_all(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
     fixes = arguments.has("--fix") or arguments.has("--unsafe-fixes")
-    write = tell if target.stdin is not None and fixes else put  # the fixed text has the output for itself
+    write = tell if target.stdin is not None and fixes else put  # the standard output is only for the fixed text
     if arguments.has("--statistics"):
         counts: dict[tuple[str, str], int] = {}
         for item in findings:
@@ -256,7 +256,7 @@ def _types(arguments: Arguments) -> int:
     checker = arguments.checker or ""
     cache = None if arguments.has("--no-cache") else _cache_folder(arguments, target)
     report.findings, proof = types(project, checker, arguments.python, cache)
-    # which comments ignore nothing is not told: most are there for rules that no checker is asked about
+    # unused comments are not reported, because most are for rules that a type checker does not check
     findings, _ = _wanted(target, report)
     report.problems += proof.problems
     status = _tell_problems(arguments, target, report)

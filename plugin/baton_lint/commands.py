@@ -22,7 +22,7 @@ def explain(wanted: Sequence[str], write: Print) -> int:
 
 
 def rules(write: Print) -> int:
-    """Print every rule on a line of its own."""
+    """Print every rule on its own line."""
     widest = max(len(rule.slug) for rule in CATALOGUE.values())
     for rule in CATALOGUE.values():
         write(f"{rule.code}  {rule.slug:<{widest}}  {rule.summary}")

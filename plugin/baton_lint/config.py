@@ -1,7 +1,7 @@
 """Read `[tool.baton]` of pyproject.toml. Mistakes in it are reported, and the rest of it still applies.
 
-In a monorepo the nearest pyproject.toml with such a table counts for a file, alone: nothing is inherited from those
-above, as with ruff.
+In a monorepo, only the nearest pyproject.toml with such a table applies to a file. Nothing is inherited from those in
+outer folders, as with ruff.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 FILE = "pyproject.toml"
 MARKERS = (FILE, ".git", "setup.cfg", "setup.py")
-"""What the root of a project holds."""
+"""Files and folders that mark the root of a project."""
 LARGEST = 1 << 24
-"""Bytes of a pyproject.toml."""
+"""The most bytes of a pyproject.toml."""
 
 
 class Config:
-    """What a project chose.
+    """The configuration of a project.
 
     Attributes:
-        root: The folder that patterns and folders in it start from.
-        is_chosen: False if there is no `[tool.baton]`, and all is as by default.
-        problems: What is wrong with it, a sentence each.
+        root: The folder to which its patterns and folders are relative.
+        is_chosen: False if there is no `[tool.baton]`, so that all defaults apply.
+        problems: What is wrong with it, one sentence each.
     """
 
     def __init__(self, root: str) -> None:
@@ -42,12 +42,12 @@ class Config:
 
     @property
     def path(self) -> str:
-        """The file that it stands in."""
+        """The path of its file."""
         return os.path.join(self.root, FILE)
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The folders of `src`, whole."""
+        """The absolute paths of the folders in `src`."""
         return tuple([os.path.normpath(os.path.join(self.root, folder)) for folder in self.src])
 
     @staticmethod
@@ -66,12 +66,12 @@ class Config:
         return config
 
     def _read(self, data: bytes) -> None:
-        import tomllib  # most projects have no [tool.baton], and need not wait for it
+        import tomllib  # imported here because most projects have no [tool.baton]
 
         try:
             tool = tomllib.loads(data.decode()).get("tool", {})
-        except (ValueError, RecursionError) as error:  # tomllib's own, UTF-8's, and those of numbers without end
-            self._wrong(f"is no valid TOML: {str(error) if isinstance(error, ValueError) else 'nested too deeply'}")
+        except (ValueError, RecursionError) as error:  # errors of tomllib, of UTF-8, and of numbers that are too long
+            self._wrong(f"is not valid TOML: {str(error) if isinstance(error, ValueError) else 'nested too deeply'}")
             return
         if not isinstance(tool, dict) or "baton" not in tool:
             return
@@ -89,7 +89,7 @@ class Config:
                 setattr(self, key.replace("-", "_"), value)
 
     def _wrong(self, sentence: str) -> None:
-        self.is_chosen = True  # what it was to say is not known: better told than taken from somewhere else
+        self.is_chosen = True  # the intended settings are unknown: report that, and do not use those of another file
         self.problems.append(f"{self.path}: {sentence}")
 
 
@@ -101,13 +101,13 @@ class Configs:
         self._of: dict[str, Config] = {}
 
     def at(self, folder: str) -> Config:
-        """What the pyproject.toml of a folder itself says."""
+        """The configuration in the folder's own pyproject.toml."""
         if folder not in self._read:
             self._read[folder] = Config.of(folder)
         return self._read[folder]
 
     def of(self, folder: str) -> Config:
-        """What counts in a folder: the nearest above that chooses anything."""
+        """The configuration that applies in a folder: the nearest one that sets anything."""
         chain = [folder]
         while True:
             here = chain[-1]
@@ -121,12 +121,12 @@ class Configs:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with those that count somewhere, a sentence each."""
+        """What is wrong with the configurations in use, one sentence each."""
         return [problem for config in self._read.values() for problem in config.problems]
 
 
 def _content(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # what waits for a writer is no file
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # opening a named pipe must not block
     with open(descriptor, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
@@ -141,7 +141,7 @@ def _named(key: str) -> str:
 def _show(value: object) -> str:
     try:
         shown = repr(value)
-    except (RecursionError, ValueError):  # tables in tables without end; a number of ten thousand digits
+    except (RecursionError, ValueError):  # endlessly nested tables; a number of ten thousand digits
         return f"a {type(value).__name__}"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
@@ -166,7 +166,7 @@ _EXPECTED = {
 
 
 def root_of(path: str) -> str:
-    """The project that a path belongs to: the nearest folder above with a marker, else the folder itself."""
+    """The root of the project of a path: the nearest outer folder with a marker, or else the folder itself."""
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     start = folder
     while True:
@@ -179,8 +179,8 @@ def root_of(path: str) -> str:
 
 
 def matcher(patterns: Sequence[str], root: str) -> Callable[[str], bool]:
-    """A test of paths: a pattern fits a path below the root, any folder above it, or a name."""
-    from fnmatch import translate  # only for those who give patterns
+    """A function that tests paths: a pattern matches a path below the root, one of its folders, or a name."""
+    from fnmatch import translate  # imported only if there are patterns
     from re import compile as pattern_of
 
     tests = [pattern_of(translate(pattern.removeprefix("./").rstrip("/"))).match for pattern in patterns]

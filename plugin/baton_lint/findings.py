@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Remark(NamedTuple):
-    """A further place that belongs to a finding."""
+    """Another place that belongs to a finding."""
 
     message: str
     path: str | None
@@ -29,12 +29,12 @@ class Finding(NamedTuple):
         slug: `baton-missing-upstream`.
         message: What is wrong, on one line.
         help: What to do about it.
-        suggestion: The name that was probably meant.
-        flow: The flow it was found in.
-        step: The step it lies in.
-        parameter: The parameter it lies at.
-        remarks: Further places.
-        fix: How to mend it: see `baton_lint.fixes`; empty if nobody knows.
+        suggestion: The name that the user probably meant.
+        flow: The flow that it is about.
+        step: The step that it is about.
+        parameter: The parameter that it is about.
+        remarks: Other places.
+        fix: The fix, see `baton_lint.fixes`; empty if there is none.
     """
 
     path: str
@@ -59,10 +59,10 @@ class Finding(NamedTuple):
         return f"https://baton-dsl.readthedocs.io/rules/{self.code}"
 
     def plain(self) -> tuple[Any, ...]:
-        """As tuples all the way down, which `marshal` takes."""
+        """The finding as nested tuples, which `marshal` can store."""
         return (*self[:13], tuple(tuple(remark) for remark in self.remarks), self.fix)
 
     @staticmethod
     def of(plain: tuple[Any, ...]) -> Finding:
-        """Back from `plain`."""
+        """Restore a finding from `plain`."""
         return Finding._make((*plain[:13], tuple(Remark(*remark) for remark in plain[13]), plain[14]))

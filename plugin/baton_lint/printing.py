@@ -7,24 +7,24 @@ import sys
 
 
 def shown(path: str) -> str:
-    """A path as users read it: from the current folder, if it lies below.
+    """A path for users: relative to the current folder if it is below it.
 
-    Bytes that are no UTF-8, line ends and escape sequences in the name are told as such, by escapes: a name
-    that somebody else chose must neither break the output nor look like another line of it.
+    Bytes that are not UTF-8, line ends and escape sequences in the name are escaped: the name of a file must neither
+    break the output nor look like another line of it.
     """
     here = os.getcwd() + os.sep
     return visible(path.removeprefix(here))
 
 
 def visible(text: str) -> str:
-    """A text with everything that does not print made visible, so that it stays on its line."""
+    """Escape the characters of a text that are not printable, so that it stays on its line."""
     if text.isprintable():
         return text
     return "".join(part if part.isprintable() else _escaped(part) for part in text)
 
 
 def _escaped(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte of a file name, as Python keeps those that are no UTF-8
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not UTF-8 (surrogateescape)
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
 
@@ -49,7 +49,7 @@ def put_bytes(data: bytes) -> None:
     """Print a file as it is."""
     sys.stdout.flush()
     buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # no real stream
+    if buffer is None:  # not a real stream
         sys.stdout.write(data.decode(errors="surrogateescape"))
     else:
         buffer.write(data)

@@ -13,7 +13,7 @@ NOWHERE = Place("", 1, 1, 1, 1)
 
 
 def catalogue() -> dict[str, tuple[str, bool]]:
-    """Slug, and whether it is on by default, of each code."""
+    """For each code, its slug and whether it is on by default."""
     return {code: (rule.slug, rule.by_default) for code, rule in CATALOGUE.items()}
 
 
@@ -24,12 +24,12 @@ def findings_of(analysis: Analysis) -> list[Finding]:
 
 
 def unused_comment(path: str, span: tuple[int, int, int, int], code: str, *, exists: bool) -> Finding:
-    """The finding for a suppression comment, or one code of it, that hides nothing."""
+    """The finding for a suppression comment, or one of its codes, that ignores nothing."""
     return finding_of(unused_ignore.unused(code, Place(path, *span), exists=exists))
 
 
 def finding_of(diagnostic: Diagnostic, fix: tuple[object, ...] = ()) -> Finding:
-    """A diagnostic as a finding, with what would mend it."""
+    """Convert a diagnostic to a finding, with its fix."""
     place = diagnostic.place or NOWHERE
     return Finding(
         path=place.path,

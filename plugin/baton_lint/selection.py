@@ -1,4 +1,4 @@
-"""Which rules apply, overall and for each file."""
+"""Select the rules that apply, overall and for each file."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 type Catalogue = Mapping[str, tuple[str, bool]]
-"""Slug, and whether it is on by default, of each code."""
+"""For each code, its slug and whether it is on by default."""
 
 
 class UnknownRuleError(ValueError):
-    """A selector that fits no rule; the message says which."""
+    """A selector matches no rule; the message says which."""
 
 
 def fitting(selector: str, catalogue: Catalogue) -> frozenset[str]:
-    """The codes that a selector means.
+    """The codes that a selector matches.
 
     Args:
         selector: A code, a slug, the beginning of a code (`BTN2`), or `ALL`. A beginning leaves out the rules that are
-            off by default: those must be named.
+            off by default: select those by their full code.
         catalogue: All rules.
 
     Raises:
-        UnknownRuleError: It means none.
+        UnknownRuleError: If it matches none.
 
     Example:
         >>> catalogue = {"BTN101": ("baton-cycle", True), "BTN104": ("baton-unreachable-step", False)}
@@ -42,17 +42,17 @@ def fitting(selector: str, catalogue: Catalogue) -> frozenset[str]:
 
 
 class Selection:
-    """The rules that are asked for.
+    """The selected rules.
 
     Args:
         select: Selectors; None for every rule that is on by default.
         extend: Selectors of further rules.
-        ignore: Selectors of rules to leave out.
-        per_file: Rules to leave out by file: a test of the path, and selectors.
+        ignore: Selectors of rules to ignore.
+        per_file: Rules to ignore in some files: a test of the path, and selectors.
         catalogue: All rules.
 
     Raises:
-        UnknownRuleError: A selector means no rule.
+        UnknownRuleError: If a selector matches no rule.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Selection:
         ]
 
     def has(self, name: str) -> bool:
-        """Whether a rule is asked for, by its code or its slug."""
+        """Whether a rule is selected, by its code or its slug."""
         return any(name in (code, self._catalogue[code][0]) for code in self.codes)
 
     def wants(self, code: str, path: str) -> bool:
-        """Whether findings of a rule are asked for in a file."""
+        """Whether a rule is selected in a file."""
         return code in self.codes and not any(code in codes and test(path) for test, codes in self._per_file)

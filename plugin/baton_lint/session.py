@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from baton_lint.source.facts import CommentFacts, FileFacts
 
 SETTLED = 50_000_000
-"""Nanoseconds. A file that changed less than this before we looked may change again within the clock's tick."""
+"""Nanoseconds. A file that changed less than this before we read it may change again with the same time stamp."""
 
 
 class Report:
     """What a run found.
 
     Attributes:
-        findings: Of every rule, those that are off by default too.
+        findings: The findings of all rules, including those that are off by default.
         comments: The suppression comments of each file that matters.
-        catalogue: Slug, and whether it is on by default, of each code.
-        problems: Files and folders that could not be read, a sentence each.
-        flows: How many flows were seen.
+        catalogue: For each code, its slug and whether it is on by default.
+        problems: Files and folders that could not be read, one sentence each.
+        flows: How many flows were found.
         steps: How many steps they have.
-        cells: Of each notebook that matters, the first line of each cell in the text of all, and the cell's number.
-        unresolved: Annotations of steps that can't be told.
-        left: What was passed over though it may hold source code: a path and the reason.
+        cells: For each notebook that matters, the first line of each cell in the combined text, and the cell's number.
+        unresolved: Annotations of steps that can't be resolved.
+        left: What was skipped although it may contain source code: a path and the reason.
     """
 
     def __init__(
@@ -67,38 +67,39 @@ class Report:
         self.left: list[tuple[str, str]] = []
 
     def packed(self) -> bytes:
-        """For the cache."""
+        """Serialize the report for the cache."""
         rows = [finding.plain() for finding in self.findings]
         unresolved = [tuple(item) for item in self.unresolved]
         return marshal.dumps((rows, self.comments, self.catalogue, self.flows, self.steps, self.cells, unresolved))
 
     @staticmethod
     def unpacked(data: bytes) -> Report:
-        """Back from `packed`."""
+        """Restore a report from `packed`."""
         rows, comments, catalogue, *rest = marshal.loads(data)  # noqa: S302 - our own cache
         if not rows:
             return Report([], comments, catalogue, [], *rest)
-        from baton_lint.findings import Finding  # brings typing
+        from baton_lint.findings import Finding  # imports typing
 
         return Report([Finding.of(row) for row in rows], comments, catalogue, [], *rest)
 
 
 class Session:
-    r"""The checks of one project, again and again if need be: what did not change is not read anew.
+    r"""Checks a project, repeatedly if needed: files that did not change are not read again.
 
-    This is what an editor or a language server builds on: it puts the text of each open file into `buffers` as it is
-    typed, and calls `run`. The whole project is understood with those texts in the place of what is saved.
+    An editor or a language server can use it: it puts the current text of each open file into `buffers`, and calls
+        `run`.
+    The project is then checked with those texts instead of the saved files.
 
     Args:
-        folders: What to walk; nothing outside is reported, but imports may lead there.
+        folders: The folders to walk. Nothing outside is reported, but imports may lead there.
         root: The folder of the project.
-        sources: Further folders that imports start from.
-        is_excluded: Says of a path whether the user left it out.
-        excluded_in: The same test for a folder with a pyproject.toml of its own, and all below it.
-        sources_in: The folders that imports start from in such a folder.
-        jobs: How many processes may work.
-        extra: Single files to check besides.
-        buffers: Content of files that is not saved, by whole path. Files that exist nowhere else may be among them.
+        sources: Further folders from which imports start.
+        is_excluded: Says whether the user excluded a path.
+        excluded_in: Returns the same test for a nested folder with its own pyproject.toml.
+        sources_in: Returns the folders from which imports start in such a folder.
+        jobs: The most processes.
+        extra: Further single files to check.
+        buffers: The content of files that are not saved, by absolute path. They need not exist on disk.
 
     Example:
         >>> from baton_lint.session import Session
@@ -138,8 +139,8 @@ class Session:
         """Check the project.
 
         Args:
-            cache_path: Where the last run left what it knew; None to begin with what this session knows.
-            cache_key: What that must have been made with.
+            cache_path: The cache file of the last run; None to use only what this session knows.
+            cache_key: The key that the cache must have.
         """
         began = time.time_ns()
         walked = self._walk()
@@ -161,20 +162,20 @@ class Session:
         report = self._check(cache, stamps, facts)
         report.problems, report.left = problems, walked.left
         cache.report = report.packed() if not problems else None
-        if cache_path and not self.buffers:  # what an editor holds is of no use to the next run
+        if cache_path and not self.buffers:  # unsaved texts must not get into the cache
             cache.save(cache_path, cache_key)
         return report
 
     def flows(self) -> tuple[list[FlowSpec], Report]:
-        """The flows of the project, for whoever wants to draw them, and a report of no findings."""
+        """The flows of the project, to draw them, and a report without findings."""
         facts, cache, stamps, report = self._read()
         flows = list(self._analysis(cache, stamps, facts).flows)
         report.flows, report.steps = len(flows), sum(len(flow.steps) for flow in flows)
         return flows, report
 
     def importable(self) -> tuple[Importable, Report]:
-        """The flows of the project with the names that their steps are imported by, and a report of no findings yet."""
-        from baton_lint.program.importable import importable  # only for those who ask for it
+        """The flows of the project with the import names of their steps, and a report without findings."""
+        from baton_lint.program.importable import importable  # imported only if it is used
         from baton_lint.reporting import catalogue
 
         facts, cache, stamps, report = self._read()
@@ -263,19 +264,19 @@ class Session:
         return Report(findings, _comments(facts), catalogue(), [], *counted, _cells(facts), analysis.unresolved)
 
     def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
-        from baton_lint.program.analysis import analyse  # brings the rules
+        from baton_lint.program.analysis import analyse  # imports the rules
 
         return analyse(self._project(cache, stamps, facts), facts)
 
     def _project(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Project:
-        """The modules of the project. What is looked for outside of its folders is put down in the cache."""
+        """The modules of the project. Lookups outside of its folders are recorded in the cache."""
         from baton_lint.program.project import Files, Project
 
         outside: dict[str, Stamp] = {}
         known = cache.facts
 
         def load(path: str) -> FileFacts | None:
-            """A file that an import leads to: it need not say a word of baton."""
+            """Load a file that an import leads to, even if it does not use baton."""
             if path in facts:
                 return facts[path]
             if path in self.buffers:
@@ -295,11 +296,11 @@ class Session:
             return known[name]
 
         files = Files(stamps, self.folders, load)
-        cache.outside, cache.probes = outside, files.probes  # both grow while it is analysed
+        cache.outside, cache.probes = outside, files.probes  # both grow during the analysis
         return Project(files, self.root, self.sources, str, self._nearest)
 
     def _nearest(self, folder: str) -> tuple[str, ...]:
-        """Where imports start in a project of its own within this one."""
+        """Where imports start in a nested project."""
         inside = [item for item in self._places if (folder + os.sep).startswith(item[0] + os.sep)]
         if not inside:
             return ()
@@ -316,7 +317,7 @@ def _cells(facts: dict[str, FileFacts]) -> dict[str, list[tuple[int, int]]]:
 
 
 def _load_rules() -> object:
-    """What is needed as soon as all files are read."""
+    """Import what is needed after all files are read."""
     import baton_lint.reporting
 
     return baton_lint.reporting

@@ -1,4 +1,4 @@
-"""Suppression comments: which findings they hide, and which comments hide nothing."""
+"""Apply suppression comments, and find those that ignore nothing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from baton_lint.source.facts import CommentFacts
 
 UNUSED = "BTN901"
 PROVABLE = frozenset({"BTN201", "baton-upstream-type", "BTN202", "baton-not-optional"})
-"""Rules that a type checker decides where text can't: a comment may be there for what `baton-lint types` finds."""
+"""Rules that only a type checker can fully check: a comment may be there for a finding of `baton-lint types`."""
 
 
 def suppress(
     findings: Iterable[Finding], comments: dict[str, list[CommentFacts]], catalogue: Catalogue
 ) -> tuple[list[Finding], list[tuple[str, CommentFacts, str]]]:
-    """Take out what comments ignore.
+    """Remove the findings that comments ignore.
 
-    A comment holds for its own line: for every finding that begins or ends there.
+    A comment applies to its own line: to every finding that begins or ends there.
 
     Args:
-        findings: All that was found, of the rules that were asked for.
+        findings: The findings of the selected rules.
         comments: The suppression comments of each file.
         catalogue: All rules.
 
     Returns:
-        The rest, and for each comment each code (or "" for all) that hid nothing, unless a type checker may
-        find what it hides.
+        The other findings, and for each comment each code (or "" for all) that ignored nothing, unless a type
+        checker may find what it ignores.
     """
     by_line: dict[tuple[str, int], list[tuple[CommentFacts, set[str]]]] = {}
     every: list[tuple[str, CommentFacts, set[str]]] = []

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from baton_lint.session import Session
 
 STDIN = "-"
-"""Stands for a text that is not saved, and is read from the standard input."""
+"""The path that means a text from the standard input."""
 
 
 class Target:
-    """What is to be checked.
+    """The files to check.
 
     Args:
         arguments: The command line.
 
     Attributes:
         root: The folder of the project.
-        folders: To be walked.
-        files: Given one by one; empty if folders were.
-        stdin: The path of the file whose text came from the standard input; None if none did.
+        folders: The folders to walk.
+        files: The single files on the command line; empty if it has folders.
+        stdin: The path of the file whose text came from the standard input; None if there is none.
         buffers: That text.
-        problems: What can't be checked, a sentence each.
+        problems: What can't be checked, one sentence each.
     """
 
     def __init__(self, arguments: Arguments) -> None:
@@ -53,7 +53,7 @@ class Target:
         first = [*self.folders, *self.files, os.getcwd()][0]
         self.root = root_of(first)
         self._given = tuple(os.path.join(folder, "") for folder in self.folders)
-        for path in self.files:  # a flow spans files: one is only understood with its project
+        for path in self.files:  # a flow spans several files, so a single file must be checked with its project
             root = root_of(path)
             if root not in self.folders:
                 self.folders.append(root)
@@ -66,13 +66,13 @@ class Target:
             elif os.path.isfile(whole):
                 self.files.append(whole)
             elif os.path.exists(whole):
-                self.problems.append(f"{visible(path)}: is no file and no folder")
+                self.problems.append(f"{visible(path)}: is neither a file nor a folder")
             else:
                 self.problems.append(f"{visible(path)}: there is no such file or folder")
 
     def _take_stdin(self) -> None:
         if self.arguments.paths != [STDIN]:
-            raise UsageError("- stands for one file, whose text is read from the standard input; give no other path")
+            raise UsageError("- means one file, whose text is read from the standard input; name no other path")
         stream = getattr(sys.stdin, "buffer", None)
         data = b"" if stream is None else stream.read()
         self.stdin = os.path.abspath(self.arguments.stdin_filename or STDIN)
@@ -86,23 +86,23 @@ class Target:
 
     @property
     def all_problems(self) -> list[str]:
-        """What can't be checked, and what is wrong with configurations, a sentence each."""
+        """What can't be checked, and what is wrong with configurations, one sentence each."""
         return [*self.problems, *self.configs.problems]
 
     def holds(self, path: str) -> bool:
-        """Whether findings in a file were asked for."""
+        """Whether findings in a file are wanted."""
         return not self.files or path in self.files or path.startswith(self._given)
 
     def is_inside(self, path: str) -> bool:
-        """Whether a file, with all links resolved, lies in what may be changed."""
+        """Whether a file, with all links resolved, is in a folder whose files may be changed."""
         return path.startswith(tuple(os.path.join(os.path.realpath(folder), "") for folder in self.folders))
 
     def shown(self, path: str) -> str:
-        """A path as users read it."""
+        """A path as users see it."""
         return STDIN if path == self.stdin and self.arguments.stdin_filename is None else shown(path)
 
     def session(self) -> Session:
-        """The checks of what was asked for."""
+        """The session for these files."""
         from baton_lint.session import Session
 
         return Session(
@@ -127,10 +127,10 @@ class Target:
         return lambda path: any(test(path) for test in tests)
 
     def selection(self, path: str, catalogue: Catalogue) -> Selection:
-        """The rules that are asked for in a file.
+        """The selected rules for a file.
 
         Raises:
-            UsageError: The command line names a rule that doesn't exist.
+            UsageError: If the command line names a rule that does not exist.
         """
         config = self.configs.of(os.path.dirname(path))
         if config.root not in self._selections:
@@ -144,7 +144,7 @@ class Target:
         arguments = self.arguments
 
         def known(key: str, selectors: list[str]) -> list[str]:
-            """Those of the configuration that mean a rule; the others are told, and the rest still holds."""
+            """The selectors in the configuration that match a rule. The others are reported."""
             found: list[str] = []
             for selector in selectors:
                 try:

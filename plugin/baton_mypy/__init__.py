@@ -16,11 +16,11 @@ from baton_mypy.fingerprint import fingerprint, sources
 __all__ = ["plugin"]
 
 __version__: Final = fingerprint(sources())
-"""Part of mypy's cache key: a change of a rule makes every cached verdict stale."""
+"""Part of mypy's cache key: a change of a rule invalidates all cached results."""
 
 
 def plugin(version: str) -> type[BatonPlugin]:
-    """What mypy calls to get the plugin.
+    """The entry point that mypy calls.
 
     Args:
         version: mypy's version.

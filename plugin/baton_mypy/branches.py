@@ -1,4 +1,4 @@
-"""Names that a module binds in several branches or star imports: mypy knows the first, run time any of them."""
+"""Find names that a module binds in several branches or star imports: mypy uses the first, but any may be the one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from mypy.nodes import (
 from mypy.util import correct_relative_import
 
 _last: tuple[object, frozenset[str]] | None = None
-"""The module or class that was looked at last: nearly always the next one too."""
+"""A cache with the last module or class, which is nearly always the next one too."""
 
 
 def varying(scope: MypyFile | TypeInfo, modules: Mapping[str, MypyFile]) -> frozenset[str]:
-    """The names that a module or a class binds more than once, one of these times in a branch or by a star import."""
+    """The names that a module or class binds more than once, at least once in a branch or by a star import."""
     global _last
     if _last is None or _last[0] is not scope:
         statements = scope.defs if isinstance(scope, MypyFile) else scope.defn.defs.body
@@ -45,7 +45,7 @@ def varying(scope: MypyFile | TypeInfo, modules: Mapping[str, MypyFile]) -> froz
 
 
 def _from_stars(module: MypyFile, modules: Mapping[str, MypyFile]) -> Iterator[str]:
-    """Each name that a star import of a module brings."""
+    """Each name that a star import of a module defines."""
     for statement in module.imports:
         if isinstance(statement, ImportAll):
             is_package = module.is_package_init_file()
@@ -57,7 +57,7 @@ def _from_stars(module: MypyFile, modules: Mapping[str, MypyFile]) -> Iterator[s
 
 
 def blocks(statement: Statement) -> Iterator[Block]:
-    """The blocks of a statement that may be skipped, without those that mypy knows are never run."""
+    """The blocks of a statement that may be skipped, without those that mypy considers unreachable."""
     match statement:
         case IfStmt():
             inner = [*statement.body, statement.else_body]

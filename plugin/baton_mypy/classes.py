@@ -1,4 +1,4 @@
-"""What mypy knows of classes: what they derive from, and whether pydantic can store them."""
+"""Describe classes from mypy's types: their bases, and whether pydantic can store them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mypy.nodes import MypyFile, TypeInfo, Var
 from mypy.types import Type
 
+from baton_dsl.core.class_bodies import changes_storing, is_left_out
 from baton_dsl.core.types import ClassFacts, Term, TermTypes
 from baton_mypy import names
 from baton_mypy.metadata import Reader, Scope
@@ -20,25 +21,22 @@ if TYPE_CHECKING:
 
 _SECRETS: Final = frozenset({"pydantic.types.Secret", "pydantic.types.SecretStr", "pydantic.types.SecretBytes"})
 _DATACLASS: Final = frozenset({"dataclass", "dataclass_tag"})
-"""Where mypy's own plugin leaves its mark."""
+"""Keys in the metadata of a class that mypy's own plugin for dataclasses sets."""
 _HOOKS: Final = ("__get_pydantic_core_schema__", "__get_validators__", "__pydantic_core_schema__")
-_VALIDATORS: Final = frozenset({"field_validator", "model_validator"})
-_SERIALIZERS: Final = frozenset({"field_serializer", "model_serializer", "validator", "root_validator", "serializer"})
-_ENCODERS: Final = "json_encoders"
 
 
 class Classes:
-    """Answers what `TermTypes` asks about the classes of one flow.
+    """Provides the facts about the classes of one flow for `TermTypes`.
 
     Args:
         checker: The checker of the module that the flow is in.
-        term: Makes a term of a type.
-        types: Judges terms.
+        term: Converts a type to a term.
+        types: Answers questions about terms.
     """
 
     def __init__(self, checker: TypeChecker, term: Callable[[Type], Term], types: TermTypes) -> None:
         self.infos: dict[str, TypeInfo] = {}
-        """The classes by the names that their terms have."""
+        """The classes by their names in terms."""
         self._checker = checker
         self._reader = Reader(checker)
         self._term = term
@@ -46,9 +44,9 @@ class Classes:
         self._facts: dict[str, ClassFacts | None] = {}
 
     def facts(self, name: str) -> ClassFacts | None:
-        """What is known of a class; None for one that was not seen."""
+        """The facts about a class; None for an unknown one."""
         if name not in self._facts:
-            self._facts[name] = None  # while we look: a class that contains itself
+            self._facts[name] = None  # meanwhile, for a class that contains itself
             info = self.infos.get(name)
             self._facts[name] = None if info is None else self._inspect(info)
         return self._facts[name]
@@ -67,7 +65,7 @@ class Classes:
         )
 
     def _round_trips(self, info: TypeInfo) -> bool | None:
-        """Whether pydantic stores a class without fields: no class of its own making; None if that can't be told."""
+        """Whether pydantic can round-trip a class without fields: False for a plain one, None if unknown."""
         if info.is_enum:
             return True
         if info.fallback_to_any or info.alt_promote is not None or _is_standard(info):
@@ -77,7 +75,7 @@ class Classes:
         return False if all(map(self._shows_itself, info.mro)) else None
 
     def _shows_itself(self, base: TypeInfo) -> bool:
-        """Whether all of a class can be seen: stubs leave out what pydantic calls."""
+        """Whether the whole class is visible: stubs leave out methods that pydantic calls."""
         if base.dataclass_transform_spec is not None:
             return False
         if _is_standard(base):
@@ -88,7 +86,7 @@ class Classes:
     # -- fields -----------------------------------------------------------------------------------------------
 
     def _parts(self, info: TypeInfo) -> Iterator[Term]:
-        """The types of the fields with something wrong, where pydantic stores each as it stores that type anywhere."""
+        """The types of the fields that have a problem, if pydantic stores each as it stores that type anywhere."""
         found = [(owner, name, self._term(annotation)) for owner, name, annotation in _fields(info)]
         yield from (term for _, _, term in found if self._types.unevaluable(term))
         wrong = [(owner, name, term) for owner, name, term in found if self._types.unserializable(term)]
@@ -98,22 +96,19 @@ class Classes:
                     yield term
 
     def _stores_by_itself(self, info: TypeInfo) -> bool:
-        """Whether a class has serializers or early validators, with which its fields' types say nothing."""
+        """Whether a class has serializers or early validators: then the types of its fields prove nothing."""
         if _is_standard(info):
             return False
         definition = self._definition(info)
-        return definition is None or any(map(_has_a_say, definition.body))
+        return definition is None or any(map(changes_storing, definition.body))
 
     def _is_stored_as_it_is(self, owner: TypeInfo, name: str) -> bool:
         definition, module = self._definition(owner), self._module_of(owner)
         for statement in definition.body if definition is not None else ():
             match statement:
                 case ast.AnnAssign(target=ast.Name(id=target), annotation=annotation, value=value) if target == name:
-                    is_excluded = isinstance(value, ast.Call) and any(
-                        word.arg in ("exclude", None) for word in value.keywords
-                    )
-                    scope = Scope(owner, module) if module is not None else None
-                    return not is_excluded and scope is not None and not self._reader.is_custom(annotation, scope)
+                    scope = Scope(owner, module) if module is not None and not is_left_out(value) else None
+                    return scope is not None and not self._reader.is_custom(annotation, scope)
                 case _:
                     pass
         return False
@@ -122,23 +117,28 @@ class Classes:
         """Why the annotation of a field can't be evaluated at run time."""
         if absent_in(self._checker.tree.path).is_rebuilt:
             return None
+        written = [(base, module) for base in info.mro if (module := self._written_in(base)) is not None]
+        absent = {module: self._reader.absent(module) for _, module in written}
+        if not any(absent.values()):  # of nearly all classes, whose text then need not be parsed
+            return None
         is_model = any(base.fullname == names.MODEL for base in info.mro)
         seen: set[str] = set()
-        for base in info.mro:
-            module = self._module_of(base)
-            if module is None or module.is_stub or _is_standard(base) or base.fullname == names.MODEL:
-                continue
-            absent = self._reader.absent(module)
-            is_rebuilt = absent_in(module.path).is_rebuilt
-            definition = None if is_rebuilt else self._definition(base)
+        for base, module in written:
+            definition = None if absent_in(module.path).is_rebuilt else self._definition(base)
             for name, annotation in _annotated(definition):
                 if name in seen or (is_model and name.startswith("_")):
                     continue
                 seen.add(name)
-                missing = [item for item in names_in(annotation) if item in absent and item not in base.names]
+                missing = [item for item in names_in(annotation) if item in absent[module] and item not in base.names]
                 if missing and not _is_no_field(annotation):
                     return f"name {missing[0]!r} is not defined"
         return None
+
+    def _written_in(self, base: TypeInfo) -> MypyFile | None:
+        """The module with the text of a class; None for a class whose fields are none of a user's."""
+        module = self._module_of(base)
+        is_users = module is not None and not module.is_stub and not _is_standard(base)
+        return module if is_users and base.fullname != names.MODEL else None
 
     # -- text -------------------------------------------------------------------------------------------------
 
@@ -166,23 +166,23 @@ def _is_no_field(annotation: ast.expr) -> bool:
 
 
 def _is_standard(info: TypeInfo) -> bool:
-    """Whether a class is of the standard library."""
+    """Whether a class is in the standard library."""
     return info.module_name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _is_hooked(info: TypeInfo) -> bool:
-    """Whether a class brings a schema of its own."""
+    """Whether a class has its own pydantic schema."""
     bases = (base for base in info.mro if base.fullname not in (names.MODEL, "pydantic.root_model.RootModel"))
     return any(hook in base.names for base in bases for hook in _HOOKS)
 
 
 def _is_secret(info: TypeInfo) -> bool:
-    """Whether a class is written as asterisks."""
+    """Whether values of a class are written as asterisks."""
     return not _SECRETS.isdisjoint(base.fullname for base in info.mro) and _HOOKS[0] not in info.names
 
 
 def _has_fields(info: TypeInfo) -> bool:
-    """Whether pydantic stores a class by its fields."""
+    """Whether pydantic stores a class field by field."""
     if info.is_named_tuple or info.typeddict_type is not None:
         return True
     return any(base.fullname == names.MODEL or not _DATACLASS.isdisjoint(base.metadata) for base in info.mro)
@@ -199,37 +199,10 @@ def _fields(info: TypeInfo) -> Iterator[tuple[TypeInfo, str, Type]]:
         for name, symbol in base.names.items():
             node = symbol.node
             is_field = isinstance(node, Var) and not node.is_classvar and not node.is_inferred
-            if isinstance(node, Var) and node.is_property:  # as mypy has the items of a named tuple
+            if isinstance(node, Var) and node.is_property:  # mypy represents the items of a named tuple this way
                 is_field = base.is_named_tuple
             if name in seen or not is_field or name.startswith("_") or name == "model_config":
                 continue
             seen.add(name)
             if isinstance(node, Var) and node.type is not None and base.fullname != names.MODEL:
                 yield base, name, node.type
-
-
-def _has_a_say(statement: ast.stmt) -> bool:
-    """Whether a statement of a class has a say in how pydantic stores its fields."""
-    match statement:
-        case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
-            return any(map(_is_early, decorators))
-        case ast.Assign(value=ast.Call(func=ast.Call() as maker)):
-            return _is_early(maker)
-        case ast.Assign(value=ast.Call(keywords=keywords)):
-            return any(word.arg in (_ENCODERS, None) for word in keywords)
-        case ast.Assign(value=ast.Dict(keys=keys)):
-            return any(not isinstance(key, ast.Constant) or key.value == _ENCODERS for key in keys)
-        case ast.ClassDef(name="Config"):
-            return True
-        case _:
-            return False
-
-
-def _is_early(decorator: ast.expr) -> bool:
-    """Whether a decorator makes a serializer, or a validator that may come before pydantic's own."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
-    if name not in _VALIDATORS:
-        return name in _SERIALIZERS
-    modes = [word.value for word in decorator.keywords if word.arg == "mode"] if isinstance(decorator, ast.Call) else []
-    return any(not isinstance(mode, ast.Constant) or mode.value != "after" for mode in modes)

@@ -1,13 +1,14 @@
-"""Whether a flow is all that its call shows, or grows by `.add(...)` later.
+"""Find out whether a call shows the whole flow, or steps are added later with `.add(...)`.
 
-A hook sees one call and nothing around it, so the statements of the module are read: is the call the start of a chain,
-is it handed to somebody who may add to it, is `.add` called on the name that it is assigned to?
+A hook sees only one call, so the statements of the module are read: is the call the start of a chain, is it passed to a
+function that may add steps, is `.add` called on the name to which it is assigned?
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from typing import Final
 
 from mypy.nodes import (
     AssignmentStmt,
@@ -36,22 +37,28 @@ from mypy.nodes import (
     WithStmt,
 )
 
+from baton_mypy.literals import called
+
 
 class Ending(Enum):
-    """What becomes of a flow after the call that was looked at."""
+    """What happens to a flow after a call."""
 
     CLOSED = "closed"
-    """Nothing is added: every step of the flow has been seen."""
+    """Nothing is added: every step of the flow is known."""
 
     CHAINED = "chained"
-    """`.add` is called on the result at once, and the outermost call of the chain sees it all."""
+    """`.add` or `.options` is called directly on the result; the outermost call of the chain sees the whole flow."""
 
     OPEN = "open"
-    """Something else may add steps, somewhere."""
+    """Other code may add steps."""
+
+
+_CHANGING: Final = ("add", "options")
+"""Methods that return another flow: without a name of its own, the flow before is not used."""
 
 
 def ending_of(call: CallExpr, module: MypyFile) -> Ending:
-    """What becomes of the flow that a call of `Flow(...)` or of `.add(...)` gives."""
+    """What happens to the flow that a call of `Flow(...)`, of `.add(...)` or of `.options(...)` returns."""
     for statement in _around(module.defs, call.line, call.end_line or call.line):
         for expression in _expressions(statement):
             ending = _within(expression, call)
@@ -62,7 +69,7 @@ def ending_of(call: CallExpr, module: MypyFile) -> Ending:
 
 
 def grows_later(call: CallExpr, module: MypyFile) -> bool:
-    """Whether the copy of a flow that a call gives is assigned to a name on which `.add` is called."""
+    """Whether the copy of a flow that a call returns is assigned to a name on which `.add` is called."""
     return any(
         _within(statement.rvalue, call) is Ending.CLOSED and _is_added_to(statement, module)
         for statement in _around(module.defs, call.line, call.end_line or call.line)
@@ -79,14 +86,17 @@ def _is_added_to(statement: Statement, module: MypyFile) -> bool:
 
 
 def _within(expression: Expression, call: CallExpr) -> Ending | None:
-    """How the call stands in an expression: alone, as the start of a chain, or deeper. None if it is not there."""
+    """The position of the call in an expression: alone, at the start of a chain, or deeper. None if it is not in it."""
     if expression is call:
         return Ending.CLOSED
     if isinstance(expression, AwaitExpr):
         return _within(expression.expr, call)
-    if isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
-        inner = _within(expression.callee.expr, call)
-        return Ending.CHAINED if inner is Ending.CLOSED and expression.callee.name == "add" else inner
+    if isinstance(expression, CallExpr):
+        inner = _within(expression.callee.expr, call) if isinstance(expression.callee, MemberExpr) else None
+        if inner is not None:
+            return Ending.CHAINED if inner is Ending.CLOSED and called(expression) in _CHANGING else inner
+        # a function that gets a flow may add steps to it, but not to one that only begins a chain
+        return next((Ending.CHAINED for item in expression.args if _within(item, call) is Ending.CHAINED), None)
     if isinstance(expression, ListExpr | TupleExpr):
         return next((ending for item in expression.items if (ending := _within(item, call))), None)
     if isinstance(expression, DictExpr):
@@ -108,7 +118,7 @@ def _expressions(statement: Statement) -> Iterator[Expression]:
 
 def _blocks(statement: Statement) -> Iterator[Block]:
     match statement:
-        case AssignmentStmt() | ExpressionStmt() | ReturnStmt():  # most are without any
+        case AssignmentStmt() | ExpressionStmt() | ReturnStmt():  # most statements have none
             pass
         case FuncDef():
             yield statement.body
@@ -140,7 +150,7 @@ def _blocks(statement: Statement) -> Iterator[Block]:
 
 
 def _around(statements: list[Statement], first: int, last: int) -> Iterator[Statement]:
-    """The statements that stand around some lines, from the outside in."""
+    """The statements that contain some lines, from the outside in."""
     for statement in statements:
         if statement.line <= first and last <= (statement.end_line or last):
             yield statement

@@ -10,10 +10,10 @@ _CATEGORY: Final = "baton-dsl"
 
 BATON: Final = ErrorCode("baton", "Check that flows can run", _CATEGORY)
 STEP_NOT_IN_WORKFLOW: Final = ErrorCode(
-    "baton-step-not-in-workflow", "Check that a workflow has the step that is asked for", _CATEGORY, sub_code_of=BATON
+    "baton-step-not-in-workflow", "Check that a workflow has the requested step", _CATEGORY, sub_code_of=BATON
 )
 NOT_MAPPED: Final = ErrorCode(
-    "baton-not-mapped", "Check that a step is mapped whose list of results is asked for", _CATEGORY, sub_code_of=BATON
+    "baton-not-mapped", "Check that a step is mapped if its list of results is requested", _CATEGORY, sub_code_of=BATON
 )
 OF_RULE: Final = {
     rule.slug: ErrorCode(rule.slug, f"Check for {rule.summary}", _CATEGORY, sub_code_of=BATON)

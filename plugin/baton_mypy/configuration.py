@@ -12,13 +12,13 @@ _MARK: Final = b"tool.baton"
 
 
 def configured(config_file: str | None) -> tuple[str, Mapping[str, Any]]:
-    """The table and the file that it stands in: beside mypy's configuration, or else in the current directory.
+    """The table and its file: beside mypy's configuration, or else in the current directory.
 
     Args:
         config_file: mypy's configuration file, if it has one.
 
     Returns:
-        The path of the file, and the table, empty if there is none.
+        The path of the file, and the table, which is empty if there is none.
     """
     path = (Path(config_file).parent if config_file else Path()) / _FILE
     try:
@@ -33,6 +33,6 @@ def configured(config_file: str | None) -> tuple[str, Mapping[str, Any]]:
 def _table(content: bytes) -> Mapping[str, Any]:
     try:
         table = tomllib.loads(content.decode()).get("tool", {}).get("baton", {})
-    except ValueError:  # a file that is no TOML is mypy's to complain about
+    except ValueError:  # mypy itself reports a file that is not TOML
         return {}
     return table if isinstance(table, dict) else {}

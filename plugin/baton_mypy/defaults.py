@@ -1,4 +1,4 @@
-"""The hook of `From(...)` as a default: what the parameter takes of its upstream, for mypy to compare."""
+"""The hook of `From(...)` as a default: give it the type that the upstream passes, so that mypy compares it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def upstream(context: FunctionSigContext) -> FunctionLike:
-    """`rows: list[int] = From(orders)`: of a map it is a list, and for `Each[int]` an item of what the step returns."""
+    """Type `rows: list[int] = From(orders)`: for a map as a list, and for `Each[int]` as an item of the result."""
     signature, checker = context.default_signature, cast("TypeChecker", context.api)
     contexts = checker.expr_checker.type_context
     expected = contexts[-1] if contexts else None
@@ -31,7 +31,7 @@ def upstream(context: FunctionSigContext) -> FunctionLike:
     taken, levels, facts = marked(expected), levels_of(asked), facts_of(asked)
     is_per_model = facts.is_per_model if facts is not None else False
     if taken.each == levels == 0 and is_per_model is False:
-        return signature  # nearly every one
+        return signature  # the fast path for nearly every call
     anything = AnyType(TypeOfAny.special_form)
     if is_per_model is None:
         return _giving(signature, anything)
@@ -46,6 +46,6 @@ def upstream(context: FunctionSigContext) -> FunctionLike:
 
 
 def _giving(signature: CallableType, given: Type) -> CallableType:
-    """A signature that takes anything: what the step returns has been looked at."""
+    """A signature that accepts any argument and returns a type, because the argument has been read already."""
     anything = AnyType(TypeOfAny.special_form)
     return signature.copy_modified(arg_types=[anything for _ in signature.arg_types], ret_type=given, variables=[])

@@ -1,4 +1,4 @@
-"""What the definition of a step says besides its types: read where `@step` is applied, while its syntax is at hand."""
+"""Read what the definition of a step says besides its types, when `@step` is applied and its syntax is available."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mypy.nodes import (
 )
 from mypy.types import CallableType
 
+from baton_dsl.core import roles
 from baton_mypy import names
 from baton_mypy.branches import varying
 from baton_mypy.literals import is_call_of
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 
 def definition_facts(function: CallableType, given: Expression, context: Context, checker: TypeChecker) -> Facts:
-    """What is known of the function that becomes a step.
+    """The facts about a function that becomes a step.
 
     Args:
         function: Its type.
-        given: The expression that was given to `step`; a stand-in of mypy where `step` decorates.
+        given: The argument of `step`; a temporary node of mypy if `step` is a decorator.
         context: The decorated function, or the call of `step`.
         checker: The checker of the module.
     """
@@ -46,11 +47,12 @@ def definition_facts(function: CallableType, given: Expression, context: Context
     if isinstance(context, Decorator) and definition is not context.func:
         return Facts(function=context.func.fullname, module=module, is_open=True)
     if isinstance(given, LambdaExpr):
-        return Facts(function="<lambda>", module=module, unimportable="a lambda")
+        return Facts(function="<lambda>", module=module, unimportable=roles.LAMBDA)
     if definition is None:
         return Facts(module=module, is_open=True)
-    arguments = getattr(definition, "arguments", ())  # mypy's cache drops them
+    arguments = getattr(definition, "arguments", ())  # mypy's cache does not keep them
     said = _metadata(definition, function, checker)
+    named = _qualified_name(definition), next(iter(definition.arg_names), None)
     return Facts(
         function=definition.fullname,
         module=module,
@@ -63,27 +65,23 @@ def definition_facts(function: CallableType, given: Expression, context: Context
             if item.initializer is not None and is_call_of(item.initializer, names.FROM)
         ),
         positional=tuple(item.variable.name for item in arguments if item.pos_only),
-        unimportable=_unimportable(definition),
-        is_method=_is_method(definition),
+        unimportable=roles.unimportable(*named),
+        is_method=roles.is_method(*named),
         is_generator=definition.is_generator or definition.is_async_generator,
     )
 
 
-def _unimportable(function: FuncDef) -> str | None:
-    if is_nested(function):
-        return "a function inside a function"
-    return "a method" if _is_method(function) else None
-
-
-def _is_method(function: FuncDef) -> bool:
-    return bool(function.info) and not function.is_static and function.arg_names[:1] in (["self"], ["cls"])
+def _qualified_name(function: FuncDef) -> str:
+    """As Python's `__qualname__`, whose outer functions mypy does not tell."""
+    outer = "<locals>." if is_nested(function) else ""
+    return f"{outer}{function.info.name}.{function.name}" if function.info else f"{outer}{function.name}"
 
 
 # --- From(...) and other metadata --------------------------------------------------------------------------------
 
 
 def _sources(function: FuncDef, said: Mapping[str, Metadata]) -> Iterator[tuple[str, str | None]]:
-    """Each parameter that `From` marks with the name of its upstream, None where that can't be told."""
+    """Each parameter that `From` marks, with the name of its upstream, or None if that is unknown."""
     for argument in function.arguments:
         name = argument.variable.name
         if argument.initializer is not None and is_call_of(argument.initializer, names.FROM):
@@ -93,7 +91,7 @@ def _sources(function: FuncDef, said: Mapping[str, Metadata]) -> Iterator[tuple[
 
 
 def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> dict[str, Metadata]:
-    """What is said of the types of a function's parameters, and of its result by "return"."""
+    """The metadata of a function's parameters, and of its result under "return"."""
     reader = Reader(checker)
     names = [*type.arg_names, "return"]
     found = {name: reader.of_type(each) for name, each in zip(names, [*type.arg_types, type.ret_type], strict=True)}
@@ -110,7 +108,7 @@ def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> di
 
 
 def _source(expression: Expression) -> str | None:
-    """The name in a flow of what is given to `From`: a string, a step, or `step.named("...")`."""
+    """The name in a flow of the argument of `From`: a string, a step, or `step.named("...")`."""
     match expression:
         case StrExpr(value=name):
             return name

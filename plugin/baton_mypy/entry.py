@@ -1,7 +1,7 @@
-"""The entry point for mypy: which names have hooks, and what mypy's cache depends on.
+"""The entry point for mypy: the names that have hooks, and what mypy's cache depends on.
 
-mypy asks for a hook at every call of a program, so each answer is one look-up. What the hooks need is loaded at the
-first call of something hooked: a run in which every module is fresh in the cache pays for this file only.
+mypy asks for a hook at every call in a program, so each answer is one lookup. What the hooks need is loaded at the
+first call of a hooked name, so a run in which all modules come from the cache loads only this file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class BatonPlugin(Plugin):
-    """Checks flows while their modules are checked. It keeps nothing of one module for another."""
+    """Checks flows while their modules are checked. It keeps no state between modules."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -62,12 +62,12 @@ class BatonPlugin(Plugin):
         return self._hooks.attributes[fullname] if fullname in names.ATTRIBUTES else None
 
     def get_additional_deps(self, file: MypyFile) -> list[tuple[int, str, int]]:
-        """None; but in the daemon, a module gets a symbol that changes with the metadata of its aliases."""
+        """Return none; but in the daemon, mark the module with a symbol that changes with its aliases' metadata."""
         if self.options.fine_grained_incremental and (digest := remembered.metadata(file.path)):
             remembered.mark(file, digest)
         return []
 
     def report_config_data(self, ctx: ReportConfigContext) -> list[str]:
-        """What a module's cache depends on besides its source: the rules that were chosen, and other files' text."""
+        """What a module's cache depends on besides its source: the selected rules, and the text of other files."""
         codes = sorted(self._settings.codes) if self._table else []
         return remembered.Expected(codes) if ctx.is_check else remembered.written(ctx.id, codes)

@@ -1,7 +1,7 @@
-"""A short text of everything that the plugin's findings depend on; mypy keeps it with its cache.
+"""Compute a version that changes with everything that the plugin's findings depend on; mypy keeps it with its cache.
 
-mypy forgets its cache when a plugin's own module or its `__version__` changes; a rule is in neither. So the version
-that it sees has a hash of every file that takes part in a verdict.
+mypy drops its cache when a plugin's own module or its `__version__` changes, but rules are in other modules. So the
+version includes a hash of every file that can change a finding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def sources() -> list[Path]:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """The library's version with a hash of some files.
+    """The library's version, followed by a hash of some files.
 
     Args:
         paths: The files, in an order that does not depend on the machine.

@@ -1,16 +1,17 @@
-"""What the type of a flow can't say: its steps' results, who takes its inputs, what its options could make wrong.
+"""What the type of a flow can't express: its steps' results, who takes its inputs, what its options may make wrong.
 
-As the facts of a step, it travels inside the type; see `baton_mypy.step_facts`.
+Like the facts of a step, it is stored inside the type; see `baton_mypy.step_facts`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mypy.types import ExtraAttrs, Instance, LiteralType, Type
 
+from baton_dsl.core.spec import Ignores
 from baton_mypy.step_facts import literal_attribute
 
 _KEY: Final = "baton flow"
@@ -20,12 +21,12 @@ _STRICT: Final = "baton parameter "
 
 
 class Result(NamedTuple):
-    """What a step of a flow or a workflow gives.
+    """The result of a step in a flow or a workflow.
 
     Attributes:
-        type: Its result; that of one item if the step is mapped.
-        levels: How many lists deep it is, all items together.
-        is_by_model: True if it is a dict by model, all models together; None if that can't be told.
+        type: The type of its result; of one item if the step is mapped.
+        levels: The number of lists around it for all items.
+        is_by_model: True if all results form a dict by model; None if that is unknown.
     """
 
     type: Type
@@ -34,52 +35,48 @@ class Result(NamedTuple):
 
 
 class Strict(NamedTuple):
-    """An upstream parameter that has no room for an upstream, or for an item of one, without a result.
+    """An upstream parameter that does not accept a missing result of its upstream, or of an item of it.
 
     Attributes:
         step: The step's name in the flow.
         function: The full name of its function.
         module: The module that defines it.
-        ignore_cancelled: What the step says itself; None if it leaves that to the flow.
-        ignore_discarded: The same.
+        ignores: The step's own options; where they say nothing, the flow's apply.
         parameter: The parameter.
         source: The upstream.
-        each: How often `Each` stands around its type.
+        each: How many `Each` are around its type.
     """
 
     step: str
     function: str
     module: str
-    ignore_cancelled: bool | None
-    ignore_discarded: bool | None
+    ignores: Ignores
     parameter: str
     source: str
     each: int
 
 
 class FlowFacts(NamedTuple):
-    """What the plugin knows of a closed flow besides its inputs and its steps' names.
+    """What the plugin knows about a closed flow besides its inputs and its steps' names.
 
     Attributes:
-        results: What each step gives, by name.
-        takers: For each input the name of the step that takes it first.
-        ignores: The flow's `ignore_cancelled` and `ignore_discarded`.
-        strict: Its upstream parameters without room for what is absent, each with its type.
+        results: The result of each step, by name.
+        takers: For each input, the name of the first step that takes it.
+        ignores: What the flow's options say.
+        strict: Its upstream parameters that do not accept missing results, each with its type.
     """
 
     results: Mapping[str, Result]
     takers: Mapping[str, str]
-    ignores: tuple[bool, bool]
+    ignores: Ignores
     strict: tuple[tuple[Strict, Type], ...] = ()
 
-    def ignoring(self, cancelled: bool | None, discarded: bool | None) -> FlowFacts:
-        """With other options, where those are given."""
-        before = self.ignores
-        ignores = (before[0] if cancelled is None else cancelled, before[1] if discarded is None else discarded)
-        return self._replace(ignores=ignores)
+    def ignoring(self, chosen: Ignores) -> FlowFacts:
+        """The same with other options, where they are set."""
+        return self._replace(ignores=chosen.over(self.ignores))
 
     def attached(self, to: Instance, text: Instance) -> Instance:
-        """The type of a flow with these facts.
+        """Attach these facts to the type of a flow.
 
         Args:
             to: A `Flow`.
@@ -102,18 +99,23 @@ def flow_facts_of(flow: Instance) -> FlowFacts | None:
     literal = literal_attribute(flow, _KEY)
     if literal is None or flow.extra_attrs is None:
         return None
-    takers, (cancelled, discarded), strict = json.loads(literal)
+    takers, ignores, strict = json.loads(literal)
     attributes = flow.extra_attrs.attrs
     return FlowFacts(
         results=results_of_flow(flow) or {},
         takers=takers,
-        ignores=(cancelled, discarded),
-        strict=tuple((Strict(*each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
+        ignores=Ignores(*ignores),
+        strict=tuple((_strict(each), attributes[f"{_STRICT}{number}"]) for number, each in enumerate(strict)),
     )
 
 
+def _strict(written: list[Any]) -> Strict:
+    strict = Strict(*written)
+    return strict._replace(ignores=Ignores(*strict.ignores))
+
+
 def attach_results(known: Instance, to: Instance) -> Instance:
-    """The type of a workflow with what the type of its flow, or of itself, says of the results."""
+    """Copy the facts about results from the type of a flow or workflow to that of a workflow."""
     changed = to.copy_modified()
     attributes = known.extra_attrs.attrs if known.extra_attrs else {}
     kept = {key: value for key, value in attributes.items() if key.startswith(_RESULT) or key == _LEVELS}
@@ -122,7 +124,7 @@ def attach_results(known: Instance, to: Instance) -> Instance:
 
 
 def results_of_flow(instance: Instance) -> dict[str, Result] | None:
-    """What the steps of a flow or workflow give, by name, or None if the flow is not known."""
+    """The results of the steps of a flow or workflow, by name, or None if the flow is not known."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     levels = json.loads(literal_attribute(instance, _LEVELS) or "{}")
     found = {

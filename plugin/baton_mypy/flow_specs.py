@@ -1,8 +1,9 @@
-"""From the types in a call of `Flow(...)` to a `FlowSpec`: the translation in."""
+"""Translate the types in a call of `Flow(...)` to a `FlowSpec`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import (
@@ -19,18 +20,20 @@ from mypy.nodes import (
 )
 from mypy.types import Instance, Parameters, ProperType, TupleType, Type, get_proper_type
 
+from baton_dsl.core import roles
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import (
-    MISSING,
+    IGNORES,
+    INHERITS,
     UNKNOWN,
     Access,
     FlowSpec,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Place,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.spec import (
@@ -52,20 +55,19 @@ if TYPE_CHECKING:
 
 _FORMS: Final = {ARG_STAR: Form.STAR_ARGS, ARG_STAR2: Form.STAR_KWARGS}
 _OPTIONAL: Final = (ARG_OPT, ARG_NAMED_OPT)
-_FLAGS: Final = ("ignore_cancelled", "ignore_discarded")
 _OPENING: Final = "mypy can't tell which step this is"
 _NOWHERE: Final = Places(Place("", 0, 0))
 _GROWING: Final = "steps may be added to the flow later"
 
 
 class Collected(NamedTuple):
-    """A flow as it was seen.
+    """A collected flow.
 
     Attributes:
         spec: The flow.
-        results: What each step that could be told gives, by name.
-        arguments: Where the flow takes each step.
-        facts: What is known of each step besides its type.
+        results: The result of each known step, by name.
+        arguments: The place where each step is added to the flow.
+        facts: The facts about each step besides its type.
     """
 
     spec: FlowSpec
@@ -75,11 +77,11 @@ class Collected(NamedTuple):
 
 
 class Collector:
-    """Collects one flow from the calls that make it.
+    """Collects one flow from the calls that create it.
 
     Args:
-        checker: The checker of the module that the calls are in.
-        places: Whether to look up where definitions stand: slow, so only once there is something to report.
+        checker: The checker of the module that contains the calls.
+        places: Whether to look up the places of definitions. It is slow, so only if there is something to report.
     """
 
     def __init__(self, checker: TypeChecker, *, places: bool = False) -> None:
@@ -92,7 +94,7 @@ class Collector:
         self._open: list[Reference] = []
 
     def collect(self, calls: Sequence[CallExpr], *, is_closed: bool) -> Collected:
-        """The flow of a call of `Flow(...)` and of the calls that follow it in a chain, or of one `.add(...)` alone.
+        """The flow of a call of `Flow(...)` and of the further calls in the chain, or of one `.add(...)` alone.
 
         Args:
             calls: The calls, the innermost first.
@@ -123,8 +125,7 @@ class Collector:
         spec = FlowSpec(
             name=name,
             steps=tuple(self._steps),
-            ignore_cancelled=bool(_last_set(each.flag("ignore_cancelled") for each in given)),
-            ignore_discarded=bool(_last_set(each.flag("ignore_discarded") for each in given)),
+            ignores=reduce(lambda ignores, each: each.ignores.over(ignores), given, INHERITS),
             options={name: option for each in given for name, option in each.specs().items()},
             open_because=tuple(self._open),
             place=self._place(first),
@@ -136,7 +137,7 @@ class Collector:
         return Collected(spec, self._results, places, self._facts)
 
     def _alone(self, call: CallExpr) -> Collected:
-        """One step that is added to a flow of which nothing else is known."""
+        """One step that is added to an otherwise unknown flow."""
         self._open.append(Reference(_GROWING, self._place(call)))
         self._added(call)
         places = {step.name: step.argument_place for step in self._steps if step.argument_place}
@@ -168,21 +169,19 @@ class Collector:
         first = len(self._steps)
         place = self._place(positional[1])
         self._step(get_proper_type(self._type(positional[1])), positional[1], place, name=name, is_renamed=True)
-        flags = {flag: _flag(option(keywords[flag], self._type(keywords[flag]))) for flag in _FLAGS if flag in keywords}
+        ignores = Ignores.of(
+            {name: _flag(option(keywords[name], self._type(keywords[name]))) for name in IGNORES if name in keywords}
+        )
         deps = strings(keywords["deps"]) if "deps" in keywords else ()
         references = tuple(Reference(name, self._place(node)) for name, node in deps)
         for index in range(first, len(self._steps)):
             step = self._steps[index]
-            self._steps[index] = step._replace(
-                deps=references,
-                ignore_cancelled=_first_set(flags.get("ignore_cancelled"), step.ignore_cancelled),
-                ignore_discarded=_first_set(flags.get("ignore_discarded"), step.ignore_discarded),
-            )
+            self._steps[index] = step._replace(deps=references, ignores=ignores.over(step.ignores))
 
     def _step(
         self, type: Type, expression: Expression, place: Place, *, name: str | None = None, is_renamed: bool = False
     ) -> None:
-        """One step by its type; the flow is open if that does not say which step it is."""
+        """Add one step by its type. If the type does not say which step it is, the flow is open."""
         proper = get_proper_type(type)
         if not isinstance(proper, Instance) or proper.type.fullname != names.STEP:
             if is_renamed and name is not None and isinstance(proper, Instance):  # a plain Oban job
@@ -212,7 +211,7 @@ class Collector:
             self._results[name] = Result(proper.args[1], step.levels, is_by_model=step.is_per_model)
 
     def _place(self, node: Expression) -> Place:
-        """Where something stands in the module; not looked up before there is something to report."""
+        """The place of a node in the module; looked up only if there is something to report."""
         return here(self._module.path, node) if self._has_places else _NOWHERE.name
 
     def _type(self, expression: Expression) -> Type:
@@ -231,8 +230,7 @@ class Collector:
             result=UNKNOWN if facts.varies else _result(step, facts),
             may_skip=facts.may_skip,
             after=tuple(Reference(item, places.after.get(item, places.name)) for item in wanted),
-            ignore_cancelled=_flag(facts.options.get("ignore_cancelled")),
-            ignore_discarded=_flag(facts.options.get("ignore_discarded")),
+            ignores=Ignores.of({name: _flag(facts.options.get(name)) for name in IGNORES}),
             options={
                 key: Option(
                     value=value.python if value.is_known else UNKNOWN, place=places.options.get(key, places.name)
@@ -253,7 +251,7 @@ class Collector:
         )
 
     def _places(self, facts: Facts, expression: Expression, taken: Place) -> Places:
-        """Where the parts of a step stand; all where the flow takes it, if it has no definition in this module."""
+        """The places of a step's parts; if it is defined in another module, all are where it is added to the flow."""
         if not self._has_places:
             return _NOWHERE
         definition = definition_in(self._module, facts.module, facts.function, receiver(expression))
@@ -269,25 +267,17 @@ def _is_coroutine(returned: Type) -> bool:
 
 
 def _flag(option: OptionValue | None) -> bool | None:
-    """A flag of a step: None inherits the flow's; one that can't be read is taken for unset."""
+    """An `ignore_*` option of a step: None means the flow's applies; one that can't be read counts as not set."""
     return None if option is None or (option.is_known and option.value is None) else is_true(option)
 
 
-def _last_set(flags: Iterable[bool | None]) -> bool | None:
-    return next((flag for flag in reversed(list(flags)) if flag is not None), None)
-
-
-def _first_set(*flags: bool | None) -> bool | None:
-    return next((flag for flag in flags if flag is not None), None)
-
-
 def _result(step: Instance, facts: Facts) -> object:
-    """What a step gives."""
+    """The result of a step."""
     return known(customized(step.args[1]) if "return" in facts.custom else step.args[1])
 
 
 def _shows_parameters(step: Instance, facts: Facts) -> bool:
-    """Whether the type of a step tells each of its parameters."""
+    """Whether the type of a step shows all of its parameters."""
     signature = get_proper_type(step.args[0])
     return not (facts.is_open or facts.varies) and isinstance(signature, Parameters) and not signature.is_ellipsis_args
 
@@ -311,28 +301,17 @@ def _parameter(name: str, type: Type, form: Form, kind: ArgKind, facts: Facts, p
     if name in facts.custom:
         found = found._replace(type=customized(found.type))
     annotation = get_proper_type(found.type)
-    source: str | None = None
-    access: Access | None = None
-    if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-        role = Role.UNKNOWN
-    elif name in facts.sources:
-        role, source = Role.UPSTREAM, facts.sources[name]
-    elif found.is_input:
-        role = Role.INPUT
-    elif _is_context(annotation) or (access := _access(annotation)) is not None:
-        role = Role.INJECTED
-    else:
-        role, source = Role.UPSTREAM, name
-    type_known = known(found.type)
-    return ParameterSpec(
-        name=name,
-        role=role,
-        type=UNKNOWN if role is Role.INJECTED or (role is Role.UNKNOWN and type_known is not MISSING) else type_known,
-        source=source,
-        each=found.each if role in (Role.UPSTREAM, Role.INPUT) else 0,
-        access=access,
-        has_default=kind in _OPTIONAL and name not in facts.defaulted,
+    return roles.parameter(
+        name,
+        known(found.type),
         form=form,
+        is_from=name in facts.sources,
+        source=facts.sources.get(name),
+        is_input=found.is_input,
+        is_context=_is_context(annotation),
+        access=_access(annotation),
+        each=found.each,
+        has_default=kind in _OPTIONAL and name not in facts.defaulted,
         unevaluable=facts.unevaluable.get(name),
         place=places.parameters.get(name, places.name),
     )
@@ -343,7 +322,7 @@ def _is_context(type: ProperType) -> bool:
 
 
 def _access(type: ProperType) -> Access | None:
-    """How a connection or a session works with the database."""
+    """Sync or async, if a type is a connection or a session; else None."""
     return (
         access_of(type.type.fullname, (base.fullname for base in type.type.mro)) if isinstance(type, Instance) else None
     )

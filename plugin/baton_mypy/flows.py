@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def flow(context: FunctionContext, codes: Collection[str]) -> Type:
-    """`Flow("billing", charge, report)`: checked, and typed by its inputs and the names of its steps."""
+    """Check `Flow("billing", charge, report)`, and type it by its inputs and the names of its steps."""
     made = get_proper_type(context.default_return_type)
     call = context.context
     checker = cast("TypeChecker", context.api)
@@ -51,26 +51,33 @@ def flow(context: FunctionContext, codes: Collection[str]) -> Type:
 
 
 def add(context: MethodContext, codes: Collection[str]) -> Type:
-    """`.add("report", report)`: the last of a chain that begins at `Flow(...)` is checked with all before it."""
+    """Check `.add("report", report)`: for the last one in a chain from `Flow(...)`, the whole flow."""
     made = get_proper_type(context.default_return_type)
     call = context.context
     checker = cast("TypeChecker", context.api)
     if not isinstance(made, Instance) or not isinstance(call, CallExpr):
         return made
-    ending = ending_of(call, checker.tree)
-    if ending is Ending.CHAINED:
+    chain, ending = _chain(call), ending_of(call, checker.tree)
+    if ending is Ending.CHAINED and chain != [call]:
         return made
-    chain = _chain(call)
     return _checked(chain, made, checker, codes, is_closed=ending is Ending.CLOSED)
 
 
 def options(context: MethodContext, codes: Collection[str]) -> Type:
-    """`.options(...)`: what was known of the flow is known of it with other options, which may make it wrong."""
+    """Check `.options(...)`: the facts about the flow stay, but other options may make it wrong.
+
+    Directly after `Flow(...)` it is checked together with that call, as `.add` is.
+    """
     made = get_proper_type(context.default_return_type)
     call = context.context
     checker = cast("TypeChecker", context.api)
     if not isinstance(made, Instance) or not isinstance(context.type, Instance) or not isinstance(call, CallExpr):
         return made
+    chain = _chain(call)
+    if chain != [call]:  # nobody has the flow without these options
+        ending = ending_of(call, checker.tree)
+        is_closed = ending is Ending.CLOSED
+        return made if ending is Ending.CHAINED else _checked(chain, made, checker, codes, is_closed=is_closed)
     facts = check_options(flow_facts_of(context.type), call, checker, codes)
     if facts is None or grows_later(call, checker.tree):
         return _of_anything(made, checker)
@@ -78,7 +85,7 @@ def options(context: MethodContext, codes: Collection[str]) -> Type:
 
 
 def bind(context: MethodContext) -> Type:
-    """`.bind(region="eu")`: the same flow, whose `insert` need not be given these inputs."""
+    """Type `.bind(region="eu")` as the same flow, but `insert` no longer requires these inputs."""
     made = get_proper_type(context.default_return_type)
     call = context.context
     checker = cast("TypeChecker", context.api)
@@ -93,7 +100,7 @@ def bind(context: MethodContext) -> Type:
 
 
 def insert(context: MethodContext) -> Type:
-    """`.insert(...)`: the workflow knows the result types of the flow's steps."""
+    """Type `.insert(...)` as a workflow that knows the result types of the flow's steps."""
     known = context.type
     if not isinstance(known, Instance) or results_of_flow(known) is None:
         return context.default_return_type
@@ -101,13 +108,13 @@ def insert(context: MethodContext) -> Type:
 
 
 def sync(context: AttributeContext) -> Type:
-    """`.sync` of a workflow knows the same results."""
+    """Type `.sync` of a workflow so that it knows the same results."""
     made, known = get_proper_type(context.default_attr_type), context.type
     return attach_results(known, made) if isinstance(made, Instance) and isinstance(known, Instance) else made
 
 
 def _chain(call: CallExpr) -> list[CallExpr]:
-    """`Flow(...)` and what follows it up to a call, or the call alone if the chain begins at something else."""
+    """The calls of a chain from `Flow(...)` up to a call; only that call if the chain begins with something else."""
     further: list[CallExpr] = []
     expression: Expression = call
     while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
@@ -124,11 +131,11 @@ def _chain(call: CallExpr) -> list[CallExpr]:
 def _checked(
     calls: Sequence[CallExpr], made: Instance, checker: TypeChecker, codes: Collection[str], *, is_closed: bool
 ) -> Instance:
-    """Check a flow, and give its type.
+    """Check a flow, and return its type.
 
     Args:
-        calls: The calls that make it, the last at the end.
-        made: The type that mypy gives it.
+        calls: The calls that create it, in order.
+        made: The type that mypy infers for it.
         checker: The checker of the module.
         codes: The rules to check.
         is_closed: False if more steps may be added where the calls don't show it.
@@ -153,14 +160,14 @@ def _checked(
     facts = FlowFacts(
         results=collected.results,
         takers=takers,
-        ignores=(spec.ignore_cancelled, spec.ignore_discarded),
+        ignores=spec.ignores,
         strict=tuple(strict_parameters(collected, types)),
     )
     return facts.attached(made.copy_modified(args=[inputs, steps]), text)
 
 
 def _of_anything(made: Instance, checker: TypeChecker) -> Instance:
-    """The type of a flow of which nothing is known: it takes any inputs."""
+    """The type of an unknown flow, which accepts any inputs."""
     anything = AnyType(TypeOfAny.special_form)
     inputs = Parameters([anything, anything], [ARG_STAR, ARG_STAR2], [None, None], is_ellipsis_args=True)
     unknown = made.copy_modified(args=[inputs, checker.named_type("builtins.str")])
@@ -169,7 +176,7 @@ def _of_anything(made: Instance, checker: TypeChecker) -> Instance:
 
 
 def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
-    """The inputs of a flow as the parameters of `insert`: by name only."""
+    """The inputs of a flow as keyword-only parameters of `insert`."""
     takers = {name: [parameter for _, parameter in found] for name, found in spec.inputs().items()}
     return Parameters(
         [_narrowest(parameters, types) for parameters in takers.values()],
@@ -182,7 +189,7 @@ def _inputs(spec: FlowSpec, types: MypyTypes) -> Parameters:
 
 
 def _given_already(inputs: Parameters, call: CallExpr) -> Parameters:
-    """The inputs of a flow after a call of `bind`, which makes those that it gives optional."""
+    """The inputs of a flow after a call of `bind`, whose arguments become optional."""
     hides = ARG_STAR2 in call.arg_kinds
     return inputs.copy_modified(
         arg_kinds=[
@@ -193,7 +200,7 @@ def _given_already(inputs: Parameters, call: CallExpr) -> Parameters:
 
 
 def _narrowest(parameters: list[ParameterSpec], types: MypyTypes) -> Type:
-    """The type of an input that several steps take: the one that fits all of them, else anything."""
+    """The type of an input that several steps take: the one that fits all of them, or else Any."""
     taken = [maps.given(types, parameter) for parameter in parameters]
     known = [value for value in taken if isinstance(value, Type)]
     for candidate in known:

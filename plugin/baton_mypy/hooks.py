@@ -3,21 +3,21 @@
 | name | hook | does |
 |---|---|---|
 | `step`, `StepDecorator()` | `steps.step`, `steps.decorate` | a step's type: its name a literal, with its facts |
-| `From` | `defaults.upstream` | what a parameter takes of a map |
+| `From` | `defaults.upstream` | the type that a map passes to a parameter |
 | `Step.named`, `Step.bind` | `steps.named`, `steps.bind` | the same step under another name, with inputs |
 | `Flow`, `Flow.add` | `flows.flow`, `flows.add` | checks the flow, types its inputs and step names |
 | `Flow.options` | `flows.options` | the same flow |
-| `Flow.insert` | `signatures.insert`, `flows.insert` | what it is given; the workflow's results |
-| `Flow.insert_many` | `signatures.insert_many`, `flows.insert` | the same of each mapping that is written out |
-| `Step.bind` | `signatures.bind` | what it is given |
+| `Flow.insert` | `signatures.insert`, `flows.insert` | its arguments; the workflow's results |
+| `Flow.insert_many` | `signatures.insert_many`, `flows.insert` | the same for each literal mapping |
+| `Step.bind` | `signatures.bind` | its arguments |
 | `Workflow.result` | `signatures.result`, `results.result` | whether the flow has the step; a result by name |
 | `Workflow.results_of`, `Run.results_of` | `results.lists`, `results.results_of` | whether the step is mapped |
 | `Workflow.results`, `Workflow.sync` | `results.results`, `flows.sync` | each result by name |
-| `Baton.run` and its like | `replacing.run` | the inputs of a test's run, and what stands in for steps |
+| `Baton.run` and the like | `replacing.run` | the inputs of a test's run, and the replacements of steps |
 
-This module loads all that the hooks need, so it is itself loaded at the first call of something hooked. Every run of
-mypy that checks a module of flows pays for that, so records are named tuples: such a class is made in a third of the
-time of a frozen dataclass.
+This module imports everything that the hooks need, so it is imported at the first call of a hooked name. Every run of
+mypy that checks a module with flows pays for that, so records are named tuples: creating such a class takes a third of
+the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ type SignatureHook[C: (MethodSigContext, FunctionSigContext)] = Callable[[C], Fu
 
 
 def _guarded[C: (FunctionContext, MethodContext)](hook: Callable[[C], Type]) -> Callable[[C], Type]:
-    """A hook whose failure is reported and does not end the user's run.
+    """Wrap a hook so that its failure is reported as an error.
 
-    An exception in a hook aborts mypy, and one that is swallowed leaves a flow unchecked without a word.
+    An exception in a hook would abort mypy, and a suppressed one would silently leave a flow unchecked.
     """
 
     def guarded(context: C) -> Type:
         try:
             return hook(context)
-        except Exception as error:  # noqa: BLE001 - told to the user, and the run goes on
+        except Exception as error:  # noqa: BLE001 - reported to the user, and the run continues
             context.api.fail(_failed(error), context.context, code=BATON)
             return context.default_return_type
 
@@ -60,7 +60,7 @@ def _guarded_signature[C: (MethodSigContext, FunctionSigContext)](hook: Signatur
     def guarded(context: C) -> FunctionLike:
         try:
             return hook(context)
-        except Exception as error:  # noqa: BLE001 - told to the user, and the run goes on
+        except Exception as error:  # noqa: BLE001 - reported to the user, and the run continues
             context.api.fail(_failed(error), context.context, code=BATON)
             return context.default_signature
 
@@ -72,7 +72,7 @@ def _failed(error: Exception) -> str:
 
 
 class Hooks(NamedTuple):
-    """Every hook, by the full name that it is for."""
+    """All hooks, by the full names that they are for."""
 
     functions: Mapping[str, FunctionHook]
     methods: Mapping[str, MethodHook]

@@ -1,4 +1,4 @@
-"""Read names, flags and numbers that are written as literals."""
+"""Read names, options and numbers that are written as literals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNKNOWN_OPTION = OptionValue()
 
 
 def option(expression: Expression, type: Type) -> OptionValue:
-    """The value of an argument, by what is written there or by the literal type that mypy gave it."""
+    """The value of an argument, from its expression or from its literal type."""
     match expression:
         case StrExpr() | IntExpr() | FloatExpr():
             return OptionValue(is_known=True, value=expression.value)
@@ -53,7 +53,7 @@ def option(expression: Expression, type: Type) -> OptionValue:
 
 
 def models(expression: Expression, type: Type) -> OptionValue:
-    """The models of a step: by its type it is known whether they are one or several, whatever their names."""
+    """The models of a step. Even if their names are unknown, the type shows whether they are one or several."""
     found = option(expression, type)
     proper = get_proper_type(type)
     if found.is_known or not isinstance(proper, Instance | TupleType):
@@ -66,7 +66,7 @@ def models(expression: Expression, type: Type) -> OptionValue:
 
 
 def models_by_step(expression: Expression, type: Type, type_of: Callable[[Expression], Type | None]) -> OptionValue:
-    """The models that a flow gives to steps, as far as they are written out."""
+    """The models that a flow chooses for steps, as far as they are written out."""
     if not isinstance(expression, DictExpr):
         return option(expression, type)
     found: dict[str, object] = {}
@@ -80,7 +80,7 @@ def models_by_step(expression: Expression, type: Type, type_of: Callable[[Expres
 
 
 def literal_of(type: Type) -> LiteralType | None:
-    """The literal type of a value: declared, or remembered by mypy of a final or a fresh one."""
+    """The literal type of a value: declared, or inferred by mypy for a final name or a literal."""
     proper = get_proper_type(type)
     if isinstance(proper, Instance) and proper.last_known_value is not None:
         return proper.last_known_value
@@ -88,7 +88,7 @@ def literal_of(type: Type) -> LiteralType | None:
 
 
 def text_of(type: Type) -> str | None:
-    """The one string that a type stands for, or None."""
+    """The string of a literal type, or None."""
     literal = literal_of(type)
     return literal.value if literal is not None and isinstance(literal.value, str) else None
 
@@ -102,17 +102,17 @@ def strings(expression: Expression) -> Iterator[tuple[str, StrExpr]]:
 
 
 def arguments_of(call: CallExpr) -> Iterator[tuple[Expression, ArgKind, str | None]]:
-    """Each argument of a call, how it is given, and its keyword if it has one."""
+    """Each argument of a call, its kind, and its keyword if it has one."""
     return zip(call.args, call.arg_kinds, call.arg_names, strict=True)
 
 
 def called(call: CallExpr) -> str:
-    """The name of the method that is called; empty for a call of something else."""
+    """The name of the called method; empty if it is not a method."""
     return call.callee.name if isinstance(call.callee, MemberExpr) else ""
 
 
 def receiver(expression: Expression) -> Expression:
-    """The step that `charge.named("eu").bind(region="eu")` is made of: the expression before all such calls."""
+    """The step in `charge.named("eu").bind(region="eu")`: the expression before all such calls."""
     while isinstance(expression, CallExpr) and isinstance(expression.callee, MemberExpr):
         expression = expression.callee.expr
     return expression

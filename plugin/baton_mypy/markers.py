@@ -1,4 +1,4 @@
-"""How a parameter's type says what gives it its value: `Input[T]` and `Each[T]` are PEP 695 aliases that mypy keeps."""
+"""Read the markers of a parameter's type: `Input[T]` and `Each[T]` are PEP 695 aliases, which mypy keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mypy.types import Instance, Parameters, Type, TypeAliasType, get_proper_typ
 from baton_mypy import names
 
 _DEEPEST: Final = 16
-"""Aliases of aliases that are followed; a recursive alias ends here."""
+"""The most nested aliases that are followed; a recursive alias has no end."""
 
 
 class Marked(NamedTuple):
@@ -18,7 +18,7 @@ class Marked(NamedTuple):
     Attributes:
         type: The rest.
         is_input: True for `Input[T]`.
-        each: How often `Each` stands around it.
+        each: How many `Each` are around it.
     """
 
     type: Type
@@ -45,7 +45,7 @@ def marked(type: Type) -> Marked:
 
 
 def levels_of(step: Instance) -> int:
-    """How many lists deep others see what a step of this type returns: 0 if it is not mapped."""
+    """How many lists wrap the results of a step of this type for downstream steps: 0 if it is not mapped."""
     signature = get_proper_type(step.args[0])
     if not isinstance(signature, Parameters):
         return 0

@@ -1,7 +1,7 @@
-"""What `Annotated[...]` says besides the type: mypy forgets it, so the text of the annotation or of its alias is read.
+"""Read the metadata in `Annotated[...]` from the text of an annotation or of its alias, because mypy drops it.
 
-mypy keeps which alias an annotation was written with, also in its cache, and where that alias is defined. So the
-statement there is read again, in whichever module it stands.
+mypy keeps, also in its cache, the alias in an annotation and the place of its definition. So that statement is parsed
+again, in whichever module it is.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from baton_mypy.source_text import (
     annotations_in,
     items_of,
     names_in,
+    names_in_order,
     quoted_aliases_in,
     quoted_names_in,
     unquoted,
@@ -33,21 +34,21 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = None
 _DEEPEST: Final = 16
-"""Aliases of aliases that are followed."""
+"""The most nested aliases that are followed."""
 _KNOWN: Final = frozenset({"pydantic", "annotated_types", "typing", "typing_extensions"})
-"""Packages whose aliases have no marker of ours, and whose metadata does not matter."""
+"""Packages whose aliases have none of our markers, and whose metadata does not matter."""
 _MARKERS: Final = (f"{names.INPUT}Marker", f"{names.EACH}Marker")
 _AROUND: Final = (names.INPUT, names.EACH)
 _HARMLESS: Final = ("pydantic.fields.Field", "typing.Doc", "typing_extensions.Doc")
-"""What says nothing of how a type is stored."""
+"""Metadata that does not change how a type is stored."""
 
 
 class Metadata(NamedTuple):
-    """What the metadata of an annotation says.
+    """The metadata of an annotation.
 
     Attributes:
-        sources: What each `From` around the type names, from the outside in; None where that can't be told.
-        is_custom: Whether something else is there, which may store the type in another way than pydantic stores it.
+        sources: The names in each `From` around the type, from the outside in; None if one is unknown.
+        is_custom: Whether there is other metadata, which may change how pydantic stores the type.
     """
 
     sources: tuple[str | None, ...] = ()
@@ -74,7 +75,7 @@ def is_nested(function: FuncDef) -> bool:
 
 
 class Scope(NamedTuple):
-    """Where names are looked up."""
+    """A scope in which names are looked up."""
 
     owner: TypeInfo | None
     module: MypyFile
@@ -93,13 +94,13 @@ class Reader:
         self._builtins = checker.modules["builtins"]
 
     def of_function(self, function: FuncDef) -> Mapping[str, Metadata]:
-        """The metadata in a function's own annotations, by parameter; that of its result by "return"."""
+        """The metadata in a function's own annotations, by parameter; of its result under "return"."""
         scope = Scope(function.info or None, self._module)
         written = annotations_in(self._module.path, function)
         return {name: self._written(annotation, scope) for name, annotation in written.items()}
 
     def of_names(self, written: Type | None, function: FuncDef) -> Metadata:
-        """The metadata of the aliases of plain classes in an annotation as it is written: its type has lost those.
+        """The metadata of aliases of plain classes in an annotation as it is written: its type does not keep those.
 
         Args:
             written: The annotation, not analyzed.
@@ -115,11 +116,11 @@ class Reader:
         if isinstance(node, TypeAlias) and node.fullname in _AROUND and written.args:
             return self.of_names(written.args[0], function)
         if node is None and is_nested(function):
-            return UNREADABLE  # perhaps an alias of the function around it
+            return UNREADABLE  # perhaps an alias of the outer function
         return Metadata(is_custom=any(self.of_names(item, function).is_custom for item in written.args))
 
     def of_type(self, annotation: Type) -> Metadata:
-        """The metadata of the other aliases that a type is written with."""
+        """The metadata of the other aliases in a type."""
         found = NOTHING
         for _ in range(_DEEPEST):  # around the type
             alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
@@ -135,7 +136,7 @@ class Reader:
         return found._replace(is_custom=found.is_custom or self._is_custom(annotation, ()))
 
     def _is_custom(self, annotation: Type, within: tuple[TypeAlias, ...]) -> bool:
-        """Whether an alias anywhere in a type may store it in another way."""
+        """Whether an alias anywhere in a type may change how the type is stored."""
         alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
         if alias is not None and isinstance(annotation, TypeAliasType):
             if alias in within or len(within) == _DEEPEST:
@@ -146,7 +147,7 @@ class Reader:
         return any(self._is_custom(item, within) for item in _inside(annotation))
 
     def _of_alias(self, alias: TypeAlias) -> Metadata:
-        """What is written in an alias itself, not in further aliases that it names."""
+        """The metadata in an alias itself, without that of the aliases that it uses."""
         module = self._checker.modules.get(alias.module)
         if module is None:
             return NOTHING
@@ -163,7 +164,7 @@ class Reader:
     def unevaluable(self, function: FuncDef, type: CallableType) -> Iterator[tuple[str, str]]:
         """Each parameter, or "return", whose annotation can't be evaluated at run time, with the reason.
 
-        Its names, or those in the value of an alias, are there for type checkers alone.
+        Its names, or those in the value of an alias, exist only for type checkers.
         """
         absent = self.absent(self._module)
         written = annotations_in(self._module.path, function) if absent else {}
@@ -172,7 +173,7 @@ class Reader:
         for name, annotation in types:
             if name is None:
                 continue
-            names_here = names_in(written[name]) if name in written else iter(())
+            names_here = names_in_order(written[name]) if name in written else iter(())
             missing = next((each for each in names_here if each in absent and each not in here), None)
             missing = missing or next(self._missing_in_aliases(annotation, ()), None)
             if missing is not None:
@@ -181,10 +182,10 @@ class Reader:
     def _missing_in_aliases(
         self, annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False
     ) -> Iterator[str]:
-        """The names that the values of aliases in a type lack at run time.
+        """The names in the values of a type's aliases that do not exist at run time.
 
-        Strings within a model of pydantic are left out: `Page["Order"]` is a class by itself, and nobody evaluates
-        them with the annotation.
+        Strings inside a model of pydantic are left out: `Page["Order"]` is a class, and its strings are not evaluated
+        with the annotation.
         """
         alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
         if alias is None or not isinstance(annotation, TypeAliasType):
@@ -208,7 +209,7 @@ class Reader:
             yield from self._missing_in_aliases(item, within, of_model=of_model)
 
     def _missing_in_strings(self, alias: TypeAlias, module: MypyFile | None) -> Iterator[str]:
-        """The names in strings of an alias by assignment that the module which uses it has not at run time."""
+        """The names in strings of an assigned alias that do not exist at run time in the module that uses it."""
         if alias.python_3_12_type_alias or module is None or module is self._module:
             return
         if module.fullname.partition(".")[0] in _KNOWN or not module.path.endswith(".py"):
@@ -220,7 +221,7 @@ class Reader:
                     yield name
 
     def is_custom(self, annotation: ast.expr, scope: Scope) -> bool:
-        """Whether metadata in an annotation, or in an alias of it, may store the type in another way."""
+        """Whether metadata in an annotation, or in an alias in it, may change how the type is stored."""
         return self._written(annotation, scope).is_custom or any(self._customs_of_names(annotation, scope))
 
     def _customs_of_names(self, annotation: ast.expr, scope: Scope) -> Iterator[bool]:
@@ -232,7 +233,7 @@ class Reader:
                 yield self._of_alias(alias).is_custom
 
     def absent(self, module: MypyFile) -> frozenset[str]:
-        """The names that a module has for type checkers alone; none if it may have them by a star import."""
+        """The names that a module has only for type checkers; empty if a star import may define them."""
         found = absent_in(self.file(module))
         brought: set[str] = set()
         for level, dotted in found.stars if found.names else ():
@@ -245,7 +246,7 @@ class Reader:
         return found.names - brought
 
     def file(self, module: MypyFile) -> str:
-        """The path of a module whose text is about to be read, which mypy then has to know of."""
+        """The path of a module whose text will be read, which is recorded for mypy's cache."""
         if module is not self._module:
             remembered.reads(self._module.fullname, module.path)
             trigger = make_wildcard_trigger(module.fullname)
@@ -266,12 +267,12 @@ class Reader:
         return Metadata(tuple(sources), any(self._customs(annotation, scope)))
 
     def _plain_alias(self, name: ast.expr, scope: Scope) -> TypeAlias | None:
-        """The alias of a plain class that a name stands for."""
+        """The alias of a plain class that a name refers to."""
         node = self._resolved(name, scope)
         return node if isinstance(node, TypeAlias) and node.no_args else None
 
     def _customs(self, annotation: ast.expr, scope: Scope) -> Iterator[bool]:
-        """Of each part of an annotation, however deep, whether metadata there may store it in another way."""
+        """For each part of an annotation, at any depth, whether its metadata may change how it is stored."""
         annotation = unquoted(annotation)
         match annotation:
             case ast.Subscript():
@@ -289,7 +290,7 @@ class Reader:
                 yield alias is not None and self._of_alias(alias).is_custom
 
     def _metadata(self, annotation: ast.Subscript, scope: Scope) -> list[ast.expr]:
-        """What stands behind the type in `Annotated[...]`; of `Literal[...]`, all that is no type."""
+        """The metadata in `Annotated[...]`; for `Literal[...]`, everything that is not a type."""
         form = self._resolved(annotation.value, scope)
         name = form.fullname if form is not None else ast.unparse(annotation.value)
         match name.rpartition(".")[2]:
@@ -301,17 +302,17 @@ class Reader:
                 return []
 
     def _source(self, item: ast.expr, scope: Scope) -> Iterator[str | None]:
-        """What `From(...)` names."""
+        """The name in `From(...)`."""
         if not isinstance(item, ast.Call):
             return
         function = self._resolved(item.func, scope)
         if function is None or function.fullname in _MARKERS:
-            yield _UNKNOWN  # perhaps ours, under a name that can't be followed; or a marker without its alias
+            yield _UNKNOWN  # perhaps our marker under an unknown name, or a marker class without its alias
         elif function.fullname == names.FROM and item.args:
             yield self._name_in_flow(item.args[0], scope)
 
     def _name_in_flow(self, step: ast.expr, scope: Scope) -> str | None:
-        """The name in a flow of what is given to `From`: a string, a step, or `step.named("...")`."""
+        """The name in a flow of the argument of `From`: a string, a step, or `step.named("...")`."""
         match step:
             case ast.Constant(value=str() as name):
                 return name
@@ -323,7 +324,7 @@ class Reader:
                 return name_of_step(self._resolved(step, scope))
 
     def _may_be_custom(self, item: ast.expr, scope: Scope) -> bool:
-        """Whether metadata may change how pydantic stores a type: a serializer, a validator, a schema of its own."""
+        """Whether metadata may change how pydantic stores a type: a serializer, a validator, its own schema."""
         if isinstance(item, ast.Constant):
             return False
         if isinstance(item, ast.Call) and any(keyword.arg == "default_factory" for keyword in item.keywords):
@@ -333,7 +334,7 @@ class Reader:
         return name not in (names.FROM, *_MARKERS, *_HARMLESS) and not name.startswith("annotated_types.")
 
     def _resolved(self, expression: ast.expr, scope: Scope) -> SymbolNode | None:
-        """What a dotted name stands for in a scope; None for any other expression."""
+        """The symbol of a dotted name in a scope; None for other expressions."""
         is_dotted = isinstance(expression, ast.Name | ast.Attribute)
         return self._looked_up(ast.unparse(expression), scope) if is_dotted else None
 
@@ -353,7 +354,7 @@ def _is_model(annotation: Type) -> bool:
 
 
 def _inside(annotation: Type) -> Sequence[Type]:
-    """The types in a type."""
+    """The types inside a type."""
     proper = get_proper_type(annotation)
     match proper:
         case Instance():
@@ -365,7 +366,7 @@ def _inside(annotation: Type) -> Sequence[Type]:
 
 
 def _owner(alias: TypeAlias, module: MypyFile) -> TypeInfo | None:
-    """The class that an alias is defined in."""
+    """The class in which an alias is defined."""
     node: SymbolNode | None = module
     for name in alias.fullname.removeprefix(f"{module.fullname}.").split(".")[:-1]:
         found = node.names.get(name) if isinstance(node, MypyFile | TypeInfo) else None
@@ -374,7 +375,7 @@ def _owner(alias: TypeAlias, module: MypyFile) -> TypeInfo | None:
 
 
 def name_of_step(node: SymbolNode | None) -> str | None:
-    """The name that a step has by itself, from what its name in a module stands for."""
+    """The step's own name, from the symbol that a name in a module refers to."""
     variable = node.var if isinstance(node, Decorator) else node
     step = get_proper_type(variable.type) if isinstance(variable, Var) else None
     if isinstance(step, Instance) and step.type.fullname == names.STEP:

@@ -32,7 +32,7 @@ RESULTS_OF: Final = (
     "baton_dsl.testing.run.Run.results_of",
     "baton_dsl.testing.database.DatabaseRun.results_of",
 )
-"""What gives the results of a map as lists."""
+"""The methods that return the results of a map as lists."""
 
 FUNCTIONS: Final = frozenset({STEP_FUNCTION, FLOW})
 FUNCTION_SIGNATURES: Final = frozenset({FROM})

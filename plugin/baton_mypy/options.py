@@ -1,4 +1,4 @@
-"""The options of a flow as one call gives them."""
+"""Read the options of a flow from one call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mypy.nodes import CallExpr
 
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import UNKNOWN, Option, Place
+from baton_dsl.core.spec import IGNORES, UNKNOWN, Ignores, Option, Place
 from baton_mypy.literals import arguments_of, is_true, models_by_step, option
 from baton_mypy.report import before, here
 from baton_mypy.step_facts import OptionValue
@@ -20,8 +20,8 @@ class GivenOptions(NamedTuple):
     """The options of one call, as far as they are written out.
 
     Attributes:
-        options: Each option that a flow has. Another is for mypy to refuse.
-        places: Where each stands.
+        options: The options by name. mypy itself reports an unknown option.
+        places: The place of each.
     """
 
     options: dict[str, OptionValue]
@@ -43,9 +43,10 @@ class GivenOptions(NamedTuple):
                 places[keyword] = before(here(checker.path, expression), keyword)
         return GivenOptions(options, places)
 
-    def flag(self, name: str) -> bool | None:
-        """Whether an `ignore_*` option is set; None if it is not given, False if that can't be told."""
-        return is_true(self.options[name]) if name in self.options else None
+    @property
+    def ignores(self) -> Ignores:
+        """What the call says that steps ignore; what can't be told counts as no."""
+        return Ignores.of({name: is_true(self.options[name]) for name in IGNORES if name in self.options})
 
     def specs(self) -> dict[str, Option]:
         """The options for the rules."""

@@ -1,4 +1,4 @@
-"""Where the definition of a step stands, while its module is being checked and so has its syntax."""
+"""Find the places of a step's definition, while its module is being checked and its syntax is available."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def definition_in(
         module: That module.
         home: The module that defines the step.
         function: The full name of its function.
-        origin: The expression that names the step, where a full name does not lead to it.
+        origin: The expression of the step, if a full name does not lead to it.
     """
     if home != module.fullname:
         return None
@@ -69,7 +69,7 @@ def _resolved(path: Sequence[str], module: MypyFile) -> SymbolNode | None:
 
 
 class Places(NamedTuple):
-    """Where the parts of a step's definition stand."""
+    """The places of the parts of a step's definition."""
 
     name: Place
     result: Place | None = None
@@ -104,13 +104,13 @@ class Places(NamedTuple):
 
 
 def _name(function: FuncDef, path: str) -> Place:
-    """The name after `def`."""
+    """The place of the name after `def`."""
     column = function.column + 1 + len("async def " if function.is_coroutine else "def ")
     return Place(path, function.line, column, function.line, column + len(function.name))
 
 
 def _parameter_place(argument: Argument, path: str, options: Options) -> Place:
-    """A parameter without its stars, which one of mypy's two parsers counts to it."""
+    """The place of a parameter without its stars, which one of mypy's two parsers includes."""
     place = here(path, argument)
     stars = _STARS.get(argument.kind, 0) if options.native_parser else 0
     return place._replace(column=place.column + stars)

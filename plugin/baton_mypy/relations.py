@@ -1,4 +1,4 @@
-"""`Types` over mypy: whether a type may go somewhere is mypy's answer, how it is written is the catalogue's."""
+"""`Types` for mypy: mypy decides what is assignable, and types are formatted as in the other front ends."""
 
 from __future__ import annotations
 
@@ -41,14 +41,16 @@ if TYPE_CHECKING:
     from mypy.checker import TypeChecker
 
 _DEEPEST: Final = 16
-"""Recursive aliases within recursive aliases that are unrolled: one that grows with each turn has no end."""
+"""The most nested recursive aliases that are unrolled: one that grows with each expansion has no end."""
+_ANY: Final = AnyType(TypeOfAny.special_form)
+"""Stands for an item whose type is not known, in a union with others."""
 _RENAMED: Final = {"typing.AbstractSet": "collections.abc.Set"}
 _NOT_ITEMS: Final = ("builtins.str", "builtins.bytes", "builtins.bytearray", names.MODEL)
-"""Iterable, but nobody means to run a step once for each of their characters or fields."""
+"""Types that are iterable, but that nobody means to map over by character or field."""
 
 
 def known(type: Type) -> object:
-    """The type, `MISSING` if nobody wrote one, or `UNKNOWN` if rules must not judge by it."""
+    """The type, `MISSING` if there is no annotation, or `UNKNOWN` if rules must not use it."""
     proper = get_proper_type(type)
     if isinstance(proper, AnyType):
         return MISSING if proper.type_of_any is TypeOfAny.unannotated else type
@@ -59,7 +61,7 @@ _CUSTOM: Final = "baton custom"
 
 
 def customized(type: Type) -> Type:
-    """The same type, to mypy, of which nobody knows how it is stored: an alias with a name that nobody can write."""
+    """Mark a type whose storage is unknown, by an alias with an impossible name; to mypy, it is the same type."""
     return TypeAliasType(TypeAlias(type, _CUSTOM, "", -1, -1), [])
 
 
@@ -68,10 +70,10 @@ def _is_customized(type: Type) -> bool:
 
 
 class MypyTypes:
-    """What mypy knows of the types in one flow.
+    """Answers questions about the types in one flow.
 
     Args:
-        api: The checker of the module that the flow is in.
+        api: The checker of the module that contains the flow.
     """
 
     def __init__(self, api: TypeChecker) -> None:
@@ -81,16 +83,16 @@ class MypyTypes:
         self._unserializable: dict[Type, str | None] = {}
 
     def depend(self, checker: TypeChecker) -> None:
-        """Tell the daemon to check the module again when a class that was looked into changes.
+        """Make the daemon check the module again when a class that was inspected changes.
 
-        A class that loses its `@dataclass` keeps its name and bases, so mypy sees no reason of its own.
+        A class that loses its `@dataclass` keeps its name and bases, so mypy itself would not do so.
         """
         for name in {base.fullname for info in self._classes.infos.values() for base in info.mro}:
             targets = checker.tree.plugin_deps.setdefault(make_wildcard_trigger(name), set())
             targets.add(checker.tscope.current_target())
 
     def assignable(self, source: object, target: object, /) -> bool | None:
-        """May a value of type `source` go where `target` is expected? None if that can't be told."""
+        """May a value of type `source` go where `target` is expected? None if that is unknown."""
         if not isinstance(source, Type) or not isinstance(target, Type):
             return None
         return is_subtype(source, target, options=self._api.options)
@@ -128,18 +130,18 @@ class MypyTypes:
         return TupleType([key, value], self._api.named_generic_type("builtins.tuple", [either]))
 
     def item_of(self, collection: object, /) -> object | None:
-        """What iterating gives; for a mapping, its keys with their values. None for what is no collection."""
+        """The type of a collection's items; for a mapping, pairs of key and value. None if it is not a collection."""
         if not isinstance(collection, Type):
             return UNKNOWN
         proper = get_proper_type(collection)
         match proper:
             case TupleType():
                 items = proper.items
-                return UNKNOWN if any(isinstance(item, UnpackType) for item in items) else make_simplified_union(items)
-            case UnionType():
+                return UNKNOWN if any(isinstance(item, UnpackType) for item in items) else UnionType.make_union(items)
+            case UnionType():  # one with Any in it stays one: mypy would take all of it for Any
                 parts = [self.item_of(item) for item in proper.items]
-                types = [part for part in parts if isinstance(part, Type)]
-                return None if None in parts else make_simplified_union(types) if len(types) == len(parts) else UNKNOWN
+                types = [part if isinstance(part, Type) else _ANY for part in parts]
+                return None if None in parts else UNKNOWN if set(types) == {_ANY} else UnionType.make_union(types)
             case TypedDictType():
                 text, anything = (self._api.named_generic_type(f"builtins.{name}", []) for name in ("str", "object"))
                 return self._pair(text, anything)
@@ -167,21 +169,21 @@ class MypyTypes:
         return self._unserializable[type]
 
     def unreadable(self, type: object, /) -> str | None:
-        """The part of a type that nothing can be made of that is stored as JSON, or None."""
+        """The part of a type that can't be read from JSON, or None."""
         if not isinstance(type, Type) or _is_customized(type):
             return None
         return self._terms.unreadable(self._term(type))
 
     def apart(self, one: object, other: object, /) -> tuple[str, str]:
-        """Two types side by side, in the words of the other doors."""
+        """Format two types as the other front ends do."""
         return self._terms.apart(*(self._term(each) if isinstance(each, Type) else UNKNOWN for each in (one, other)))
 
     def show(self, type: object, /) -> str:
-        """The type in the words of the other doors."""
+        """Format the type as the other front ends do."""
         return self._terms.show(self._term(type) if isinstance(type, Type) else UNKNOWN)
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
-        """A class within a type whose fields have annotations that can't be evaluated, and why; None without any."""
+        """A class in a type with field annotations that can't be evaluated, and why; None if there is none."""
         return self._terms.unevaluable(self._term(type)) if isinstance(type, Type) else None
 
     def _about(self, name: str) -> ClassFacts | None:
@@ -190,7 +192,7 @@ class MypyTypes:
     # -- mypy's types as terms --------------------------------------------------------------------------------
 
     def _term(self, type: Type, within: tuple[TypeAliasType, ...] = ()) -> Term:
-        """The type as a term; a recursive alias is unrolled once, and unknown within itself.
+        """The type as a term. A recursive alias is unrolled once, and unknown inside itself.
 
         Args:
             type: The type.
@@ -229,7 +231,9 @@ class MypyTypes:
             case Instance():
                 name = self._named(proper.type)
                 known = STANDARD.get(name)
-                is_generic = known is None or known.parameters  # mypy fills in what typeshed has for a default
+                is_generic = (
+                    known is None or known.parameters
+                )  # mypy fills in the defaults of type parameters in typeshed
                 return core_terms.Instance(name, terms(proper.args) if is_generic else ())
             case _:
                 return UNKNOWN

@@ -1,7 +1,7 @@
-"""Which files, besides its own, the verdicts on a module were read from: mypy's cache must forget it when they change.
+"""Record which other files were read for the findings of a module: if they change, mypy's cache of it is stale.
 
-mypy checks a module again when the interface of one that it imports changes. The metadata of an alias is in no
-interface. So the cache of a module has, among the data of this plugin, a hash of each file whose text was read for it.
+mypy checks a module again when the interface of an imported module changes, but the metadata of an alias is not part of
+an interface. So the plugin's data in the cache of a module has a hash of each file whose text was read for it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mypy.nodes import GDEF, MypyFile, SymbolTableNode, Var
 
 _READS: Final = "reads "
 _TELLING: Final = (b"Annotated", b"TYPE_CHECKING", b"serializer", b"validator", b"exclude")
-"""What a text may say that is no part of a module's interface."""
+"""Words in a text that matter to us but are not part of a module's interface."""
 _read: dict[str, dict[str, None]] = {}
 
 
 def reads(module: str, path: str) -> None:
-    """Note that a verdict on a module depends on the text of a file."""
+    """Record that the findings of a module depend on the text of a file."""
     _read.setdefault(module, {})[path] = None
 
 
 def metadata(path: str) -> str:
-    """A hash of a file whose text may say what is no part of its interface; empty for any other."""
+    """A hash of a file if its text contains one of these words; otherwise empty."""
     try:
         content = Path(path).read_bytes()
     except OSError:
@@ -34,7 +34,7 @@ def metadata(path: str) -> str:
 
 
 def mark(module: MypyFile, digest: str) -> None:
-    """Give a module a symbol by a name that nobody can write, which the daemon sees change with the metadata."""
+    """Add a symbol with an impossible name to a module, so that the daemon notices changes of the metadata."""
     variable = Var(f"_baton {digest}")
     variable._fullname = f"{module.fullname}.{variable.name}"  # noqa: SLF001 - as all plugins of mypy do
     variable.is_ready = True
@@ -46,13 +46,13 @@ def written(module: str, codes: list[str]) -> list[str]:
 
     Args:
         module: The module.
-        codes: The rules that were chosen.
+        codes: The selected rules.
     """
     return [*codes, *(f"{_READS}{_hash(path)} {path}" for path in _read.pop(module, ()))]
 
 
 class Expected(list[str]):
-    """What is compared with what a cache has: the same rules, and every file that was read as it was then."""
+    """Equals the data in a cache if it has the same rules and no file that was read has changed."""
 
     def __eq__(self, stored: object) -> bool:
         if not isinstance(stored, list):
@@ -74,6 +74,6 @@ def _hash(path: str) -> str:
         return "none"
 
 
-@cache  # many modules are written with the same models
+@cache  # many modules use the same models
 def _hash_of(path: str, mtime: int, size: int) -> str:
     return blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Signature hooks of the testing kit: the inputs of a run, and what stands in for the steps of its flow."""
+"""Signature hooks of the testing kit: the inputs of a run, and the replacements of the flow's steps."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FUNCTIONS: Final = frozenset({names.STEP, "functools.partial"})
 
 
 def run(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
-    """`baton.run(flow, ...)` takes the inputs of the flow; `replace=` takes its steps, with what they could return."""
+    """Type `baton.run(flow, ...)` by the inputs of the flow, and check `replace=` with the results of its steps."""
     call, signature = context.context, context.default_signature
     if not isinstance(call, CallExpr) or not call.args or call.arg_names[0] is not None:
         return signature
@@ -76,7 +76,7 @@ def _check(replace: DictExpr, facts: FlowFacts, steps: list[str], call: CallExpr
 
 
 def _answers(value: Expression, result: object, types: MypyTypes, checker: TypeChecker) -> Iterator[Argument]:
-    """The values that stand in for what a step returns."""
+    """The values that replace the result of a step."""
     expected = result if isinstance(result, Type) else None
     whole = checker.get_expression_type(value, type_context=expected)
     if isinstance(value, ListExpr) and expected is not None and types.assignable(whole, expected) is False:
@@ -92,7 +92,7 @@ def _answers(value: Expression, result: object, types: MypyTypes, checker: TypeC
 
 
 def _is_value(expression: Expression, type: ProperType) -> bool:
-    """False for what is raised, called, or ends the step."""
+    """False for an exception, a function, or something that ends the step."""
     if isinstance(expression, LambdaExpr) or isinstance(type, AnyType | CallableType | Overloaded | TypeType):
         return False
     if not isinstance(type, Instance):

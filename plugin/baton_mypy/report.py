@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy.errors import ErrorInfo
 
 _ELSEWHERE: Final = 0
-"""The line of a place in another module. Its real one would make a cold run's text differ from a warm one's."""
+"""The line of a place in another module. With the real one, the text would differ between a cold and a warm run."""
 
 
 def here(path: str, node: Context) -> Place:
@@ -25,12 +25,12 @@ def here(path: str, node: Context) -> Place:
 
 
 def elsewhere(module: str) -> Place:
-    """A place in another module, known by the module's name only."""
+    """A place in another module, of which only the module's name is known."""
     return Place(module, _ELSEWHERE, 0)
 
 
 def before(place: Place, keyword: str) -> Place:
-    """The place of `keyword=value` from that of its value; mypy keeps none for the keyword."""
+    """The place of `keyword=value` from the place of its value, because mypy keeps none for the keyword."""
     return place._replace(column=max(place.column - len(keyword) - len("="), 1))
 
 
@@ -38,9 +38,9 @@ def report(findings: Iterable[Diagnostic], arguments: Mapping[str, Place], flow:
     """Report each finding as an error with its notes.
 
     Args:
-        findings: What `check` found.
-        arguments: Where the flow takes each step: for findings about a step that is defined in another module.
-        flow: The call that makes the flow: for findings without any place.
+        findings: The findings of `check`.
+        arguments: The place where each step is added to the flow, for findings about a step in another module.
+        flow: The call that creates the flow, for findings without a place.
         checker: The checker of the module.
     """
     for finding in findings:
@@ -58,7 +58,7 @@ def report(findings: Iterable[Diagnostic], arguments: Mapping[str, Place], flow:
 
 
 def _note(note: Note, error_context: Context, error: ErrorInfo | None, checker: TypeChecker) -> None:
-    """A note where it belongs, silenced by whatever silences its error and shown once if that is repeated."""
+    """Report a note at its place. It is ignored if its error is ignored, and shown once if the error is repeated."""
     message, context = note.message, error_context
     if note.place is not None and note.place.line == _ELSEWHERE:
         message = f'{message} (module "{note.place.path}")'

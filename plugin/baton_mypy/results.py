@@ -39,7 +39,7 @@ _MAPPING: Final = "typing.Mapping"
 
 
 def result(context: MethodContext) -> Type:
-    """`.result("report")`: by name, the result is as well known as by the step; a mapped step gives a list.
+    """Type `.result("report")`: by name as precisely as by step; for a mapped step as a list.
 
     With an index, `.result(orders, 3)`, it is the result of one item.
     """
@@ -51,7 +51,7 @@ def result(context: MethodContext) -> Type:
 
 
 def results_of(context: MethodContext) -> Type:
-    """`.results_of("orders")`: by name, the lists are as well known as by the step."""
+    """Type `.results_of("orders")`: by name as precisely as by step."""
     found = _found(context)
     levels = 1 if not any(context.args[2:]) else _number(context.arg_types[2][0])
     if found is None or levels is None:
@@ -60,9 +60,9 @@ def results_of(context: MethodContext) -> Type:
 
 
 def lists(context: MethodSigContext) -> FunctionLike:
-    """`.results_of(orders)` takes a step of the workflow's flow that is mapped as deep as it is asked for.
+    """Check that `.results_of(orders)` gets a step of the workflow's flow that is mapped as deep as requested.
 
-    This is told before an overload is chosen: what is told after that makes mypy reject the overload.
+    Errors are reported before an overload is chosen, because later ones make mypy reject the overload.
     """
     call, checker = context.context, cast("TypeChecker", context.api)
     if isinstance(call, CallExpr) and call.args and isinstance(context.type, Instance):
@@ -82,7 +82,7 @@ def lists(context: MethodSigContext) -> FunctionLike:
 
 
 def results(context: MethodContext) -> Type:
-    """`.results()`: a TypedDict of what has completed, so of any of them."""
+    """Type `.results()` as a TypedDict whose keys may be missing, because only completed steps have results."""
     found = results_of_flow(context.type) if isinstance(context.type, Instance) else None
     if found is None:
         return context.default_return_type
@@ -93,7 +93,7 @@ def results(context: MethodContext) -> Type:
 
 
 def changed(type: Type, name: str, change: Callable[[Instance], Type]) -> Type:
-    """A type with every instance of a class changed, also within an awaitable of it."""
+    """Change every instance of a class in a type, also inside of an awaitable."""
     proper = get_proper_type(type)
     if not isinstance(proper, Instance):
         return type
@@ -109,7 +109,7 @@ def _found(context: MethodContext) -> Result | None:
 
 
 def _asked(asked: ProperType, workflow: Type) -> Result | None:
-    """What the step gives that is asked for, by itself or by its name."""
+    """The result of the requested step, which is passed itself or by name."""
     if isinstance(asked, Instance) and is_step(asked):
         own = facts_of(asked)
         return Result(asked.args[1], levels_of(asked), is_by_model=own.is_per_model if own else False)
@@ -119,7 +119,7 @@ def _asked(asked: ProperType, workflow: Type) -> Result | None:
 
 
 def _shows_levels(asked: ProperType) -> bool:
-    """Whether a step's type shows if it is mapped: `Step[..., R]` may be any."""
+    """Whether a step's type shows whether it is mapped: `Step[..., R]` does not."""
     if not isinstance(asked, Instance) or not is_step(asked):
         return True
     signature = get_proper_type(asked.args[0])
@@ -127,7 +127,7 @@ def _shows_levels(asked: ProperType) -> bool:
 
 
 def _numbers(index: Type) -> tuple[int, ...] | None:
-    """Which item is asked for, a number a level; none for all, None if that can't be told."""
+    """The requested item, a number for each level; empty for all items, None if unknown."""
     given = get_proper_type(index)
     if isinstance(given, NoneType):
         return ()
@@ -142,7 +142,7 @@ def _number(type: Type) -> int | None:
 
 
 def _all_items(found: Result, checker: TypeChecker) -> Type:
-    """The result of a step as others see it: a list for each level that it is mapped over, or a dict by model."""
+    """The result of a step for downstream steps: a list for each level that it is mapped over, or a dict by model."""
     if found.is_by_model is None:
         return AnyType(TypeOfAny.special_form)
     if found.is_by_model:
@@ -151,7 +151,7 @@ def _all_items(found: Result, checker: TypeChecker) -> Type:
 
 
 def _given(context: MethodContext, type: Type) -> Type:
-    """What a method gives, sync or async."""
+    """The return type of a method, sync or async."""
     made = get_proper_type(context.default_return_type)
     if isinstance(made, Instance) and made.type.fullname == _COROUTINE:
         return made.copy_modified(args=[*made.args[:2], type])

@@ -1,11 +1,11 @@
-"""`[tool.baton]` of pyproject.toml, as far as mypy is concerned: which rules to check.
+"""Read from `[tool.baton]` in pyproject.toml which rules to check.
 
 ```toml
 [tool.baton]
 ignore = ["BTN203", "baton-shadowed-default", "BTN3"]
 ```
 
-mypy's own `disable_error_code` knows no code of a plugin: it is read before plugins are loaded.
+mypy's own `disable_error_code` accepts no codes of plugins, because it is read before plugins are loaded.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CHECKED: Final = frozenset(
 
 
 class Settings(NamedTuple):
-    """What a project chose.
+    """The settings of a project.
 
     Attributes:
         codes: The rules to check.
-        problems: What is wrong with the choice, a sentence each.
+        problems: What is wrong with the settings, one sentence each.
     """
 
     codes: frozenset[str] = CHECKED
@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
         Args:
             table: `[tool.baton]`.
-            path: Where it stands, for messages.
+            path: Its file, for messages.
         """
         problems: list[str] = []
         chosen: dict[str, set[str]] = {}
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
 
 
 def _meant(item: str) -> Iterator[str]:
-    """The codes that a code, the beginning of one, or a slug stands for."""
+    """The codes that a code, the beginning of one, or a slug matches."""
     return (code for code, rule in CATALOGUE.items() if item == rule.slug or (item and code.startswith(item)))
 
 

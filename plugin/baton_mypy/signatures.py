@@ -1,8 +1,8 @@
-"""Signature hooks: what `bind`, `insert` and `result` are given is checked in the catalogue's words, at the argument.
+"""Signature hooks: check the arguments of `bind`, `insert` and `result`, and report errors in the words of the rules.
 
-`insert` and `result` are overloaded, and mypy answers a wrong argument of an overloaded call with a list of all
-variants. These hooks run before an overload is chosen: they compare each argument with what the flow takes, report what
-is wrong, and hand mypy a signature that accepts the rest.
+`insert` and `result` are overloaded, and for a wrong argument of an overloaded call, mypy lists all overloads. These
+hooks run before an overload is chosen: they compare each argument with the flow, report what is wrong at the argument,
+and give mypy a signature that accepts the rest.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def bind(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
-    """`.bind(...)` of a step takes its inputs, each of its type."""
+    """Check `.bind(...)` of a step: it takes the step's inputs, with their types."""
     step, call = context.type, context.context
     if rule.finding.code not in codes:
         return context.default_signature
@@ -77,12 +77,12 @@ def bind(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
 
 
 def insert(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
-    """`.insert(...)` takes the inputs of the flow, each of its type; those without a default must be given."""
+    """Check `.insert(...)`: it takes the flow's inputs, with their types; those without a default are required."""
     return _given_to_flow(context, codes, kept=1, find=rule.inserted)
 
 
 def insert_many(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
-    """`.insert_many(conn, [...])` takes the inputs of the flow for each mapping that is written out in it."""
+    """Check `.insert_many(conn, [...])`: each literal mapping in it has the flow's inputs."""
     flow, call, signature = context.type, context.context, context.default_signature
     if rule.finding.code not in codes or not isinstance(flow, Instance) or not isinstance(call, CallExpr):
         return signature
@@ -99,7 +99,7 @@ def insert_many(context: MethodSigContext, codes: Collection[str]) -> FunctionLi
 
 
 def _mappings(workflows: Expression) -> Iterator[DictExpr]:
-    """The mappings of inputs that are written out: in a list, a tuple or a comprehension, alone or with options."""
+    """The literal mappings of inputs: in a list, a tuple or a comprehension, alone or with options."""
     match workflows:
         case ListExpr(items=entries) | TupleExpr(items=entries):
             pass
@@ -118,7 +118,7 @@ def _mappings(workflows: Expression) -> Iterator[DictExpr]:
 def _workflow(
     mapping: DictExpr, parameters: tuple[ParameterSpec, ...], types: MypyTypes, checker: TypeChecker
 ) -> InsertCall:
-    """What a mapping gives, as if by keywords; each input stands where its key does."""
+    """A mapping as if its items were keyword arguments; each input has the place of its key."""
     expected = _expected(parameters, types)
     arguments = {
         key.value: Argument(type=_inferred(value, expected.get(key.value), checker), place=here(checker.path, key))
@@ -130,7 +130,7 @@ def _workflow(
 
 
 def preset(context: MethodSigContext, codes: Collection[str]) -> FunctionLike:
-    """`.bind(...)` of a flow takes some of its inputs, each of its type."""
+    """Check `.bind(...)` of a flow: it takes some of the flow's inputs, with their types."""
     return _given_to_flow(context, codes, kept=0, find=rule.given)
 
 
@@ -145,15 +145,15 @@ def given(
     find: Find = rule.given,
     besides: Collection[str] = (),
 ) -> Iterable[Diagnostic]:
-    """What is wrong with the arguments of a call of `.bind(...)` or `.insert(...)`.
+    """The findings for the arguments of a call of `.bind(...)` or `.insert(...)`.
 
     Args:
         call: The call; each argument is inferred as a value for the input of its name.
         inputs: The inputs of the flow.
-        takers: For each input the name of the step that takes it first.
-        checker: The checker of the module that the call is in.
-        find: The rule.
-        besides: Keywords of the call that are no inputs.
+        takers: For each input, the name of the first step that takes it.
+        checker: The checker of the module that contains the call.
+        find: The function of the rule.
+        besides: Keywords of the call that are not inputs.
     """
     parameters, types = _parameters_of(inputs), MypyTypes(checker)
     arguments = InsertCall(
@@ -177,7 +177,7 @@ def _parameters_of(inputs: Parameters) -> tuple[ParameterSpec, ...]:
 
 
 def _spec(parameters: tuple[ParameterSpec, ...], takers: Mapping[str, str]) -> FlowSpec:
-    """A flow that has these inputs, and no more."""
+    """The spec of a flow that has only these inputs."""
     steps = tuple(StepSpec(name=takers[parameter.name], parameters=(parameter,)) for parameter in parameters)
     return FlowSpec(name="", steps=steps)
 
@@ -196,7 +196,7 @@ def _given_to_flow(context: MethodSigContext, codes: Collection[str], *, kept: i
 
 
 def result(context: MethodSigContext) -> FunctionLike:
-    """`.result(step)` takes a step of the workflow's flow, or its name, and perhaps which item of a map."""
+    """Check `.result(step)`: it takes a step of the workflow's flow, or its name, and optionally an item of a map."""
     workflow, call, signature = context.type, context.context, context.default_signature
     steps = step_names(get_proper_type(workflow.args[0])) if isinstance(workflow, Instance) and workflow.args else []
     if not steps or not isinstance(call, CallExpr) or not call.args:
@@ -249,7 +249,7 @@ def _accepting_any(signature: CallableType, *, kept: int) -> CallableType:
 
 
 def step_names(steps: ProperType) -> list[str]:
-    """The step names in the type of a flow or a workflow; none if it is open."""
+    """The step names in the type of a flow or a workflow; empty if it is open."""
     items = steps.items if isinstance(steps, UnionType) else [steps]
     found = [get_proper_type(item) for item in items]
     literals = [item.value for item in found if isinstance(item, LiteralType) and isinstance(item.value, str)]
@@ -262,7 +262,7 @@ def is_step(type: ProperType) -> bool:
 
 
 def _of_any_name(type: Type, checker: TypeChecker) -> Type:
-    """A step's type with its name left open: whether it is in the workflow has been said."""
+    """A step's type without its name, because it has been checked that the step is in the workflow."""
     proper = get_proper_type(type)
     if not isinstance(proper, Instance) or not is_step(proper):
         return type

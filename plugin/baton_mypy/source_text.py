@@ -1,4 +1,4 @@
-"""What annotations, aliases and classes look like in the text of a file: mypy's cache keeps no syntax."""
+"""Parse annotations, aliases and classes from the text of a file, because mypy's cache keeps no syntax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mypy.nodes import FuncDef
 
 
 def annotations_in(path: str, function: FuncDef) -> dict[str, ast.expr]:
-    """The annotations of a function as they are written; none if they can't be read."""
+    """The annotations of a function as they are written; empty if they can't be read."""
     lines = _lines(path)[function.line - 1 : function.end_line]
     head = "if True:\n" if function.column else ""
     try:
@@ -29,7 +29,7 @@ def annotations_in(path: str, function: FuncDef) -> dict[str, ast.expr]:
 
 
 def aliases_in(path: str) -> Mapping[str, Sequence[ast.expr]]:
-    """What each name of a file that may be an alias with metadata stands for, in whichever branches."""
+    """The values of each name in a file that may be an alias with metadata, in all branches."""
     status = _status(path)
     return {} if status is None else _read_aliases(path, *status)
 
@@ -67,12 +67,12 @@ def _collect(statements: Sequence[ast.stmt], prefix: str, found: dict[str, list[
 
 
 class Absent(NamedTuple):
-    """Names that a file binds for type checkers alone.
+    """Names that a file binds only for type checkers.
 
     Attributes:
         names: The names.
-        stars: The modules of which it imports every name at run time, each with its dots.
-        is_rebuilt: True if a model there gets its names at run time by another way.
+        stars: The modules from which it imports all names at run time, each with its dots.
+        is_rebuilt: True if a model in it gets its names at run time in another way (`model_rebuild`).
     """
 
     names: frozenset[str] = frozenset()
@@ -105,7 +105,7 @@ def _read_absent(path: str, mtime: int, size: int) -> Absent:
 
 
 class _Bound(NamedTuple):
-    """Names that a file binds, apart by whether the statement runs, its names for `TYPE_CHECKING`, and its stars."""
+    """The names that a file binds at run time and for type checkers, its names of `TYPE_CHECKING`, its star imports."""
 
     present: set[str]
     absent: set[str]
@@ -114,7 +114,7 @@ class _Bound(NamedTuple):
 
 
 def _bind(statements: Sequence[ast.stmt], bound: _Bound, *, is_absent: bool) -> None:
-    """Take in the names that statements bind."""
+    """Add the names that statements bind."""
     names = bound.absent if is_absent else bound.present
     for statement in statements:
         match statement:
@@ -144,7 +144,7 @@ def _bind(statements: Sequence[ast.stmt], bound: _Bound, *, is_absent: bool) -> 
 
 
 def _is_type_checking(test: ast.expr, flags: Collection[str]) -> bool:
-    """Whether a condition holds for type checkers alone."""
+    """Whether a condition is true only for type checkers."""
     match test:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name in flags
@@ -155,7 +155,7 @@ def _is_type_checking(test: ast.expr, flags: Collection[str]) -> bool:
 
 
 def _flags(statements: Sequence[ast.stmt]) -> Iterator[str]:
-    """The names by which a file knows `TYPE_CHECKING`."""
+    """The names of `TYPE_CHECKING` in a file."""
     yield _FLAG
     for statement in statements:
         if isinstance(statement, ast.ImportFrom):
@@ -163,7 +163,7 @@ def _flags(statements: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def quoted_aliases_in(path: str) -> Mapping[str, Sequence[ast.expr]]:
-    """What each name of a file that may be an alias stands for, whatever it says."""
+    """The values of each name in a file that may be an alias, with or without metadata."""
     status = _status(path)
     return {} if status is None else _read_all_aliases(path, *status)
 
@@ -185,7 +185,7 @@ def quoted_names_in(annotation: ast.expr) -> Iterator[str]:
 
 
 def names_in(annotation: ast.expr) -> Iterator[str]:
-    """The names that an annotation is evaluated with, in their order; of one with dots the first part."""
+    """The names in an annotation, in order; of a dotted name, the first part."""
     annotation = unquoted(annotation)
     match annotation:
         case ast.Name(id=name):
@@ -200,8 +200,26 @@ def names_in(annotation: ast.expr) -> Iterator[str]:
         yield from names_in(part)
 
 
+def names_in_order(annotation: ast.expr) -> Iterator[str]:
+    """The same in the order in which Python evaluates them: those in strings within the annotation come last."""
+    yield from _names_outside_strings(unquoted(annotation))
+    yield from names_in(annotation)
+
+
+def _names_outside_strings(annotation: ast.expr) -> Iterator[str]:
+    match annotation:
+        case ast.Name(id=name):
+            yield name
+        case ast.Attribute(value=form) | ast.Subscript(value=form):
+            yield from _names_outside_strings(form)
+        case _:
+            pass
+    for part in _parts(annotation):
+        yield from _names_outside_strings(part)
+
+
 def _parts(annotation: ast.expr) -> Sequence[ast.expr]:
-    """The types that an annotation is made of."""
+    """The types inside an annotation."""
     match annotation:
         case ast.Subscript(value=form):
             word = form.attr if isinstance(form, ast.Attribute) else form.id if isinstance(form, ast.Name) else ""
@@ -216,7 +234,7 @@ def _parts(annotation: ast.expr) -> Sequence[ast.expr]:
 
 
 def classes_in(path: str) -> Mapping[str, ast.ClassDef]:
-    """The classes of a file by qualified name; without those that are defined more than once."""
+    """The classes of a file by qualified name, without those that are defined more than once."""
     status = _status(path)
     return {} if status is None else _read_classes(path, *status)
 
@@ -261,7 +279,7 @@ def _read(path: str, mtime: int, size: int) -> tuple[str, ...]:
 
 
 def unquoted(annotation: ast.expr) -> ast.expr:
-    """An annotation, of which one that is written as a string is parsed."""
+    """Parse an annotation that is a string; return any other unchanged."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         with suppress(SyntaxError, ValueError):
             return ast.parse(annotation.value, mode="eval").body
@@ -269,6 +287,6 @@ def unquoted(annotation: ast.expr) -> ast.expr:
 
 
 def items_of(annotation: ast.Subscript) -> list[ast.expr]:
-    """What stands between the brackets."""
+    """The arguments between the brackets."""
     index = annotation.slice
     return (index.elts if isinstance(index, ast.Tuple) else None) or [index]

@@ -1,10 +1,11 @@
-"""What a step's type can't say: its options, and where its function stands. It travels inside the type itself.
+"""What a step's type can't express, such as its options and the place of its function. It is stored inside the type.
 
-A flow is checked in another module than its steps are defined in, and mypy keeps only types between the two: in its
-cache, in the daemon, between parallel workers. So what the type parameters of `Step` have no room for is written as one
-literal string among the instance's extra attributes (`Instance.extra_attrs`, which mypy has for modules and for
-narrowing by `hasattr`). mypy serializes, compares and snapshots them with the type, so a changed `after=` in one module
-re-checks the flows of another. The attribute's name is no identifier: no code can read it by accident.
+A flow is often checked in another module than its steps, and mypy keeps only types between modules: in its cache, in
+    the
+daemon, between parallel workers. So what does not fit into the type parameters of `Step` is written as one literal
+string into the instance's extra attributes (`Instance.extra_attrs`, which mypy has for modules and for narrowing by
+`hasattr`). mypy serializes, compares and snapshots them with the type, so a changed `after=` in one module causes a new
+check of flows in other modules. The attribute's name is not an identifier, so no code can read it by accident.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ class OptionValue(NamedTuple):
     """The value of a decorator option, if it is a literal.
 
     Attributes:
-        is_known: True if the value is.
-        value: It.
-        is_tuple: True if it is a tuple; as JSON it is a list.
-        is_partial: True if there may be more items than can be seen.
-        is_text: True if it is a text that is not known.
+        is_known: True if the value is known.
+        value: The value.
+        is_tuple: True if it is a tuple, which is a list in JSON.
+        is_partial: True if there may be more items than are known.
+        is_text: True if it is an unknown string.
     """
 
     is_known: bool = False
@@ -48,26 +49,26 @@ class OptionValue(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the plugin knows of a step besides its type.
+    """What the plugin knows about a step besides its type.
 
     Attributes:
-        function: The full name of the decorated function; empty if it can't be told.
+        function: The full name of the decorated function; empty if it is unknown.
         module: The module that defines it.
-        sources: For each parameter that `From` marks, the name of its upstream, or None if that can't be told.
-        defaulted: The parameters whose `From` is their default, which is then none.
-        custom: The parameters, and "return" for the result, whose annotation has metadata that may store the type in
-            another way than pydantic stores it.
-        unevaluable: Why the annotation of a parameter, or of "return" for the result, can't be evaluated at run time.
-        positional: The names of positional-only parameters, which mypy forgets.
+        sources: For each parameter that `From` marks, the name of its upstream, or None if that is unknown.
+        defaulted: The parameters with `From` as their default, which does not count as a default value.
+        custom: The parameters, and "return" for the result, whose annotation has metadata that may change how the type
+            is stored.
+        unevaluable: Why the annotation of a parameter, or of the result ("return"), can't be evaluated at run time.
+        positional: The names of positional-only parameters, which mypy does not keep.
         options: The decorator's options.
         bound: The names of the inputs that `bind` has set.
-        binds_more: True if `bind` was given more than can be seen (`**inputs`).
-        may_skip: True if the return annotation has `Skip` among its types.
+        binds_more: True if `bind` has unknown further arguments (`**inputs`).
+        may_skip: True if the return annotation contains `Skip`.
         unimportable: Why a worker can't import the function, or None.
         is_method: True if it is a method, whose first parameter is the object.
-        varies: True if another function may be there instead: it is defined in more than one branch.
+        varies: True if the name may be another function, because it is defined in more than one branch.
         is_generator: True if it has a `yield`.
-        is_open: True if the function is not what the decorator got: another decorator stands between.
+        is_open: True if another decorator below `@step` may have changed the function.
     """
 
     function: str = ""
@@ -94,19 +95,19 @@ class Facts(NamedTuple):
 
     @property
     def is_per_model(self) -> bool | None:
-        """Whether the step runs once a model; None if that can't be told."""
+        """Whether the step runs once for each of several models; None if that is unknown."""
         models = self.options.get("models")
         if models is None or models.is_text:
             return False
         return isinstance(models.value, list) if models.is_known else None
 
     def encode(self) -> str:
-        """As text, without what is at its default."""
+        """Encode the facts as text, without defaults."""
         return json.dumps({name: value for name, value in zip(self._fields, self, strict=True) if value})
 
     @staticmethod
     def decode(text: str) -> Facts:
-        """Back from text."""
+        """Decode the facts from text."""
         written = json.loads(text)
         for name in ("defaulted", "custom", "positional", "bound"):
             if name in written:
@@ -117,10 +118,10 @@ class Facts(NamedTuple):
 
 
 def attach(facts: Facts, to: Instance, text: Instance) -> Instance:
-    """The same type with facts.
+    """Attach facts to a type.
 
     Args:
-        facts: What is known.
+        facts: The facts.
         to: A `Step` or a `StepDecorator`.
         text: mypy's `builtins.str`.
     """
@@ -137,7 +138,7 @@ def facts_of(instance: Instance) -> Facts | None:
 
 
 def literal_attribute(instance: Instance, key: str) -> str | None:
-    """The text among the extra attributes of a type, or None."""
+    """A literal string in the extra attributes of a type, or None."""
     attributes = instance.extra_attrs.attrs if instance.extra_attrs else {}
     literal = get_proper_type(attributes.get(key))
     return literal.value if isinstance(literal, LiteralType) and isinstance(literal.value, str) else None

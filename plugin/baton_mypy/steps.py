@@ -1,7 +1,7 @@
-"""Hooks that make steps: `@step`, `@step(...)`, `.named(...)` and `.bind(...)`. They report nothing.
+"""Hooks that type steps: `@step`, `@step(...)`, `.named(...)` and `.bind(...)`. They report nothing.
 
-mypy drops an overload whose hook reports an error, and runs the hooks of overloads that lose. So these only compute a
-type from what they are given; whatever is wrong is told where a `Flow` takes the step.
+mypy drops an overload whose hook reports an error, and also runs the hooks of overloads that it does not choose. So
+these hooks only compute types; errors are reported where the step is added to a `Flow`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _COROUTINE: Final = "typing.Coroutine"
 
 
 def step(context: FunctionContext) -> Type:
-    """`@step`, `step(function)`, or `step(queue=...)`, which keeps the options for `decorate`."""
+    """Type `@step`, `step(function)`, or `step(queue=...)`, which keeps the options for `decorate`."""
     made = get_proper_type(context.default_return_type)
     if not isinstance(made, Instance):
         return made
@@ -52,7 +52,7 @@ def step(context: FunctionContext) -> Type:
 
 
 def decorate(context: MethodContext) -> Type:
-    """`@step(...)` applied to a function."""
+    """Type `@step(...)` applied to a function."""
     made = get_proper_type(context.default_return_type)
     if not isinstance(made, Instance) or not isinstance(context.type, Instance):
         return made
@@ -68,7 +68,7 @@ def decorate(context: MethodContext) -> Type:
 
 
 def named(context: MethodContext) -> Type:
-    """`.named("charge_eu")`: the same step, its name a literal."""
+    """Type `.named("charge_eu")` as the same step with another literal name."""
     made = get_proper_type(context.default_return_type)
     if not isinstance(made, Instance) or not isinstance(context.type, Instance):
         return made
@@ -82,7 +82,7 @@ def named(context: MethodContext) -> Type:
 
 
 def bind(context: MethodContext) -> Type:
-    """`.bind(region="eu")`: the same step, with the names of the inputs that it has."""
+    """Type `.bind(region="eu")` as the same step, with the names of its bound inputs."""
     made = get_proper_type(context.default_return_type)
     facts = facts_of(context.type) if isinstance(context.type, Instance) else None
     if not isinstance(made, Instance) or facts is None:
@@ -94,7 +94,7 @@ def bind(context: MethodContext) -> Type:
 
 
 def _text(api: CheckerPluginInterface) -> Instance:
-    return cast("TypeChecker", api).named_type("builtins.str")  # mypy keeps this one
+    return cast("TypeChecker", api).named_type("builtins.str")  # mypy caches this one
 
 
 def _options(context: FunctionContext) -> dict[str, OptionValue]:
@@ -104,7 +104,7 @@ def _options(context: FunctionContext) -> dict[str, OptionValue]:
             if keyword is not None:
                 options[keyword] = models(expression, inferred) if keyword == "models" else option(expression, inferred)
     if any(kind is ARG_STAR2 for kinds in context.arg_kinds for kind in kinds):
-        for name in ("combine", "models"):  # it may be among what is unpacked
+        for name in ("combine", "models"):  # it may be in the unpacked mapping
             options.setdefault(name, UNKNOWN_OPTION)
     return options
 
@@ -117,7 +117,7 @@ def _step(
     context: Context,
     api: CheckerPluginInterface,
 ) -> Type:
-    """The type of a step from the function itself, whichever overload mypy tries."""
+    """The type of a step, from the function itself, whichever overload mypy tries."""
     proper = get_proper_type(callee)
     function = _implementation(expression) if isinstance(proper, Overloaded) else proper
     if not isinstance(function, CallableType) or _has_lost(made, function.ret_type, context):
@@ -126,7 +126,9 @@ def _step(
     result, may_skip = _without_skip(_awaited(function.ret_type))
     facts = definition_facts(function, expression, context, cast("TypeChecker", api))
     facts = facts._replace(options=options, may_skip=may_skip)
-    if function.variables:  # no type can say what a generic step gives: its calls are unchecked, its edges unknown
+    if (
+        function.variables
+    ):  # no type can express the result of a generic step: its calls are unchecked, its edges unknown
         function = cast("CallableType", erase_typevars(function.copy_modified(variables=[])))
         result = erase_typevars(result)
     parameters = Parameters(
@@ -140,18 +142,18 @@ def _step(
 
 
 def _has_lost(made: Instance, returned: Type, context: Context) -> bool:
-    """Whether mypy only tries an overload that can't take the function, so that no work need be done for it."""
+    """Whether mypy tries an overload that can't accept the function, so that nothing need be computed."""
     returned, called = get_proper_type(returned), get_proper_type(made.args[3])
     if not isinstance(returned, Instance):
         return False
     if isinstance(called, AnyType):
-        return isinstance(context, Decorator)  # in a call it may be what is expected there
+        return isinstance(context, Decorator)  # in a call, another type may be expected
     is_coroutine = isinstance(called, Instance) and called.type.fullname == _COROUTINE
     return is_coroutine and not returned.type.has_base(_COROUTINE)
 
 
 def _implementation(expression: Expression) -> ProperType | None:
-    """The type of an overloaded function as a step has it: results and inputs are validated by its own annotations."""
+    """The type of an overloaded function's implementation, whose annotations validate results and inputs."""
     node = expression.node if isinstance(expression, RefExpr) else None
     implementation = node.impl if isinstance(node, OverloadedFuncDef) else None
     return get_proper_type(implementation.type) if isinstance(implementation, FuncDef) else None
@@ -166,7 +168,7 @@ def _awaited(type: Type) -> Type:
 
 
 def _without_skip(type: Type) -> tuple[Type, bool]:
-    """A return type without `Skip`, and whether that was among its types."""
+    """A return type without `Skip`, and whether it had `Skip`."""
     proper = get_proper_type(type)
     if _is_skip(proper):
         return NoneType(), True

@@ -1,7 +1,7 @@
-"""A flow with other options: what `.options(ignore_discarded=True)` makes wrong, where the flow itself is out of sight.
+"""Check flows with other options: what `.options(ignore_discarded=True)` makes wrong.
 
-`.options` may be called in another module than the flow is made in, and knows no more of it than its type. So that type
-carries what such a call can change the verdict of: the parameters that have no room for an absent upstream.
+`.options` may be called in another module than the one that creates the flow, where only the flow's type is known. So
+the type has the facts that such a call can make wrong: the parameters that do not accept an absent upstream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import models as models_rule
 from baton_dsl.core.rules import not_optional
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import NO_OPTIONS, UNKNOWN, FlowSpec, Option, ParameterSpec, Place, Role, StepSpec, Types
+from baton_dsl.core.spec import (
+    INHERITS,
+    NO_OPTIONS,
+    UNKNOWN,
+    FlowSpec,
+    Option,
+    ParameterSpec,
+    Place,
+    Role,
+    StepSpec,
+    Types,
+)
 from baton_mypy.flow_facts import FlowFacts, Result, Strict
 from baton_mypy.flow_specs import Collected
 from baton_mypy.options import GivenOptions
@@ -31,14 +42,14 @@ if TYPE_CHECKING:
 
 
 def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Strict, Type]]:
-    """The parameters of a flow that have no room for an absent upstream, each with its type.
+    """The parameters of a flow that do not accept an absent upstream, each with its type.
 
-    Those of a step that decides by itself, whatever the flow says, are left out.
+    Parameters of steps with their own option, which overrides the flow's, are left out.
     """
     steps = {step.name: step for step in reversed(collected.spec.steps)}
     for step in steps.values():
         facts = collected.facts.get(step.name)
-        if facts is None or None not in (step.ignore_cancelled, step.ignore_discarded):
+        if facts is None or None not in step.ignores:
             continue
         for parameter in step.parameters:
             upstream = steps.get(parameter.source or "")
@@ -49,8 +60,7 @@ def strict_parameters(collected: Collected, types: Types) -> Iterator[tuple[Stri
                     step=step.name,
                     function=facts.function,
                     module=facts.module,
-                    ignore_cancelled=step.ignore_cancelled,
-                    ignore_discarded=step.ignore_discarded,
+                    ignores=step.ignores,
                     parameter=parameter.name,
                     source=upstream.name,
                     each=parameter.each,
@@ -64,13 +74,13 @@ def check_options(
     """Report what is wrong with the options of a call, and what they make wrong in the flow.
 
     Args:
-        known: What is known of the flow; None if nothing is.
+        known: The facts about the flow; None if it is unknown.
         call: The call of `.options(...)`.
-        checker: The checker of the module that the call is in.
+        checker: The checker of the module that contains the call.
         codes: The rules to check.
 
     Returns:
-        What is known of the flow that the call gives.
+        The facts about the flow that the call returns.
     """
     given = GivenOptions.of(call, checker)
     findings: list[Diagnostic] = []
@@ -79,10 +89,10 @@ def check_options(
     if known is not None and "models" in given.options and models_rule.finding.code in codes:
         flow = replace(_reduced(known, checker), options={"models": given.specs()["models"]})
         findings += check(flow, MypyTypes(checker), codes={models_rule.finding.code}).findings
-    cancelled, discarded = given.flag("ignore_cancelled"), given.flag("ignore_discarded")
+    ignores = given.ignores
     arguments: dict[str, Place] = {}
-    if known is not None and (cancelled, discarded) != (None, None):
-        changed = known.ignoring(cancelled, discarded)
+    if known is not None and ignores != INHERITS:
+        changed = known.ignoring(ignores)
         if changed.ignores != known.ignores and not_optional.finding.code in codes:
             taken = next(place for name, place in given.places.items() if name.startswith("ignore_"))
             arguments = {strict.step: taken for strict, _ in known.strict}
@@ -95,7 +105,7 @@ def check_options(
 
 
 def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
-    """A flow with nothing but the parameters that have no room for an absent upstream."""
+    """The spec of a flow with only the parameters that do not accept an absent upstream."""
     strict: dict[str, list[tuple[Strict, ParameterSpec]]] = {name: [] for name in flow.results}
     for each, annotation in flow.strict:
         definition = definition_in(checker.tree, each.module, each.function)
@@ -111,25 +121,19 @@ def _reduced(flow: FlowFacts, checker: TypeChecker) -> FlowSpec:
             place=place,
         )
         strict[each.step].append((each, parameter))
-    cancelled, discarded = flow.ignores
-    return FlowSpec(
-        name="",
-        steps=tuple(_step(name, result, strict[name]) for name, result in flow.results.items()),
-        ignore_cancelled=cancelled,
-        ignore_discarded=discarded,
-    )
+    steps = tuple(_step(name, result, strict[name]) for name, result in flow.results.items())
+    return FlowSpec(name="", steps=steps, ignores=flow.ignores)
 
 
 def _step(name: str, result: Result, strict: list[tuple[Strict, ParameterSpec]]) -> StepSpec:
-    """A step with some of its parameters, and one more that stands for all others: it makes the step mapped."""
+    """The spec of a step with some of its parameters, and a placeholder parameter that makes the step mapped."""
     rest = ParameterSpec(name="", role=Role.UNKNOWN, each=result.levels)
     models = UNKNOWN if result.is_by_model is None else [UNKNOWN]
     return StepSpec(
         name=name,
         parameters=(*(parameter for _, parameter in strict), rest),
         result=result.type,
-        ignore_cancelled=strict[0][0].ignore_cancelled if strict else None,
-        ignore_discarded=strict[0][0].ignore_discarded if strict else None,
+        ignores=strict[0][0].ignores if strict else INHERITS,
         options={"models": Option(models)} if result.is_by_model is not False else NO_OPTIONS,
         is_open=True,
     )

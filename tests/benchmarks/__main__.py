@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks.report import table
 
-NOT_BENCHMARKS = {"__init__", "__main__", "report", "databases", "worker_process", "latency_worker"}
+NOT_BENCHMARKS = {"__init__", "__main__", "report", "processes", "databases", "worker_process", "latency_worker"}
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def stubbed() -> Iterator[None]:
     """Without a look at whether anything is on, neither around an insert nor around an attempt."""
 
     async def process(_self: object, job: Any) -> Any:
-        with worker.contained(f'step "{noop.name}"'):
+        with worker.Contained(f'step "{noop.name}"'):
             return await worker.run(noop, job)
 
     nobody = nullcontext(None)

@@ -108,10 +108,10 @@ def test_cost_tells_a_bound_without_running_anything(baton: Shown) -> None:
     code, shown, _ = baton("cost", f"{FLOWS}:brief")
     assert code == 0
     assert shown.splitlines() == [
-        "STEP   COST  ATTEMPTS  ITEMS  AT THE MOST",
-        "draft  0.50         2      1         1.00",
-        "check  0.75         1      3         2.25",
-        "total                                3.25",
+        "STEP   COST  ATTEMPTS  ITEMS  AT MOST",
+        "draft  0.50         2      1     1.00",
+        "check  0.75         1      3     2.25",
+        "total                            3.25",
     ]
     assert baton("cost", f"{FLOWS}:brief", "--max", "3.25")[0] == 0
     assert baton("cost", f"{FLOWS}:brief", "--max", "3.24")[0] == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import psycopg
@@ -110,7 +111,7 @@ def test_nothing_of_a_connection_string_is_told_however_it_is_wrong(
     [
         ("postgresql://app:x@s3cr3t@db/app", "its password holds an @ that is not written as %40"),
         ("postgresql://app:x/s3cr3t@db/app", "its password holds a / that is not written as %2F"),
-        ("postgresql://app:x@db:s3cr3t/app", "its port is no number"),
+        ("postgresql://app:x@db:s3cr3t/app", "its port is not a number"),
     ],
 )
 def test_a_connection_string_is_refused_with_a_reason_where_there_is_one(
@@ -181,6 +182,21 @@ def test_a_worker_on_a_database_without_tables_asks_for_install(empty_dsn: str, 
             "  help: run: baton install --dsn ...; or, if they are in another schema, name it: --prefix, OBAN_PREFIX",
         ],
     )
+
+
+def test_what_an_install_would_do_is_counted_and_listed_on_demand(
+    empty_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["install", "--check", "--dsn", empty_dsn]) == 1
+    short, _ = capsys.readouterr()
+    assert len(short.splitlines()) < 8
+    functions = len(list(Path(schema.__file__).with_name("sql").joinpath("functions").iterdir()))
+    assert f"\n  create {functions} functions\n" in short
+    assert f"\n  bring the tables to version {schema.VERSION}\n" in short
+    assert run(["install", "--check", "--verbose", "--dsn", empty_dsn]) == 1
+    assert "\n  create the function baton_settle\n" in capsys.readouterr().out
+    schema.install(empty_dsn)
+    assert run(["install", "--check", "--dsn", empty_dsn]) == 0
 
 
 def test_a_worker_on_oban_s_tables_alone_asks_for_install(dsn: str) -> None:

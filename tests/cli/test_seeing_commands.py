@@ -92,7 +92,7 @@ def test_show_outlives_the_jobs_and_cuts_what_is_long(failed: str, baton: Shown,
     conn.execute("UPDATE workflow_nodes SET result = to_json(repeat('\u001b', 100000)) WHERE step_name = 'fetch'")
     shown = baton("show", failed, "fetch")[1]
     assert "which Oban has pruned\n" in shown
-    assert "Its inputs went with its job" in shown
+    assert "Its inputs were pruned with its job" in shown
     assert "\n  ... 600,002 bytes in all; see them with --full or --json\n" in shown
     assert "\x1b" not in shown
     assert len(baton("show", failed, "fetch", "--full")[1]) > 600_000

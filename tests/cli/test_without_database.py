@@ -223,22 +223,22 @@ def test_all_wrong_inputs_are_told_at_once_with_what_their_texts_look_like(
     assert run(["test", flow, *(f"--input={name}={text}" for name, text in pairs.items())]) == 2
     told = capsys.readouterr().err
     for sentence in (
-        'input "since" is date, got the text "tomorrow": ',
+        'input "since" must be date, got the text "tomorrow": ',
         "write an ISO date, as 2026-11-22",
-        'input "colour" is Colour, got the text "blue": ',
+        'input "colour" must be Colour, got the text "blue": ',
         "write one of red, green",
         'got the text "xl": ',
         "write one of s, m",
-        'input "count" is int, got the text "12": Input should be less than or equal to 9',
+        'input "count" must be int, got the text "12": Input should be less than or equal to 9',
         "write a whole number, as 12 (at most 9)",
         "write a text (matching ^[a-z]+$)",
-        'input "order" is Order, got a text that does not fit: amount: Input should be greater than or equal to 1',
+        'input "order" must be Order, got a text that does not fit: amount: Input should be greater than or equal to 1',
         'write a JSON object: {"amount": a whole number, as 12 (at least 1), "token": a text, "note" (optional): a',
         "this is no JSON: Expecting ',' delimiter at character 6",
         "write a JSON list: [a number, as 1.5, ...]",
         'the flow has no input called "rset"; did you mean "rest"?',
         'input "rest" is missing; step "take" needs it',
-        "give it: --input rest=... with true or false",
+        "pass it: --input rest=... (true or false)",
     ):
         assert sentence in told, sentence
     assert "s3cr3t" not in told

@@ -9,6 +9,7 @@ import pytest
 
 from baton_dsl import errors
 from baton_dsl.cli.main import COMMANDS
+from baton_dsl.core import defaults
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.core.rules.option import CHECKS
 from baton_dsl.flow_options import FlowOptions
@@ -73,6 +74,19 @@ def test_every_option_is_in_the_reference() -> None:
             f"docs/reference/options.md has options that no {kind} has any more"
         )
     assert {*StepOptions.__optional_keys__} == {*CHECKS}, "core/rules/option.py must check the options of StepOptions"
+
+
+def test_the_defaults_of_options_are_the_ones_that_hold() -> None:
+    text = (ROOT / "docs" / "reference" / "options.md").read_text()
+    shown = dict(re.findall(r"^\| `(\w+)` \|.* \| `?(\w+)`? \|$", text, re.MULTILINE))
+    holding = {
+        "queue": defaults.QUEUE,
+        "hook_queue": defaults.QUEUE,
+        "max_attempts": defaults.MAX_ATTEMPTS,
+        "priority": defaults.PRIORITY,
+        "max_items": defaults.MAX_ITEMS,
+    }
+    assert {name: shown[name] for name in holding} == {name: str(value) for name, value in holding.items()}
 
 
 def test_every_command_is_in_the_reference() -> None:

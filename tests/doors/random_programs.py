@@ -322,6 +322,10 @@ GIVEN = ("one", "two", "two", "three")
 """Names of inputs that a program gives; the last one is no input of any step."""
 
 
+OPTIONS = ("debug=True", "ignore_discarded=True", "ignore_discarded=False", "ignore_cancelled=False, debug=True")
+"""What a flow is given anew after it is made."""
+
+
 @st.composite
 def _arguments(draw: st.DrawFn) -> str:
     names = draw(st.lists(st.sampled_from(GIVEN), max_size=3, unique=True))
@@ -360,9 +364,11 @@ def _flow(draw: st.DrawFn, steps: list[RandomStep], writer: Writer) -> list[str]
             given.append(own)
     flow = writer.word("baton_dsl", "Flow")
     options = draw(st.sampled_from(("", "", ", ignore_discarded=True", ", ignore_cancelled=True, debug=True")))
-    after = draw(st.sampled_from(("", "", "", ".options(debug=True)", ".options(ignore_discarded=True)", ".bind()")))
-    if after == ".bind()":
-        after = f".bind({draw(_arguments())})"
+    after = ""
+    for _ in range(draw(st.sampled_from((0, 0, 0, 1, 1, 2)))):
+        after += (
+            f".bind({draw(_arguments())})" if draw(st.booleans()) else f".options({draw(st.sampled_from(OPTIONS))})"
+        )
     head: list[str] = []
     match draw(st.sampled_from(("plain", "tuple", "chain"))):
         case "tuple" if given:

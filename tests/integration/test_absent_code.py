@@ -82,7 +82,7 @@ async def test_a_step_that_an_old_worker_does_not_know_loses_no_attempt_and_runs
         assert attempt <= 1  # 1 while it is looked for
         assert errors == []
         assert meta["baton_absent"]["reason"].startswith('module "deployed_later" of step "step_of_new_code" can\'t be')
-        assert "is given back, and fetched again in" in caplog.text
+        assert "is given back, and can be fetched again in" in caplog.text
         code.write_text(NEW_CODE)
         importlib.invalidate_caches()
         assert (await workflow.wait(TIMEOUT)).outcome == "completed"

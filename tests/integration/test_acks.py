@@ -50,8 +50,8 @@ async def test_an_end_that_the_database_refuses_holds_up_no_other_and_is_told_ag
         assert state(conn, "refused") == "executing"
         later = await Flow("later", steps.noop).insert()  # the queue goes on
         assert (await later.wait(TIMEOUT)).outcome == "completed"
-        told = "seems to run until its end is stored: RaiseException: no end for this one"
-        await until(lambda: told in caplog.text, TIMEOUT)
+        expected = "looks running until its end can be stored: RaiseException: no end for this one"
+        await until(lambda: expected in caplog.text, TIMEOUT)
         conn.execute(ACCEPT)
         assert (await workflow.wait(TIMEOUT)).outcome == "discarded"
         (error,) = [node.error or "" for node in await workflow.nodes() if node.step == "refused"]

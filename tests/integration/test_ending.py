@@ -53,9 +53,9 @@ async def until_run(conn: psycopg.Connection[Any], jobs: int) -> None:
 
 
 def test_a_row_alone_makes_no_hook_of_a_function() -> None:
-    with pytest.raises(StepNotFoundError, match='has "tests/integration/modules/hooks:undeclared" for a hook'):
+    with pytest.raises(StepNotFoundError, match='has "tests/integration/modules/hooks:undeclared" as a hook'):
         load_hook("tests/integration/modules/hooks:undeclared")
-    with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" for a hook'):
+    with pytest.raises(StepNotFoundError, match='has "shutil:rmtree" as a hook'):
         load_hook("shutil:rmtree")
     hooked("first").options(on_settled=hooks.declared)
     assert load_hook("tests/integration/modules/hooks:declared") is hooks.declared

@@ -73,7 +73,7 @@ async def test_what_the_database_can_not_build_for_one_holds_up_no_other(
             assert (await workflow.wait(TIMEOUT)).outcome == "discarded"
             (node,) = [node for node in await workflow.nodes() if node.step == "all_of_them"]
             assert node.attempt == 1, [item.error for item in await workflow.items("large")]
-            assert "BTN515: PostgreSQL can't hand on what job" in (node.error or "")
+            assert "BTN515: PostgreSQL can't return the results that job" in (node.error or "")
 
 
 async def test_the_reasons_of_many_failed_items_are_cut(start_oban: StartOban, conn: psycopg.Connection[Any]) -> None:

@@ -495,7 +495,7 @@ def test_an_input_that_can_not_be_mapped_over_is_refused_at_insert(
     with pytest.raises(InputError) as raised:
         mapped.greeting.insert(conn, names=names, greeting="Hi")
     (finding,) = raised.value.diagnostics
-    assert (finding.code, finding.message) == ("BTN303", f'input "names" is list[str], {said}')
+    assert (finding.code, finding.message) == ("BTN303", f'input "names" must be list[str], {said}')
     assert conn.execute("SELECT count(*) FROM workflow_nodes").fetchone() == (0,)
 
 

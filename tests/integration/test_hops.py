@@ -149,17 +149,17 @@ async def test_what_was_claimed_by_an_answer_that_could_not_be_read_is_found(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The settle is committed, and reading what it has returned fails: its attempt fails, what it claimed runs."""
-    fetchall = psycopg.AsyncCursor.fetchall
+    fetchone = psycopg.AsyncCursor.fetchone
     failed: list[object] = []
 
     async def once(self: Any) -> Any:
-        rows = await fetchall(self)
-        if not failed and len(rows) > 1 and self.description[0].name == "acknowledged":
-            failed.append(rows)
+        row = await fetchone(self)
+        if not failed and self.description[0].name == "is_acknowledged" and row[1] is not None:
+            failed.append(row)
             raise ValueError("unreadable")
-        return rows
+        return row
 
-    monkeypatch.setattr(psycopg.AsyncCursor, "fetchall", once)
+    monkeypatch.setattr(psycopg.AsyncCursor, "fetchone", once)
     async with start_oban(queues={"default": 5}):
         workflow = await chain(4).insert()
         assert (await workflow.wait(timeout=60)).outcome == "completed"

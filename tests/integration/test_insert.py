@@ -230,8 +230,8 @@ async def test_sqlalchemy_on_another_driver_is_refused() -> None:
     [
         ({}, ['input "api_key" is missing; step "fetch_token" needs it']),
         ({"api_kye": "x"}, ['has no input called "api_kye"; did you mean "api_key"?', '"api_key" is missing']),
-        ({"api_key": 7}, ['input "api_key" is str, got int']),
-        ({"api_key": "x", "retries": "three"}, ['input "retries" is int, got str']),
+        ({"api_key": 7}, ['input "api_key" must be str, got int']),
+        ({"api_key": "x", "retries": "three"}, ['input "retries" must be int, got str']),
         ({"api_key": "a\x00b"}, ["a NUL character can't be stored"]),
     ],
 )

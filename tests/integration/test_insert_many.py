@@ -139,7 +139,7 @@ def test_wrong_inputs_are_told_of_each_workflow(conn: psycopg.Connection[Any]) -
     assert messages == [
         'workflows[1]: the flow has no input called "api_kee"; did you mean "api_key"?',
         'workflows[1]: input "api_key" is missing; step "fetch_token" needs it',
-        'workflows[3]: input "api_key" is str, got int',
+        'workflows[3]: input "api_key" must be str, got int',
     ]
     assert conn.execute("SELECT count(*) FROM baton_workflows").fetchone() == (0,)
 

@@ -30,6 +30,10 @@ from tests.integration.modules import steps
 LATER = 3600
 FAR = timedelta(days=365)
 
+SETTLE_ONE = (
+    "SELECT is_acknowledged, id FROM baton_settle_one(%s::int8, %s::int2, %s, 'default', 0::int2, %s::text[], %s, 8192)"
+)
+
 later = steps.noop.named("later")
 later.options = {"scheduled_in": LATER}
 
@@ -200,16 +204,37 @@ class Lifecycle(RuleBasedStateMachine):
         chosen = [name for name, job_id in self.ids.items() if job_id in claimed]
         self.model.settle(names, chosen, json.loads(result), skips=skips)
 
-    @rule(positions=picks, result=results)
-    def an_answer_comes_of_an_attempt_that_was_given_up(self, positions: list[int], result: str) -> None:
-        """Its result counts, its job is in other hands."""
-        names = self.chosen(positions, lambda state: state in (State.AVAILABLE, State.EXECUTING, State.RETRYABLE))
+    @rule(position=st.integers(0, 59), has_place=st.booleans(), yields=st.booleans(), result=results)
+    def one_function_returns(self, position: int, has_place: bool, yields: bool, result: str) -> None:
+        names = self.chosen([position], lambda state: state is State.EXECUTING)
         if not names:
             return
-        self.conn.execute(
-            "SELECT FROM baton_settle(%s, %s::int2[], %s, NULL, '[]', false)",
-            [self.jobs(names), [99] * len(names), [result] * len(names)],
-        ).fetchall()
+        waits = any(node.state is State.AVAILABLE for node in self.model.nodes.values())
+        values = [self.ids[names[0]], self.attempts()[names[0]][0], result, ["n", "u"] if has_place else None, yields]
+        row = self.conn.execute(SETTLE_ONE, values).fetchone()
+        assert row is not None
+        _, claimed = row
+        assert claimed is None or (has_place and not (yields and waits))
+        self.look()
+        self.model.settle(names, [name for name, job_id in self.ids.items() if job_id == claimed], json.loads(result))
+
+    @rule(positions=picks, result=results, alone=st.booleans())
+    def an_answer_comes_of_an_attempt_that_was_given_up(
+        self, positions: list[int], result: str, alone: bool = False
+    ) -> None:
+        """Its result counts, its job is in other hands."""
+        names = self.chosen(positions, lambda state: state in (State.AVAILABLE, State.EXECUTING, State.RETRYABLE))
+        names = names[:1] if alone else names
+        if not names:
+            return
+        if alone:
+            row = self.conn.execute(SETTLE_ONE, [self.ids[names[0]], 99, result, None, False]).fetchone()
+            assert row == (False, None)
+        else:
+            self.conn.execute(
+                "SELECT FROM baton_settle(%s, %s::int2[], %s, NULL, '[]', false)",
+                [self.jobs(names), [99] * len(names), [result] * len(names)],
+            ).fetchall()
         for name in names:
             node = self.model.nodes[name]
             if node.outcome is None:

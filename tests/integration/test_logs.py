@@ -138,7 +138,8 @@ def test_nobody_listens_to_the_start_and_end_of_steps_where_info_is_off(caplog: 
             "ERROR",
             (
                 'step "orders" of workflow w-1 failed in attempt 1 of 5: ValueError: no stock\n'
-                "Traceback (most recent call last):\n  File ...\nValueError: no stock\nat all"
+                "Traceback (most recent call last):\n  ... 1 frame of baton-dsl and Oban ...\n"
+                '  File "/app/shop.py", line 3, in orders\nValueError: no stock\nat all'
             ),
         ),
         ({}, "retryable", "WARNING", "job 7 of app.Export failed in attempt 1 of 5: ValueError: no stock"),
@@ -148,7 +149,10 @@ def test_an_attempt_that_failed_is_a_line_and_the_last_one_has_its_traceback(
     lines: io.StringIO, caplog: pytest.LogCaptureFixture, meta: dict[str, Any], state: str, level: str, line: str
 ) -> None:
     job = Job(id=7, worker="app.Export", attempt=1, max_attempts=5, meta=meta)
-    error = "Traceback (most recent call last):\n  File ...\nValueError: no stock\nat all\n"
+    error = (
+        'Traceback (most recent call last):\n  File "/site-packages/oban/_executor.py", line 97, in _process\n'
+        '  File "/app/shop.py", line 3, in orders\nValueError: no stock\nat all\n'
+    )
     told = {"job": job, "state": state, "traceback": error, "error_message": "no stock\nat all", **TOOK}
     telemetry.execute("oban.job.exception", told)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, line)]

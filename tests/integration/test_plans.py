@@ -16,7 +16,7 @@ from baton_dsl import Flow
 from baton_dsl.runtime.database import reads
 from baton_dsl.runtime.executing.gate import Gate
 from baton_dsl.runtime.executing.settle import Settler
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import in_schema
 from tests.conftest import TEMPLATE, fresh_database
 from tests.integration.modules import mapped, steps
 

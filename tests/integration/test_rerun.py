@@ -59,7 +59,7 @@ async def test_inputs_that_the_flow_does_not_take_any_more_are_told_all_at_once(
         assert 'the flow has no input called "names"' in str(raised.value)
         assert 'input "again" is missing' in str(raised.value)
         assert raised.value.__notes__ == [f'the inputs are those that workflow "{old.id}" has stored']
-        with pytest.raises(InputError, match=re.escape('input "day" is int, got str')):
+        with pytest.raises(InputError, match=re.escape('input "day" must be int, got str')):
             old.sync.rerun(Flow("showing", strict.bind(again=True), shown.named("other").bind(day=date(2026, 1, 1))))
 
 

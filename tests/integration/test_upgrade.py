@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from baton_dsl import Workflow
 from baton_dsl.cli.main import cli
 from baton_dsl.errors import SchemaBusyError, ServerTooOldError
-from baton_dsl.runtime import schema
+from baton_dsl.runtime import indexes, schema
 from baton_dsl.runtime.sql import pieces
 from tests.conftest import until
 from tests.integration.earlier import FIRST, SHOP, Code, code_of
@@ -188,6 +189,44 @@ def test_an_install_that_never_has_its_locks_says_so(old_dsn: str, monkeypatch: 
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
         with pytest.raises(SchemaBusyError, match=r'BTN419: the tables in the schema "public" are in use: .*pg_stat_'):
             schema.install(old_dsn)
+
+
+async def test_whoever_inserts_never_waits_for_the_indexes_of_an_upgrade(old_dsn: str, old: Code) -> None:
+    """A snapshot as old as a backup keeps the first index from being ready; it is built beside all who write."""
+    with psycopg.connect(old_dsn) as holder, psycopg.connect(old_dsn, autocommit=True) as other:
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT FROM baton_workflows")
+        installing = threading.Thread(target=schema.install, args=[old_dsn])
+        installing.start()
+        building = "SELECT FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+        await until(lambda: other.execute(building).fetchone() is not None)
+        other.execute("SET statement_timeout = '5s'")
+        await asyncio.to_thread(old.insert, old_dsn, 2)
+        other.execute("UPDATE baton_workflows SET settled_at = now()")
+        assert installing.is_alive()
+        holder.commit()
+    await asyncio.to_thread(installing.join, 60)
+    with psycopg.connect(old_dsn) as conn:
+        assert schema.differences(conn) == []
+        assert conn.execute("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid").fetchall() == []
+
+
+def test_an_index_whose_build_was_broken_off_is_built_again(old_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "PATIENCE", "100ms")
+    name = "baton_workflows_inserted_at_index"
+    with psycopg.connect(old_dsn) as holder:
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT FROM baton_workflows")
+        with pytest.raises(SchemaBusyError, match=rf'BTN419: the index "{name}" can\'t be built: a transaction'):
+            schema.install(old_dsn)
+    valid = f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{name}'::regclass"
+    with psycopg.connect(old_dsn, autocommit=True) as conn:
+        assert conn.execute(valid.encode()).fetchone() == (False,)
+        schema.install(old_dsn)
+        assert conn.execute(valid.encode()).fetchone() == (True,)
+        conn.execute(f"DROP INDEX {name}".encode())  # by somebody who wants to do without it
+        schema.install(old_dsn)
+        assert conn.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,)
 
 
 # --- what there is to do --------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def test_every_format_shows_the_text_that_came(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-", "flows.py"], "baton-lint: - stands for one file, whose text is read from the standard input"),
+        (["-", "flows.py"], "baton-lint: - means one file, whose text is read from the standard input"),
         (["--stdin-filename", "x.py"], "baton-lint: --stdin-filename names the text on the standard input"),
         (["-", "--stdin-filename", "x/"], "baton-lint: --stdin-filename must be the path of a file, got x/"),
     ],

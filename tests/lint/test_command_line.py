@@ -39,8 +39,15 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_line_a_finding_and_a_count_on_the_error_stream(project: Path) -> None:
     assert run(project, "--no-cache") == Outcome(
-        1, f"{CYCLE}\n{MISSING}\n", "2 findings in 1 flow of 3 steps; 1 fixable with --fix\n"
+        1, f"{CYCLE}\n{MISSING}\n", "2 findings in 1 flow (3 steps); 1 fixable with --fix\n"
     )
+
+
+@pytest.mark.parametrize("command", ["check", "types", "emit", "graph", "explain", "rules"])
+def test_every_command_helps(tmp_path: Path, command: str) -> None:
+    done = run(tmp_path, command, "--help")
+    assert (done.status, done.errors) == (0, "")
+    assert done.output.startswith("baton-lint: check whole flows")
 
 
 def test_nothing_found_is_zero(tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ def test_pyproject_chooses_too_and_the_command_line_wins(project: Path) -> None:
         ("[tool.baton]\nselect = 3", "[tool.baton] select must be a list of rules, got 3"),
         ("[tool.baton]\nselct = []", '[tool.baton] has no key "selct"; the keys are'),
         ("[tool]\nbaton = 7", "tool.baton must be a table, got 7"),
-        ("[tool.baton", "is no valid TOML"),
+        ("[tool.baton", "is not valid TOML"),
         ("tool = 'baton'", None),
     ],
 )

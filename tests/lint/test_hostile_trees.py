@@ -293,7 +293,7 @@ def test_what_only_looks_like_a_file_is_not_waited_for(project: Path) -> None:
     assert [line for line in outcome.errors.splitlines() if "left alone" in line] == [
         f"{name}.py: left alone: is no file, or a link to nowhere" for name in ("device", "loop", "pipe")
     ]
-    assert run(project, "pipe.py").errors.startswith("pipe.py: is no file and no folder")
+    assert run(project, "pipe.py").errors.startswith("pipe.py: is neither a file nor a folder")
 
 
 def test_a_file_without_end_is_told(project: Path) -> None:
@@ -311,13 +311,13 @@ def test_pyproject_as_a_pipe_is_empty(project: Path) -> None:
 
 
 WRONG = {
-    "a number without end": ("[tool.baton]\nselect = " + "9" * 5_000, "is no valid TOML: Exceeds the limit"),
+    "a number without end": ("[tool.baton]\nselect = " + "9" * 5_000, "is not valid TOML: Exceeds the limit"),
     "tables without end": (
         "[tool.baton]\nselect" + ".a" * 20_000 + " = 1",
         "[tool.baton] select must be a list of rules, got a dict",
     ),
-    "lists without end": ("[tool.baton]\nselect = " + "[" * 20_000, "is no valid TOML"),
-    "no UTF-8": ("[tool.baton]\nselect = '\udcff'", "is no valid TOML"),
+    "lists without end": ("[tool.baton]\nselect = " + "[" * 20_000, "is not valid TOML"),
+    "no UTF-8": ("[tool.baton]\nselect = '\udcff'", "is not valid TOML"),
     "a rule that is none": (
         '[tool.baton]\nselect = ["BTN102", "BTN77"]',
         '[tool.baton] select: no rule is called "BTN77"',

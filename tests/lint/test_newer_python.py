@@ -47,8 +47,37 @@ def test_every_line_keeps_its_length() -> None:
     assert "except* builtins.OSError | KeyError :" in older
 
 
+LAZY = """\
+lazy  import steps
+lazy from baton_dsl import Flow, step
+
+@step
+def total(rows: int) -> int:
+    return rows
+
+shop = Flow("shop", steps.rows, total)
+"""
+
+
+def test_a_lazy_import_binds_what_it_names(tmp_path: Path) -> None:
+    rows = "from baton_dsl import step\n\n@step\ndef rows() -> str:\n    return ''\n"
+    write(tmp_path, {"pyproject.toml": "", "flows.py": LAZY, "steps.py": rows})
+    found = 'flows.py:5:11: BTN201: parameter "rows" of step "total" is int, but upstream "rows" gives str'
+    assert lint(tmp_path) == [found]
+
+
 @pytest.mark.parametrize(
-    "text", ["except (A, B):", "x.t('a')", "cat'a'", "except A as b, c:", "print(t, 'x')", 'do not"x"']
+    "text",
+    [
+        "except (A, B):",
+        "x.t('a')",
+        "cat'a'",
+        "except A as b, c:",
+        "print(t, 'x')",
+        'do not"x"',
+        "lazy = 1",
+        "x.lazy\nimport a",
+    ],
 )
 def test_what_is_no_newer_syntax_stays(text: str) -> None:
     assert written_older(text) == text

@@ -102,15 +102,15 @@ def test_the_text_of_a_notebook_may_come_from_an_editor(project: Path) -> None:
 
 
 BAD = {
-    "no JSON": ("baton_dsl {", "nb.ipynb:1:1: BTN902: can't be parsed: it is no notebook: Expecting value"),
-    "no notebook": ('["baton_dsl"]', "nb.ipynb:1:1: BTN902: can't be parsed: it is no notebook of format 4"),
+    "no JSON": ("baton_dsl {", "nb.ipynb:1:1: BTN902: can't be parsed: it is not a notebook: Expecting value"),
+    "no notebook": ('["baton_dsl"]', "nb.ipynb:1:1: BTN902: can't be parsed: it is not a notebook of format 4"),
     "an old format": (
         '{"worksheets": ["baton_dsl"]}',
-        "nb.ipynb:1:1: BTN902: can't be parsed: it is no notebook of fo",
+        "nb.ipynb:1:1: BTN902: can't be parsed: it is not a notebook of fo",
     ),
     "nested without end": (
         "[" * 100_000 + "'baton_dsl'",
-        "nb.ipynb:1:1: BTN902: can't be parsed: it is no notebook: nested too deeply",
+        "nb.ipynb:1:1: BTN902: can't be parsed: it is not a notebook: nested too deeply",
     ),
     "a cell that is no Python": (
         notebook("import baton_dsl", "x = 1\ndef f(:\n"),

@@ -187,8 +187,8 @@ async def main(more: dict[str, str]) -> None:
 """,
         },
         [
-            'use.py:5:19: BTN303: input "api_key" is str, got int',
-            'use.py:6:21: BTN303: input "api_key" is str, got int',
+            'use.py:5:19: BTN303: input "api_key" must be str, got int',
+            'use.py:6:21: BTN303: input "api_key" must be str, got int',
             'use.py:7:11: BTN303: input "api_key" is missing; step "token" needs it',
             'use.py:9:21: BTN303: the flow has no input called "apikey"; did you mean "api_key"?',
             'use.py:9:41: BTN305: a flow has no option "debg"; did you mean "debug"?',
@@ -265,7 +265,7 @@ async def main() -> None:
             ),
             'flows.py:26:11: BTN303: input "name" is missing; step "first" needs it',
             'flows.py:26:38: BTN303: the flow has no input called "nam"; did you mean "name"?',
-            'flows.py:26:47: BTN303: input "other" is int, got str',
+            'flows.py:26:47: BTN303: input "other" must be int, got str',
         ],
     ),
     "classes of the project": (

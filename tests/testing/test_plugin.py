@@ -54,6 +54,13 @@ def test_another(baton):
     assert 1 == 2
 """
 
+WRONG = """
+from shop_flows import billing
+
+def test_it(baton):
+    baton.sync.run(billing)
+"""
+
 SNAPSHOT = """
 from baton_dsl.testing import assert_flow
 from shop_flows import shop
@@ -140,3 +147,11 @@ def test_a_test_run_that_does_not_use_it_loads_nothing(tmp_path: Path) -> None:
     tmp_path.joinpath("test_it.py").write_text(UNUSED, encoding="utf-8")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_wrong_input_is_told_without_the_frames_that_found_it(tmp_path: Path) -> None:
+    code, told = run_pytest(tmp_path, WRONG)
+    assert code == 1
+    assert "baton.sync.run(billing)" in told
+    assert 'input "api_key"' in told
+    assert not any(name in told for name in ("baton.py", "memory.py", "lower.py"))

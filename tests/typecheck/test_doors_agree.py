@@ -37,6 +37,7 @@ EQUAL = frozenset({"BTN101", "BTN102", "BTN103", "BTN105", "BTN204", "BTN301", "
 STORED = frozenset({"BTN203"})
 GIVEN = frozenset({"BTN303"})
 """Of arguments, only their types may be unknown to a door."""
+ABSENT = frozenset({"BTN202"})
 INPUT = re.compile(r'input "(\w+)"')
 TYPED = re.compile(r': input "(\w+)"$')
 CLASHING = frozenset({"BTN206"})
@@ -58,10 +59,12 @@ class Told:
     Attributes:
         found: Every finding.
         edges: What it says of each edge: True and False are certain.
+        roomy: The edges whose parameter certainly takes None.
     """
 
     found: set[Found] = field(default_factory=set)
     edges: dict[Edge, bool | None] = field(default_factory=dict)
+    roomy: set[Edge] = field(default_factory=set)
 
     def of(self, codes: frozenset[str]) -> set[Found]:
         """The findings of some rules."""
@@ -87,6 +90,8 @@ def of_spec(spec: FlowSpec, types: Types, findings: Sequence[Diagnostic], root: 
             if upstream is None or upstream is step or not parameter.is_upstream:
                 continue
             told.edges[step.name, parameter.name] = verdict(types, parameter, upstream)
+            if not maps.Edge.of(parameter, upstream).lists and types.accepts_none(parameter.type):
+                told.roomy.add((step.name, parameter.name))
     return told
 
 
@@ -171,9 +176,18 @@ def disagreements(live: Told, text: Told, mypy: Told) -> Iterator[str]:
     for words in {words for words in told["mypy"] if not TYPED.search(words)} - told["text"]:
         yield f"{words}: mypy, but not text"
     for name, door in (("live", live), ("text", text)):
+        for edge in absent(door) - absent(mypy):
+            yield f"{edge} has no room for what is absent: {name}, but not mypy"
+        for edge in absent(mypy) & door.roomy:
+            yield f"{edge} has room for what is absent: {name}, but not mypy"
         for edge, certain in door.edges.items():
             if certain is not None and certain is not mypy.edges[edge]:
                 yield f"{edge}: {name} {certain}, mypy {mypy.edges[edge]}"
+
+
+def absent(door: Told) -> set[Edge]:
+    """The edges whose parameter has no room for an upstream, or an item of one, without a result."""
+    return {(match[2], match[1]) for words in door.words(ABSENT) if (match := EDGE.search(words))}
 
 
 class Judge:

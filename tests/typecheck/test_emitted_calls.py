@@ -8,7 +8,7 @@ import pytest
 from baton_lint.proof.checkers import CheckerError, prove
 from baton_lint.proof.emit import emit
 
-from baton_dsl.core.spec import FlowSpec, Form, ParameterSpec, Place, Role, StepSpec
+from baton_dsl.core.spec import FlowSpec, Form, Ignores, ParameterSpec, Place, Role, StepSpec
 
 APP = """\
 from baton_dsl import Each, Input, Skip, StepContext, step
@@ -51,7 +51,7 @@ PARTS = StepSpec(
         ParameterSpec(name="context", role=Role.INJECTED),
         upstream("rates", 12, each=1),
     ),
-    ignore_discarded=True,
+    ignores=Ignores(discarded=True),
 )
 TOTAL = StepSpec(
     name="total",
@@ -61,7 +61,7 @@ TOTAL = StepSpec(
         upstream("missing", 17),
         ParameterSpec(name="rest", role=Role.UNKNOWN, form=Form.STAR_ARGS),
     ),
-    ignore_cancelled=True,
+    ignores=Ignores(cancelled=True),
 )
 SHOP = FlowSpec(name="shop", steps=(TOTAL, PARTS, PRICE, RATES))
 PLACES = {
@@ -192,7 +192,7 @@ def test_an_error_in_a_call_is_a_finding_at_the_parameter(checker: str, tmp_path
 
 
 def test_an_unknown_or_missing_checker_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CheckerError, match='"pytype" is no type checker that is known here: mypy, pyright, ty'):
+    with pytest.raises(CheckerError, match='"pytype" is not a known type checker; these are: mypy, pyright, ty'):
         prove([], "pytype")
     (tmp_path / "ty").write_text("#!/bin/sh\necho broken >&2\nexit 2\n", encoding="utf-8")
     (tmp_path / "ty").chmod(0o755)

@@ -185,7 +185,7 @@ def test_what_nobody_proves_is_told_and_no_success(tmp_path: Path) -> None:
         (["types"], "types needs --checker mypy, pyright, ty or pyrefly"),
         (
             ["types", "--checker", "pytype"],
-            '"pytype" is no type checker that is known here: mypy, pyright, ty, pyrefly',
+            '"pytype" is not a known type checker; these are: mypy, pyright, ty, pyrefly',
         ),
         (["types", "--checker", "ty", "--python", "bin/python"], "ty is not installed: pip install ty"),
         (["types", "--checker", "mypy", "--python", "no"], "--python must be a Python interpreter, got no"),

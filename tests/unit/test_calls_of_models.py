@@ -59,9 +59,9 @@ def test_a_price_of_ones_own_comes_first() -> None:
 @pytest.mark.parametrize(
     ("response", "remark"),
     [
-        (None, "says nothing of its usage"),
-        ({"model": "gpt-4o"}, "says nothing of its usage"),
-        ("no json", "says nothing of its usage"),
+        (None, "does not contain a usage"),
+        ({"model": "gpt-4o"}, "does not contain a usage"),
+        ("no json", "does not contain a usage"),
         ({"model": "gpt-4o", "usage": {"prompt_tokens": -1, "completion_tokens": 2}}, "can't be read"),
         ({"model": "gpt-4o", "usage": {"prompt_tokens": 10**12, "completion_tokens": 2}}, "more than any call can use"),
         (

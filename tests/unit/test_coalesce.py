@@ -208,3 +208,46 @@ async def test_it_works_again_after_it_was_idle() -> None:
     with pytest.raises(ValueError, match="-1 is negative"):
         await coalescer.submit(-1)
     assert await coalescer.submit(3) == 6
+
+
+async def test_what_an_answer_has_started_is_asked_before_those_who_waited_go_on() -> None:
+    """As in a chain: the settle of a step starts the next one, and nobody should wait for the end of the first."""
+    seen: list[str] = []
+    started: list[asyncio.Task[None]] = []
+
+    async def follow(numbers: Sequence[int], _is_again: bool) -> Sequence[int]:
+        seen.append(f"asked {list(numbers)}")
+        await asyncio.sleep(0)
+        if numbers[0] < 3:
+            started.append(asyncio.create_task(step(numbers[0] + 1)))
+        return numbers
+
+    async def rest() -> None:
+        seen.append("rest")
+
+    coalescer = Coalescer("follow", follow, rest=rest)
+
+    async def step(number: int) -> None:
+        await coalescer.submit(number)
+        seen.append(f"{number} goes on")
+
+    await step(1)
+    await asyncio.gather(*started)
+    await asyncio.gather(*started)
+    assert seen[:5] == ["asked [1]", "asked [2]", "1 goes on", "asked [3]", "2 goes on"]
+    assert sorted(seen[5:]) == ["3 goes on", "rest"]
+
+
+async def test_it_rests_also_after_an_error() -> None:
+    recorder = Recorder()
+    rests: list[int] = []
+
+    async def rest() -> None:
+        rests.append(len(recorder.batches))
+
+    coalescer = Coalescer("double", recorder.double, rest=rest)
+    replies = await asyncio.gather(*map(coalescer.submit, (1, -1)), return_exceptions=True)
+    assert [type(reply) for reply in replies] == [int, ValueError]
+    while len(rests) < 3:  # of the batch, and of each half
+        await asyncio.sleep(0)
+    assert rests[0] == 1

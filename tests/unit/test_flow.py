@@ -178,7 +178,7 @@ def test_what_is_bound_later_wins_and_is_checked_anew() -> None:
     flow = Flow("shop", orders, total)
     assert flow.validate() == ["orders", "total"]
     wrong = flow.bind(region=3)
-    assert messages(raised(wrong.validate)) == ['BTN303: input "region" is str, got int']
+    assert messages(raised(wrong.validate)) == ['BTN303: input "region" must be str, got int']
     assert flow.validate() == ["orders", "total"]
     assert wrong.bind(region="eu").validate() == ["orders", "total"]
     assert flow.bind(region="eu").bind(region="us").bound == {"region": "us"}
@@ -267,7 +267,7 @@ def test_an_error_survives_the_way_to_another_process() -> None:
 
 
 def test_inputs_of_a_flow_are_not_given_by_position() -> None:
-    with pytest.raises(TypeError, match="the inputs of a flow are given by name, got 1 by position"):
+    with pytest.raises(TypeError, match="pass the inputs of a flow by name, got 1 by position"):
         Flow("shop", orders).insert(None, "eu")
 
 

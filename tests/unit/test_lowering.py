@@ -102,7 +102,7 @@ def test_what_is_bound_to_a_flow_counts_as_given_unless_the_insert_gives_it_anew
     assert args_of(flow, amount=3)["charge"] == {"region": "eu", "amount": 3}
     assert json.loads(lower(flow, {"region": "uk"}).inputs) == {"region": "uk", "amount": 2}
     assert wrong_inputs(flow.bind(customer=Customer), amount=3)
-    assert wrong_inputs(flow.bind(amount="2"), amount=3) == ['input "amount" is int, got str']
+    assert wrong_inputs(flow.bind(amount="2"), amount=3) == ['input "amount" must be int, got str']
 
 
 def test_an_input_that_several_steps_annotate_otherwise_is_written_for_each() -> None:
@@ -121,28 +121,28 @@ def test_an_input_that_several_steps_annotate_otherwise_is_written_for_each() ->
 @pytest.mark.parametrize(
     ("inputs", "messages"),
     [
-        ({"amount": "3", "region": "eu"}, ['input "amount" is int, got str']),
-        ({"amount": 3.0, "region": "eu"}, ['input "amount" is int, got float']),
-        ({"region": None}, ['input "region" is str, got None']),
+        ({"amount": "3", "region": "eu"}, ['input "amount" must be int, got str']),
+        ({"amount": 3.0, "region": "eu"}, ['input "amount" must be int, got float']),
+        ({"region": None}, ['input "region" must be str, got None']),
         ({}, ['input "region" is missing; step "charge" needs it']),
         (
             {"regoin": "eu", "amount": "3"},
             [
                 'the flow has no input called "regoin"; did you mean "region"?',
-                'input "amount" is int, got str',
+                'input "amount" must be int, got str',
                 'input "region" is missing; step "charge" needs it',
             ],
         ),
         (
             {"region": "eu", "customer": {"nam": "Ada"}},
-            ["input \"customer\" is Customer | None, got dict: ['name']: Field required"],
+            ["input \"customer\" must be Customer | None, got dict: ['name']: Field required"],
         ),
-        ({"region": "\0"}, ['input "region" is str, got str: a NUL character can\'t be stored']),
+        ({"region": "\0"}, ['input "region" must be str, got str: a NUL character can\'t be stored']),
         (
             {"region": "eu\ud800"},
             [
                 (
-                    'input "region" is str, got str: Error serializing to JSON: UnicodeEncodeError: '
+                    'input "region" must be str, got str: Error serializing to JSON: UnicodeEncodeError: '
                     "'utf-8' codec can't encode character '\\ud800' in position 2: surrogates not allowed"
                 )
             ],

@@ -215,7 +215,7 @@ class Constants(BaseModel):
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_what_a_model_writes_as_a_constant_that_is_no_json_is_refused(constant: str) -> None:
     """PostgreSQL would refuse it with each attempt, and with it the transaction of whoever inserts."""
-    with pytest.raises(ResultNotSerializableError, match=f"{constant} is no JSON"):
+    with pytest.raises(ResultNotSerializableError, match=f"{constant} is not JSON"):
         payload.encode_result("up", list[Constants], [Constants(value=float(constant))])
 
 

@@ -134,7 +134,7 @@ def test_what_is_plain_stays_as_it_is(error: Exception) -> None:
 def test_a_cause_that_is_too_long_is_left_out_and_the_error_stays() -> None:
     error = chained(ValueError("no stock"), ValueError("x" * MOST))
     assert tellable(error) is error
-    assert told(error).startswith("ValueError: no stock\n(What it came from is left out")
+    assert told(error).startswith("ValueError: no stock\n(Its cause is left out")
 
 
 def test_a_stand_in_says_what_keeps_the_error_from_being_told() -> None:

@@ -416,4 +416,4 @@ def test_a_value_of_a_new_type_is_a_value_of_what_it_wraps() -> None:
     flow = Flow("f", step(greet).bind(user=UserId("ada"), users=[UserId("eve")]))
     assert flow.validate() == ["greet"]
     wrong = Flow("f", step(greet).bind(user=3))
-    assert [finding.message for finding in wrong.diagnostics()][-1] == 'input "user" is str | None, got int'
+    assert [finding.message for finding in wrong.diagnostics()][-1] == 'input "user" must be str | None, got int'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -57,7 +58,9 @@ async def ask(
     pending = [{"type": "http.request", "body": sent, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
-        return pending.pop() if pending else {"type": "http.disconnect"}
+        if not pending:
+            await asyncio.Event().wait()  # who asks stays until all is sent
+        return pending.pop()
 
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)

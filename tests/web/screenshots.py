@@ -34,10 +34,14 @@ async def take(dsn: str) -> None:
         paused = await fulfilment.options(workflow_name="order 4710").insert(conn, number=4710)
         await conn.commit()
         await paused.pause()
+        await conn.execute(
+            "UPDATE baton_workflows SET settled_at = now() - interval '8 days' WHERE flow_name = 'closing'"
+        )
+        await conn.commit()
         async with working(dsn, default=6), asyncio.timeout(60):  # nobody sends mail
             while (await waiting.status()).counts.get("completed", 0) < 7:
                 await asyncio.sleep(0.1)
-            async with async_playwright() as playwright, serving(web.app(dsn)) as address:
+            async with async_playwright() as playwright, serving(web.app(dsn, packages=["tests"])) as address:
                 chromium = shutil.which("chromium")
                 sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
                 browser = await playwright.chromium.launch(executable_path=chromium, args=sandbox)
@@ -48,6 +52,7 @@ async def take(dsn: str) -> None:
                     "dashboard-step": (f"/step?id={declined.id}&step=charge", 1180, 760, "light"),
                     "dashboard-confirm": (f"/action?id={declined.id}&do=retry", 1180, 480, "light"),
                     "dashboard-queues": ("/queues", 1180, 460, "light"),
+                    "dashboard-health": ("/health", 1180, 800, "light"),
                 }
                 for name, (path, width, height, scheme) in views.items():
                     context = await browser.new_context(

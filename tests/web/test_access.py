@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from starlette.exceptions import HTTPException
 
 from baton_dsl import web
 from baton_dsl.errors import DashboardOpenError
@@ -72,7 +73,7 @@ async def test_without_authorization_nobody_else_is_answered(
     for path in ("/", "/workflow", "/nowhere"):
         answer = await ask(app, path, id=workflow.id, **asked)
         assert answer.status == 403
-        assert "answers only to browsers on its own machine" in answer.text
+        assert "answers only browsers on its own machine" in answer.text
         assert workflow.id not in answer.text
     assert (await ask(app, "/action", method="POST", form={}, id=workflow.id, do="cancel", **asked)).status == 403
 
@@ -128,6 +129,51 @@ async def test_an_authorization_that_returns_something_else_lets_nobody_in(dsn: 
     assert (await ask(app)).status == 500
     app = web.app(dsn, authorize=lambda request: 1 / 0)  # type: ignore[arg-type, return-value]
     assert (await ask(app)).status == 500
+
+
+async def test_an_authorization_may_ask_for_a_login(dsn: str, workflow: Workflow[Any]) -> None:
+    def may(_request: Any) -> Any:
+        raise HTTPException(401, "Log in first", {"www-authenticate": "Basic"})
+
+    answer = await ask(web.app(dsn, authorize=may), "/workflow", id=workflow.id)
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Basic")
+    assert "Log in first" in answer.text
+    assert workflow.id not in answer.text
+
+
+async def test_an_authorization_that_fails_lets_nobody_in_and_shows_nothing_of_its_error(
+    dsn: str, workflow: Workflow[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def may(_request: Any) -> Any:
+        raise LookupError("no session s3cr3t")
+
+    for path, method in (("/workflow", "GET"), ("/action", "GET"), ("/action", "POST")):
+        answer = await ask(web.app(dsn, authorize=may), path, method=method, id=workflow.id, do="cancel")
+        assert answer.status == 500
+        assert workflow.id not in answer.text
+        assert "s3cr3t" not in answer.text
+    assert "LookupError: no session s3cr3t" in caplog.text
+    assert (await workflow.status()).outcome is None
+
+
+async def test_the_token_of_another_user_is_worth_nothing_without_his_cookie(dsn: str, workflow: Workflow[Any]) -> None:
+    app = web.app(dsn, authorize=operator_of)
+    one = (await ask(app, "/action", id=workflow.id, do="cancel")).cookies["baton_csrf"]
+    other = (await ask(app, "/action", id=workflow.id, do="cancel")).cookies["baton_csrf"]
+    assert one != other
+    headers: dict[str, str | None] = {"cookie": f"baton_csrf={other}"}
+    answer = await ask(app, "/action", method="POST", form={"csrf": one}, headers=headers, id=workflow.id, do="cancel")
+    assert answer.status == 403
+    assert (await workflow.status()).outcome is None
+
+
+async def test_whatever_path_it_is_mounted_under_stays_within_its_links_and_its_cookie(dsn: str) -> None:
+    root = '/ö "ps"; domain=evil?x#y%41'
+    answer = await ask(web.app(dsn), root=root)
+    quoted = "/%C3%B6%20%22ps%22%3B%20domain%3Devil%3Fx%23y%2541"
+    assert f'href="{quoted}/queues"' in answer.text
+    assert 'aria-current="page">Workflows' in answer.text
+    assert f"Path={quoted};" in answer.headers["set-cookie"]
 
 
 async def test_an_async_authorization_is_awaited(dsn: str, workflow: Workflow[Any]) -> None:
@@ -227,7 +273,7 @@ async def test_each_action_leaves_a_line_that_says_who_and_what(
         rf'ada\nroot did nothing at 127.0.0.1 asked to pause workflow "{workflow.id}": done',
         f'127.0.0.1 asked to resume workflow "{workflow.id}": done',
         f'127.0.0.1 asked to pause workflow "{workflow.id}": done',
-        r"ada\nroot did nothing at 127.0.0.1 was refused POST /action: may only read",
+        r"ada\nroot did nothing at 127.0.0.1 was refused POST /action: has read access only",
     ]
 
 

@@ -197,7 +197,7 @@ async def test_a_workflow_of_many_items_is_explained_when_one_asks(dsn: str) -> 
     app = web.app(dsn)
     for path in ("/workflow", "/step"):
         page = await ask(app, path, id=workflow.id, step="orders")
-        assert (page.status, "Explain why it stands where it stands" in page.text) == (200, True)
+        assert (page.status, "Explain what it is waiting for, or why it ended" in page.text) == (200, True)
         explained = await ask(app, path, id=workflow.id, step="orders", why="yes")
         assert (explained.status, "<b>Why:</b>" in explained.text) == (200, True)
         assert "hx-get" not in explained.text  # which would be as expensive every two seconds

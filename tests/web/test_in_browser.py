@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
@@ -15,7 +15,9 @@ from playwright.async_api import Browser, Page, expect
 
 from baton_dsl import web
 from baton_dsl.core.wording import zone as told
+from baton_dsl.runtime.database import silence
 from baton_dsl.runtime.workflow import Workflow
+from tests.proxy import proxy
 from tests.web.conftest import Reader, serving, working
 from tests.web.steps import GO, bounded, hostile, shop, summary, wide
 
@@ -138,9 +140,9 @@ async def test_pause_resume_cancel_and_retry_do_what_they_say(dsn: str, reader: 
         await page.goto(f"{address}/step?id={workflow.id}&step=orders")
         await page.get_by_role("link", name="Retry from here…").click()
         await expect(page.locator("main")).to_contain_text(
-            "2 steps will run again: this one, and all that depend on it."
+            "2 steps will run again: this one and everything downstream."
         )
-        await expect(page.locator("main")).to_contain_text("2 steps of these completed: the results will be forgotten.")
+        await expect(page.locator("main")).to_contain_text("2 steps of these completed: their results will be deleted.")
         await page.get_by_role("button", name="Retry from here").click()
         await expect(page.locator(".done")).to_contain_text("run again")
         assert (await workflow.status()).outcome is None
@@ -217,18 +219,19 @@ async def test_it_is_whole_at_400_pixels_and_in_the_dark(dsn: str, reader: Reade
             assert await reader.ailments() == []
 
 
-async def test_mounted_under_a_path_of_an_application_every_link_holds(dsn: str, reader: Reader) -> None:
+@pytest.mark.parametrize("path", ["/ops/workflows", "/öps (1);x/wörk flows"])
+async def test_mounted_under_a_path_of_an_application_every_link_holds(dsn: str, reader: Reader, path: str) -> None:
     from fastapi import FastAPI
 
     api = FastAPI()
-    api.mount("/ops/workflows", web.app(dsn))
+    api.mount(path, web.app(dsn))
     (workflow,) = insert(dsn, shop, country="de")
     page = reader.page
     async with serving(api) as address:
-        await page.goto(f"{address}/ops/workflows")
+        await page.goto(f"{address}{quote(path)}")
         await page.locator(".c-name > a").click()
         await confirm(page, "Cancel", "Cancel the workflow")
-        await expect(page).to_have_url(re.compile(rf"{address}/ops/workflows/workflow\?id="))
+        await expect(page).to_have_url(re.compile(re.escape(f"{address}{quote(path)}/workflow?id=")))
         assert (await workflow.status()).outcome == "cancelled"
         await page.get_by_role("link", name="baton").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Workflows")
@@ -248,7 +251,7 @@ async def test_the_beginning_of_an_id_leads_to_the_workflow(dsn: str, reader: Re
         await page.goto(f"{address}/workflow?id=nothing")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
         await page.goto(f"{address}/?q=nothing")
-        await expect(page.locator(".empty")).to_contain_text("No workflow meets these conditions.")
+        await expect(page.locator(".empty")).to_contain_text("No workflow matches these filters.")
 
 
 async def test_a_thousand_steps_are_folded_and_can_be_unfolded_zoomed_and_moved(dsn: str, reader: Reader) -> None:
@@ -290,12 +293,12 @@ async def test_queues_health_and_deploy_tell_what_is_wrong(dsn: str, reader: Rea
         await expect(page.locator(".empty")).to_contain_text("No worker is running, so nothing starts.")
         assert await reader.ailments() == []
         await page.get_by_role("link", name="Deploy").click()
-        await expect(page.locator(".done")).to_contain_text("1 workflow in flight: this code can finish it")
+        await expect(page.locator(".done")).to_contain_text("1 running workflow: this code can finish it")
         with psycopg.connect(dsn) as conn:
             conn.execute("UPDATE workflow_nodes SET worker = replace(worker, 'report', 'rapport')")
             conn.execute("UPDATE oban_jobs SET worker = replace(worker, 'report', 'rapport')")
         await page.reload()
-        await expect(page.locator(".alarm")).to_contain_text("1 workflow in flight: this code can't finish 1.")
+        await expect(page.locator(".alarm")).to_contain_text("1 running workflow: this code can't finish 1.")
         await expect(page.locator("section.card")).to_contain_text("shop: report")
         assert await reader.ailments() == []
         await page.goto(f"{address}/queues")
@@ -343,7 +346,7 @@ async def test_health_tells_what_is_wrong_what_waits_and_what_could_be_freed(dsn
                     "UPDATE baton_workflows SET settled_at = now() - interval '8 days' WHERE flow_name = 'shop'"
                 )
             await page.get_by_role("link", name="Examine again").click()
-            await expect(page.locator(".done")).to_have_text("The doctor has found nothing wrong.")
+            await expect(page.locator(".done")).to_have_text("The doctor found nothing wrong.")
             await expect(page.locator("main")).to_contain_text("No job waits: whatever could start has started.")
             freed = page.get_by_role("table", name="What a prune would free").get_by_role("row")
             await expect(freed).to_have_count(2)
@@ -405,3 +408,55 @@ async def test_when_the_server_is_gone_the_page_says_so_and_comes_back(dsn: str,
         await expect(page.locator("h1")).to_contain_text("shop")
         await page.context.set_offline(False)
         await expect(page.locator("[data-live-state]")).to_have_text("live", timeout=20000)
+
+
+@pytest.mark.parametrize("is_cut", [True, False])  # it hangs up, or is just silent
+async def test_when_the_database_is_gone_the_page_says_so_and_comes_back(
+    dsn: str, reader: Reader, monkeypatch: pytest.MonkeyPatch, is_cut: bool
+) -> None:
+    monkeypatch.setattr(silence, "GIVE_UP", 3.0)
+    (workflow,) = insert(dsn, shop, country="de")
+    page = reader.page
+    reader.expected = ["503 (Service Unavailable)", "Status Error Code 503", "ERR_", "htmx:"]
+    with proxy(dsn) as between:
+        async with serving(web.app(between.dsn)) as address:
+            await page.goto(f"{address}/workflow?id={workflow.id}")
+            await expect(page.locator("[data-live-state]")).to_have_text("live")
+            between.black_hole()
+            if is_cut:
+                between.cut()
+            await expect(page.locator("[data-live-state]")).to_have_text("no database", timeout=15000)
+            await expect(page.locator("h1")).to_contain_text("shop")  # what was known stays
+            other = await page.context.new_page()
+            await other.goto(f"{address}/queues")
+            await expect(other.get_by_role("heading", level=1)).to_have_text("No database")
+            await expect(other.locator("main")).to_contain_text("This page tries again every five seconds.")
+            between.heal()
+            await expect(page.locator("[data-live-state]")).to_have_text("live", timeout=20000)
+            await expect(other.get_by_role("heading", level=1)).to_have_text("Queues", timeout=20000)
+
+
+async def test_ten_thousand_queues_and_a_label_of_ten_kilobytes_are_shown_in_parts(dsn: str, reader: Reader) -> None:
+    with psycopg.connect(dsn) as conn:
+        workflow = shop.insert(conn, country="de")
+        for table in ("baton_workflows", "workflow_nodes"):
+            conn.execute(f"UPDATE {table} SET workflow_label = %s", ["long " * 2000])  # type: ignore[arg-type]
+        conn.execute(
+            "INSERT INTO oban_jobs (worker, queue) SELECT 'app.Worker', 'queue ' || lpad(number::text, 5, '0') "
+            "FROM generate_series(1, 10000) AS number"
+        )
+    page = reader.page
+    async with serving(web.app(dsn)) as address:
+        await page.goto(f"{address}/queues")
+        rows = page.get_by_role("table", name="Queues that a worker runs").locator("tbody tr")
+        await expect(rows).to_have_count(100)
+        await page.get_by_role("link", name="More").click()
+        await expect(rows.last).to_contain_text("queue 00199")
+        await expect(page.get_by_role("navigation", name="Pages of queues")).to_contain_text("101 to 200 of 10,001")
+        await page.get_by_role("link", name="Health").click()
+        await expect(page.locator("main")).to_contain_text("and 9,981 more queues")
+        for path in ("/", f"/workflow?id={workflow.id}", f"/step?id={workflow.id}&step=report"):
+            await page.goto(address + path)
+            assert len(await page.content()) < 30_000
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert await reader.ailments() == []

@@ -87,5 +87,6 @@ shop = Flow("shop", in_a_thread, on_the_loop)
         ),
     ),
     run=run,
+    is_about_a_step=True,
     doors=frozenset({Door.TEXT}),
 )

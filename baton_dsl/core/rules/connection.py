@@ -127,4 +127,5 @@ shop = Flow("shop", order, charge, book, pack, send, report)
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

@@ -9,11 +9,11 @@ from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
 finding = Finder("BTN101", "baton-cycle")
 
 MOST_SHOWN = 12
-"""Steps of one cycle that a message names; a longer cycle is cut in the middle."""
+"""How many steps of a cycle a message names; a longer cycle is cut in the middle."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """One finding a cycle, at the parameter of the step that is defined first."""
+    """One finding for each cycle, at the parameter of the step that is defined first."""
     for cycle in context.graph.cycles():
         first = cycle[0]
         yield finding(

@@ -25,9 +25,9 @@ RULE = Rule(
     slug=finding.slug,
     summary="a decorator above `@step`",
     why=(
-        "What stands above `@step` is applied to the step, not to its function: the result is no step any more, so a "
-        "flow refuses it, and a worker would run the function without the decorator. Only `@staticmethod` may stand "
-        "there."
+        "A decorator above `@step` is applied to the step, not to its function. The result is no longer a step, so a "
+        "flow does not accept it, and a worker would run the function without the decorator. Only `@staticmethod` may "
+        "stand there."
     ),
     bad=(
         Example(
@@ -75,5 +75,6 @@ shop = Flow("shop", rates, Reports.report)
         ),
     ),
     run=run,
+    is_about_a_step=True,
     doors=frozenset({Door.TEXT}),
 )

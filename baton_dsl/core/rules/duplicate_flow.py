@@ -1,4 +1,4 @@
-"""BTN106: two flows of one program share a name, or two functions one place in it."""
+"""BTN106: two flows of one program share a name, or two step functions share a module and a name."""
 
 from collections.abc import Iterable, Iterator
 
@@ -42,8 +42,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="two flows of one program share a name; two functions would register one persisted step",
     why=(
-        "Workflows are found by the name of their flow, and a job says by module and name which function it runs. Two "
-        "of one name can't be told apart in the database, and after the next deployment the wrong one runs."
+        "Workflows are found by the name of their flow, and a job names its function by module and name. Two with the "
+        "same name can't be told apart in the database, and after the next deployment the wrong one runs."
     ),
     bad=(
         Example(

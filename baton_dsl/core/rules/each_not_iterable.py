@@ -1,4 +1,4 @@
-"""BTN205: `Each` over what is no collection."""
+"""BTN205: `Each` over a result that is not a collection."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ finding = Finder("BTN205", "baton-each-not-iterable")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each `Each` parameter whose upstream has no items, or has them on fewer levels."""
+    """A finding for each `Each` parameter whose upstream has no items, or fewer levels of them."""
     for step in context.flow.steps:
         for parameter in step.parameters:
             if not parameter.is_upstream or not parameter.each or parameter.source is None:
@@ -36,8 +36,8 @@ def not_iterable(
         types: What is known of the types.
         step: The step that maps.
         parameter: The parameter with `Each`.
-        upstream: The step that gives what is mapped over.
-        stuck: Where it finds none.
+        upstream: The step whose result is mapped over.
+        stuck: The level without a collection.
     """
     found = types.show(stuck.type)
     seen = types.show(maps.result(types, upstream))
@@ -89,8 +89,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="`Each` over an upstream whose result is no collection, or over more levels than it has",
     why=(
-        "A map runs its step once for each item. A string, a number, a model or None has no items that anybody means: "
-        "the map would fail when the upstream has done its work. What may be None as well is no collection either."
+        "A map runs its step once for each item. A string, a number, a model or None has no items in this sense: the "
+        "map would fail after the upstream has done its work. A type that may also be None is not a collection either."
     ),
     bad=(
         Example(

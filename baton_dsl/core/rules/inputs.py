@@ -25,7 +25,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 
 def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with the arguments of `step.bind(...)`."""
+    """The findings for the arguments of `step.bind(...)`."""
     inputs = {parameter.name: parameter for parameter in step.parameters if parameter.is_input}
     for name, argument in step.bound.items():
         if name not in inputs:
@@ -43,14 +43,14 @@ def bound(step: StepSpec, types: Types) -> Iterator[Diagnostic]:
 
 
 def inserted(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with the arguments of `flow.insert(...)`."""
+    """The findings for the arguments of `flow.insert(...)`."""
     yield from given(flow, call, types)
     if not call.is_open:
         yield from missing(flow, call)
 
 
 def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with what a call gives, whatever it leaves out: all of `flow.bind(...)`."""
+    """The findings for the arguments that a call passes, not for missing ones; enough for `flow.bind(...)`."""
     takers = flow.inputs()
     if flow.knows_its_inputs:
         yield from unknown(call.arguments, takers)
@@ -61,7 +61,7 @@ def given(flow: FlowSpec, call: InsertCall, types: Types) -> Iterator[Diagnostic
 
 
 def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Diagnostic]:
-    """A finding for each argument that is no input of the flow."""
+    """A finding for each argument that is not an input of the flow."""
     inputs = list(known)
     for name, argument in given.items():
         if name not in inputs:
@@ -77,7 +77,7 @@ def unknown(given: Mapping[str, Argument], known: Iterable[str]) -> Iterator[Dia
 
 def give(name: str, *, in_mapping: bool = False) -> str:
     """What to do about an input that is missing."""
-    return f'give it: {{"{name}": ...}}' if in_mapping else f"give it: insert(..., {name}=...)"
+    return f'pass it: {{"{name}": ...}}' if in_mapping else f"pass it: insert(..., {name}=...)"
 
 
 def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
@@ -96,8 +96,8 @@ def missing(flow: FlowSpec, call: InsertCall) -> Iterator[Diagnostic]:
 def wrong_type(name: str, expected: str, given: str, argument: Argument) -> Diagnostic:
     """The finding for a value of the wrong type."""
     return finding(
-        f'input "{name}" is {expected}, got {given}',
-        help=f"give a value of type {expected}",
+        f'input "{name}" must be {expected}, got {given}',
+        help=f"pass a value of type {expected}",
         parameter=name,
         place=argument.place,
     )
@@ -136,7 +136,7 @@ billing = Flow(
 """,
             (
                 '9:36: BTN303: step "charge_eu" has no input called "regoin"; did you mean "region"?',
-                '10:36: BTN303: input "amount" is int, got str',
+                '10:36: BTN303: input "amount" must be int, got str',
             ),
         ),
         Example(
@@ -149,7 +149,7 @@ def charge(region: Each[Input[str]]) -> int:
 
 billing = Flow("billing", charge.bind(region="eu"))
 """,
-            ('7:39: BTN303: input "region" is list[str], got str',),
+            ('7:39: BTN303: input "region" must be list[str], got str',),
         ),
         Example(
             """\
@@ -169,7 +169,7 @@ async def main() -> None:
             (
                 '11:11: BTN303: input "region" is missing; step "charge" needs it',
                 '11:26: BTN303: the flow has no input called "amont"; did you mean "amount"?',
-                '12:28: BTN303: input "amount" is int, got str',
+                '12:28: BTN303: input "amount" must be int, got str',
             ),
             STATIC,
         ),
@@ -191,7 +191,7 @@ async def main() -> None:
             (
                 '11:55: BTN303: the flow has no input called "amont"; did you mean "amount"?',
                 '11:68: BTN303: input "region" is missing; step "charge" needs it',
-                '12:42: BTN303: input "amount" is int, got str',
+                '12:42: BTN303: input "amount" must be int, got str',
             ),
             STATIC,
         ),
@@ -209,8 +209,8 @@ by_number = billing.bind(amount="ten").bind(region=7)
 """,
             (
                 '8:39: BTN303: the flow has no input called "amuont"; did you mean "amount"?',
-                '9:26: BTN303: input "amount" is int, got str',
-                '9:45: BTN303: input "region" is str, got int',
+                '9:26: BTN303: input "amount" must be int, got str',
+                '9:45: BTN303: input "region" must be str, got int',
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The part of BTN305 that takes the signature too: options of a map on a step that is none, and how maps combine."""
+"""The part of BTN305 that depends on the signature: options of a map on other steps, and how maps combine."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,15 +12,15 @@ finding = Finder("BTN305", "baton-option")
 MAP_OPTIONS: Final = ("combine", "max_concurrency", "max_items", "min_success")
 """The options of a step with an `Each` parameter."""
 OF_EVERY_FAN_OUT: Final = ("max_concurrency", "min_success")
-"""Those that a step of several models may have too."""
+"""The options that a step of several models may have too."""
 WAYS: Final = ("product", "zip")
-"""How several `Each` parameters go together."""
+"""The ways to combine several `Each` parameters."""
 
 
 def of_map(step: StepSpec) -> Iterator[Diagnostic]:
-    """What is wrong with the options of a step for the `Each` parameters that it has.
+    """The findings for options of a step that do not fit its `Each` parameters.
 
-    Silent where a parameter can't be told, and about a `combine` that is no literal.
+    There is none where the role of a parameter is unknown, or where `combine` is not a literal.
     """
     if (step.is_open and not step.parameters) or any(
         parameter.role is Role.UNKNOWN and parameter.form is Form.KEYWORD for parameter in step.parameters

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule, once
 from baton_dsl.core.spec import MISSING, Form, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN204", "baton-missing-annotation")
@@ -15,6 +15,7 @@ _REMEDY: Final = "import the name at run time, not only under TYPE_CHECKING: res
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each annotation of a step that is missing, or that can't be evaluated."""
     types = context.types
+    incomplete = once(types.unevaluable)
     for step in context.flow.steps:
         if step.is_job:
             continue
@@ -25,7 +26,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
             if parameter.type is MISSING:
                 if parameter.form in (Form.KEYWORD, Form.POSITIONAL_ONLY):
                     yield _no_annotation(step, parameter)
-            elif found := types.unevaluable(parameter.type):
+            elif found := incomplete(parameter.type):
                 yield _incomplete(step, types, parameter, *found)
         if step.result is MISSING:
             yield finding(
@@ -34,7 +35,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 step=step.name,
                 place=step.place,
             )
-        elif found := types.unevaluable(step.result):
+        elif found := incomplete(step.result):
             yield _incomplete(step, types, None, *found)
         if not is_whole:
             yield from unevaluable(step)
@@ -95,8 +96,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a step without return or parameter annotation, or with one that can't be evaluated",
     why=(
-        "Annotations are how results are stored, validated and given to the next step, and what the analyzer proves "
-        "edges with. Without one, both must guess. A name that is imported under TYPE_CHECKING alone is not there when "
+        "Results are stored, validated and passed on by their annotations, and the analyzer checks edges with them. "
+        "Without one, both would have to guess. A name that is imported only under TYPE_CHECKING does not exist when "
         "the annotation is evaluated, so nothing could be stored."
     ),
     bad=(
@@ -142,4 +143,5 @@ billing = Flow("billing", report, orders)
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

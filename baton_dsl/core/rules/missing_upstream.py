@@ -1,4 +1,4 @@
-"""BTN102: a name that is no step of the flow and no input."""
+"""BTN102: a name that is neither a step of the flow nor an input."""
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ finding = Finder("BTN102", "baton-missing-upstream")
 
 
 MOST_SUGGESTIONS: Final = 100
-"""Findings of one flow that ask "did you mean?": each compares a name with all others, and nobody reads more."""
+"""The most findings of a flow that get a "did you mean?": each compares a name with all others."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each parameter, `From`, `after` or `deps` that names nothing."""
+    """A finding for each parameter, `From`, `after` or `deps` that names no step and no input."""
     if context.flow.is_open or not context.graph.stray:
         return
     steps = context.graph.steps
@@ -41,13 +41,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 @dataclass(slots=True)
 class _Nearest:
-    """Suggests names of steps, as long as anybody reads on."""
+    """Suggests names of steps, for the first `MOST_SUGGESTIONS` findings."""
 
     names: list[str]
     left: int = MOST_SUGGESTIONS
 
     def to(self, name: str, step: StepSpec) -> str | None:
-        """The name nearest to a misspelt one, not that of the step itself."""
+        """The name nearest to a misspelt one, other than the step's own name."""
         if self.left == 0:
             return None
         self.left -= 1
@@ -88,8 +88,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a parameter, `after`, `deps` or `From` that names no step and is no input",
     why=(
-        "Parameter names are the edges of the graph. A misspelt one that turned silently into an input would cut the "
-        "edge, and the step would fail in production or run too early."
+        "Parameter names are the edges of the graph. If a misspelt name silently became an input, the edge would be "
+        "lost, and the step would fail in production or run too early."
     ),
     bad=(
         Example(

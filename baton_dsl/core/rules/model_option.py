@@ -1,4 +1,4 @@
-"""The part of BTN305 about models: what they may be, of a step and of a flow."""
+"""The part of BTN305 about models: which values the options of steps and flows may have."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -8,13 +8,13 @@ from baton_dsl.core.spec import UNKNOWN
 from baton_dsl.core.wording import unstorable
 
 LONGEST_MODEL: Final = 255
-"""Characters of a model's name."""
+"""The most characters of a model's name."""
 MOST_MODELS: Final = 100
-"""Models that one step runs side by side."""
+"""The most models of one step."""
 
 
 def wrong_models(value: object) -> str | None:
-    """What the models of a step must be, if they are not: one, or several different ones; unknown ones are silent."""
+    """What the models of a step must be, or None if they are right or unknown: one, or several different ones."""
     if not isinstance(value, list | tuple):
         return None if _wrong_model(value) is None else f"{_wrong_model(value)}, or a tuple of several"
     if not 1 <= len(value) <= MOST_MODELS:
@@ -26,7 +26,7 @@ def wrong_models(value: object) -> str | None:
 
 
 def wrong_models_by_step(value: object) -> str | None:
-    """What the models of a flow must be, if they are not."""
+    """What the models of a flow must be, or None if they are right."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         return "a mapping of step names to model names"
     if reason := _unstorable(value):

@@ -15,7 +15,7 @@ ALL_OTHERS: Final = "*"
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each step, and each parameter, that several models don't go together with."""
+    """A finding for each step and each parameter that does not fit several models."""
     for step in context.flow.steps:
         if step.options and step.is_per_model:  # most steps have no options
             yield from _of_step(step)
@@ -54,13 +54,13 @@ def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
 
 
 def _least(step: StepSpec) -> int:
-    """How many of a step's models must succeed, as far as that is known and no share."""
+    """How many of a step's models must succeed, if that is known and not a share."""
     least = step.options["min_success"].value if "min_success" in step.options else None
     return least if isinstance(least, int) and not isinstance(least, bool) else 0
 
 
 def _count(models: object) -> int | None:
-    """How many models are named; None if that can't be told."""
+    """How many models are named; None if that is unknown."""
     if isinstance(models, str):
         return 1
     return len(models) if isinstance(models, list | tuple) and UNKNOWN not in models else None
@@ -121,10 +121,10 @@ RULE = Rule(
     slug=finding.slug,
     summary="a step of several models that can't run as such, or several models for a step that runs once",
     why=(
-        "`@step(models=(...))` runs a step once a model and gives a dict of results by model. That is decided where "
-        "the step is defined, since it changes what its downstream takes; a flow may only say which models. It is a "
-        "fan-out of its own, so it does not mix with `Each`. And a step that doesn't look at `context.model` would do, "
-        "and pay for, the same work twice."
+        "`@step(models=(...))` runs a step once for each model and gives a dict of results by model. Only the step's "
+        "definition can turn this on, because it changes what downstream steps take; a flow may only choose the "
+        "models. It is a fan-out of its own, so it can't be combined with `Each`. And a step that does not read "
+        "`context.model` would do, and pay for, the same work several times."
     ),
     bad=(
         Example(
@@ -212,4 +212,5 @@ review = Flow("review", summary, assess, vote, report, models={"assess": ("opena
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

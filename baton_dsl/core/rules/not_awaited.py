@@ -1,4 +1,4 @@
-"""BTN309: an `insert` that gives an awaitable which nobody awaits."""
+"""BTN309: an `insert` that returns an awaitable that nobody awaits."""
 
 from collections.abc import Iterator
 

@@ -11,10 +11,11 @@ finding = Finder("BTN202", "baton-not-optional")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each parameter that has no room for an upstream, or for an item of one, without a result."""
+    """A finding for each parameter that does not accept a missing result of its upstream, or of an item of it."""
+    has_maps = bool(context.graph.mapped)
     for step in context.flow.steps:
-        options = ignores(context.flow, step)
-        if not options and not context.graph.mapped:
+        options = context.flow.ignored_by(step).options
+        if not options and not has_maps:
             continue
         ignored = " and ".join(options)
         for parameter in step.parameters:
@@ -40,16 +41,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 )
 
 
-def ignores(flow: FlowSpec, step: StepSpec) -> list[str]:
-    """The options, its own or the flow's, by which a step runs though an upstream has no result."""
-    cancelled = flow.ignore_cancelled if step.ignore_cancelled is None else step.ignore_cancelled
-    discarded = flow.ignore_discarded if step.ignore_discarded is None else step.ignore_discarded
-    flags = (("ignore_cancelled", cancelled), ("ignore_discarded", discarded))
-    return [name for name, is_set in flags if is_set]
-
-
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
-    """True if a parameter takes neither None for an absent upstream, nor an absent item of a map in its place."""
+    """True if a parameter accepts neither None for an absent upstream, nor a placeholder for an absent item."""
     edge = maps.Edge.of(parameter, upstream)
     if edge.lists:
         return maps.forms(types, parameter, upstream) == (maps.Form.PLAIN,)
@@ -57,14 +50,14 @@ def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> b
 
 
 def loses_items(flow: FlowSpec, step: StepSpec, upstream: StepSpec) -> bool:
-    """True if a step may run though items of its mapped upstream failed."""
-    return bool(ignores(flow, step)) or "min_success" in upstream.options
+    """True if a step may run although items of its mapped upstream failed."""
+    return any(flow.ignored_by(step)) or "min_success" in upstream.options
 
 
 def _items(
     types: Types, step: StepSpec, parameter: ParameterSpec, upstream: StepSpec, ignored: str
 ) -> Iterator[Diagnostic]:
-    """The finding for a list of results from which failed items would be missing without a word."""
+    """The finding for a list of results from which failed items would be missing silently."""
     if not ignored and "min_success" not in upstream.options:
         return
     if not has_no_room(types, parameter, upstream):
@@ -91,10 +84,11 @@ RULE = Rule(
     slug=finding.slug,
     summary="an upstream, or an item of a map, may be absent, but the parameter has no room for that",
     why=(
-        "With `ignore_cancelled` or `ignore_discarded` a step runs though an upstream has no result; its parameter is "
-        "None then. A parameter that does not say so fails just when something else has failed already. Of a map that "
-        "may complete with failed items (`min_success=`, or a downstream that ignores them) a plain list would be "
-        "shorter, and nobody would see by how much: `list[R | None]` and `list[Outcome[R]]` keep each item's place."
+        "With `ignore_cancelled` or `ignore_discarded`, a step runs although an upstream has no result; its parameter "
+        "is then None. If the annotation does not allow None, the step fails just when something else has failed "
+        "already. A map may complete although items failed (with `min_success=`, or if the downstream ignores them). "
+        "A plain list of its results would be shorter, and nobody would see by how much: `list[R | None]` and "
+        "`list[Outcome[R]]` keep a place for each item."
     ),
     bad=(
         Example(

@@ -4,24 +4,19 @@ from collections.abc import Callable, Iterator
 
 from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec
+from baton_dsl.core.rules.rule import Context, Example, Finder, Rule, once
+from baton_dsl.core.spec import MISSING, UNKNOWN, Absent, ParameterSpec, StepSpec
 
 finding = Finder("BTN203", "baton-not-serializable")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each return annotation, and each input, that names what JSON can't carry, and each generator."""
+    """A finding for each return annotation and each input with a type that JSON can't carry, and each generator."""
     types = context.types
-    parts: dict[int, str | None] = {}
-
-    def unserializable(type: object) -> str | None:
-        if id(type) not in parts:  # the steps made of one function share its types
-            parts[id(type)] = None if type in (MISSING, UNKNOWN) else types.unserializable(type)
-        return parts[id(type)]
-
+    unserializable = once(lambda each: None if isinstance(each, Absent) else types.unserializable(each))
+    unreadable = once(lambda each: None if isinstance(each, Absent) else types.unreadable(each))
     for step in context.flow.steps:
-        # what can't be evaluated is told as that (BTN204): nobody knows what it would be
+        # BTN204 reports annotations that can't be evaluated
         if step.unevaluable is None and (part := unserializable(step.result)):
             yield finding(
                 f'step "{step.name}" returns {_tell(types.show(step.result), part)} be stored as JSON',
@@ -40,7 +35,8 @@ def run(context: Context) -> Iterator[Diagnostic]:
             if parameter.unevaluable is not None:
                 continue
             if not parameter.is_input:
-                yield from _unreadable(context, step, parameter, unserializable)
+                if part := unreadable(parameter.type):
+                    yield from _unreadable(context, step, parameter, part, unserializable)
             elif part := unserializable(parameter.type):
                 yield finding(
                     f'input "{parameter.name}" of step "{step.name}" is '
@@ -53,13 +49,14 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 
 def _unreadable(
-    context: Context, step: StepSpec, parameter: ParameterSpec, unserializable: Callable[[object], str | None]
+    context: Context,
+    step: StepSpec,
+    parameter: ParameterSpec,
+    part: str,
+    unserializable: Callable[[object], str | None],
 ) -> Iterator[Diagnostic]:
-    """A finding for a parameter that can't be made of what its upstream stores, where nothing else is wrong."""
+    """A finding for a parameter that can't be read from what its upstream stores, if nothing else is wrong."""
     types = context.types
-    part = None if parameter.type in (MISSING, UNKNOWN) else types.unreadable(parameter.type)
-    if part is None:
-        return  # nearly every one
     upstream = context.graph.steps.get(parameter.source or "")
     if upstream is None or upstream.name == step.name:
         return
@@ -87,8 +84,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a result or input annotation that can't round-trip through JSON",
     why=(
-        "Results and inputs are rows of a database that another process reads. There is no pickle: what JSON can't "
-        "carry would fail after the step has done its work."
+        "Results and inputs are stored in a database, and another process reads them. They are JSON, never pickle: a "
+        "value that JSON can't carry would fail after the step has done its work."
     ),
     bad=(
         Example(
@@ -235,4 +232,5 @@ drawing = Flow("drawing", report, points)
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

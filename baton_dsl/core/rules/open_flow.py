@@ -1,4 +1,4 @@
-"""BTN903: what the analyzer left alone, and why."""
+"""BTN903: flows that the analyzer can't see whole, and why."""
 
 from collections.abc import Iterator
 
@@ -23,8 +23,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a flow that can't be seen whole (only with `--strict`)",
     why=(
-        "A list built in a loop, or an import that is missing, may add any step to a flow. So a name that seems to be "
-        "missing may exist, and rules stay silent. `--strict` reports where that is the case."
+        "A list built in a loop, or a missing import, may add any step to a flow. So a name that seems to be missing "
+        "may exist, and rules stay silent. `--strict` reports where that is the case."
     ),
     bad=(
         Example(

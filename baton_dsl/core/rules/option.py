@@ -16,7 +16,7 @@ from baton_dsl.core.wording import suggestion_after, unstorable
 finding = map_option.finding
 
 LONGEST_NAME: Final = 255
-"""Characters of a step's, a flow's or a queue's name."""
+"""The most characters of the name of a step, a flow or a queue."""
 MOST_ATTEMPTS: Final = 32_767
 """`oban_jobs.max_attempts` is a smallint."""
 
@@ -24,7 +24,7 @@ MOST_ITEMS: Final = 2_147_483_647
 """Counts of items are PostgreSQL's integers."""
 
 MOST_SECONDS: Final = 100 * 366 * 24 * 60 * 60
-"""A hundred years: what is longer, infinity included, is no duration but a mistake."""
+"""A hundred years: a longer duration, such as infinity, is a mistake."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
@@ -38,7 +38,7 @@ def run(context: Context) -> Iterator[Diagnostic]:
 
 
 def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = None) -> Iterator[Diagnostic]:
-    """What is wrong with the options of a step. A value that is no literal is silent."""
+    """The findings for the options of a step. There is none for a value that is not a literal."""
     for name, option in given.items():
         if name not in CHECKS:
             nearest = did_you_mean(name, CHECKS)
@@ -72,7 +72,7 @@ def options(step: str, given: Mapping[str, Option], *, is_async: bool | None = N
 
 
 def flow_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
-    """What is wrong with the options of a flow. A value that is no literal is silent."""
+    """The findings for the options of a flow. There is none for a value that is not a literal."""
     for name, option in given.items():
         if name not in FLOW_CHECKS:
             nearest = did_you_mean(name, FLOW_CHECKS)
@@ -89,7 +89,7 @@ def flow_options(given: Mapping[str, Option]) -> Iterator[Diagnostic]:
 
 
 def wrong_name(name: object) -> str | None:
-    """What a name must be, if it is not; None for a good one."""
+    """What a name must be, or None if it is right."""
     if not isinstance(name, str) or not name or name != name.strip():
         return "a name without blanks at its ends"
     if len(name) > LONGEST_NAME:
@@ -102,7 +102,7 @@ def wrong_name(name: object) -> str | None:
 
 
 def wrong_step_name(name: object) -> str | None:
-    """What the name of a step must be, if it is not; None for a good one."""
+    """What the name of a step must be, or None if it is right."""
     if expected := wrong_name(name):
         return expected
     # "orders[3]" is an item of the map "orders".
@@ -144,7 +144,7 @@ def _flag(value: object) -> str | None:
 
 
 def _seconds(value: object) -> float | None:
-    """The seconds of a duration; None for what is none, or one that no calendar holds."""
+    """The seconds of a duration; None if the value is not a duration, or too long."""
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_SECONDS:
@@ -237,7 +237,7 @@ FLOW_CHECKS: Final[dict[str, Callable[[object], str | None]]] = {
 """The options of `Flow`, each with a check that says what the value must be, or None."""
 
 UNTYPED: Final = frozenset({Door.LIVE, Door.TEXT})
-"""The doors without a type checker's own word: to mypy an unknown option is a wrong call of `step`."""
+"""The front ends without a type checker. mypy itself reports an unknown option as a wrong call of `step`."""
 
 RULE = Rule(
     code=finding.code,
@@ -391,4 +391,5 @@ shop = Flow("shop", charge, cleanup, workflow_name="nightly", models={"*": "smal
         *map_option.GOOD,
     ),
     run=run,
+    is_about_a_step=True,
 )

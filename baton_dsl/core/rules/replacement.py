@@ -1,4 +1,4 @@
-"""BTN311: a test that replaces what is no step of the flow, or a step by what it can't return."""
+"""BTN311: a test that replaces a step that is not in the flow, or replaces it by a value that it can't return."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ finding = Finder("BTN311", "baton-replacement")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each step that is not there, and for each value that its step can't return."""
+    """A finding for each replaced step that does not exist, and for each value that its step can't return."""
     for call in context.flow.inserts:
         for replaced in call.replaced:
             yield from wrong(context.flow, replaced, context.types)
 
 
 def wrong(flow: FlowSpec, replaced: Replaced, types: Types) -> Iterator[Diagnostic]:
-    """What is wrong with what stands in for one step."""
+    """The findings for the replacement of one step."""
     steps = {step.name: step for step in flow.steps}
     name, place = replaced.step
     if name not in steps:
@@ -52,10 +52,11 @@ def wrong(flow: FlowSpec, replaced: Replaced, types: Types) -> Iterator[Diagnost
 RULE = Rule(
     code=finding.code,
     slug=finding.slug,
-    summary="a test that replaces what is no step of the flow, or a step by what it can't return",
+    summary="a test that replaces a step that is not in the flow, or replaces it by a value that it can't return",
     why=(
-        "A test that replaces a step by something that it never returns proves nothing: what follows gets what it "
-        "never will. At run time it is BTN601, told before anything runs; here it is told in the editor."
+        "A test that replaces a step by a value that it never returns proves nothing: downstream steps get a value "
+        "that they never get in production. At run time this is BTN601, raised before anything runs; this rule "
+        "reports it in the editor."
     ),
     bad=(
         Example(

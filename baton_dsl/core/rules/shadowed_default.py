@@ -59,8 +59,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a default on an upstream parameter; an input named like a step of the flow",
     why=(
-        "A default suggests that the step can run without its upstream, which it never does. An input with a step's "
-        "name reads like an edge and is none: the step would not wait."
+        "A default suggests that the step can run without its upstream, which it never does. An input with the name "
+        "of a step looks like an edge but is not one: the step would not wait."
     ),
     bad=(
         Example(

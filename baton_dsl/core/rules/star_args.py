@@ -1,4 +1,4 @@
-"""BTN301: parameters that have no name to be an edge."""
+"""BTN301: parameters that can't be passed by name."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,7 @@ RULE = Rule(
     code=finding.code,
     slug=finding.slug,
     summary="`*args`, `**kwargs` or positional-only parameters in a step",
-    why="Parameter names are the edges of the graph. A parameter that can't be passed by name can't be one.",
+    why="Parameter names are the edges of the graph. A parameter that can't be passed by name can't be an edge.",
     bad=(
         Example(
             """\
@@ -76,4 +76,5 @@ shop = Flow("shop").add("orders", orders).add("report", report, deps=["orders"])
         ),
     ),
     run=run,
+    is_about_a_step=True,
 )

@@ -9,11 +9,6 @@ from baton_dsl.core.spec import StepSpec
 
 finding = Finder("BTN306", "baton-unimportable-step")
 
-LAMBDA: Final = "a lambda"
-NESTED: Final = "a function inside a function"
-METHOD: Final = "a method"
-"""What a worker can't import, as `StepSpec.unimportable` has it. The first parameter of a method is no edge."""
-
 
 def run(context: Context) -> Iterator[Diagnostic]:
     """A finding for each method, lambda and nested function."""
@@ -32,13 +27,13 @@ _HAVE_A_NAME: Final = "move it to a module, or run the script as one: python -m 
 
 
 def steps_of_a_script(steps: Iterable[StepSpec]) -> Iterator[Diagnostic]:
-    """A finding for each step that is of a script, as an insert finds out."""
+    """A finding for each step that is defined in a script, which only an insert can know."""
     for step in steps:
         yield finding(f'step "{step.name}" is {_OF_A_SCRIPT}', help=_HAVE_A_NAME, step=step.name, place=step.place)
 
 
 def hook_of_a_script(hook: str) -> Diagnostic:
-    """The finding for a hook that is of a script."""
+    """The finding for a hook that is defined in a script."""
     return finding(f"{hook} is {_OF_A_SCRIPT}", help=_HAVE_A_NAME)
 
 

@@ -21,8 +21,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a file that can't be parsed",
     why=(
-        "A file with a syntax error, a wrong encoding or null bytes can't be checked. The other files are, but what "
-        "depends on this one stays silent."
+        "A file with a syntax error, a wrong encoding or null bytes can't be checked. The other files are checked, but "
+        "rules that depend on this one stay silent."
     ),
     bad=(
         Example(

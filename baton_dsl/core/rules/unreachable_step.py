@@ -10,7 +10,7 @@ finding = Finder("BTN104", "baton-unreachable-step")
 
 
 def unreachable(steps: Iterable[StepSpec]) -> Iterator[Diagnostic]:
-    """A finding for each step, given those that no flow of the program takes."""
+    """A finding for each of the steps, which are those that are in no flow of the program."""
     for step in steps:
         yield finding(
             f'step "{step.name}" is in no flow',
@@ -25,8 +25,8 @@ RULE = Rule(
     slug=finding.slug,
     summary="a step that is decorated but in no flow (off by default)",
     why=(
-        "A step that no flow takes never runs. That is fine in a library of steps, so the rule must be selected; it "
-        "is silent while any flow of the program is open, because that flow might take the step."
+        "A step that is in no flow never runs. That is fine in a library of steps, so the rule must be selected. It is "
+        "silent while any flow of the program is open, because that flow may contain the step."
     ),
     bad=(
         Example(

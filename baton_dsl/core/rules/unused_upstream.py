@@ -10,7 +10,7 @@ from baton_dsl.core.rules.rule import Context, Door, Example, Finder, Rule
 finding = Finder("BTN302", "baton-unused-upstream")
 
 MOST_MEASURED: Final = 100
-"""Needless edges of one flow whose cost is worked out; each takes a walk over the graph."""
+"""The most needless edges of a flow whose cost is computed: each needs a walk over the graph."""
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
@@ -51,7 +51,7 @@ class _Chains:
             self.before, self.longest = self._depths(None)
 
     def cost(self, step: str, upstream: str) -> str:
-        """What the edge does to the critical path, in words; empty if there is a cycle, or too much to measure."""
+        """Describe what the edge does to the critical path; empty if there is a cycle, or too much to measure."""
         if self.has_cycle or self.measured >= MOST_MEASURED:
             return ""
         self.measured += 1

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from baton_dsl.core import maps
 from baton_dsl.core.diagnostics import Diagnostic, Note
 from baton_dsl.core.rules.rule import Context, Example, Finder, Rule
-from baton_dsl.core.spec import MISSING, UNKNOWN, ParameterSpec, StepSpec, Types
+from baton_dsl.core.spec import MISSING, UNKNOWN, Absent, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN201", "baton-upstream-type")
 
 
 def run(context: Context) -> Iterator[Diagnostic]:
-    """A finding for each edge whose types say no. An edge with an unknown or missing type is silent."""
+    """A finding for each edge whose types do not fit. There is none if a type is unknown or missing."""
     types = context.types
+    verdicts: dict[tuple[int, int], bool | None] = {}  # many edges are between the same two types
     for step in context.flow.steps:
         for parameter in step.parameters:
             if not parameter.is_upstream or parameter.source is None:
@@ -20,10 +21,13 @@ def run(context: Context) -> Iterator[Diagnostic]:
             upstream = context.graph.steps.get(parameter.source)
             if upstream is None or upstream.name == step.name:
                 continue
-            if parameter.type in (MISSING, UNKNOWN) or upstream.result in (MISSING, UNKNOWN):
+            if isinstance(parameter.type, Absent) or isinstance(upstream.result, Absent):
                 continue
             if not parameter.each and upstream.name not in context.graph.mapped:  # nearly every edge
-                if types.assignable(upstream.result, parameter.type) is False:
+                pair = (id(upstream.result), id(parameter.type))
+                if pair not in verdicts:
+                    verdicts[pair] = types.assignable(upstream.result, parameter.type)
+                if verdicts[pair] is False:
                     yield mismatch(types, step, parameter, upstream, upstream.result)
                 continue
             given = maps.offer(types, parameter, upstream)
@@ -40,8 +44,8 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
         types: What is known of the types.
         step: The step that takes the result.
         parameter: The parameter that takes it.
-        upstream: The step that gives it.
-        given: Its type as the parameter sees it: of one item for `Each`.
+        upstream: The step whose result it is.
+        given: The type of the result as the parameter sees it: with `Each`, the type of one item.
     """
     shown, taken = types.apart(given, parameter.type)
     annotation = maps.around(parameter, shown)
@@ -73,7 +77,7 @@ RULE = Rule(
     slug=finding.slug,
     summary="an upstream's result does not fit the parameter",
     why=(
-        "Results travel as JSON and are validated on the way in. A wrong type is an error in the middle of the night, "
+        "Results are stored as JSON and validated when they are read. A wrong type would be an error at run time, "
         "after the upstream's work was done and paid for."
     ),
     bad=(

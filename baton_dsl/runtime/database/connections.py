@@ -28,20 +28,20 @@ class DjangoConnection(Protocol):
 
 
 type SyncSessionLike = Connection | Session | scoped_session[Any] | DjangoConnection
-"""What `insert` takes in a sync application, besides psycopg's connection."""
+"""The objects that `insert` accepts in a sync application, besides psycopg's connection."""
 
 type AsyncSessionLike = AsyncConnection | AsyncSession | async_scoped_session[Any]
-"""What `insert` takes in an async application, besides psycopg's connection."""
+"""The objects that `insert` accepts in an async application, besides psycopg's connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A psycopg connection, or how to get at it.
+    """A psycopg connection, or a way to get it.
 
     Attributes:
         sync: The connection, for a sync caller.
-        pending: What to await for the connection, for an async caller.
-        facaded: The async connection of a sync caller, whom SQLAlchemy's `run_sync` has called.
+        pending: An awaitable that returns the connection, for an async caller.
+        facaded: The async connection of a sync caller that SQLAlchemy's `run_sync` has called.
     """
 
     sync: psycopg.Connection[Any] | None = None
@@ -52,8 +52,8 @@ class Found:
 def find(conn: object) -> Found:
     """The psycopg connection under a connection or session.
 
-    SQLAlchemy and Django are recognised by their shape, so that they are not imported for callers that don't use them.
-    A session that has no transaction yet begins one, as any statement would make it.
+    SQLAlchemy and Django are recognized by their attributes, so that they are not imported for callers that don't use
+    them. A session without a transaction begins one, as it would for any statement.
 
     Raises:
         ConnectionTypeError: If there is no psycopg connection under it.
@@ -75,8 +75,8 @@ def await_here[T](awaitable: Awaitable[T], conn: object) -> T:
     """Await something in sync code that SQLAlchemy's `run_sync` has called.
 
     Args:
-        awaitable: What to await.
-        conn: What the caller gave, for the message.
+        awaitable: The awaitable.
+        conn: The object that the caller passed, for the message.
 
     Raises:
         ConnectionTypeError: If `run_sync` has not called it.
@@ -111,11 +111,11 @@ _REMEDIES: Final = {
     "ConnectionHandler": 'give one of them: connections["default"]',
     "SQLAlchemy": "give its session: db.session",
 }
-"""What is often meant, by the names of classes that hand out connections."""
+"""Advice for classes that create connections, by their names."""
 
 
 def _remedy(conn: object) -> str | None:
-    """What to give instead of something that only leads to a connection."""
+    """What to pass instead of an object that only leads to a connection."""
     if isinstance(conn, str):
         return "connect first: with psycopg.connect(dsn) as conn: ..."
     if iscoroutine(conn):
@@ -156,7 +156,7 @@ def _find_sqlalchemy(conn: Any) -> Found:
 
 
 def _driver(conn: Any) -> object:
-    """The driver's connection under a Connection, or under what `Engine.raw_connection` gives."""
+    """The driver's connection under a Connection, or under the result of `Engine.raw_connection`."""
     pooled = conn if hasattr(conn, "driver_connection") else getattr(conn, "connection", None)
     return getattr(pooled, "driver_connection", None)
 
@@ -171,7 +171,7 @@ async def _under_async(conn: Any) -> psycopg.AsyncConnection[Any]:
 
 
 def _under_django(conn: Any) -> psycopg.Connection[Any]:
-    """The connection of a Django alias, as its cursors have it: of this thread, and in no broken transaction."""
+    """The connection of a Django alias, checked as for a cursor: it belongs to this thread and is usable."""
     conn.validate_thread_sharing()
     conn.ensure_connection()
     conn.validate_no_broken_transaction()

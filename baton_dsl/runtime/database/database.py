@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,8 +17,8 @@ from baton_dsl.errors import DatabaseNotConfiguredError
 from baton_dsl.flow_options import Settings
 from baton_dsl.runtime.database import dsn as connection_string
 from baton_dsl.runtime.database import instances
-from baton_dsl.runtime.database.instances import CHANNEL, Notifier
-from baton_dsl.runtime.database.pooling import is_direct, is_direct_async
+from baton_dsl.runtime.database.instances import CHANNEL
+from baton_dsl.runtime.database.pooling import is_direct
 from baton_dsl.runtime.database.prefix import checked_prefix
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 _SNAPSHOT: Final = (
     "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp"
 )
-_OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
-"""How handles connect. Prepared statements are lost behind a pooler, and would not pay here."""
+OPTIONS: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
+"""How workflow handles connect. Prepared statements get lost behind a pooler, and would not pay off here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,9 @@ class Database:
 
     Attributes:
         prefix: The schema.
-        oban: The name of the Oban instance whose pool serves, if there is one in this process.
-        conninfo: How to connect without an instance.
-        pool: The pool whose connections serve, if there is one that is not an instance's; it is in autocommit mode.
+        oban: The name of the Oban instance whose pool is used, if this process has it.
+        conninfo: The connection string that is used without an instance.
+        pool: A pool to use that does not belong to an instance, if any; it is in autocommit mode.
     """
 
     prefix: str
@@ -53,7 +52,7 @@ class Database:
         """The database that a flow is inserted into.
 
         Args:
-            settings: The flow's; its prefix wins over that of the Oban instance.
+            settings: The flow's settings; their prefix overrides that of the Oban instance.
             conn: The caller's connection, if there is one.
         """
         prefix = settings.prefix or _prefix(settings.oban)
@@ -62,7 +61,7 @@ class Database:
 
     @staticmethod
     def configured(*, dsn: str | None = None, prefix: str | None = None, oban: str = "Oban") -> Database:
-        """The database that is named, else the Oban instance's, else that of the environment.
+        """The database that is passed, or else that of the Oban instance, or else that of the environment.
 
         Raises:
             DatabaseNotConfiguredError: BTN411, if none is named anywhere.
@@ -75,13 +74,9 @@ class Database:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return Database(checked_prefix(prefix or _prefix(oban)), oban if dsn is None else "", conninfo)
 
-    def table(self, name: str) -> sql.Identifier:
-        """A table or function of ours, with its schema."""
-        return sql.Identifier(self.prefix, name)
-
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection for reading: of a pool, or one of its own."""
+        """A connection for reading: from a pool, or a new one."""
         if self.pool is not None:
             async with self.pool.connection() as conn:
                 yield conn
@@ -91,19 +86,29 @@ class Database:
             async with instance.pool.connection() as conn:
                 yield conn
             return
-        async with await psycopg.AsyncConnection.connect(self._conninfo(), **_OPTIONS) as conn:
+        async with await psycopg.AsyncConnection.connect(self.conninfo_or_fail(), **OPTIONS) as conn:
             yield conn
 
     @contextmanager
     def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection for reading, for sync code: always one of its own."""
-        with psycopg.connect(self._conninfo(), **_OPTIONS) as conn:
+        """A connection for reading, for sync code: always a new one."""
+        with psycopg.connect(self.conninfo_or_fail(), **OPTIONS) as conn:
             yield conn
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """A connection on which all reads see one moment, and names without a schema are PostgreSQL's own."""
-        async with self.connection() as conn, conn.transaction():
+    async def snapshot(
+        self, conn: psycopg.AsyncConnection[Any] | None = None
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection on which all reads see one snapshot, and names without a schema are PostgreSQL's own.
+
+        Args:
+            conn: An open connection to use instead of a new one.
+        """
+        if conn is None:
+            async with self.connection() as opened, self.snapshot(opened):
+                yield opened
+            return
+        async with conn.transaction():
             await conn.execute(_SNAPSHOT)
             yield conn
 
@@ -114,35 +119,8 @@ class Database:
             conn.execute(_SNAPSHOT)
             yield
 
-    @asynccontextmanager
-    async def endings(self, workflow_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the workflow ends. It can fire spuriously and be missed, so also poll."""
-        ended = asyncio.Event()
-        instance = instances.find(self.oban)
-        if instance is not None and instance.is_started:
-            waiting = await _waiting_on(instance.notifier)
-            waiting.setdefault(workflow_id, []).append(ended)
-            try:
-                yield ended
-            finally:
-                waiting[workflow_id].remove(ended)
-                if not waiting[workflow_id]:
-                    del waiting[workflow_id]
-            return
-        async with await psycopg.AsyncConnection.connect(self._conninfo(), **_OPTIONS) as conn:
-            if await is_direct_async(conn):
-                await conn.execute(sql.SQL("LISTEN {}").format(self.channel))
-                listening = asyncio.create_task(_forward(conn, workflow_id, ended))
-            else:
-                listening = asyncio.create_task(_look_often(ended))
-            try:
-                yield ended
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
-
     def listen(self, conn: psycopg.Connection[Any]) -> bool:
-        """Let a connection hear of ends; False if a pooler is between, through which nothing is heard."""
+        """Let a connection listen for ends. Return False behind a pooler, through which notifications do not come."""
         if not is_direct(conn):
             return False
         conn.execute(sql.SQL("LISTEN {}").format(self.channel))
@@ -150,69 +128,25 @@ class Database:
 
     @property
     def channel(self) -> sql.Identifier:
-        """The channel on which the ends of workflows are told."""
+        """The channel of the notifications about ended workflows."""
         return sql.Identifier(f"{self.prefix}.oban_{CHANNEL}")
 
-    def _conninfo(self) -> str:
+    def conninfo_or_fail(self) -> str:
+        """How to connect.
+
+        Raises:
+            DatabaseNotConfiguredError: BTN411, if nobody said.
+        """
         if self.conninfo is None:
             raise DatabaseNotConfiguredError("no database is named", remedy="give dsn=, or set BATON_DSN")
         return self.conninfo
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    by_workflow: dict[str, list[asyncio.Event]]
-    listening: asyncio.Future[str]
-
-
-_waiting: WeakKeyDictionary[Notifier, _Waiting] = WeakKeyDictionary()
-
-
-async def _waiting_on(notifier: Notifier) -> dict[str, list[asyncio.Event]]:
-    """What waits on a notifier for the ends of workflows, by their ids; the notifier listens from now on.
-
-    It never stops to listen: Oban's notifier is deaf to a channel that is left and joined again within a moment, since
-    it sends the UNLISTEN after the LISTEN.
-    """
-    found = _waiting.get(notifier)
-    if found is None:
-        by_workflow: dict[str, list[asyncio.Event]] = {}
-
-        def hear(_channel: str, payload: dict[str, Any]) -> None:
-            for ended in by_workflow.get(payload.get("workflow_id", ""), ()):
-                ended.set()
-
-        listening = asyncio.ensure_future(notifier.listen(CHANNEL, hear))
-        found = _waiting[notifier] = _Waiting(by_workflow, listening)
-    await asyncio.shield(found.listening)
-    return found.by_workflow
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between two looks where nothing is heard: short ones at first."""
-    pause = 0.02
-    while True:
-        yield pause
-        pause = min(1.0, pause * 1.3)
-
-
-async def _look_often(ended: asyncio.Event) -> None:
-    for pause in pauses():
-        await asyncio.sleep(pause)
-        ended.set()
-
-
-async def _forward(conn: psycopg.AsyncConnection[Any], workflow_id: str, ended: asyncio.Event) -> None:
-    async for notification in conn.notifies():
-        if workflow_id in notification.payload:
-            ended.set()
 
 
 _conninfos: Final[WeakKeyDictionary[object, str]] = WeakKeyDictionary()
 
 
 def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> str:
-    """How a connection has connected; asked once, since libpq puts it together from forty parts each time."""
+    """The connection string of a connection. Cached, because libpq assembles it from forty parts each time."""
     known = _conninfos.get(conn)
     if known is None:
         known = _conninfos[conn] = make_conninfo(conn.info.dsn, password=conn.info.password or None)
@@ -220,7 +154,7 @@ def _conninfo_under(conn: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 def _conninfo_of(oban: str) -> str | None:
-    """How the pool of an Oban instance connects, if it says so."""
+    """The connection string of an Oban instance's pool, if it has one."""
     instance = instances.find(oban)
     conninfo = instance.pool.conninfo if instance is not None else None
     return conninfo if isinstance(conninfo, str) else None

@@ -1,8 +1,8 @@
-"""Read connection strings before anything connects with them. Errors never quote them: they may hold a password.
+"""Check connection strings before they are used. Errors never quote them, because they may contain a password.
 
-What libpq and psycopg say about a string that they can't read quotes from it, often from the password: what follows an
-`@` that is not written as `%40` is taken for the name of the host. So such strings are found here, and refused in words
-that quote nothing.
+If libpq or psycopg can't parse a string, their error quotes from it, often from the password: the text after an `@`
+that is not written as `%40` counts as the name of the host. So such strings are found here, and rejected with an error
+that quotes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PORTS: Final = re.compile(r"(?:\d{1,5}(?:,\d{0,5})*)?")
 
 
 def read(dsn: str) -> str:
-    """A connection string as psycopg takes it; SQLAlchemy's way of writing it (`postgresql+psycopg://`) is understood.
+    """Check a connection string, and convert one of SQLAlchemy (`postgresql+psycopg://`) to one for psycopg.
 
     Raises:
         ConnectionStringError: BTN421, if it can't be read.
@@ -41,7 +41,7 @@ def read(dsn: str) -> str:
     parts = _parts(known)
     if parts is None:
         raise ConnectionStringError("the connection string can't be read")
-    if "@" in str(parts.get("host", ""))[1:]:  # one that begins with it is a socket without a file
+    if "@" in str(parts.get("host", ""))[1:]:  # a host that begins with @ is an abstract socket
         raise ConnectionStringError(
             "the connection string can't be read: its password holds an @ that is not written as %40"
         )
@@ -51,9 +51,9 @@ def read(dsn: str) -> str:
             "than 63 characters, or characters that no name of a host has"
         )
     if not _PORTS.fullmatch(str(parts.get("port", ""))):
-        raise ConnectionStringError("the connection string can't be read: its port is no number")
+        raise ConnectionStringError("the connection string can't be read: its port is not a number")
     if not re.fullmatch(r"-?\d*", str(parts.get("connect_timeout", ""))):
-        raise ConnectionStringError("the connection string can't be read: its connect_timeout is no number")
+        raise ConnectionStringError("the connection string can't be read: its connect_timeout is not a number")
     return known
 
 
@@ -70,12 +70,12 @@ def _can_be_looked_up(hosts: str) -> bool:
 
 
 def _path(url: str) -> str:
-    """What stands between the host and the parameters."""
+    """The text between the host and the parameters."""
     return url.partition("://")[2].partition("?")[0].partition("/")[2]
 
 
 def _parts(conninfo: str) -> dict[str, str | int | None] | None:
-    """What it says; None if it can't be read. The error ends here, with all that it quotes."""
+    """The parsed parts; None if it can't be parsed. The original error is dropped, because it quotes the string."""
     try:
         return dict(conninfo_to_dict(conninfo))
     except (psycopg.Error, ValueError):  # ValueError: a NUL character

@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from baton_dsl.runtime.database.pools import Pool
 
 CHANNEL: Final = "workflow"
-"""Where the ends of workflows are told; Oban's notifier adds the prefix: `public.oban_workflow`. The payload is
-`{"workflow_id": ..., "outcome": ...}`."""
+"""The channel of notifications about ended workflows. Oban's notifier adds the prefix: `public.oban_workflow`. The
+payload is `{"workflow_id": ..., "outcome": ...}`."""
 
 
 class Notifier(Protocol):
-    """What we use of Oban's notifier."""
+    """The part of Oban's notifier that we use."""
 
     async def listen(self, channel: str, callback: Callable[[str, dict[str, Any]], Any], wait: bool = True) -> str:
-        """Call back for every notification on a channel; returns a token."""
+        """Call the callback for every notification on a channel. Return a token."""
 
     async def unlisten(self, token: str) -> None:
-        """Stop."""
+        """Stop listening."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What inserts and handles use of an Oban instance.
+    """The part of an Oban instance that inserts and handles use.
 
     Attributes:
-        pool: The connection pool that it was given.
+        pool: Its connection pool.
         prefix: The schema of its tables.
         notifier: Its notifier.
-        is_started: Whether it runs, so that its notifier hears.
+        is_started: Whether it runs, so that its notifier listens.
     """
 
     pool: Pool
@@ -49,7 +49,7 @@ class Instance:
 
     def autocommit(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
         """A connection of the pool for one statement, which is a transaction."""
-        # Imported here, since it loads psycopg_pool, which who only inserts need not have installed.
+        # Imported here because it loads psycopg_pool, which a process that only inserts need not have installed.
         opened: AbstractAsyncContextManager[AsyncConnection[Any]]
         opened = importlib.import_module("baton_dsl.runtime.database.pools").autocommit(self.pool)
         return opened
@@ -58,7 +58,7 @@ class Instance:
 def find(name: str) -> Instance | None:
     """The Oban instance of that name in this process; None if there is none.
 
-    Only a process that has loaded oban can have one. So the bridge, which loads oban, is imported only then.
+    Only a process that has loaded oban can have an instance. So the bridge, which imports oban, is imported only then.
     """
     if "oban.oban" not in sys.modules:
         return None

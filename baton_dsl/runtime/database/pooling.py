@@ -1,7 +1,7 @@
 """Detect a pooler such as pgbouncer, and whether it provides sessions.
 
-In transaction mode each transaction may run in another backend. Whatever belongs to a session is lost by the next
-statement, or worse, stays with a stranger: locks, LISTEN, prepared statements.
+In transaction mode, each transaction may run in another backend. Then session state (locks, LISTEN, prepared
+statements) is lost after a statement or, worse, stays with another client.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from baton_dsl.errors import SessionNeededError
 type Connecting = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 DIRECT: Final = "BATON_DIRECT_DSN"
-"""The environment variable that names the server itself where the DSN names a pooler."""
+"""The environment variable for the address of the server itself, if the DSN is that of a pooler."""
 ROUNDS: Final = 3
-"""Times that it is tried: what else goes through a pooler may let a try look like a session."""
+"""How often the test is repeated: other traffic through a pooler may make one test look like a session."""
 ANSWER: Final = 5.0
-"""Seconds for an answer: in a pooler that has no server left for a statement, it waits for one."""
+"""Seconds to wait for an answer: a pooler without a free server connection lets a statement wait."""
 
 BACKEND: Final = "SELECT pg_backend_pid()"
 
 
 def is_direct(conn: psycopg.Connection[Any]) -> bool:
-    """True if nothing is between us and the backend: a pooler gives numbers of its own at the login."""
+    """True if there is no pooler: a pooler sends its own backend id at login."""
     return _backend(conn) == conn.info.backend_pid
 
 
@@ -49,14 +49,15 @@ async def is_direct_async(conn: psycopg.AsyncConnection[Any]) -> bool:
 
 
 def is_session(conn: psycopg.Connection[Any], connect: Connecting) -> bool:
-    """True if all statements of a connection run in the same backend, so that a lock that one takes is held.
+    """True if all statements of a connection run in the same backend, so that locks are kept between statements.
 
-    Behind a pooler that is tried, while a transaction of another connection keeps the server that is free then: in
-    transaction mode that is likely the one of the statement before.
+    Behind a pooler, this is tested: between two statements, another connection opens a transaction. In transaction
+        mode,
+    it probably gets the backend of the first statement.
 
     Args:
         conn: The connection, in autocommit mode.
-        connect: Opens another one, in the same way.
+        connect: Opens another connection in the same way.
     """
     if is_direct(conn):
         return True
@@ -71,15 +72,15 @@ def _keeps_its_backend(conn: psycopg.Connection[Any], connect: Connecting) -> bo
             _backend(other)
             with answering(conn):
                 return _backend(conn) == before
-        with answering(conn):  # the other one has waited in vain for a server of its own
+        with answering(conn):  # the other connection got no backend
             return _backend(conn) == before
-    except psycopg.OperationalError:  # no server was left for the second statement: the first one's was given away
+    except psycopg.OperationalError:  # no backend was left for the second statement: the first one's was given away
         return False
 
 
 @contextmanager
 def answering(conn: psycopg.Connection[Any]) -> Iterator[None]:
-    """Shut a connection down that does not answer in time."""
+    """Close a connection that does not answer in time."""
     with socket.socket(fileno=dup(conn.pgconn.socket)) as double:
         timer = threading.Timer(ANSWER, double.shutdown, [socket.SHUT_RDWR])
         timer.daemon = True
@@ -99,7 +100,7 @@ class Route(StrEnum):
 
 
 def route_of(connect: Connecting) -> Route:
-    """Find out what is between.
+    """Find out what is between a connection and the server.
 
     Args:
         connect: Opens a connection in autocommit mode.
@@ -111,7 +112,7 @@ def route_of(connect: Connecting) -> Route:
 
 
 def require_session(dsn: str) -> None:
-    """See that connections to a DSN are sessions.
+    """Check that connections to a DSN are sessions.
 
     Raises:
         SessionNeededError: BTN422, if each transaction may run in another backend.
@@ -123,6 +124,6 @@ def require_session(dsn: str) -> None:
     with connect() as conn:
         if not is_session(conn, connect):
             raise SessionNeededError(
-                "a worker needs sessions, and the server of its connection string gives it another one for each "
-                "transaction, as pgbouncer does in transaction mode"
+                "a worker needs sessions, but its connection string leads to a pooler that gives each transaction "
+                "another session, as pgbouncer does in transaction mode"
             )

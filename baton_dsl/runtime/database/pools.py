@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary, ref
 
@@ -26,19 +26,19 @@ KEPT_ALIVE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""What we ask of TCP, unless the DSN says otherwise: a peer that is gone is found out, no NAT forgets a connection."""
+"""Settings for TCP keepalives, unless the DSN has others: they detect a dead peer, and keep NAT entries alive."""
 
 
 def kept_alive(dsn: str) -> str:
-    """A DSN with our defaults for what it does not say."""
+    """Add our defaults to a DSN where it does not set them."""
     said = conninfo_to_dict(dsn)
     return make_conninfo(dsn, **{name: value for name, value in KEPT_ALIVE.items() if name not in said})
 
 
 async def _configure(conn: AsyncConnection[Any]) -> None:
-    """Let each BEGIN say the level that Oban's statements and ours are written for, which costs no round trip.
+    """Set the isolation level that Oban's statements and ours need; it is part of each BEGIN, without a round trip.
 
-    And let the server keep a connection that is idle in the pool: the next fetch would find it dead.
+    Also tell the server to keep connections that are idle in the pool. Otherwise the next fetch would find them closed.
     """
     await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
     await conn.set_autocommit(True)
@@ -47,13 +47,13 @@ async def _configure(conn: AsyncConnection[Any]) -> None:
 
 
 async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -> Pool:
-    """Open a pool whose connections are watched.
+    """Open a pool of watched connections.
 
     Args:
         dsn: The database.
-        min_size: Connections that are kept open.
-        max_size: Connections at once.
-        options: How psycopg connects, beyond the DSN.
+        min_size: The number of connections that are kept open.
+        max_size: The most connections at once.
+        options: Arguments for psycopg's connect, besides the DSN.
     """
     pool: Pool = AsyncConnectionPool(
         kept_alive(dsn), kwargs=options, min_size=min_size, max_size=max_size, configure=_configure, open=False
@@ -65,12 +65,12 @@ async def open_pool(dsn: str, *, min_size: int, max_size: int, **options: Any) -
 
 
 def watch(pool: Pool) -> bool:
-    """Have the connections that a pool opens from now on watched, unless they are of a class of somebody else's.
+    """Watch the connections that a pool opens from now on, unless the application uses its own connection class.
 
-    One that is silent is seldom alone: then all that are idle in the pool are replaced with it.
+    If one connection is silent, others often are too. So all idle connections of the pool are then replaced.
 
     Returns:
-        True if they were not watched before.
+        True if the pool was not watched before.
     """
     if pool.connection_class is not AsyncConnection:
         return False
@@ -97,7 +97,7 @@ _draining: Final[set[asyncio.Task[None]]] = set()
 
 
 def rewatch(pool: Pool) -> None:
-    """As `watch`, for a pool that is in use: what it has open is replaced."""
+    """As `watch`, for a pool that is in use: its open connections are replaced."""
     if watch(pool) and not pool.closed:
         task = asyncio.get_running_loop().create_task(pool.drain())
         _draining.add(task)
@@ -106,11 +106,11 @@ def rewatch(pool: Pool) -> None:
 
 @asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
-    """A connection for one statement, which is a transaction: BEGIN and COMMIT would be two more round trips.
+    """A connection in autocommit mode for one statement, because BEGIN and COMMIT would be two more round trips.
 
-    Where the defaults of the database or the role don't suit it, BEGIN and COMMIT are said, with what does for this
-    transaction alone: a serializable one may fail each time that others work beside it, and one with too little time
-    each time.
+    If the defaults of the database or the role are not suitable, BEGIN and COMMIT are sent, with settings for this
+    transaction: a serializable transaction may fail whenever others run concurrently, and one with a too short
+    `statement_timeout` fails always.
     """
     async with pool.connection() as conn:
         before = conn.autocommit
@@ -127,14 +127,60 @@ async def autocommit(pool: Pool) -> AsyncIterator[AsyncConnection[Any]]:
                 await conn.set_autocommit(before)
 
 
+class Lease:
+    """A connection that statements one after another keep, each as by `autocommit`: taking one anew costs time.
+
+    It goes back when nothing follows, after an error, when somebody else waits for one, and after a while in any case,
+    since the pool replaces old connections.
+
+    Args:
+        pool: Where it comes from.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._kept: tuple[AsyncConnection[Any], AsyncExitStack, float] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """The connection, or another one while that is in use."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            stack = AsyncExitStack()
+            kept = await stack.enter_async_context(autocommit(self._pool)), stack, time.monotonic()
+        conn, stack, since = kept
+        async with stack:
+            yield conn
+            if self._may_keep(since):
+                self._kept = conn, stack.pop_all(), since
+
+    def _may_keep(self, since: float) -> bool:
+        return self._kept is None and time.monotonic() - since < LONGEST_LEASE and not _is_wanted(self._pool)
+
+    async def release(self) -> None:
+        """Give it back."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept[1].aclose()
+
+
+LONGEST_LEASE: Final = 1.0
+"""Seconds for which statements one after another keep a connection."""
+
+
+def _is_wanted(pool: Pool) -> bool:
+    """True if somebody waits for a connection of the pool."""
+    return pool.get_stats().get("requests_waiting", 0) > 0
+
+
 _suiting: Final[WeakKeyDictionary[AsyncConnection[Any], bool]] = WeakKeyDictionary()
 
 SHORTEST: Final = 10_000
-"""Milliseconds that a statement of ours may need, with thousands of steps in it on a busy server."""
+"""Milliseconds that one of our statements may need for thousands of steps on a busy server."""
 
 
 async def _suits(conn: AsyncConnection[Any]) -> bool:
-    """Whether a statement by itself is as it should be; asked once for each connection."""
+    """Whether the defaults of a connection suit a statement in autocommit mode. Checked once for each connection."""
     known = _suiting.get(conn)
     if known is None:
         cursor = AsyncCursor(conn, row_factory=tuple_row)

@@ -20,11 +20,11 @@ _RESERVED: Final = frozenset(
     where window with
     """.split()  # noqa: SIM905 - one word a line would be three pages
 )
-"""Words that PostgreSQL reserves as the name of a schema (its documentation, appendix C)."""
+"""Words that can't be the name of a schema without quotes (PostgreSQL's documentation, appendix C)."""
 
 
 def checked_prefix(prefix: str) -> str:
-    """A schema name that Oban can use: it writes the name into its SQL as it is, without quotes.
+    """Check a schema name: Oban writes it into its SQL without quotes.
 
     Raises:
         PrefixError: If the name would need quotes.

@@ -1,4 +1,4 @@
-"""The queries on one workflow and its nodes. They write `baton.` for the schema, and each takes `workflow_id`."""
+"""Queries about one workflow and its nodes. They write `baton.` for the schema, and take `workflow_id`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final, LiteralString
 
 STATE: Final[LiteralString] = """CASE
         WHEN node.outcome IS NOT NULL THEN node.outcome
-        WHEN node.items IS NOT NULL THEN 'expanded'  -- its state is told by those of its items
+        WHEN node.items IS NOT NULL THEN 'expanded'  -- the states of its items decide
         WHEN node.is_map THEN 'suspended'
         ELSE coalesce(job.state::text, 'available')
     END"""
@@ -24,7 +24,7 @@ COLUMNS: Final[LiteralString] = (
     END AS model
 """
 )
-"""What `status.node_of` reads of a `node` and its `job`."""
+"""The columns of a `node` and its `job` that `status.node_of` needs."""
 
 _RESULT: Final[LiteralString] = (
     "node.step_name, node.outcome, node.worker, node.is_map, node.levels, node.result::text AS result, "
@@ -44,7 +44,7 @@ FROM baton.workflow_nodes AS node LEFT JOIN baton.oban_jobs AS job ON job.id = n
 WHERE node.workflow_id = %(workflow_id)s AND node.map_id IS NULL
 GROUP BY 1
 """
-"""How many steps are in each state, without the items of maps; `maps` are those whose state its items tell."""
+"""How many steps are in each state, without the items of maps; `maps` are those whose items decide their state."""
 
 NODES: Final[LiteralString] = f"""
 SELECT {COLUMNS}

@@ -1,4 +1,4 @@
-"""How often and how long a statement is retried while the database does not answer."""
+"""How often, and with which pauses, a statement is retried while the database does not answer."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import random
 from typing import Final
 
 TRIES: Final = 12
-"""Tries of one statement while the database yields no answer: with the pauses below, about half a minute."""
+"""The most tries of one statement while the database does not answer: about half a minute with the pauses below."""
 LONGEST_PAUSE: Final = 4.0
-"""Seconds between two tries, at the most."""
+"""The most seconds between two tries."""
 
 
 def pause_after(number: int) -> float:
-    """Seconds to wait after the try of this number, from 0: growing, and jittered."""
+    """Seconds to wait after a try, whose number counts from 0. The pauses grow and have jitter."""
     longest: float = min(LONGEST_PAUSE, 0.02 * 2.0**number)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret

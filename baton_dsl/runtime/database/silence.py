@@ -1,9 +1,9 @@
-"""Detect connections that no longer answer, and close them so that their users continue on another one.
+"""Detect silent connections, and close them so that their users continue on another one.
 
-A network may take what we send and never answer: a NAT or a proxy whose far leg has died. TCP can't tell that from a
-statement that takes its time. So where nothing has come for a while, the server is asked on a new connection whether
-it still works on that statement. If it does not, no answer will come, and the silent connection is shut down: whoever
-waits for it gets an error, as if it had been cut. A slow statement is left alone however long it takes.
+A network may accept what we send and never answer, for example if the other side of a NAT or a proxy has died. For TCP,
+that looks like a slow statement. So if nothing has come for a while, the server is asked on a new connection whether it
+still works on the statement. If it does not, no answer will come, and the silent connection is closed: whoever waits
+for it gets an error. A slow statement is left alone, however long it takes.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from psycopg.pq import TransactionStatus
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 3.0
-"""Seconds without a byte after which the server is asked."""
+"""Seconds without a received byte after which the server is asked."""
 TICK: Final = 0.25
-"""Seconds between two looks at what waits."""
+"""Seconds between two checks of the waiting connections."""
 GIVE_UP: Final = 10.0
 """Seconds without a byte after which a connection is shut down if the server can't even be asked."""
 POOLED: Final = 30.0
-"""The same behind a pooler, which does not tell who works on what."""
+"""The same behind a pooler, where it is unknown which backend works on a statement."""
 REFUSED: Final = 300.0
-"""The same if the server answers, but lets nobody in: it has too many connections, or a password has expired."""
+"""The same if the server answers but accepts no login: it has too many connections, or the password has expired."""
 ASKING: Final = 3
-"""Seconds in which the server must say what it works on."""
+"""Seconds within which the server must say what it works on."""
 
 type AnyConnection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
 
 class SilenceError(psycopg.OperationalError):
-    """The server did not answer, and does not work on the statement: nobody knows whether it has."""
+    """The server did not answer, and no longer works on the statement. It may or may not have executed it."""
 
 
 class _Wait:
-    """Somebody waits for a connection."""
+    """One wait for an answer on a connection."""
 
     def __init__(self, conn: AnyConnection, patience: float) -> None:
         self.conn = conn
@@ -55,7 +55,7 @@ class _Wait:
         self.is_cut = False
 
     def followed[T](self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """The same steps of psycopg, noting when bytes move."""
+        """Run psycopg's generator unchanged, and note when bytes are sent or received."""
         try:
             wanted = next(steps)
             while True:
@@ -68,20 +68,20 @@ class _Wait:
             return value
 
     def is_silent(self, now: float) -> bool:
-        """True if the server owes an answer for longer than is borne, and none lies here unread."""
+        """True if the answer is overdue, and no received bytes are unread."""
         pgconn = self.conn.pgconn
         if pgconn.transaction_status != TransactionStatus.ACTIVE:
-            self.heard = now  # it listens for notifications, or nothing was sent yet
+            self.heard = now  # it listens for notifications, or nothing has been sent
             return False
         return now - self.heard >= self.patience and not _has_bytes(pgconn.socket)
 
 
 class Watch:
-    """Watches, in a thread, the connections of this process that somebody waits for."""
+    """Watches, in a thread, the connections of this process on which somebody waits for an answer."""
 
     def __init__(self) -> None:
         self._forget()
-        os.register_at_fork(after_in_child=self._forget)  # it has neither the thread nor the connections
+        os.register_at_fork(after_in_child=self._forget)  # the child process has neither the thread nor the connections
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -91,10 +91,10 @@ class Watch:
 
     @contextmanager
     def over(self, conn: AnyConnection, patience: float = PATIENCE) -> Iterator[_Wait]:
-        """Watch a connection while somebody waits for what it was told last.
+        """Watch a connection while somebody waits for the answer to a statement.
 
         Raises:
-            SilenceError: If it was shut down.
+            SilenceError: If the connection was closed because it is silent.
         """
         wait = _Wait(conn, patience)
         self._waits.add(wait)
@@ -107,7 +107,7 @@ class Watch:
                 raise SilenceError(f"the database has been silent for {patience:g} s and more") from error
             raise
         finally:
-            with self._lock:  # from now on the socket may be closed, and its number used for another
+            with self._lock:  # from now on the socket may be closed, and its file descriptor reused
                 wait.is_over = True
             self._waits.discard(wait)
 
@@ -124,13 +124,13 @@ class Watch:
             time.sleep(TICK)
             if not self._waits:
                 self._is_needed.clear()
-                if self._waits:  # it came in between
+                if self._waits:  # one was added in between
                     self._is_needed.set()
                 continue
             try:
                 self._look()
-            except Exception:  # the next look may succeed
-                logger.exception("could not look after silent connections")
+            except Exception:  # the next check may succeed
+                logger.exception("could not check for silent connections")
 
     def _look(self) -> None:
         by_server: dict[str, dict[int, _Wait]] = {}
@@ -170,7 +170,7 @@ def _has_bytes(number: int) -> bool:
 
 
 def _conninfo(conn: AnyConnection) -> str:
-    """How to reach the very server of a connection: its DSN may name several."""
+    """The connection string of a connection's own server: its DSN may name several."""
     info = conn.info
     return make_conninfo(
         info.dsn, password=info.password or None, host=info.host, port=info.port, connect_timeout=ASKING
@@ -183,11 +183,11 @@ SELECT pg_backend_pid(), ARRAY(
     WHERE pid = ANY(%s) AND coalesce(state NOT LIKE 'idle%%' AND wait_event_type IS DISTINCT FROM 'Client', true)
 )
 """
-# A backend that is active and waits for its client has not got all of a statement, or can't get rid of its answer.
+# An active backend that waits for its client has not received the whole statement, or can't send its answer.
 
 
 def _borne(conninfo: str, asked: list[int]) -> dict[int, float]:
-    """For how many seconds the silence of each backend is borne. Those that work on something are left out."""
+    """How many seconds each backend may be silent. Backends that work on a statement are left out."""
     try:
         with psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as conn, _within(conn, ASKING):
             row = conn.execute(_WORKS_ON, [asked]).fetchone()
@@ -205,23 +205,25 @@ _END: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = ANY(%s) AND usename = current_user AND state LIKE 'idle%%' AND backend_start < now() - interval '1 second'
 """
-# The last condition: should a backend have ended by itself, its number may be that of a new one.
+# The last condition is needed because the backend may have ended by itself, and a new one may have its pid.
 
 
 def _end(conninfo: str, pids: list[int]) -> None:
-    """End backends whose connection was shut down here. Else they keep their locks until the server finds out."""
+    """End the backends of connections that were closed here, which would keep their locks until the server notices."""
     with (
         suppress(psycopg.Error),
         psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as conn,
         _within(conn, ASKING),
     ):
-        if conn.execute("SELECT pg_backend_pid()").fetchone() == (conn.info.backend_pid,):  # else a pooler is between
+        if conn.execute("SELECT pg_backend_pid()").fetchone() == (
+            conn.info.backend_pid,
+        ):  # otherwise there is a pooler
             conn.execute(_END, [pids])
 
 
 @contextmanager
 def _within(conn: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """Shut a connection down that takes longer."""
+    """Close a connection if the block takes longer."""
     with socket.socket(fileno=os.dup(conn.pgconn.socket)) as double:
         timer = threading.Timer(seconds, double.shutdown, [socket.SHUT_RDWR])
         timer.daemon = True
@@ -233,16 +235,16 @@ def _within(conn: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
 
 
 class WatchedConnection(psycopg.Connection[Any]):
-    """A connection that does not wait for ever.
+    """A connection that does not wait for ever for an answer.
 
     Attributes:
-        patience: Seconds without a byte after which the server is asked.
+        patience: Seconds without a received byte after which the server is asked.
     """
 
     patience = PATIENCE
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        """As psycopg's.
+        """Wait as psycopg does.
 
         Raises:
             SilenceError: If no answer will come.
@@ -257,7 +259,7 @@ class WatchedAsyncConnection(psycopg.AsyncConnection[Any]):
     patience = PATIENCE
 
     async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        """As psycopg's.
+        """Wait as psycopg does.
 
         Raises:
             SilenceError: If no answer will come.

@@ -1,4 +1,4 @@
-"""Run several reads in one snapshot. They are written once, for async and sync code."""
+"""Run several queries in one snapshot. A reading is written once, for async and sync code."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import AdaptContext
 from psycopg.rows import dict_row
 
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 
 type Row = dict[str, Any]
 type Query = tuple[LiteralString | sql.SQL | sql.Composed, Mapping[str, Any]]
 type Reading[T] = Generator[Query, list[Row], T]
-"""A function that yields a query with its parameters, is sent the rows, and returns what it made of them.
+"""A generator that yields queries with their parameters, receives the rows, and returns a value made of them.
 
-Its queries write `baton.` for the schema, as the files of `sql` do; nothing else is looked up in it.
+Its queries write `baton.` for the schema, as the SQL files do; no other name is looked up in the schema.
 
 Example:
     ```python
@@ -32,9 +31,15 @@ Example:
 """
 
 
-async def read[T](database: Database, reading: Reading[T]) -> T:
-    """Run a reading."""
-    async with database.snapshot() as conn:
+async def read[T](database: Database, reading: Reading[T], conn: psycopg.AsyncConnection[Any] | None = None) -> T:
+    """Run a reading.
+
+    Args:
+        database: Where.
+        reading: What to read.
+        conn: A connection that is open already and in no transaction, if there is one.
+    """
+    async with database.snapshot(conn) as conn:
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
         while True:
@@ -43,7 +48,7 @@ async def read[T](database: Database, reading: Reading[T]) -> T:
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = await (await cursor.execute(_in_schema(text, database, cursor), values)).fetchall()
+            rows = await (await cursor.execute(statement(text, database.prefix), values)).fetchall()
 
 
 def read_sync[T](database: Database, reading: Reading[T]) -> T:
@@ -53,7 +58,7 @@ def read_sync[T](database: Database, reading: Reading[T]) -> T:
 
 
 def read_on[T](conn: psycopg.Connection[Any], database: Database, reading: Reading[T]) -> T:
-    """As `read`, on a connection that is open already and in no transaction."""
+    """As `read`, on an open connection that is not in a transaction."""
     with database.sync_snapshot(conn):
         cursor = conn.cursor(row_factory=dict_row, binary=True)
         rows: list[Row] | None = None
@@ -63,9 +68,4 @@ def read_on[T](conn: psycopg.Connection[Any], database: Database, reading: Readi
             except StopIteration as done:
                 result: T = done.value
                 return result
-            rows = cursor.execute(_in_schema(text, database, cursor), values).fetchall()
-
-
-def _in_schema(text: str | sql.Composable, database: Database, cursor: AdaptContext) -> sql.SQL:
-    written = text if isinstance(text, str) else text.as_string(cursor)
-    return sql.SQL(in_schema(written, database.prefix))
+            rows = cursor.execute(statement(text, database.prefix), values).fetchall()

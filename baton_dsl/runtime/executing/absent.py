@@ -1,7 +1,6 @@
 """Give back jobs whose code this worker lacks, without using an attempt, so that another worker may run them.
 
-While code is deployed, old workers fetch steps that only the new ones know. A call of the function uses an attempt,
-nothing else does.
+During a deployment, old workers fetch steps that only the new ones know. Only a call of the function uses an attempt.
 """
 
 from __future__ import annotations
@@ -21,34 +20,34 @@ from baton_dsl.runtime.oban.jobs import name_of
 logger = logging.getLogger(__name__)
 
 ABSENT: Final = "baton_absent"
-"""The key of a job's `meta` that says how often it was given back, and why: `{"times", "of", "reason"}`. `of` is the
-start of the attempt that was none: what says so is out of date once the job is fetched again."""
+"""The key in a job's `meta` for how often it was given back, and why: `{"times", "of", "reason"}`. `of` is when the job
+was fetched; if it differs from the job's `attempted_at`, the job was fetched again, and the entry is out of date."""
 LONGEST_PAUSE: Final = 60.0
-"""Seconds before a job that was given back is fetched again, at the most."""
+"""The most seconds before a job that was given back is fetched again."""
 
 
 def worker_class(error: StepNotFoundError) -> type:
-    """A class for Oban to instantiate for a job whose code is not here. It looks for the code again each time."""
+    """The worker class for a job whose code is missing here. It looks for the code again each time."""
 
     async def process(_self: object, job: Job) -> Snooze:
         return given_back(job, error)
 
-    # A name that is no job's, since Oban remembers the class by it.
+    # Oban caches classes by name, so the name must not be that of a job's worker.
     return type("Absent", (), {"__module__": __name__, "__qualname__": "Absent", "process": process})
 
 
 def given_back(job: Job, error: StepNotFoundError) -> Snooze:
-    """Put a job back for a while that grows each time."""
+    """Snooze a job, each time for longer."""
     before = job.meta.get(ABSENT)
     times = (before.get("times", 0) if isinstance(before, dict) else 0) + 1
     pause = pause_of(times)
-    logger.warning("%s is given back, and fetched again in %d s at the earliest: %s", name_of(job), pause, error)
+    logger.warning("%s is given back, and can be fetched again in %d s: %s", name_of(job), pause, error)
     told: dict[str, Any] = {"times": times, "reason": shortened(error.message, 1000), "of": _moment(job.attempted_at)}
     return Snooze(pause, meta={ABSENT: told})
 
 
 def pause_of(times: int) -> int:
-    """Whole seconds, since Oban schedules by these; jittered, so that they don't come together again."""
+    """The pause in whole seconds, as Oban schedules them; with jitter, so that jobs don't come back all at once."""
     longest = min(LONGEST_PAUSE, 2.0 ** min(times, 10))
     return ceil(longest * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
 

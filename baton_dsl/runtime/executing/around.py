@@ -1,11 +1,12 @@
-"""What looks at each attempt from around it: nothing, or metrics and traces where they are on.
+"""Run observers around each attempt: metrics and traces, if they are turned on.
 
-Where nothing is on, an attempt costs one look at an empty tuple more.
+If there is none, the cost per attempt is a check of an empty tuple.
 """
 
 from __future__ import annotations
 
 import logging
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
@@ -20,23 +21,24 @@ from psycopg.rows import args_row
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
 from baton_dsl.runtime.oban.jobs import name_of
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.raised import described
 
 logger = logging.getLogger(__name__)
 
 LINKS: Final = 64
-"""Upstreams, and items of each map among them, that an attempt is told of at the most."""
+"""The most upstreams of an attempt, and items of each map among them, whose spans are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a node comes from.
+    """The flow of a node, and the spans that led to it.
 
     Attributes:
-        job_id: Its job.
+        job_id: The id of its job.
         flow: The name of its flow.
-        traceparent: The span that inserted its workflow, if there was one.
-        upstreams: The spans of what it waited for, as far as they are known.
+        traceparent: The span of the insert of its workflow, if there was one.
+        upstreams: The spans of its upstreams, where they are known.
     """
 
     job_id: int
@@ -46,41 +48,41 @@ class Origin:
 
 
 type Attempt = Callable[[], Awaitable[Any]]
-type Remember = Callable[[int, str], Awaitable[None]]
+type Remember = Callable[[int, str], Future[None]]
 
 
 class Observer(Protocol):
-    """What is around each attempt."""
+    """Runs around each attempt."""
 
     wants_links: bool
 
     async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """Run an attempt, and give what it gives; `remember` keeps its span for the steps behind it."""
+        """Run an attempt, and return its result; `remember` stores its span for downstream steps."""
 
 
 observers: tuple[Observer, ...] = ()
-"""Those of this process; the first one is the innermost."""
+"""The observers of this process; the first one is the innermost."""
 
 
 def observe(observer: Observer) -> None:
-    """Have something around each attempt of this process from now on."""
+    """Add an observer for the attempts of this process."""
     global observers
     observers = (*(each for each in observers if each is not observer), observer)
 
 
 def forget(observer: Observer) -> None:
-    """Take it away."""
+    """Remove an observer."""
     global observers
     observers = tuple(each for each in observers if each is not observer)
 
 
 class Watching:
-    """Runs attempts of one Oban instance with all observers around them.
+    """Runs the attempts of one Oban instance with all observers around them.
 
-    What it can't read or write, a step does not fail of: it is told, and left out.
+    A failure to read or write origins does not fail a step: it is logged, and the observers get no origin.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
         context: The context in which it reads and writes.
     """
@@ -97,50 +99,54 @@ class Watching:
         try:
             origin = await self._ask.submit(job.id)
         except psycopg.Error as error:
-            logger.warning("metrics and traces lack what %s comes from: %s", name_of(job), described(error))
+            logger.warning("metrics and traces lack the origin of %s: %s", name_of(job), described(error))
         for observer in observers:
             attempt = partial(observer.around, job, origin, attempt, self._remember)
         return await attempt()
 
-    async def _remember(self, job_id: int, traceparent: str) -> None:
-        try:
-            await self._write.submit((job_id, traceparent))
-        except psycopg.Error as error:
-            logger.warning("no span links to that of job %d: %s", job_id, described(error))
+    def _remember(self, job_id: int, traceparent: str) -> Future[None]:
+        writing = self._write.ask((job_id, traceparent))
+        writing.add_done_callback(partial(_written, job_id))
+        return writing
+
+
+def _written(job_id: int, writing: Future[None]) -> None:
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        logger.warning("the span of job %d is not stored, so no span can link to it: %s", job_id, described(error))
 
 
 _PLAIN: Final[LiteralString] = """
-SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, '{{}}'::text[]
+SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, '{}'::text[]
 FROM unnest(%s::int8[]) AS job(id)
-JOIN {nodes} AS node ON node.oban_job_id = job.id
-JOIN {workflows} AS workflow ON workflow.workflow_id = node.workflow_id
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
 """
 
-_LINKED: Final[LiteralString] = """
+_LINKED: Final = sql.SQL("""
 SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
     SELECT span.traceparent
     FROM (
         SELECT DISTINCT wanted.id FROM unnest(
             node.upstreams || coalesce(node.beside, '{{}}') || coalesce(node.sources, '{{}}')
-            || coalesce(map.upstreams, '{{}}')  -- an item has had its own from there
+            || coalesce(map.upstreams, '{{}}')  -- the upstreams of an item's map are its own too
         ) AS wanted(id) WHERE wanted.id > 0 LIMIT {links}
     ) AS upstream
     CROSS JOIN LATERAL (
         SELECT upstream.id
         UNION ALL
-        (SELECT item.oban_job_id FROM {nodes} AS item WHERE item.map_id = upstream.id LIMIT {links})
+        (SELECT item.oban_job_id FROM baton.workflow_nodes AS item WHERE item.map_id = upstream.id LIMIT {links})
     ) AS job
-    JOIN {spans} AS span ON span.oban_job_id = job.id
+    JOIN baton.baton_spans AS span ON span.oban_job_id = job.id
     LIMIT {links}
 )
 FROM unnest(%s::int8[]) AS job(id)
-JOIN {nodes} AS node ON node.oban_job_id = job.id
-LEFT JOIN {nodes} AS map ON map.oban_job_id = node.root_id
-JOIN {workflows} AS workflow ON workflow.workflow_id = node.workflow_id
-"""
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.root_id
+JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
+""").format(links=sql.Literal(LINKS))
 
 _WRITE: Final[LiteralString] = """
-INSERT INTO {spans} (oban_job_id, traceparent)
+INSERT INTO baton.baton_spans (oban_job_id, traceparent)
 SELECT id, traceparent FROM unnest(%s::int8[], %s::text[]) AS span(id, traceparent)
 ORDER BY id
 ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
@@ -148,27 +154,21 @@ ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
 
 
 class Origins:
-    """Reads where nodes come from, and remembers the spans of attempts, in one statement for many jobs.
+    """Reads the origins of nodes, and stores the spans of attempts, in one statement for many jobs.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
     """
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        tables = {
-            "nodes": sql.Identifier(prefix, "workflow_nodes"),
-            "workflows": sql.Identifier(prefix, "baton_workflows"),
-            "spans": sql.Identifier(prefix, "baton_spans"),
-            "links": sql.Literal(LINKS),
-        }
-        self._plain = sql.SQL(_PLAIN).format(**tables)
-        self._linked = sql.SQL(_LINKED).format(**tables)
-        self._write = sql.SQL(_WRITE).format(**tables)
+        self._plain = statement(_PLAIN, prefix)
+        self._linked = statement(_LINKED, prefix)
+        self._write = statement(_WRITE, prefix)
 
     async def read(self, job_ids: Sequence[int], _is_again: bool) -> list[Origin | None]:
-        """Where nodes come from, by their jobs; None for what is no node."""
+        """The origins of nodes, by job; None for a job that is not a node."""
         statement = self._linked if any(observer.wants_links for observer in observers) else self._plain
         async with autocommit(self._pool) as conn:
             cursor = conn.cursor(row_factory=args_row(Origin), binary=True)
@@ -177,7 +177,7 @@ class Origins:
         return [by_job.get(job_id) for job_id in job_ids]
 
     async def write(self, spans: Sequence[tuple[int, str]], _is_again: bool) -> list[None]:
-        """Remember the spans of attempts: each a job with its `traceparent`."""
+        """Store the spans of attempts: for each, the job and its `traceparent`."""
         by_job = dict(spans)
         async with autocommit(self._pool) as conn:
             await conn.execute(self._write, [list(by_job), list(by_job.values())])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from math import ceil
 from types import TracebackType
@@ -22,10 +21,10 @@ from baton_dsl.runtime.values.raised import described, kind_of, tellable, text_o
 from baton_dsl.step import Step
 
 LONGEST: Final = 2**31 - 1
-"""Seconds of a pause, at the most: the column that Oban writes them to holds no more."""
+"""The most seconds of a snooze that fit into Oban's column."""
 
 CANCELLED: Final = "cancelled while it ran"
-"""Why a step was cancelled that let itself be interrupted."""
+"""The reason of a cancellable step that was cancelled while it ran."""
 
 
 async def in_thread[T](function: Callable[[], T], job: Job) -> T:
@@ -41,13 +40,13 @@ def call_here(
 
     Args:
         step: The step.
-        arguments: What its function takes.
-        loop: Where an awaitable that it returns is awaited, with this thread waiting for it; None returns it.
+        arguments: The arguments of its function.
+        loop: The loop that runs an awaitable that it returns, while this thread waits; None returns the awaitable.
 
     Raises:
-        StepAbortedError: BTN514, if it raised something other than an `Exception`.
+        StepAbortedError: BTN514, if it raises something other than an `Exception`.
     """
-    with contained(f'step "{step.name}"'):
+    with Contained(f'step "{step.name}"'):
         try:
             value = step.function(**arguments)
         except StepEnded as ended:
@@ -58,16 +57,16 @@ def call_here(
 
 
 async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str, Any]) -> Any:
-    """Call the function of a step where it belongs.
+    """Call the function of a step: on the event loop if it is async, otherwise in a thread.
 
     Returns:
-        What it returned; `Cancel`, `Snooze` or `Skip` if it ended by its context, or was interrupted.
+        Its result; `Cancel`, `Snooze` or `Skip` if it ended through its context or was interrupted.
     """
     if step.stand_in is not None:
         return await step.stand_in(job, arguments)
     if not step.is_async:
         value = await in_thread(lambda: call_here(step, arguments), job)
-        # A decorator that knows nothing of async functions makes of one a plain function that returns a coroutine.
+        # A decorator that does not handle async functions turns one into a plain function that returns a coroutine.
         return await _awaited(step, lambda: value) if isawaitable(value) else value
     asked = cancellation_of(job) if step.options.get("cancellable") else None
     if asked is None:
@@ -84,7 +83,7 @@ async def call(step: Step[..., Any, Any, Any], job: Job, arguments: Mapping[str,
 
 
 async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable[Any]]) -> Any:
-    with contained(f'step "{step.name}"'):
+    with Contained(f'step "{step.name}"'):
         try:
             return await start()
         except StepEnded as ended:
@@ -95,32 +94,38 @@ async def _awaited(step: Step[..., Any, Any, Any], start: Callable[[], Awaitable
             return _said(said)
 
 
-@contextmanager
-def contained(what: str) -> Iterator[None]:
-    """Let out only exceptions that Oban hears of and can tell of.
+class Contained:
+    """Turn a BaseException into StepAbortedError, because Oban handles only `Exception`.
 
-    Of others the job would seem to run for ever, or the process would end.
+    After others, the job would seem to run for ever, or the process would end.
 
     Args:
         what: What runs inside, for the message: `step "charge"`.
 
     Raises:
-        StepAbortedError: BTN514, if something else was raised than an `Exception`.
+        StepAbortedError: BTN514, if something other than an `Exception` is raised.
     """
-    task = _current_task()
-    try:
-        yield
-    except BaseException as error:
-        if _is_for_the_loop(error, task):
-            raise
-        failure = _failure(what, error)
-        if failure is error:
-            raise
-        raise failure from failure.__cause__
+
+    __slots__ = ("_task", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._task = _current_task()
+
+    def __exit__(
+        self, _class: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is None or _is_for_the_loop(error, self._task):
+            return
+        failure = _failure(self._what, error)
+        if failure is not error:
+            raise failure from failure.__cause__
 
 
 def _failure(what: str, error: BaseException) -> Exception:
-    if isinstance(error, StopIteration):  # what a future can't hand on
+    if isinstance(error, StopIteration):  # a future can't carry a StopIteration
         return RuntimeError(f"{what} raised StopIteration").with_traceback(error.__traceback__)
     if isinstance(error, Exception):
         return tellable(error)
@@ -132,18 +137,18 @@ def _failure(what: str, error: BaseException) -> Exception:
 
 
 def _is_for_the_loop(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
-    """True for Ctrl-C, for a cancellation that was asked for, and for a coroutine that is closed with its loop.
+    """True for Ctrl-C, for a requested cancellation, and for a coroutine that is closed with its loop.
 
     Args:
-        error: What was raised.
-        task: What runs; None in a thread.
+        error: The exception.
+        task: The running task; None in a thread.
     """
     if task is None:
         return False
     match error:
-        case asyncio.CancelledError():  # by a timeout, or a worker that stops
+        case asyncio.CancelledError():  # from a timeout, or a worker that stops
             return task.cancelling() > 0
-        case GeneratorExit():  # the task itself is not at work when its coroutine is closed
+        case GeneratorExit():  # the task does not run when its coroutine is closed
             return _current_task() is not task
     return isinstance(error, KeyboardInterrupt)
 
@@ -156,7 +161,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
-    """How the tasks of a group have ended their step, if nothing else is in it."""
+    """How the tasks of a task group ended their step; None if the group has other exceptions."""
     ended, others = group.split(StepEnded)
     if ended is None or others is not None:
         return None
@@ -168,10 +173,10 @@ def _ended_in(group: BaseExceptionGroup[BaseException]) -> StepEnded | None:
 
 
 def ending(value: Cancel | Snooze) -> Cancel | Snooze:
-    """How a step ends itself, as Oban can store it.
+    """Check that Oban can store how a step ended itself.
 
     Raises:
-        ValueError: If a snooze is not so many seconds.
+        ValueError: If the seconds of a snooze are not a number in Oban's range.
     """
     if isinstance(value, Cancel):
         reason: object = value.reason
@@ -196,15 +201,15 @@ def _said(ended: StepEnded) -> Cancel | Snooze | Skip:
 
 
 class Interruption:
-    """Cancels the task inside `async with` once an event is set, as `asyncio.timeout` does when the time is up.
+    """Cancels the task inside `async with` when an event is set, as `asyncio.timeout` does after a time.
 
-    A cancellation by anybody else goes on its way: that of a timeout, or of a worker that stops.
+    Other cancellations, from a timeout or a worker that stops, pass through.
 
     Args:
         asked: The event.
 
     Attributes:
-        has_come: Whether the task was cancelled by it.
+        has_come: Whether it has cancelled the task.
     """
 
     def __init__(self, asked: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
-"""Limit how often the process of a step may die, and run steps alone that may not crash again.
+"""Limit how often the process of a step may die, and run steps on their last crash one at a time.
 
-Whoever kills its process takes along what runs beside it. So of the steps of a process that may bear no further crash,
-one runs at a time: the one that kills the process is the only one that is discarded for it.
+A step that kills its process also interrupts all other steps in it. So of the steps that the next crash would discard,
+a process runs only one at a time: then only the step that kills the process is discarded.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from oban import Job
 
 RESCUED: Final = "rescued"
-"""The key that counts them: Oban's own lifeline counts there too, and leaves steps to `baton_rescue`."""
+"""The key in `meta` that counts crashes. Oban's own lifeline uses it too, but leaves steps to `baton_rescue`."""
 
 
 def may_bear_no_more(job: Job) -> bool:
-    """True if a process has died under a job before, and the next crash would discard it.
+    """True if the process of a job has died before, and the next crash would discard the job.
 
     Examples:
         >>> from oban import Job
@@ -30,12 +30,12 @@ def may_bear_no_more(job: Job) -> bool:
         False
     """
     crashes = int(job.meta.get(RESCUED, 0))
-    most = int(job.meta.get(MAX_CRASHES, job.max_attempts - crashes))  # each crash has given one more attempt
+    most = int(job.meta.get(MAX_CRASHES, job.max_attempts - crashes))  # each crash has added one to max_attempts
     return crashes > 0 and crashes + 1 >= most
 
 
 class Apart:
-    """Lets one of those steps run at a time.
+    """Lets one such step run at a time.
 
     Examples:
         >>> apart = Apart()
@@ -50,7 +50,7 @@ class Apart:
         self._is_taken = False
 
     def enter(self) -> bool:
-        """Take the place; False if it is taken."""
+        """Take the place. Return False if another step has it."""
         if self._is_taken:
             return False
         self._is_taken = True
@@ -62,5 +62,5 @@ class Apart:
 
 
 def pause() -> int:
-    """Seconds before a step asks again whether it may run apart."""
-    return random.randint(1, 3)  # noqa: S311 - no secret
+    """Seconds before a step tries again to run apart."""
+    return random.randint(1, 3)  # noqa: S311 - not a secret

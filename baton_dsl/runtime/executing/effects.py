@@ -1,12 +1,12 @@
 """Run steps that take a database connection: their writes and their result are one transaction.
 
-The function runs between BEGIN and COMMIT, and before the COMMIT its node settles on the very same connection. So
-there is no moment at which one is stored without the other. Whatever keeps the two from being stored rolls back both;
-then nothing has happened, and the function may run again without this being another attempt.
+The function runs between BEGIN and COMMIT, and its node settles on the same connection before the COMMIT. So neither is
+ever stored without the other. If they can't be stored, both are rolled back: then nothing has happened, and the
+function may run again within the same attempt.
 
-This module loads SQLAlchemy, which is why the worker loads this module only for steps that take a connection. Its two
-engines serve psycopg's own connections too: they are connected as those of Oban's pool are, but a step may hold one for
-hours, and would keep Oban from its own work if it was one of the pool's.
+This module loads SQLAlchemy, so the worker imports it only for steps that take a connection. Its two engines provide
+psycopg's connections too. They connect as Oban's pool does, but are separate from it: a step may hold a connection for
+hours, and Oban needs its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any, Final
 import psycopg
 import sqlalchemy.exc
 from oban import Cancel, Job, Oban, Snooze
-from psycopg import sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from sqlalchemy import Connection
@@ -39,20 +38,20 @@ from baton_dsl.runtime.executing.calling import CANCELLED, in_thread
 from baton_dsl.runtime.executing.sessions import Phase, Progress, Work, async_called, async_engine, called, sync_engine
 from baton_dsl.runtime.executing.settle import Finished, Settler
 from baton_dsl.runtime.oban.bridge import at_stop, cancellation_of, prefix_of
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
 RUNS: Final = 5
-"""Times that a function runs in one attempt, if the database each time gave up only when it had ended."""
+"""How often a function runs in one attempt, if the database fails each time after the function has returned."""
 SETTLES: Final = 6
-"""Tries to settle before the function's writes are given up as well: each waits half a second for a lock."""
+"""Tries to settle before the function's writes are rolled back too; each waits half a second for a lock."""
 
 _LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
-# The settings last as long as the transaction does: one that the step has ended with SQL of its own is found out by the
-# first. The others are limits of the database or the role that would end the transaction while the step computes; what
-# limits a single statement of the step stays as it is, but not for the settle.
+# The settings last until the end of the transaction. The first one shows whether the step has ended the transaction
+# with # its own SQL. The others turn off limits of the database or the role that would end the transaction while the
+# step # computes. The limit for a single statement stays for the step, but not for the settle.
 _ENTER: Final = """
 SELECT set_config('baton.attempt', %s, true), node.outcome, job.state::text, job.attempt,
     set_config('idle_in_transaction_session_timeout', '0', true),
@@ -71,7 +70,7 @@ type Ending = Cancel | Snooze | None
 
 
 class _Unanswered(Exception):  # noqa: N818 - it never leaves this module
-    """The database gave no answer, and nothing is stored, or it can't be told."""
+    """The database did not answer. Nothing is stored, or it is unknown whether something is."""
 
     def __init__(self, error: Exception, *, has_run: bool) -> None:
         self.error = error
@@ -79,14 +78,14 @@ class _Unanswered(Exception):  # noqa: N818 - it never leaves this module
 
 
 class _Undone(Exception):  # noqa: N818
-    """Leaves the transaction, which is rolled back."""
+    """Leaves the transaction so that it is rolled back."""
 
     def __init__(self, ending: Ending) -> None:
         self.ending = ending
 
 
 class _Overtaken(Exception):  # noqa: N818
-    """Leaves the transaction, since the node has settled already; without an outcome, the job is in other hands."""
+    """Leaves the transaction because the node has settled already or, without an outcome, the job runs elsewhere."""
 
     def __init__(self, outcome: str | None) -> None:
         self.outcome = outcome
@@ -96,14 +95,14 @@ class Effects:
     """Runs functions in the transactions that settle their nodes, for one Oban instance.
 
     Args:
-        oban: The instance, whose database it is.
-        settler: Settles its nodes.
+        oban: The instance.
+        settler: Settles nodes of the instance.
     """
 
     def __init__(self, oban: Oban, settler: Settler) -> None:
         prefix = prefix_of(oban)
-        self._enter = sql.SQL(in_schema(_ENTER, prefix))
-        self._look = sql.SQL(in_schema(_LOOK, prefix))
+        self._enter = statement(_ENTER, prefix)
+        self._look = statement(_LOOK, prefix)
         self._settler = settler
         self._engine = sync_engine(oban)
         self._async_engine = async_engine(oban)
@@ -111,7 +110,7 @@ class Effects:
         at_stop(oban, self.close)
 
     async def close(self) -> None:
-        """Close the connections that are idle now, and every other one when its step has ended."""
+        """Close the idle connections now, and the others when their steps have ended."""
         self._is_closed = True
         self._engine.dispose()
         await self._async_engine.dispose()
@@ -129,17 +128,17 @@ class Effects:
 
         Args:
             job: The job.
-            annotation: What the step takes: a class of connections or sessions.
-            is_async: Whether the step is.
-            function: Calls it with the connection; gives a coroutine if it is async.
-            finish: Makes of what it returned what is to be settled, or Oban's `Cancel` or `Snooze`.
+            annotation: The class of connection or session that the step takes.
+            is_async: Whether the step is async.
+            function: Calls the step's function with the connection; returns a coroutine if it is async.
+            finish: Converts what the function returned to what will be settled, or to Oban's `Cancel` or `Snooze`.
 
         Returns:
-            None once the node is settled; what the function returned if that is Oban's `Cancel` or `Snooze`.
+            None if the node has settled; Oban's `Cancel` or `Snooze` if the function returned one.
 
         Raises:
-            TransactionEndedError: BTN510, if the function ended the transaction with SQL of its own.
-            Exception: What the function raised, or the database said last; then nothing is stored.
+            TransactionEndedError: BTN510, if the function ended the transaction with its own SQL.
+            Exception: The exception of the function, or the last one of the database. Nothing is stored then.
         """
         wants, arguments = named_class(annotation)
         assert wants is not None
@@ -157,14 +156,14 @@ class Effects:
                 return await (self._run_async if is_async else self._run_sync)(work, progress)
             except _Overtaken as settled:
                 if settled.outcome in ("completed", "skipped") and runs:
-                    # Perhaps by us, and only the answer was lost: then nobody has heard what was claimed.
+                    # Perhaps we settled it, and only the answer was lost: then nobody knows what was claimed.
                     await Coalescer("settle", self._settler.settle).submit_again(Finished(job, "null"))
                 if settled.outcome in ("cancelled", "discarded"):
                     await Coalescer("park", self._settler.park).submit(job)
                 return None
             except _Unanswered as unanswered:
                 runs += unanswered.has_run
-                if isinstance(unanswered.error, SilenceError):  # then those that are idle won't answer either
+                if isinstance(unanswered.error, SilenceError):  # then the idle connections won't answer either
                     self._engine.dispose()
                     await self._async_engine.dispose()
                 if number == TRIES - 1 or runs == RUNS:
@@ -173,7 +172,7 @@ class Effects:
                 if asked is not None and asked.is_set():
                     return Cancel(CANCELLED)
                 pause = pause_after(number)
-                what = "the function runs again" if unanswered.has_run else "a connection is asked for again"
+                what = "the function runs again" if unanswered.has_run else "the worker tries to connect again"
                 logger.warning("%s in %.2f s: %s", what, pause, str(unanswered.error).strip())
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
@@ -195,7 +194,7 @@ class Effects:
     async def _run_sync(self, work: Work, progress: Progress) -> Ending:
         try:
             return await in_thread(partial(self._in_thread, work, progress, asyncio.get_running_loop()), work.job)
-        except asyncio.CancelledError:  # a timeout, or the worker stops; the thread goes on, and rolls back
+        except asyncio.CancelledError:  # from a timeout, or a worker that stops; the thread continues, and rolls back
             progress.is_given_up = True
             raise
 
@@ -212,7 +211,7 @@ class Effects:
             finally:
                 if progress.is_given_up or self._is_closed or driver.closed:
                     connection.invalidate()
-            with suppress(RuntimeError):  # the loop is closed: the process ends, and others take what was claimed
+            with suppress(RuntimeError):  # the loop is closed: the process ends, and other workers run what was claimed
                 loop.call_soon_threadsafe(self._settler.start_claimed, [finished], rows)
         return None
 
@@ -235,7 +234,9 @@ class Effects:
             if driver.info.transaction_status == TransactionStatus.IDLE:
                 raise _ended()
             try:
-                with driver.transaction():  # a savepoint: what is given back for a lock are not the function's writes
+                with (
+                    driver.transaction()
+                ):  # a savepoint, so that waiting in vain for a lock does not roll back the function's writes
                     cursor = driver.cursor(row_factory=tuple_row)
                     self._check_look(work, cursor.execute(self._look, (work.job.id,)).fetchone())
                     values = (*self._settler.values([finished]), False)
@@ -249,7 +250,7 @@ class Effects:
     # -- async --------------------------------------------------------------------------------------------------
 
     async def _run_async(self, work: Work, progress: Progress) -> Ending:
-        """Run it in a task of its own: a timeout cancels the function, but no settle, which may be stored already."""
+        """Run it in its own task: a timeout cancels the function, but not the settle, which may be stored already."""
         return await _to_its_end(self._on_the_loop(work, progress), progress)
 
     async def _on_the_loop(self, work: Work, progress: Progress) -> Ending:
@@ -303,7 +304,7 @@ class Effects:
 
 
 async def _to_its_end(coroutine: Coroutine[Any, Any, Ending], progress: Progress) -> Ending:
-    """Await a try; a cancellation reaches it unless it is settling, and then it is waited for."""
+    """Await a try. A cancellation is passed on, unless the try is settling: then it is awaited first."""
     task = asyncio.create_task(coroutine)
     is_cancelled = False
     while not task.done():
@@ -320,7 +321,7 @@ async def _to_its_end(coroutine: Coroutine[Any, Any, Ending], progress: Progress
 
 @contextmanager
 def _telling(progress: Progress) -> Iterator[None]:
-    """Tell what the database did not answer apart from what the function raised."""
+    """Distinguish failures of the database from exceptions of the function."""
     try:
         yield
     except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -334,4 +335,4 @@ def _token(work: Work) -> str:
 
 
 def _ended() -> TransactionEndedError:
-    return TransactionEndedError("the step has ended the transaction that it was given, with SQL of its own")
+    return TransactionEndedError("the step has ended the transaction of its connection with its own SQL")

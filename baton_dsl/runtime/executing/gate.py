@@ -1,4 +1,4 @@
-"""The gate: what a job reads before its function runs. Many jobs ask together; shared results are sent once."""
+"""The gate: read what jobs need before their functions run. One statement serves many jobs and sends results once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from psycopg import sql
 from psycopg.rows import args_row
 
 from baton_dsl.core.items import step_of
 from baton_dsl.runtime.database.pools import Pool, autocommit
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.limits import fan_in_limit
 
 CACHED_BYTES: Final = 16 * 1024 * 1024
-"""Large results that a process keeps for the next job that shares an upstream."""
+"""The most bytes of large results that a process caches for further jobs with the same upstream."""
 LARGE: Final = 16 * 1024
-"""Characters from which a result is kept: a smaller one costs less to send again than to ask for by its stamp."""
+"""The least characters of a cached result: sending a smaller one again costs less than checking its time stamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Upstream:
         outcome: How it ended; None if it has not.
         result: What it returned; for a map, the list of what its items returned.
         is_map: Whether it is a map.
-        absent: The items of a map that returned nothing, as JSON; None if there are none.
-        size: The bytes of a map's list; if they are more than `most`, there is no list.
+        absent: The items of a map without a result, as JSON; None if there are none.
+        size: The bytes of a map's list; if they are above the limit, `result` is None.
     """
 
     step: str
@@ -48,17 +47,17 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A node as its job finds it.
+    """What the gate knows about a node when its job starts.
 
     Attributes:
-        workflow_id: Its workflow.
-        node: Its own name: `orders`, or `orders[3]` for an item of a map.
-        outcome: How it has settled; None if it has not.
-        pending: How much it waits for.
-        is_stopped: Whether its workflow was cancelled as a whole while this job was on its way.
-        upstreams: What it reads, by the names of their steps.
-        items: For an item of a map, what its mapped parameters take: JSON, or a node.
-        args: For an item of a map, the map's args, which its job does not have.
+        workflow_id: The id of its workflow.
+        node: Its name: `orders`, or `orders[3]` for an item of a map.
+        outcome: How it settled; None if it has not.
+        pending: How many things it waits for.
+        is_stopped: Whether its workflow was cancelled as a whole after this job was fetched.
+        upstreams: The upstreams whose results it reads, by step.
+        items: For an item of a map, the values of its mapped parameters: JSON, or a node.
+        args: For an item of a map, the args of the map, which are not in the item's job.
     """
 
     workflow_id: str
@@ -77,7 +76,7 @@ class Passage:
 
 
 def passage_of(text: str) -> Passage:
-    """A passage that a settle has read, as `baton_passage` tells it."""
+    """Parse the JSON of `baton_passage`, which a settle has read."""
     workflow_id, node, outcome, pending, is_stopped, ends = json.loads(text)
     upstreams = [Upstream(step_of(name), worker, ended, result) for name, worker, ended, result in ends]
     return Passage(
@@ -120,7 +119,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM baton.workflow_nodes AS found WHERE found.oban_job_id = abs(wanted.id) OFFSET 0
 ) AS upstream
 LEFT JOIN LATERAL baton.baton_collect_within(
-    -- a condition of the join would be looked at after the call; of nothing, it does nothing
+    -- not a condition of the join, which would be evaluated after the call; for NULL, the function does nothing
     CASE WHEN upstream.is_map AND upstream.items IS NOT NULL AND wanted.id > 0 THEN upstream.oban_job_id END,
     %(most)s::int8
 ) AS list ON true
@@ -129,7 +128,7 @@ WHERE (wanted.id, upstream.updated_at) NOT IN (SELECT * FROM unnest(%(known)s::i
 
 
 class _Row(NamedTuple):
-    """A row of the statement: a node, or something that nodes read."""
+    """A row of the statement: a node, or a result that nodes read."""
 
     id: int
     workflow_id: str | None
@@ -150,16 +149,16 @@ class _Row(NamedTuple):
 
 
 class Gate:
-    """Reads nodes and the results that they need, in one statement for all jobs that ask at the same time.
+    """Reads nodes and the results that they need, in one statement for all jobs that start at the same time.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
     """
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        self._select = sql.SQL(in_schema(_SELECT, prefix))
+        self._select = statement(_SELECT, prefix)
         self._known: OrderedDict[int, tuple[datetime, Upstream]] = OrderedDict()
         self._bytes = 0
 

@@ -1,8 +1,8 @@
 """End a worker process shortly after its grace period, whatever its steps and its database do.
 
-A thread waits for the signals: the event loop may be held by a step that blocks it. It asks the node to stop, and ends
-the process itself should the node not have ended in time. Nothing then runs that could hold it: no clean-up of the
-interpreter, which would wait for tasks and threads that nobody can stop.
+A thread waits for signals, because a step may block the event loop. The thread asks the node to stop. If the node does
+not end in time, it ends the process without the interpreter's clean-up, which would wait for tasks and threads that
+can't be stopped.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from baton_dsl.runtime.oban.threads import RUNS
 logger = logging.getLogger(__name__)
 
 MOMENT: Final = 1.2
-"""Seconds after the grace within which the process is gone."""
+"""Seconds after the grace within which the process ends."""
 PATIENCE: Final = 0.8
-"""Seconds that the log gets at the end."""
+"""Seconds for the last records of the log."""
 THREADS_LOST: Final = 5
-"""The exit code of a process that leaves since too many of its threads are lost."""
+"""The exit code of a process that ends because too many of its threads are lost."""
 
 _FINISHED: Final = -1
 _LOST: Final = 0
 
 
 class Leaving:
-    """Ends a worker process when SIGTERM or Ctrl-C comes; at once when one comes again.
+    """Ends a worker process after SIGTERM or Ctrl-C; at once if the signal is repeated.
 
     Args:
         grace: Seconds that running jobs get.
@@ -55,23 +55,23 @@ class Leaving:
         self._running: Callable[[], Iterable[Job]] = tuple
 
     def watch(self) -> None:
-        """Begin. To be called in the main thread, since only that one gets signals."""
+        """Start to watch. Call it in the main thread, because only that one gets signals."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._hear)
         RUNS.at_most_lost = self._leave_for_lost_threads
         threading.Thread(target=self._wait, name="baton-leaving", daemon=True).start()
 
     def serves(self, stop: Callable[[], object], running: Callable[[], Iterable[Job]]) -> None:
-        """The process has begun to work. Before, it ends at the first signal.
+        """Declare that the process works now. Before that, it ends at the first signal.
 
         Args:
-            stop: Asks for the end of the work, from any thread.
-            running: Names what runs, from any thread.
+            stop: Asks the node to stop; may be called from any thread.
+            running: Returns the running jobs; may be called from any thread.
         """
         self._stop, self._running = stop, running
 
     def finish(self) -> None:
-        """The work has ended: what is left are the clean-ups of the process, which get a moment."""
+        """Declare that the work has ended. Only the clean-up of the process is left, which gets a moment."""
         self._asked.put(_FINISHED)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
@@ -100,7 +100,7 @@ class Leaving:
         self._end(self.code if code is None else code)
 
     def _end(self, code: int) -> None:
-        """End the process. Who reads its log may have stopped to do so: then it ends without a word."""
+        """End the process. If nobody reads its log any more, it ends without logging."""
         telling = threading.Thread(target=self._tell, daemon=True)
         telling.start()
         telling.join(PATIENCE)

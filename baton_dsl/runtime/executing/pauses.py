@@ -1,4 +1,4 @@
-"""Compute the timeout and the backoff of a step, as Oban asks for them."""
+"""Compute the timeout and the backoff of a step for Oban."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from oban import Job
 
-from baton_dsl.runtime.executing.calling import LONGEST, contained
+from baton_dsl.runtime.executing.calling import LONGEST, Contained
 from baton_dsl.runtime.oban.dispatching import default_backoff
 from baton_dsl.runtime.values.raised import described
 
@@ -23,15 +23,15 @@ def seconds_of(duration: float | timedelta) -> float:
 
 
 def backoff_of(backoff: Backoff, job: Job) -> int:
-    """Seconds before the next attempt of a job. Oban schedules by whole ones; half a second is rounded up.
+    """Seconds before the next attempt of a job, rounded to whole seconds, as Oban schedules them.
 
-    A function that gives none must not keep the attempt from ending, so Oban's own pause takes its place.
+    If the function for the backoff fails, Oban's own pause is used, because the attempt must end in any case.
     """
     try:
-        with contained("backoff"):
+        with Contained("backoff"):
             seconds = seconds_of(backoff(job.attempt) if callable(backoff) else backoff)
             return min(max(0, -int(-seconds // 1)), LONGEST)
-    except Exception as error:  # noqa: BLE001 - it is the user's function
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
         what = job.meta.get("workflow_name")
-        logger.warning('the backoff of step "%s" gives no seconds: %s; Oban\'s own is used', what, described(error))
+        logger.warning('the backoff of step "%s" failed: %s; the default of Oban is used', what, described(error))
         return default_backoff(job)

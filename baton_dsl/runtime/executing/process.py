@@ -1,4 +1,4 @@
-"""One worker process: runs an Oban instance until it is told to stop."""
+"""One worker process: run an Oban instance until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a node answers who asks for its metrics and its health.
+    """Where a node serves its metrics and its health.
 
     Attributes:
         host: The address to listen on.
         port: The port.
-        exposition: Gives the metrics.
+        exposition: Returns the metrics.
     """
 
     host: str
@@ -60,21 +60,21 @@ async def serve(
     is_paused: bool = False,
     endpoint: Endpoint | None = None,
 ) -> None:
-    """Run the steps of some queues until the task is cancelled, or SIGTERM or SIGINT comes.
+    """Run the steps of some queues until the task is cancelled, or until SIGTERM or SIGINT.
 
-    Jobs that run by then may finish within the grace period; what does not finish is taken up by another node.
+    Jobs that run then may finish within the grace period; another node runs those again that do not.
 
     Args:
         dsn: The database.
         queues: How many jobs of each queue run at once.
         prefix: The schema of Oban's tables.
-        modules: Modules to import at the start, so that a missing one is told at once and not by the first job.
+        modules: Modules to import at the start, so that a missing one is reported at once and not by the first job.
         grace: Seconds that running jobs get when the node stops.
         retain: How long workflows that have ended are kept; None keeps them until `baton prune`.
         ready: Set once the node takes jobs.
-        leaving: Hears the signals, and bounds the end of a process that does nothing else.
+        leaving: Handles signals, and limits how long the end takes, for a process that does nothing else.
         is_paused: Whether its queues are paused at the start.
-        endpoint: Where it answers who asks for its metrics and its health; None is nowhere.
+        endpoint: Where it serves its metrics and its health; None for nowhere.
 
     Raises:
         ConnectionStringError: BTN421, if the connection string can't be read.
@@ -91,8 +91,8 @@ async def serve(
     signals = (signal.SIGTERM, signal.SIGINT) if leaving is None else ()
     for number in signals:
         loop.add_signal_handler(number, stop.set)
-    # Fetch, gate, settle and stage want a connection each; more jobs than that wait for their function, not for one.
-    # Where there is a server to go to directly, the DSN names a pooler, which loses prepared statements.
+    # Fetch, gate, settle and stage each need a connection; more jobs than that wait for their functions, not for one.
+    # If there is a direct address, the DSN is that of a pooler, which loses prepared statements.
     options = {"prepare_threshold": None} if os.environ.get(DIRECT) else {}
     pool = await open_pool(dsn, min_size=2, max_size=8, **options)
     limited: dict[str, int | dict[str, Any]] = {

@@ -21,7 +21,7 @@ from baton_dsl.runtime.executing.settle import Finished
 from baton_dsl.runtime.oban.bridge import connecting_of
 
 IDLE: Final = 5
-"""Connections of each kind that are kept. How many there are at once, the limits of the queues say."""
+"""How many idle connections of each kind are kept. The limits of the queues bound how many are in use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,9 @@ class Work:
     Attributes:
         job: Its job.
         wants: The class of connection or session that the step takes.
-        has_dict_rows: True if its annotation says that rows are dicts: `psycopg.Connection[dict[str, Any]]`.
-        function: Calls it with the connection; gives a coroutine if it is async.
-        finish: Makes of what it returned what is to be settled, or Oban's `Cancel` or `Snooze`.
+        has_dict_rows: Whether its annotation says that rows are dicts: `psycopg.Connection[dict[str, Any]]`.
+        function: Calls the step's function with the connection; returns a coroutine if it is async.
+        finish: Converts what the function returned to what will be settled, or to Oban's `Cancel` or `Snooze`.
     """
 
     job: Job
@@ -44,14 +44,14 @@ class Work:
 
 
 class Phase(Enum):
-    """What a try is at."""
+    """The phase of a try."""
 
     BEGIN = "begin"
     FUNCTION = "function"
     WRITE = "write"
-    """The function has returned; what a session has kept back is written."""
+    """The function has returned; pending changes of a session are flushed."""
     SETTLE = "settle"
-    """The end, which nobody interrupts."""
+    """The settle, which is not interrupted."""
 
     @property
     def is_past_the_function(self) -> bool:
@@ -61,28 +61,29 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Progress:
-    """How far a try has come, and whether somebody waits for it still."""
+    """The phase of a try, and whether its caller still waits."""
 
     phase: Phase = Phase.BEGIN
     is_given_up: bool = False
 
 
-# --- what the function gets ------------------------------------------------------------------------------------------
+# --- what the function receives
+# ------------------------------------------------------------------------------------------
 
-# A transaction block of psycopg is around all of it: in it, commit() and rollback() of psycopg and of a SQLAlchemy
-# connection raise an error. Those of a session end a savepoint: code that commits works, and breaks no promise.
+# Everything runs in a transaction block of psycopg, in which commit() and rollback() of psycopg and of a SQLAlchemy
+# # connection raise an error. Those of a session only end a savepoint, so code that commits works, and stays atomic.
 
 
 def called(
     work: Work, progress: Progress, connection: Connection, driver: psycopg.Connection[Any]
 ) -> Finished | Cancel | Snooze:
-    """Call the function of a sync step, and write what its session has kept back.
+    """Call the function of a sync step, and flush its session.
 
     Args:
-        work: What to call.
-        progress: Is told when the function has returned.
-        connection: SQLAlchemy's.
-        driver: psycopg's, which is below it and in a transaction block.
+        work: The attempt.
+        progress: Updated when the function has returned.
+        connection: The connection of SQLAlchemy.
+        driver: The connection of psycopg below it, in a transaction block.
     """
     if issubclass(work.wants, psycopg.Connection):
         driver.row_factory = dict_row if work.has_dict_rows else tuple_row
@@ -103,7 +104,7 @@ def called(
         progress.phase = Phase.WRITE
         if not isinstance(value, Cancel | Snooze):
             session.flush()
-        finished = work.finish(value)  # before the session forgets what its objects hold
+        finished = work.finish(value)  # before the session expires its objects
         if isinstance(finished, Finished):
             session.commit()
     except BaseException:
@@ -131,7 +132,7 @@ async def async_called(
         value = await work.function(connection)
         progress.phase = Phase.WRITE
         return work.finish(value)
-    # Objects that expire at a commit would be read anew, which an async session can't do on the way.
+    # Objects that expire at a commit would be reloaded on access, which an async session can't do.
     session = work.wants(bind=connection, join_transaction_mode="create_savepoint", expire_on_commit=False)
     try:
         value = await work.function(session)
@@ -153,19 +154,19 @@ async def async_called(
 
 _URL: Final = "postgresql+psycopg://"
 STAYS: Final = "SET idle_session_timeout = 0"
-"""Keeps the server from ending a connection that no step has at the moment: the next one would find it dead."""
+"""Keeps the server from closing idle connections: the next step would find them closed."""
 LEVEL: Final = psycopg.IsolationLevel.READ_COMMITTED
-"""The level of a step's transaction, whatever is the default: a serializable one might run the step again and again."""
+"""The isolation level of a step's transaction: a serializable one might make the step run again and again."""
 _POOL: Final = {"pool_size": IDLE, "max_overflow": -1}
 
 
 def sync_engine(oban: Oban) -> Engine:
-    """Blocking connections to the database of an Oban instance."""
+    """An engine for sync connections to the database of an Oban instance."""
     engine = create_engine(_URL, **_POOL)
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> psycopg.Connection[Any]:
-        # In the step's thread. Oban is asked each time: a password may change between two connects.
+        # This runs in the step's thread. Oban is asked each time, because the password may change.
         conn = WatchedConnection.connect(**options, **asyncio.run(connecting_of(oban)))
         conn.isolation_level = LEVEL
         with conn.transaction():
@@ -176,7 +177,7 @@ def sync_engine(oban: Oban) -> Engine:
 
 
 def async_engine(oban: Oban) -> AsyncEngine:
-    """Async connections to the database of an Oban instance."""
+    """An engine for async connections to the database of an Oban instance."""
 
     async def connect(*_args: object, **options: Any) -> psycopg.AsyncConnection[Any]:
         conn = await WatchedAsyncConnection.connect(**options, **await connecting_of(oban))

@@ -35,7 +35,7 @@ from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.executing import absent, around
-from baton_dsl.runtime.executing.calling import call, call_here, contained, ending
+from baton_dsl.runtime.executing.calling import Contained, call, call_here, ending
 from baton_dsl.runtime.executing.crashes import Apart, may_bear_no_more, pause
 from baton_dsl.runtime.executing.gate import Gate, Passage, Upstream
 from baton_dsl.runtime.executing.pauses import backoff_of, seconds_of
@@ -67,14 +67,14 @@ FINAL: Final = (
     StoredValueError,
     TransactionEndedError,
 )
-"""Errors that another attempt would only repeat."""
+"""Errors that another attempt would only repeat: the job is discarded."""
 
 
-# --- the class that Oban wants --------------------------------------------------------------------------------------
+# --- the class that Oban needs --------------------------------------------------------------------------------------
 
 
 def worker_class(path: str) -> type:
-    """The class that Oban instantiates for each job of a step; see `absent` for one that is not here."""
+    """The worker class for the jobs of a step; for one whose code is missing, see `absent`."""
     try:
         return worker_of(load_step(path), path)
     except StepNotFoundError as error:
@@ -82,7 +82,7 @@ def worker_class(path: str) -> type:
 
 
 def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
-    """The class of a step's jobs: how long an attempt may take, and when the next one comes, are methods of it."""
+    """The worker class of a step's jobs. Its methods say how long an attempt may take, and when the next one starts."""
     body: dict[str, Any] = {"__module__": WORKERS.rstrip("."), "__qualname__": path, "process": _process(step)}
     if "timeout" in step.options:
         body["timeout"] = lambda _self, _job: seconds_of(step.options["timeout"])
@@ -93,7 +93,7 @@ def worker_of(step: Step[..., Any, Any, Any], path: str) -> type:
 
 def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
     async def process(_self: object, job: Job) -> Cancel | Snooze | None:
-        with contained(f'step "{step.name}"'):  # what fails beside the function too
+        with Contained(f'step "{step.name}"'):  # also around failures outside of the function
             if around.observers:
                 return cast("Cancel | Snooze | None", await runtime_of(job).watching.run(job, partial(run, step, job)))
             return await run(step, job)
@@ -105,7 +105,7 @@ def _process(step: Step[..., Any, Any, Any]) -> Callable[[Any, Job], Any]:
 
 
 class Runtime:
-    """What the jobs of one Oban instance share: its gate and its settler.
+    """What the jobs of one Oban instance share: the gate, the settler, and more.
 
     Args:
         oban: The instance.
@@ -117,7 +117,9 @@ class Runtime:
         gate = Gate(pool, prefix)
         context = bridge.started_in(oban)
         self.gate: Coalescer[int, Passage | None] = Coalescer("gate", gate.read, context)
-        self.settle: Coalescer[Finished, bool] = Coalescer("settle", settler.settle, context, keeps=True)
+        self.settle: Coalescer[Finished, bool] = Coalescer(
+            "settle", settler.settle, context, keeps=True, rest=settler.rest
+        )
         self.park: Coalescer[Job, None] = Coalescer("park", settler.park, context)
         self.oban = oban
         self._of = (oban, settler)
@@ -127,29 +129,29 @@ class Runtime:
 
     @cached_property
     def effects(self) -> Effects:
-        """What runs steps that take a connection. Made when there is one: it loads SQLAlchemy."""
+        """Runs steps that take a connection. Created for the first one, because it loads SQLAlchemy."""
         made: Effects = import_module("baton_dsl.runtime.executing.effects").Effects(*self._of)
         return made
 
     @cached_property
     def watching(self) -> around.Watching:
-        """What metrics and traces need to know. Made for the first step that they are on for."""
+        """Runs attempts with metrics and traces. Created for the first step that has them."""
         return around.Watching(*self._writes)
 
     @cached_property
     def budgets(self) -> Budgets:
-        """What attempts reserve in. Made for the first step of a workflow with a budget."""
+        """Reserves amounts of budgets. Created for the first step of a workflow with a budget."""
         return Budgets(*self._writes)
 
     @cached_property
     def writer(self) -> DatabaseWriter:
-        """Where the journals of steps write. Made for the first step that takes a context."""
+        """Writes the journals of steps. Created for the first step that takes a context."""
         return DatabaseWriter(*self._writes)
 
 
 _runtimes: WeakKeyDictionary[Oban, Runtime] = WeakKeyDictionary()
 
-accompany_instances()  # those of a process that loads steps before it starts; `Runtime` sees to the others
+accompany_instances()  # instances that start later; `Runtime` handles those that run already
 
 
 def runtime_of(job: Job) -> Runtime:
@@ -166,19 +168,20 @@ async def run(step: Step[..., Any, Any, Any], job: Job) -> Cancel | Snooze | Non
 
     Args:
         step: Its step.
-        job: Oban's job, executing.
+        job: The executing job.
 
     Returns:
-        None once the node is settled; what the function returned if that is Oban's `Cancel` or `Snooze`.
+        None if the node has settled; Oban's `Cancel` or `Snooze` if the function returned one.
 
     Raises:
-        Exception: What the function raised: Oban tries again, or discards the job, and the trigger the node with it.
+        Exception: The exception of the function. Oban retries or discards the job; if it discards it, the trigger
+            settles the node.
     """
     job.extra.setdefault(SINCE, time.monotonic())
     try:
         return await _run(runtime_of(job), step, job)
     except FINAL:
-        job.max_attempts = job.attempt  # Oban discards a job that has no attempt left
+        job.max_attempts = job.attempt  # Oban discards a job without attempts left
         raise
 
 
@@ -187,18 +190,22 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
     try:
         passage = foreknown(runtime.oban, job) or await runtime.gate.submit(job.id)
     except psycopg.errors.ProgramLimitExceeded as error:
-        raise FanInTooLargeError(f"PostgreSQL can't hand on what job {job.id} takes: {described(error)}") from error
+        raise FanInTooLargeError(
+            f"PostgreSQL can't return the results that job {job.id} takes: {described(error)}"
+        ) from error
     if passage is None:
         raise NodeMissingError(f"job {job.id} has no row in workflow_nodes")
     if passage.outcome in ("completed", "skipped"):
-        return None  # an attempt before this one stored the result and did not live to see its job completed
+        return None  # an earlier attempt stored the result, but died before its job was completed
     if passage.outcome is not None or passage.is_stopped or passage.pending > 0:
-        await runtime.park.submit(job)  # a cancelled one was fetched at that moment, so nobody could ask it to stop
+        await runtime.park.submit(
+            job
+        )  # if it was cancelled, then while it was being fetched, so that nobody could ask it to stop
         return None
     if not may_bear_no_more(job):
         return await _call(runtime, step, job, passage)
     if not runtime.apart.enter():
-        logger.info("%s has seen its process die before; it runs when another such step has ended", name_of(job))
+        logger.info("the process of %s has died before; it runs when another such step has ended", name_of(job))
         return Snooze(pause())
     try:
         return await _call(runtime, step, job, passage)
@@ -209,7 +216,7 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
 async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, passage: Passage) -> Cancel | Snooze | None:
     """Call the function, and settle the node."""
     if RESERVE in job.meta and not await runtime.budgets.admits(job):
-        await runtime.park.submit(job)  # too little is left of the budget: it waits, and has not been attempted
+        await runtime.park.submit(job)  # too little is left of the budget: it waits, without using an attempt
         return None
     journal = journal_of(step, job, passage, lambda: runtime.writer)
     arguments = arguments_of(step, job, passage, journal)
@@ -236,13 +243,13 @@ async def _call(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job, pass
 
 
 _REFUSED: Final = ("22", "54")
-"""The classes of SQLSTATE that say that a value is to blame: it is no JSON to PostgreSQL, or nested too deeply."""
+"""The classes of SQLSTATE for a faulty value: PostgreSQL does not accept it as JSON, or it is nested too deeply."""
 
 
 def finished_of(
     step: Step[..., Any, Any, Any], job: Job, passage: Passage, value: Any, *, journal: Journal | None = None
 ) -> Finished | Cancel | Snooze:
-    """What follows from what the function returned."""
+    """Convert what the function returned to what will be settled, or to Oban's `Cancel` or `Snooze`."""
     if isinstance(value, Cancel | Snooze):
         return ending(value)
     forgets = RESERVE in job.meta or (journal is not None and journal.has_checkpoints)
@@ -283,7 +290,7 @@ async def _run_with_connection(
 
 
 async def _written[T](journal: Journal | None, calling: Awaitable[T]) -> T:
-    """Call a function, and wait until what it recorded is written: its node settles next."""
+    """Call a function, and wait until what it recorded is written, because its node settles next."""
     value = await calling
     if journal is not None:
         await journal.close()
@@ -297,13 +304,13 @@ def _return_annotation(step: Step[..., Any, Any, Any]) -> Any:
 def journal_of(
     step: Step[..., Any, Any, Any], job: Job, passage: Passage, writer: Callable[[], Writer]
 ) -> Journal | None:
-    """The journal of one attempt; None for a step that takes no context, and so records nothing.
+    """The journal of an attempt; None for a step that takes no context and so records nothing.
 
     Args:
         step: The step.
         job: Oban's job.
-        passage: Its node.
-        writer: Gives where it writes.
+        passage: What the gate knows about its node.
+        writer: Returns what writes to the database.
     """
     if not any(it.role is Role.INJECTED and it.access is None for it in signature(step).parameters):
         return None
@@ -318,16 +325,16 @@ def _args_of(job: Job, passage: Passage) -> Mapping[str, Any]:
 
 
 def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, journal: Journal | None) -> dict[str, Any]:
-    """What a step's function is called with, by name; a connection is left to whoever has one.
+    """The arguments of a step's function, by name, without a connection.
 
     Args:
         step: The step.
         job: Oban's job.
-        passage: Its node.
-        journal: What its context records in; see `journal_of`.
+        passage: What the gate knows about its node.
+        journal: Where its context records; see `journal_of`.
 
     Raises:
-        StoredValueError: BTN504, if a stored value does not validate, or is not there.
+        StoredValueError: BTN504, if a stored value does not validate, or is missing.
     """
     read = signature(step)
     args = _args_of(job, passage)
@@ -354,12 +361,12 @@ def arguments_of(step: Step[..., Any, Any, Any], job: Job, passage: Passage, jou
                 assert journal is not None
                 arguments[name] = _context(job, passage, journal)
             case Role.INJECTED | Role.UNKNOWN:
-                pass  # a connection is given by what runs the step
+                pass  # the code that runs the step passes the connection
     return arguments
 
 
 def _item(passage: Passage, parameter: ParameterSpec, annotation: Any) -> Any:
-    """What a mapped parameter takes: an item of a collection, or the result of the node that it follows."""
+    """The value of a mapped parameter: an item of a collection, or the result of the upstream's item."""
     name = parameter.name
     item = passage.items.get(name)
     if item is None:
@@ -370,7 +377,7 @@ def _item(passage: Passage, parameter: ParameterSpec, annotation: Any) -> Any:
 
 
 def _decoded(passage: Passage, parameter: str, upstream: Upstream, annotation: Any) -> Any:
-    """The result of an upstream as an annotation has it; None where an absent one has none."""
+    """Decode the result of an upstream for an annotation; None for an absent upstream without a result."""
     text = upstream.result
     if upstream.size is not None and upstream.size > (limit := fan_in_limit()):
         raise FanInTooLargeError(
@@ -404,19 +411,19 @@ def _context(job: Job, passage: Passage, journal: Journal) -> StepContext:
 
 
 def _model(args: Mapping[str, Any], passage: Passage) -> str | None:
-    """The model of a step; of an item of a step of several models, its own."""
+    """The model of a step; for an item of a step of several models, the item's own."""
     item = passage.items.get(MODEL)
     return json.loads(item) if isinstance(item, str) else args.get(MODEL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upstreams(Mapping[str, Any]):
-    """The results of a node's upstreams by name, each decoded when it is asked for."""
+    """The results of a node's upstreams by name, each decoded on access."""
 
     passage: Passage
 
     def __getitem__(self, name: str) -> Any:
-        """The result of an upstream, as its own return annotation has it.
+        """The result of an upstream, decoded by its own return annotation.
 
         Raises:
             UpstreamAbsentError: BTN505, if there is no such upstream.
@@ -435,9 +442,9 @@ class Upstreams(Mapping[str, Any]):
         return _decoded(self.passage, "context", upstream, annotation)
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names of the upstreams."""
         return iter(self.passage.upstreams)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of upstreams."""
         return len(self.passage.upstreams)

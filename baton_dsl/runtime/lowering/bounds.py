@@ -1,4 +1,4 @@
-"""What a flow can cost at the most, told from its steps alone."""
+"""Compute the most that a flow can cost, from its steps alone."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from baton_dsl.core import defaults
 from baton_dsl.core.rules.models import ALL_OTHERS
 from baton_dsl.errors import UnknownPriceError
 from baton_dsl.flow import Flow
 from baton_dsl.llm.reserving import bound_of
-from baton_dsl.runtime.lowering.lower import MOST_ITEMS
 from baton_dsl.step import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostBound:
-    """What a step can cost at the most.
+    """The most that a step can cost.
 
     Attributes:
-        step: Its name.
-        cost: What one attempt costs at the most; None if nobody knows.
+        step: The name of the step.
+        cost: The most that one attempt costs; None if that is unknown.
         attempts: How many attempts it may have.
-        items: How often it runs at the most: the items of a map, once for each of its models.
-        unknown: Why nobody knows its cost.
+        items: The most items of a map, or the number of its models; 1 for other steps.
+        unknown: Why its cost is unknown.
     """
 
     step: str
@@ -34,12 +34,12 @@ class CostBound:
 
     @property
     def total(self) -> Decimal | None:
-        """All attempts of all items together; None if nobody knows."""
+        """The cost of all attempts of all items; None if it is unknown."""
         return None if self.cost is None else self.cost * self.attempts * self.items
 
 
 def bounds_of(flow: Flow[..., Any]) -> list[CostBound]:
-    """A bound for each step that has a model, or says what it costs; in the order of the flow.
+    """A bound for each step that has a model or declares its cost, in the order of the flow.
 
     Args:
         flow: A flow without findings.
@@ -57,14 +57,14 @@ def bounds_of(flow: Flow[..., Any]) -> list[CostBound]:
         if cost is None and unknown is None:
             continue
         levels = sum(parameter.each for parameter in specs[entry.name].parameters)
-        items = int(step.options.get("max_items", MOST_ITEMS)) ** levels * max(1, len(names))
-        attempts = int(step.options.get("max_attempts", 20))
+        items = int(step.options.get("max_items", defaults.MAX_ITEMS)) ** levels * max(1, len(names))
+        attempts = int(step.options.get("max_attempts", defaults.MAX_ATTEMPTS))
         found.append(CostBound(step=entry.name, cost=cost, attempts=attempts, items=items, unknown=unknown))
     return found
 
 
 def _attempt(step: Step[..., Any, Any, Any], models: tuple[str, ...]) -> tuple[Decimal | None, str | None]:
-    """What one attempt costs at the most, or why nobody knows; neither for a step that calls no model."""
+    """The most that one attempt costs, or why that is unknown; neither for a step that calls no model."""
     try:
         costs = [bound_of(step.options, model) for model in models] or [bound_of(step.options, None)]
     except UnknownPriceError as error:

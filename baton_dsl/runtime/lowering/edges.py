@@ -1,4 +1,4 @@
-"""What a step, and each item of a map, needs of its upstreams."""
+"""Which upstreams a step, and each item of a map, needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton_dsl.reflect import LIVE_TYPES
 
 
 def needed_upstreams(spec: StepSpec) -> frozenset[str]:
-    """The upstreams without whose result a step can't run: those of parameters that don't take None."""
+    """The upstreams without whose result a step can't run: those of parameters that don't accept None."""
     return frozenset(
         parameter.source
         for parameter in spec.parameters
@@ -20,12 +20,12 @@ def needed_upstreams(spec: StepSpec) -> frozenset[str]:
 
 
 def mapped_by(spec: StepSpec) -> list[str]:
-    """The names of the parameters that the items of a map take an item for: `MODEL` for a step of several models."""
+    """The names of the mapped parameters; `MODEL` for a step of several models."""
     return [MODEL] if spec.is_per_model else [parameter.name for parameter in spec.parameters if parameter.each]
 
 
 def read_beside(graph: Graph, name: str) -> list[str]:
-    """The upstreams that each item of a map reads, besides the nodes that its own parameters map over."""
+    """The upstreams that every item of a map reads, besides the ones that it maps over."""
     parameters = graph.steps[name].parameters
     whole = {it.source for it in parameters if it.is_upstream and not it.each}
     mapped = {it.source for it in parameters if it.is_upstream and it.each}

@@ -1,7 +1,7 @@
 """The fingerprint of a flow's code: what its functions take and return, to compare with later versions.
 
-Which steps a workflow has, and which waits for which, are rows of `workflow_nodes`; what is kept here is what those do
-not say. So all workflows that the same code inserts share one fingerprint, whatever their shapes.
+The steps of a workflow and its edges are rows of `workflow_nodes`, so they are not part of the fingerprint. All
+workflows that the same code inserts share one fingerprint, whatever their shapes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the functions behind a workflow take and return.
+    """What the functions of a workflow take and return.
 
     Attributes:
-        digest: The same for all that say the same.
-        signatures: JSON: for each worker its parameters and the schema of its result.
+        digest: A hash of the flow's name and the signatures.
+        signatures: JSON with the parameters and the schema of the result, for each worker.
     """
 
     digest: str
@@ -42,8 +42,8 @@ def fingerprint(flow: str, steps: Mapping[str, Step[..., Any, Any, Any]]) -> Fin
     """The fingerprint of a flow.
 
     Args:
-        flow: Its name.
-        steps: A step of each function in it, by the name of its worker.
+        flow: The name of the flow.
+        steps: One step of each of its functions, by worker.
     """
     parts = [f"{json.dumps(worker)}:{_describe(steps[worker])}" for worker in sorted(steps)]
     text = f'{{"flow":{json.dumps(flow)},"workers":{{{",".join(parts)}}}}}'
@@ -51,7 +51,7 @@ def fingerprint(flow: str, steps: Mapping[str, Step[..., Any, Any, Any]]) -> Fin
 
 
 def _describe(step: Step[..., Any, Any, Any]) -> str:
-    """What a function takes and returns, as JSON; written once."""
+    """What a function takes and returns, as JSON. Cached."""
     function = cast("FunctionType", step.function)
     text = _described.get(function)
     if text is None:

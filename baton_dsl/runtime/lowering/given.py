@@ -1,4 +1,4 @@
-"""The inputs of a flow: their annotations, and their values, decoded from the JSON that an insert stored."""
+"""The annotations of a flow's inputs, and their values, decoded from the JSON that an insert stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from baton_dsl.step import Step
 
 
 def annotations_of(flow: Flow[..., Any]) -> dict[str, Any]:
-    """The annotation of each input, of the first step that takes it."""
+    """The annotation of each input, from the first step that takes it."""
     steps = {entry.name: entry.step for entry in flow.entries}
     found: dict[str, Any] = {}
     for name, takers in flow.spec().inputs().items():
@@ -27,14 +27,13 @@ def annotations_of(flow: Flow[..., Any]) -> dict[str, Any]:
 
 
 def values_of(flow: Flow[..., Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored inputs as values to insert again.
+    """Decode stored inputs so that they can be inserted again.
 
-    What does not fit any more, and what is no input of the flow any more, is left to the insert, which has the words
-    for it.
+    Values that no longer fit, and names that are no longer inputs of the flow, pass through: the insert reports them.
 
     Args:
-        flow: The flow, of today's code.
-        stored: The inputs as parsed JSON, as an earlier insert was given them.
+        flow: The flow in the current code.
+        stored: The inputs of an earlier insert, as parsed JSON.
     """
     annotations = annotations_of(flow)
     return {name: _value(annotations[name], value) if name in annotations else value for name, value in stored.items()}

@@ -1,4 +1,4 @@
-"""Lowered workflows as the arguments of `baton_insert_many`."""
+"""Convert lowered workflows to the arguments of `baton_insert_many`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from baton_dsl.errors import InsertTooLargeError
 from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap
 
 MOST_CHARACTERS: Final = 512 * 1024 * 1024
-"""JSON of one insert: PostgreSQL takes no text, and no message, of more than a gigabyte."""
+"""The most characters of JSON in one insert: PostgreSQL accepts no text and no message of more than a gigabyte."""
 
 
 def arguments_of(workflows: Sequence[Lowered], schema_version: int) -> dict[str, Any]:
-    """The arguments of the SQL function, by name: the steps of all workflows one behind the other.
+    """The arguments of the SQL function, by name. The steps of all workflows are concatenated.
 
-    Arrays of numbers go as literals, which psycopg would write slower.
+    Arrays of numbers are passed as literals, because psycopg is slower at formatting lists.
 
     Args:
-        workflows: At least one, all of one flow.
-        schema_version: The version that the database needs to have.
+        workflows: At least one workflow, all of the same flow.
+        schema_version: The schema version that the database needs.
 
     Raises:
-        InsertTooLargeError: BTN540, if the database can't take so much at once.
+        InsertTooLargeError: BTN540, if they are too large for one statement.
     """
     offsets = [0]
     for workflow in workflows[:-1]:
@@ -58,7 +58,7 @@ def arguments_of(workflows: Sequence[Lowered], schema_version: int) -> dict[str,
 
 
 class _Templates:
-    """The templates of all workflows, each once."""
+    """The templates of all workflows, without duplicates."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Lower a checked flow and its inputs to the values of an insert. Pure: `insert.py` writes them."""
+"""Lower a checked flow and its inputs to the values of an insert, which `insert.py` writes. No I/O."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from uuid import UUID
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from baton_dsl.core import defaults
 from baton_dsl.core.check import Checked
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import inputs as input_rule
 from baton_dsl.core.rules import option as option_rule
 from baton_dsl.core.rules import shadowed_default
 from baton_dsl.core.rules.models import ALL_OTHERS
-from baton_dsl.core.spec import InsertCall, ParameterSpec, StepSpec
+from baton_dsl.core.spec import IGNORES, InsertCall, ParameterSpec, StepSpec
 from baton_dsl.errors import EmptyFlowError, FlowError, InputError, UnknownPriceError
 from baton_dsl.flow import Flow
 from baton_dsl.flow_options import Settings
@@ -43,20 +44,17 @@ MODEL: Final = shadowed_default.MODEL
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """An escaped NUL in JSON, but not an escaped backslash in front of `u0000`."""
 
-MOST_ITEMS: Final = 100_000
-"""The items of a map that does not say how many it may have."""
-
 
 @dataclass(frozen=True, slots=True)
 class LoweredMap:
-    """What makes a map of a step. Numbers of steps are places in topological order, from 1.
+    """What the database needs to know about a map. Numbers of steps are positions in topological order, from 1.
 
     Attributes:
         position: The step's own number.
-        sources: For each parameter that is mapped over the step that its items come from; 0 for a value.
-        beside: The steps that each item reads besides.
-        facts: All else that the database has to know.
-        items: The values that are mapped over, as JSON: a list with null for what comes from a step.
+        sources: For each mapped parameter, the step that its items come from; 0 for a value.
+        beside: The other steps that each item reads.
+        facts: Everything else that the database needs.
+        items: The values that are mapped over, as a JSON list, with null for items from a step.
     """
 
     position: int
@@ -68,7 +66,7 @@ class LoweredMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lowered:
-    """The values of one workflow to be, and the id that they were made for."""
+    """The values of one workflow for the insert, with its id."""
 
     workflow_id: str
     label: str
@@ -88,7 +86,7 @@ class Lowered:
 
 
 def new_workflow_id() -> str:
-    """A UUIDv7 (RFC 9562): it begins with the time, so new rows of an index lie side by side."""
+    """A UUIDv7 (RFC 9562): it begins with the time, so new rows are adjacent in an index."""
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10))
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | random
@@ -99,7 +97,7 @@ def new_workflow_id() -> str:
 
 @dataclass(slots=True)
 class _Lowering:
-    """What one insert has gathered so far."""
+    """The state of lowering one workflow."""
 
     flow: Flow[..., Any]
     checked: Checked
@@ -113,7 +111,7 @@ class _Lowering:
     needed: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def needed_by(self, spec: StepSpec) -> frozenset[str]:
-        """`needed_upstreams`, found once for all steps of a function."""
+        """`needed_upstreams`, cached for all steps of a function."""
         key = id(spec.parameters)  # the same for all steps of one function
         found = self.needed.get(key)
         if found is None:
@@ -121,26 +119,21 @@ class _Lowering:
         return found
 
     def template_of(self, entry: Entry, spec: StepSpec) -> int:
-        """The number of the template that a step shares with all steps that differ only in name, edges and args."""
-        settings = self.flow.settings
-        flags = (
-            settings.ignore_cancelled if spec.ignore_cancelled is None else spec.ignore_cancelled,
-            settings.ignore_discarded if spec.ignore_discarded is None else spec.ignore_discarded,
-        )
+        """The number of a step's template. Steps that differ only in name, edges and args share one."""
+        ignores = self.checked.flow.ignored_by(spec)
         step = entry.step
         reserve = self._reserve(entry)
-        # Steps made of one function by `named` and `bind` share its options, so their identity says what is the same.
-        key = (step.function, id(step.options), flags, reserve) if isinstance(step, Step) else (id(step), flags)
+        # Steps that `named` and `bind` make from one step share its options object, so its identity can be the key.
+        key = (step.function, id(step.options), ignores, reserve) if isinstance(step, Step) else (id(step), ignores)
         number = self.numbers.get(key)
         if number is None:
             number = self.numbers[key] = len(self.templates)
             shape = self._step(step, reserve) if isinstance(step, Step) else self._job(entry.name, step)
-            ignores = {"ignore_cancelled": flags[0], "ignore_discarded": flags[1]}
-            self.templates.append({**shape, **ignores})
+            self.templates.append({**shape, **dict(zip(IGNORES, ignores, strict=True))})
         return number
 
     def _reserve(self, entry: Entry) -> str | None:
-        """What each attempt of a step reserves of the budget; None if it reserves nothing and may always start."""
+        """The amount of the budget that each attempt of a step reserves; None if it may start without a reservation."""
         if self.flow.settings.budget is None or not isinstance(entry.step, Step):
             return None
         try:
@@ -169,9 +162,9 @@ class _Lowering:
             meta[RESERVE] = reserve
         return {
             "worker": worker,
-            "queue": options.get("queue", "default"),
-            "max_attempts": options.get("max_attempts", 20),
-            "priority": options.get("priority", 0),
+            "queue": options.get("queue", defaults.QUEUE),
+            "max_attempts": options.get("max_attempts", defaults.MAX_ATTEMPTS),
+            "priority": options.get("priority", defaults.PRIORITY),
             "tags": _tags(options.get("tags", ())),
             "scheduled_at": _utc(scheduled_at),
             **({"meta": meta} if meta else {}),
@@ -213,16 +206,16 @@ class _Lowering:
         return f"{{{','.join(parts)}}}"
 
     def _models_of(self, name: str, step: Step[..., Any, Any, Any]) -> tuple[str, ...]:
-        """The models of a step: what the flow says of it, else its own, else what the flow says of all others."""
+        """The models of a step: from the flow's option for it, its own option, or the flow's option for all others."""
         chosen = self.flow.settings.models
         models = chosen.get(name) or step.options.get("models") or chosen.get(ALL_OTHERS) or ()
         return (models,) if isinstance(models, str) else tuple(models)
 
     def _json(self, name: str, part: str, value: object) -> str:
-        """The args or the meta of a plain job; Oban gives them as they were given to it."""
+        """The args or the meta of a plain job as JSON. Oban has not checked them."""
         try:
             text = json.dumps(value, allow_nan=False)
-            json.dumps(value, ensure_ascii=False).encode()  # halves of characters, which `jsonb` refuses
+            json.dumps(value, ensure_ascii=False).encode()  # raises for lone surrogates, which `jsonb` does not accept
         except (TypeError, ValueError, RecursionError) as error:
             reason = str(error)
         else:
@@ -240,18 +233,18 @@ class _Lowering:
         return "null"
 
     def _encode_given(self, step: Step[..., Any, Any, Any], name: str) -> str | None:
-        """An input given at insert: encoded once for all steps that annotate it alike."""
+        """Encode an input of the insert, once for all steps with the same annotation."""
         key = (name, id(signature(step).annotations[name]))
         if key not in self.encoded:
             self.encoded[key] = self._encode(step, name, self.given[name])
         return self.encoded[key]
 
     def map_of(self, entry: Entry, spec: StepSpec, position: Mapping[str, int]) -> LoweredMap:
-        """What makes a map of a step."""
+        """What the database needs to know about a map."""
         step = cast("Step[..., Any, Any, Any]", entry.step)
         over = [parameter for parameter in spec.parameters if parameter.each]
         options = step.options
-        rules: dict[str, Any] = {"max_items": options.get("max_items", MOST_ITEMS)}
+        rules: dict[str, Any] = {"max_items": options.get("max_items", defaults.MAX_ITEMS)}
         for name in ("combine", "max_concurrency"):
             if name in options:
                 rules[name] = options[name]
@@ -271,7 +264,7 @@ class _Lowering:
         )
 
     def _collection(self, step: Step[..., Any, Any, Any], parameter: ParameterSpec) -> str:
-        """The collection that is given for a step to map over, as JSON."""
+        """The collection that a step maps over, from its inputs, as JSON."""
         name = parameter.name
         read = signature(step)
         annotation = list_of(read.annotations[name], parameter.each)
@@ -281,7 +274,7 @@ class _Lowering:
             value = self.given[name]
         else:
             value = read.defaults.get(name, ())
-        most = step.options.get("max_items", MOST_ITEMS)
+        most = step.options.get("max_items", defaults.MAX_ITEMS)
         if isinstance(value, Sized) and len(value) > most:
             self._wrong(step, name, value, f"it has {len(value):,} items, max_items is {most:,}")
         text = self._encode(step, name, value, annotation)
@@ -310,8 +303,8 @@ class _Lowering:
         expected = LIVE_TYPES.show(_parameter_type(step, name))
         self.findings.append(
             input_rule.finding(
-                f'input "{name}" is {expected}, got {type(value).__name__}: {reason}',
-                help=f"give a value of type {expected}",
+                f'input "{name}" must be {expected}, got {type(value).__name__}: {reason}',
+                help=f"pass a value of type {expected}",
                 flow=self.flow.name,
                 step=step.name,
                 parameter=name,
@@ -322,7 +315,7 @@ class _Lowering:
 def _parameter_type(step: Step[..., Any, Any, Any], name: str) -> object:
     parameter = next(parameter for parameter in signature(step).parameters if parameter.name == name)
     given: Any = parameter.type
-    for _ in range(parameter.each):  # a map is given a collection of what it takes
+    for _ in range(parameter.each):  # the input of a map is a collection
         given = LIVE_TYPES.list_of(given)
     return given
 
@@ -333,16 +326,16 @@ def _tags(tags: Any) -> list[str]:
 
 
 def _utc(moment: datetime | None) -> str | None:
-    """Oban's columns are UTC without a zone."""
+    """Format a time for Oban's columns, which are UTC without a zone."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def check_flow(flow: Flow[..., Any]) -> Checked:
-    """The graph of a flow that can be inserted.
+    """Check that a flow can be inserted.
 
     Raises:
         EmptyFlowError: If it has no steps.
-        FlowError: If it is wrong, with all diagnostics.
+        FlowError: If it is wrong; contains all diagnostics.
     """
     if not flow.entries:
         raise EmptyFlowError(f'flow "{flow.name}" has no steps')
@@ -355,21 +348,21 @@ def check_flow(flow: Flow[..., Any]) -> Checked:
 def lower(
     flow: Flow[..., Any], given: Mapping[str, Any], *, moment: datetime | None = None, is_mapping: bool = False
 ) -> Lowered:
-    """Turn a flow and its inputs into rows to be.
+    """Turn a flow and its inputs into the values of an insert.
 
     Args:
         flow: The flow.
         given: The inputs by name.
-        moment: From when on `scheduled_in` counts; default: now.
-        is_mapping: Whether they were given as a mapping, for the words of errors.
+        moment: The time from which `scheduled_in` counts; default: now.
+        is_mapping: Whether the inputs were passed as a mapping, for the wording of errors.
 
     Returns:
-        The values of one insert; every input validated and written as JSON.
+        The values; every input is validated and encoded as JSON.
 
     Raises:
         EmptyFlowError: If the flow has no steps.
-        FlowError: If the flow is wrong, with all diagnostics.
-        InputError: If an input is unknown, missing or does not validate, with all diagnostics.
+        FlowError: If the flow is wrong; contains all diagnostics.
+        InputError: If an input is unknown, missing or does not validate; contains all diagnostics.
     """
     checked = check_flow(flow)
     given = {**flow.bound, **given}
@@ -426,13 +419,13 @@ def _error_of(findings: Sequence[Diagnostic]) -> FlowError:
 
 
 def _record_of(given: Mapping[str, Any], lowering: _Lowering) -> str:
-    """The inputs as they were given, as one JSON object, for whoever looks at the workflow later."""
+    """The inputs as one JSON object, for people who look at the workflow later."""
     encoded = {name: text for (name, _), text in lowering.encoded.items() if text is not None}
     return "{" + ",".join(f"{json.dumps(name)}:{encoded[name]}" for name in given if name in encoded) + "}"
 
 
 def _hooks_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """The hooks of a flow as `baton_workflows` keeps them: for each the worker and the queue of its job."""
+    """The hooks of a flow as `baton_workflows` stores them: for each, the worker and the queue of its job."""
     return {
         name: {"worker": HOOKS + importing.name_of(hook), "queue": settings.hook_queue}
         for name, hook in settings.hooks().items()

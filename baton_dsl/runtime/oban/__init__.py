@@ -1,1 +1,1 @@
-"""Everything that knows Oban: what runs beside its instances, and what we use beyond its public API."""
+"""Everything that depends on Oban's internals: what runs beside its instances, and what its public API lacks."""

@@ -1,4 +1,4 @@
-"""Acknowledge the ends of attempts, so that one that fails does not block the others.
+"""Acknowledge the ends of attempts, so that one that the database rejects does not block the others.
 
 Part of the bridge to oban, as `dispatching` is:
 
@@ -23,37 +23,37 @@ from oban import Job
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._query import Query, _ack_jobs
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from baton_dsl.core.wording import LONGEST_ERROR, shortened
 from baton_dsl.runtime.database.answers import is_outage
 from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values.raised import described
 
 logger = logging.getLogger(__name__)
 
 _DONE: Final = "baton_done"
-"""The key of a job's `extra` (which is not stored) that says that its row has the end of this attempt already."""
+"""The key in a job's `extra` (not stored) that says that the end of this attempt is already in its row."""
 
 LONGEST_HISTORY: Final = 16 * LONGEST_ERROR
-"""Characters of the errors of one job that are kept: those of its first attempts and of its last ones."""
+"""The most characters of a job's errors that are kept: those of the first and the last attempts."""
 _FIRST: Final = 2
-"""The errors at the beginning of a history that are kept in any case."""
+"""How many errors at the beginning of a history are always kept."""
 _LEFT_OUT: Final = "left_out"
-"""The key of an entry that stands for others: how many they are."""
+"""The key of an entry that replaces others; its value is their number."""
 
 PAUSE: Final = (1.0, 60.0)
-"""Seconds before an end that the database has refused is told again: the shortest and the longest pause."""
+"""Seconds before an end that the database rejected is sent again: the shortest and the longest pause."""
 
 _TRIM: Final = """
-UPDATE {} SET errors = %s WHERE id = %s AND state = 'executing' AND attempted_at = %s
+UPDATE baton.oban_jobs SET errors = %s WHERE id = %s AND state = 'executing' AND attempted_at = %s
 """
 
 
 @dataclass(slots=True)
 class _Refused:
-    """An end that the database does not take, and when it is told again."""
+    """An end that the database rejected, and when it is sent again."""
 
     action: AckAction
     pause: float
@@ -61,11 +61,11 @@ class _Refused:
 
 
 class Acknowledgements:
-    """What becomes of the ends of attempts.
+    """Handles the ends of attempts.
 
-    Installed at Oban's extension point `query.ack_jobs`, around whatever is there. Jobs that a settle has completed are
-    not told again, which would be one round trip each for nothing; `BATON_ACK=oban` turns that off, and changes nothing
-    but the speed. All others are handed on, in a form that the database can take.
+    Installed at Oban's extension point `query.ack_jobs`, around the function that is there. Jobs that a settle has
+    completed are not acknowledged again, because that would be a needless round trip for each; `BATON_ACK=oban` turns
+    this off, which changes only the speed. All others are passed on, in a form that the database can store.
     """
 
     def __init__(self) -> None:
@@ -73,21 +73,21 @@ class Acknowledgements:
         self._refused: WeakKeyDictionary[Query, dict[int, _Refused]] = WeakKeyDictionary()
 
     def install(self) -> None:
-        """Put it in its place, once."""
+        """Install it at Oban's extension point, once."""
         if self._next is None:
             self._next = get_ext("query.ack_jobs", _ack_jobs)
             put_ext("query.ack_jobs", self.ack)
 
     def add(self, job: Job) -> None:
-        """A settle has completed this attempt of the job.
+        """Remember that a settle has completed this attempt of the job.
 
-        The job itself remembers it: an id would be that of other jobs too, in another schema or database.
+        This is stored in the job itself, because jobs in another schema or database may have the same id.
         """
         if os.environ.get("BATON_ACK") != "oban":
             job.extra[_DONE] = True
 
     async def ack(self, query: Query, acks: Sequence[AckAction]) -> list[int]:
-        """Store the ends of attempts, but for those that are done."""
+        """Store the ends of attempts, except those that a settle has stored."""
         done: list[int] = []
         rest: list[AckAction] = []
         for action in acks:
@@ -112,11 +112,11 @@ class Acknowledgements:
         for action in acks:
             for job_id in await self._store(query, [action]):
                 stored.append(job_id)
-                action.job.extra[_DONE] = True  # should one of the others raise, all are told again
+                action.job.extra[_DONE] = True  # if another one raises, all are acknowledged again
         return stored
 
     async def _store_plainly(self, query: Query, action: AckAction, refusal: Exception) -> list[int]:
-        """Store an end without what the database may have refused; if it refuses that too, later."""
+        """Store an end without the parts that the database may have rejected; if it rejects that too, retry later."""
         job = action.job
         said = f"The end of this attempt could not be stored as it was: {described(refusal)}"
         logger.error("job %s of %s: %s", job.id, job.worker, said)
@@ -124,14 +124,14 @@ class Acknowledgements:
         pause = action.schedule_in if isinstance(action.schedule_in, int) else None
         return await self._insist(query, replace(action, error=error, meta=None, schedule_in=pause), PAUSE[0])
 
-    # --- what the database has refused -----------------------------------------------------------------------------
+    # --- what the database has rejected ------------------------------------------------------------------------------
 
     def refused(self, query: Query) -> list[int]:
-        """The jobs whose ends the database has refused: they run nowhere, and are to be told again."""
+        """The jobs whose ends the database has rejected. They run nowhere, and their ends are sent again."""
         return list(self._refused.get(query, ()))
 
     async def again(self, query: Query) -> None:
-        """Tell again what was refused, if it is time."""
+        """Send the rejected ends again, if it is time."""
         for each in list(self._refused.get(query, {}).values()):
             if each.due <= time.monotonic():
                 await self._insist(query, each.action, min(2 * each.pause, PAUSE[1]))
@@ -147,7 +147,9 @@ class Acknowledgements:
         except Exception as error:
             if is_outage(error):
                 raise
-            logger.error("job %s of %s seems to run until its end is stored: %s", job.id, job.worker, described(error))
+            logger.error(
+                "job %s of %s looks running until its end can be stored: %s", job.id, job.worker, described(error)
+            )
             return []
         refused.pop(job.id, None)
         return stored
@@ -155,16 +157,15 @@ class Acknowledgements:
     # --- the history of a job ----------------------------------------------------------------------------------------
 
     async def _trim(self, query: Query, action: AckAction) -> None:
-        """Cut the history of a job that would become too long."""
+        """Shorten the history of a job that would become too long."""
         job = action.job
         kept = trimmed(job.errors) if action.error is not None else None
         if kept is None:
             return
-        table = sql.Identifier(query._prefix, "oban_jobs")
         moment = Query._cast_type("attempted_at", job.attempted_at)
         try:
             async with autocommit(cast("Pool", query._pool)) as conn:
-                await conn.execute(sql.SQL(_TRIM).format(table), [Jsonb(kept), job.id, moment])
+                await conn.execute(statement(_TRIM, query._prefix), [Jsonb(kept), job.id, moment])
         except psycopg.Error as error:
             if is_outage(error):
                 raise
@@ -172,7 +173,7 @@ class Acknowledgements:
 
 
 def trimmed(errors: Sequence[Any]) -> list[Any] | None:
-    """The errors of a job that are kept if another one comes; None if all are.
+    """The errors of a job that are kept when another one is added; None if all are.
 
     Examples:
         >>> kept = trimmed([{"attempt": number, "error": "x" * 60_000} for number in range(1, 20)])
@@ -211,7 +212,7 @@ def _cut(entry: Any) -> Any:
 
 
 def _bounded(action: AckAction) -> AckAction:
-    """An end whose error PostgreSQL can store, and is not too long."""
+    """Make the error of an end storable in PostgreSQL, and shorten it."""
     if action.error is None:
         return action
     error = {key: shortened(value) if isinstance(value, str) else value for key, value in action.error.items()}

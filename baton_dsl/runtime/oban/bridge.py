@@ -1,20 +1,20 @@
-"""What baton-dsl uses of Oban beyond its public API. `tests/integration/test_bridge.py` fails when Oban changes.
+"""Use the parts of Oban that are not in its public API. `tests/integration/test_bridge.py` fails when they change.
 
-How attempts start stands in `dispatching`, which ones a process has fetched or claimed in `fetches`, how their ends are
-acknowledged in `acks`; all else here:
+`dispatching` has the start of attempts, `fetches` the fetched and claimed jobs, and `acks` the ends of attempts.
+Everything else is here:
 
 | what | where in oban | why |
 | --- | --- | --- |
-| the instance that runs a job | `oban.oban._instances`, `check_all_queues()` | a worker gets only its job |
-| pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the caller's own pool |
+| the instance that runs a job | `oban.oban._instances`, `Oban._producers` | a worker gets only its job |
+| pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the instance's pool |
 | fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
-| a producer's first sign of life | extension points `producer.init`, `producer.restore` | it says that a guard comes |
-| a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it starts and stops with it |
-| where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler |
-| hearing of cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
-| who listens to an event | `telemetry.core._handlers` | where nobody does, ends are not asked for |
-| who asks a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
-| the usual backoff | `_backoff.jittery_clamped` | what runs in memory waits as long |
+| a producer's first sign of life | extension points `producer.init`, `producer.restore` | it announces a guard |
+| a companion of an instance | extension point `refresher.build`, `Oban._refresher` | starts and stops with the instance
+| | where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler | |
+cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first | | who
+listens to an event | `telemetry.core._handlers` | without a handler, ends are not read | | asking a job to stop |
+`Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled | | the usual backoff |
+`_backoff.jittery_clamped` | runs in memory use the same one |
 """
 
 from __future__ import annotations
@@ -64,15 +64,17 @@ def instance(name: str) -> Oban:
 
 
 def instance_of(job: Job) -> Oban:
-    """The Oban instance whose producer fetched a job; the only one there is, if its producer can't be told.
+    """The Oban instance whose producer fetched a job; if that is unknown, the only instance.
 
     Raises:
-        ObanNotFoundError: If there is none, or several of which none can be told.
+        ObanNotFoundError: If there is none, or several and the producer is unknown.
     """
     instances: list[Oban] = list(oban.oban._instances.values())
     if len(job.attempted_by) > 1:
         for candidate in instances:
-            if any(queue.uuid == job.attempted_by[1] for queue in candidate.check_all_queues()):
+            producers = candidate._producers
+            own = producers.get(job.queue)  # nearly always that one
+            if any(it._uuid == job.attempted_by[1] for it in (*filter(None, [own]), *producers.values())):
                 return candidate
     if len(instances) == 1:
         return instances[0]
@@ -80,7 +82,7 @@ def instance_of(job: Job) -> Oban:
 
 
 def forget(instance: Oban) -> None:
-    """Give up the name of an instance that has stopped: Oban keeps it for ever."""
+    """Release the name of an instance that has stopped, because Oban keeps it for ever."""
     oban.oban._instances.pop(instance._name, None)
 
 
@@ -90,7 +92,7 @@ def runs_jobs() -> bool:
 
 
 def pool_of(instance: Oban) -> Pool:
-    """The connection pool that the instance was given."""
+    """The connection pool of the instance."""
     return cast("Pool", instance._query._pool)
 
 
@@ -105,13 +107,13 @@ def notifier_of(instance: Oban) -> Notifier:
 
 
 def hears(instance: Oban) -> bool:
-    """True while the notifier of the instance has a connection on which it hears."""
+    """True while the notifier of the instance has a connection on which it listens."""
     conn = getattr(instance._notifier, "_conn", None)
     return conn is not None and not conn.closed
 
 
 def described(instance: Oban) -> Instance:
-    """An instance, for code that works without Oban too."""
+    """Wrap an instance for code that also works without Oban."""
     return Instance(pool_of(instance), prefix_of(instance), notifier_of(instance), is_started(instance))
 
 
@@ -121,21 +123,21 @@ def is_heard(event: str) -> bool:
 
 
 def is_started(instance: Oban) -> bool:
-    """True while the instance runs, so that its notifier hears."""
+    """True while the instance runs, so that its notifier listens."""
     return instance._signal_token is not None
 
 
 def started_in(instance: Oban) -> Context:
-    """A copy of the context in which the instance was started: no attempt of a step has left anything in it."""
+    """A copy of the context in which the instance was started, without context variables of any step."""
     return context_of(instance._query)
 
 
-def has_place(instance: Oban, job: Job) -> bool:
-    """True if a job that takes the place of a finishing one may start: its queue runs, and is not paused or stopping.
+def has_place(instance: Oban, queue: str) -> bool:
+    """True if a promoted job may start in the slot of a finished one: its queue runs, and is not paused or stopping.
 
-    `BATON_CLAIM=off` turns it off: then every job is fetched by Oban's producer.
+    `BATON_CLAIM=off` turns this off: then Oban's producer fetches every job.
     """
-    producer = instance._producers.get(job.queue)
+    producer = instance._producers.get(queue)
     return (
         producer is not None
         and os.environ.get("BATON_CLAIM") != "off"
@@ -147,7 +149,7 @@ def has_place(instance: Oban, job: Job) -> bool:
 
 
 def _uses(producer: Producer) -> int:
-    """The places that are in use: a job that has settled, and claimed another one for its place, is about to end."""
+    """The slots in use. A job whose settle has claimed another one for its slot is about to end, and not counted."""
     running = producer._running_jobs.values()
     if len(running) <= producer._limit:
         return len(running)
@@ -156,7 +158,7 @@ def _uses(producer: Producer) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunningProducer:
-    """One queue of one process, as others know it."""
+    """One queue of one process, with what other modules need to know about it."""
 
     producer: Producer
 
@@ -167,20 +169,20 @@ class RunningProducer:
 
     @property
     def grace(self) -> float | None:
-        """Seconds that its jobs get when it stops; None if it waits for them however long they take."""
+        """Seconds that its jobs get when it stops; None if it waits without limit."""
         return self.producer._shutdown_grace_period
 
     @property
     def is_busy(self) -> bool:
-        """True while a job of it runs, be it in a thread for which nobody waits any more."""
+        """True while one of its jobs runs, even in a lost thread."""
         return bool(self.producer._running_jobs) or RUNS.is_running(self.uuid)
 
     def running(self) -> list[tuple[Job, asyncio.Task[None]]]:
-        """The jobs that it has started, each with its task, but for what a lost thread runs."""
+        """The jobs that it has started, each with its task, without those in lost threads."""
         return list(self.producer._running_jobs.values())
 
     def loop(self) -> list[asyncio.Task[None]]:
-        """The task that fetches; it ends before the jobs that run are waited for."""
+        """The task that fetches. When a producer stops, it ends this task before it waits for jobs."""
         task = cast("asyncio.Task[None] | None", self.producer._loop_task)
         return [task] if task is not None else []
 
@@ -191,9 +193,9 @@ class RunningProducer:
             self.producer._dispatcher.cancel(self.producer, job)
 
     def nudge(self) -> None:
-        """Let it try again, from any thread, what failed with a connection, or what the database has refused.
+        """Make it retry fetches and acks that failed. May be called from any thread.
 
-        Oban's producer waits for the next notification to do so, and in a quiet queue there is none.
+        Oban's producer would retry after the next notification, which may never come in a quiet queue.
         """
         task = cast("asyncio.Task[None] | None", self.producer._loop_task)
         refused = ACKNOWLEDGEMENTS.refused(self.producer._query)
@@ -204,13 +206,13 @@ class RunningProducer:
 
 
 def stopped_fetching(instance: Oban) -> list[str]:
-    """The queues of an instance that runs whose fetches have ended, though nobody stopped them. From any thread."""
+    """The queues of a running instance whose fetch loop has died. May be called from any thread."""
     producers = list(instance._producers.values())
     return [it._queue for it in producers if any(task.done() for task in RunningProducer(it).loop())]
 
 
 def running_jobs(instance: Oban) -> list[Job]:
-    """What an instance runs, and what threads of this process run for which somebody waits. From any thread."""
+    """The running jobs of an instance and of threads that are not lost. May be called from any thread."""
     started = [
         job for producer in list(instance._producers.values()) for job, _ in list(producer._running_jobs.values())
     ]
@@ -220,7 +222,7 @@ def running_jobs(instance: Oban) -> list[Job]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What runs beside it needs of an Oban instance: its database, and the producers that it has at the moment."""
+    """What a companion needs from its Oban instance: the database, and the current producers."""
 
     query: Query
     by_queue: Mapping[str, Producer]
@@ -232,12 +234,12 @@ class Running:
 
     @property
     def pool(self) -> Pool:
-        """The connection pool that the instance was given."""
+        """The connection pool of the instance."""
         return cast("Pool", self.query._pool)
 
     @property
     def notifier(self) -> Notifier:
-        """The instance's notifier: that of its producers, of which it has one when a companion starts."""
+        """The instance's notifier, which its producers share; there is a producer when a companion starts."""
         return cast("Notifier", next(iter(self.by_queue.values()))._notifier)
 
     def producers(self) -> list[RunningProducer]:
@@ -250,11 +252,11 @@ class Running:
         return conn if isinstance(conn, psycopg.AsyncConnection) else None
 
     def all_producers(self) -> list[RunningProducer]:
-        """Those that have fetched, also if their queue was stopped: their jobs may run still."""
+        """The producers, including those of stopped queues, whose jobs may still run."""
         return [RunningProducer(producer) for producer in list(FETCHES.seen) if producer._query is self.query]
 
     def hold_notifier(self, until: Callable[[], Awaitable[None]]) -> None:
-        """Have the notifier stop after something else: Oban stops it at once, while jobs run still."""
+        """Delay the stop of the notifier: Oban would stop it at once, while jobs still run."""
         notifier: Any = self.notifier
         stop = notifier.stop
 
@@ -265,19 +267,19 @@ class Running:
         notifier.stop = held
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A connection of its own to the database of the pool, past a pooler if the server itself is named."""
+        """Open a connection to the pool's database, directly to the server if a direct address is configured."""
         dsn = kept_alive(os.environ.get(DIRECT) or asyncio.run(self.query.dsn()))
         return Impatient.connect(dsn, **_options(self.pool), autocommit=True)
 
 
 class Impatient(WatchedConnection):
-    """For what must be heard every second."""
+    """A watched connection with less patience, for statements that are sent every second."""
 
     patience = 1.0
 
 
 _OF_ASYNC: Final = frozenset(["autocommit", "connection_class", "cursor_factory", "row_factory"])
-"""Arguments of a pool's connections that mean nothing to a plain one."""
+"""Connection arguments of an async pool that a sync connection does not take."""
 
 
 def _options(pool: AsyncConnectionPool[Any]) -> dict[str, Any]:
@@ -291,17 +293,17 @@ async def connecting_of(instance: Oban) -> dict[str, Any]:
 
 
 class Companion(Protocol):
-    """What starts and stops with an instance."""
+    """Something that starts and stops with an instance."""
 
     def start(self) -> None:
-        """The instance starts."""
+        """Called when the instance starts."""
 
     def retire(self) -> None:
-        """The instance stops; its jobs may go on for a while."""
+        """Called when the instance stops; its jobs may still run for a while."""
 
 
 class CompanionRefresher:
-    """Oban's refresher, with something beside it that starts and stops with it."""
+    """Wraps Oban's refresher, and starts and stops a companion with it."""
 
     def __init__(self, refresher: Any, running: Running, make: Callable[[Running], Companion]) -> None:
         self._refresher = refresher
@@ -311,20 +313,20 @@ class CompanionRefresher:
         self.at_stop: list[Callable[[], Awaitable[None]]] = []
 
     def ensure(self) -> None:
-        """Start the companion if there is a queue, unless it runs."""
+        """Start the companion if the instance has a queue, unless it runs already."""
         if self._companion is None and self._running.by_queue:
             rewatch(self._running.pool)
             self._companion = self._make(self._running)
             self._companion.start()
 
     async def start(self) -> None:
-        """As Oban's."""
+        """Do as Oban's refresher, and the same for the companion."""
         remember(self._running.query)  # producers start after this
         self.ensure()
         await self._refresher.start()
 
     async def stop(self) -> None:
-        """As Oban's."""
+        """Do as Oban's refresher, and the same for the companion."""
         if self._companion is not None:
             self._companion.retire()
             self._companion = None
@@ -340,9 +342,9 @@ _companions: Final[list[Callable[[Running], Companion]]] = []
 
 
 def give_companions(make: Callable[[Running], Companion]) -> None:
-    """Make a companion for every instance of this process that is made from now on; once, however often it is called.
+    """Give every new instance of this process a companion. Further calls change nothing.
 
-    Their producers say so as soon as they are there: one that dies before its companion works is known to be gone.
+    Producers announce their guard when they register. So one that dies before its guard works is known to be dead.
     """
     if make in _companions:
         return
@@ -363,14 +365,14 @@ def give_companions(make: Callable[[Running], Companion]) -> None:
 
 
 class _Direct:
-    """Oban's queries, of which the notifier listens at the server itself and notifies as everybody does."""
+    """Oban's `Query` for the notifier, which listens directly at the server but notifies through the pool."""
 
     def __init__(self, query: Query, dsn: str) -> None:
         self._query = query
         self._dsn = dsn
 
     async def dsn(self) -> str:
-        """Where to listen."""
+        """The connection string for listening."""
         return self._dsn
 
     def __getattr__(self, name: str) -> Any:
@@ -391,7 +393,7 @@ def _announced(facts: Callable[[Producer], dict[str, Any]]) -> Callable[[Produce
 
 
 def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
-    """Make a companion for an instance that runs, unless it has one."""
+    """Give a running instance a companion, unless it has one."""
     FETCHES.install()
     ACKNOWLEDGEMENTS.install()
     for producer in instance._producers.values():
@@ -404,16 +406,16 @@ def accompany(instance: Oban, make: Callable[[Running], Companion]) -> None:
 
 
 def at_stop(instance: Oban, close: Callable[[], Awaitable[None]]) -> None:
-    """Have something closed when an instance that is accompanied stops; its jobs may go on for a while."""
+    """Call a function when an instance with a companion stops; its jobs may still run for a while."""
     assert isinstance(instance._refresher, CompanionRefresher)
     instance._refresher.at_stop.append(close)
 
 
 def cancellation_of(job: Job) -> asyncio.Event | None:
-    """What is set when somebody asks a running job to stop; None for a job that no producer has started."""
+    """The event that is set when a running job is asked to stop; None for a job that no producer has started."""
     return job._cancellation
 
 
 def let_be_cancelled(job: Job) -> None:
-    """Give a job what a producer gives it at its start, so that it can be asked to stop."""
+    """Give a job an event, as a producer does when it starts a job, so that it can be asked to stop."""
     job._cancellation = asyncio.Event()

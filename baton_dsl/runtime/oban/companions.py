@@ -1,4 +1,4 @@
-"""Start and stop what runs beside an Oban instance: its guard, its telemetry of ended workflows, its clean stop."""
+"""Start and stop the companions of an Oban instance: its guard, its reports of ended workflows, its clean stop."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from baton_dsl.runtime.oban.stopping import Stopping
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """All companions of one instance as one."""
+    """All companions of one instance."""
 
     members: tuple[bridge.Companion, ...]
 
     @staticmethod
     def of(running: bridge.Running) -> Companions:
-        """Those of an instance."""
+        """The companions of an instance."""
         guard = Guard(running.connect, running.prefix, running.producers)
         return Companions((guard, EndReporter(running), Listening(running), Stopping(running)))
 
     def start(self) -> None:
-        """The instance starts."""
+        """Start all companions."""
         for member in self.members:
             member.start()
 
     def retire(self) -> None:
-        """The instance stops; its jobs may go on for a while."""
+        """Retire all companions: the instance stops, but its jobs may still run for a while."""
         for member in self.members:
             member.retire()
 
 
 def accompany_instances() -> None:
-    """Give companions to every Oban instance of this process that is made from now on."""
+    """Give companions to every new Oban instance of this process."""
     bridge.give_companions(Companions.of)
 
 
 def accompany(instance: Oban) -> None:
-    """Give companions to an instance that runs already, unless it has them."""
+    """Give companions to a running instance, unless it has them."""
     bridge.accompany(instance, Companions.of)

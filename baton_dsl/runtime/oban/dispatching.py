@@ -4,12 +4,12 @@ Part of the bridge to oban, as `acks` is:
 
 | what | where in oban | why |
 | --- | --- | --- |
-| who starts an attempt | `Producer._dispatcher`, with `dispatch` and `cancel` | it is started in our context |
+| starting an attempt | `Producer._dispatcher`, with `dispatch` and `cancel` | it is started in our context |
 | running an attempt | `Executor`, as `Producer._execute` uses it | if it fails, the job would seem to run for ever |
 | how an attempt ended | `Producer._pending_acks`, `AckAction` | we add what Oban could not tell |
-| whose producer it is | `Producer._query` | the producers of one instance share it |
-| what an instance was started in | `Producer._loop_task` | those that were started before us |
-| a pause between attempts | `oban._backoff.jittery_clamped` | where a step's own can't be had |
+| the instance of a producer | `Producer._query` | the producers of one instance share it |
+| the context of a running instance | `Producer._loop_task` | for instances that started before us |
+| a pause between attempts | `oban._backoff.jittery_clamped` | if the step's own is unknown |
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ _contexts: Final[WeakKeyDictionary[Query, contextvars.Context]] = WeakKeyDiction
 
 
 def context_of(query: Query) -> contextvars.Context:
-    """A copy of the context in which an instance was started; of the present one, if that is not known."""
+    """A copy of the context in which an instance was started; of the current one if that is not known."""
     context = _contexts.get(query)
     return context.copy() if context is not None else contextvars.copy_context()
 
 
 def isolate(producer: Producer) -> None:
-    """Have the attempts of a producer start in the context of its instance; in this one, if it is the first."""
+    """Make the attempts of a producer start in the context of its instance; for the first producer, the current one."""
     _contexts.setdefault(producer._query, contextvars.copy_context())
     if not isinstance(producer._dispatcher, IsolatingDispatcher):
         producer._dispatcher = IsolatingDispatcher(producer._dispatcher)
 
 
 def isolate_running(producer: Producer) -> None:
-    """The same for a producer that runs already: its instance was started in the context that its loop has."""
+    """The same for a running producer, whose loop task has the context in which its instance was started."""
     task: asyncio.Task[None] | None = producer._loop_task
     context = task.get_context().copy() if task is not None else contextvars.copy_context()
     context.run(isolate, producer)
 
 
 def remember(query: Query) -> None:
-    """An instance is started, in this context."""
+    """Remember the current context as the one in which an instance was started."""
     _contexts[query] = contextvars.copy_context()
 
 
 class IsolatingDispatcher:
-    """Starts attempts by another dispatcher, each in a fresh copy of the instance's context.
+    """Wraps a dispatcher so that each attempt starts in a fresh copy of the instance's context.
 
-    A fetch would start them in a context of Oban's own, a claim in that of the attempt that has just ended, a start by
-    a callback in that of whoever it is: nothing of another step is to be seen in any of them.
+    Otherwise an attempt would start in a context of Oban, of the attempt that claimed it, or of a callback, and could
+    see context variables of another step.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -75,7 +75,7 @@ class IsolatingDispatcher:
         return context_of(producer._query).run(self._start, producer, job)
 
     def _start(self, producer: Producer, job: Job) -> asyncio.Task[None]:
-        if isinstance(self._dispatcher, LocalDispatcher):  # others run jobs elsewhere
+        if isinstance(self._dispatcher, LocalDispatcher):  # other dispatchers run jobs elsewhere
             return asyncio.create_task(_execute(producer, job))
         return self._dispatcher.dispatch(producer, job)
 
@@ -88,7 +88,7 @@ class IsolatingDispatcher:
 
 
 async def _execute(producer: Producer, job: Job) -> None:
-    """Run an attempt as `Producer._execute` does; if the executor itself fails, a workflow's job ends all the same."""
+    """Run an attempt as `Producer._execute` does. If the executor fails, a workflow's job ends nevertheless."""
     job._cancellation = asyncio.Event()
     executor: Any = Executor(job=job, safe=True)
     try:
@@ -96,7 +96,7 @@ async def _execute(producer: Producer, job: Job) -> None:
     except BaseException as error:
         if not _is_ours(job) or _is_asked_for(error):
             raise
-        logger.error("job %s of %s: Oban can't tell how it ended: %s", job.id, job.worker, described(error))
+        logger.error("job %s of %s: Oban failed to handle its end: %s", job.id, job.worker, described(error))
         raised = executor.result if isinstance(executor.result, BaseException) else error
         executor.action = executor.action or failed(job, raised)
     producer._pending_acks.append(executor.action)
@@ -107,7 +107,7 @@ def _is_ours(job: Job) -> bool:
 
 
 def _is_asked_for(error: BaseException) -> bool:
-    """True for Ctrl-C, for a task that is cancelled as its worker stops, and for a coroutine that is closed."""
+    """True for Ctrl-C, for a task that is cancelled because its worker stops, and for a coroutine that is closed."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
@@ -124,7 +124,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 
 def failed(job: Job, error: BaseException) -> AckAction:
-    """The end of an attempt that has failed, as Oban's executor would tell it."""
+    """The ack of a failed attempt, as Oban's executor would create it."""
     entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": told(error)}
     if job.attempt >= job.max_attempts:
         return AckAction(job=job, state="discarded", error=entry)
@@ -132,6 +132,6 @@ def failed(job: Job, error: BaseException) -> AckAction:
 
 
 def default_backoff(job: Job) -> int:
-    """Seconds before the next attempt of a job whose worker says nothing of it."""
+    """Seconds before the next attempt of a job whose worker has no backoff of its own."""
     pause: int = jittery_clamped(job.attempt, job.max_attempts)
     return pause

@@ -12,34 +12,34 @@ from typing import Any, Final
 
 import psycopg
 from oban import telemetry
-from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed
 
 from baton_dsl.runtime.database.instances import CHANNEL
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
 STOP: Final = "baton.workflow.stop"
-"""The event of an end."""
+"""The event of a workflow's end."""
 EVENTS: Final = (STOP,)
 """All events of baton-dsl, for `oban.telemetry.attach`."""
 
 LOOK: Final = 30.0
-"""Seconds between two looks for ends whose notification nobody heard."""
+"""Seconds between two polls for ends whose notification was missed."""
 BACK: Final = timedelta(minutes=5)
-"""How far the first look of a process goes back: while all were restarted, nobody heard."""
+"""How far the first poll of a process goes back: while all processes were restarted, nobody listened."""
 OVERLAP: Final = timedelta(minutes=1)
-"""How far each further look goes back behind the one before: an end is dated by the start of its transaction."""
+"""How far each poll goes back before the previous one, because an end has the time of its transaction's start."""
 
 
 class EndReporter:
-    """Tells the ends of workflows to the telemetry handlers of this process, from its start until it is retired.
+    """Reports the ends of workflows to the telemetry handlers of this process, until it is retired.
 
-    Each end is told by one process: the one that gets it from `baton_tell`. A process without a handler for the event
-    asks for none, so where nobody listens it costs nothing.
+    Each end is reported by one process: the one to which `baton_tell` returns it. A process without a handler for the
+    event does not call it, so without handlers it costs nothing.
 
     Args:
         running: The Oban instance.
@@ -47,9 +47,7 @@ class EndReporter:
 
     def __init__(self, running: bridge.Running) -> None:
         self._pool, self._notifier = running.pool, running.notifier
-        self._tell = sql.SQL("SELECT * FROM {}(%s::text[], %s::timestamptz)").format(
-            sql.Identifier(running.prefix, "baton_tell")
-        )
+        self._tell = statement("SELECT * FROM baton.baton_tell(%s::text[], %s::timestamptz)", running.prefix)
         self._ended: set[str] = set()
         self._heard = asyncio.Event()
         self._since = datetime.now(UTC) - BACK
@@ -58,11 +56,11 @@ class EndReporter:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start to report."""
         self._task = asyncio.create_task(self._run(), name="baton-teller")
 
     def retire(self) -> None:
-        """End. What ends from now on is told by another process, or by the next one."""
+        """Stop to report. Other processes, or the next one, report the workflows that end from now on."""
         self._retired = True
         self._heard.set()
 
@@ -91,8 +89,8 @@ class EndReporter:
             rows = await self._untold(list(ended), self._since if looks else None)
         except (psycopg.errors.UndefinedFunction, PoolClosed):
             return  # not installed yet, or the instance stops
-        except psycopg.Error as error:  # such as a standby that is read-only, for a moment after a failover
-            logger.warning("the next look finds the workflows that have ended: %s", str(error).strip())
+        except psycopg.Error as error:  # such as a standby that is read-only shortly after a failover
+            logger.warning("ended workflows could not be read, and are read again later: %s", str(error).strip())
             return
         if looks:
             self._looked, self._since = time.monotonic(), now - OVERLAP
@@ -106,7 +104,7 @@ class EndReporter:
 
 
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:
-    """What a handler gets; times in nanoseconds, as those of Oban's events."""
+    """The metadata for a handler, with times in nanoseconds as in Oban's events."""
     lasted: timedelta = row["settled_at"] - row["inserted_at"]
     return {
         "workflow_id": row["workflow_id"],

@@ -1,11 +1,11 @@
-"""Track the jobs that a process has fetched or claimed. Each starts once, even if an answer was lost.
+"""Track the jobs that a process has fetched or claimed, so that each starts once, even if an answer was lost.
 
 Part of the bridge to oban, as `dispatching` and `acks` are:
 
 | what | where in oban | why |
 | --- | --- | --- |
 | starting a claimed job | `Producer._dispatcher`, `_running_jobs`, `_on_job_complete` | it needs no fetch |
-| fetching | the extension point `producer.get_jobs`, `_get_jobs` | what an answer that was lost has left behind |
+| fetching | the extension point `producer.get_jobs`, `_get_jobs` | finds jobs whose fetch had no answer |
 | what a producer runs | `Producer._running_jobs`, `_pending_acks` | no attempt starts twice |
 """
 
@@ -23,25 +23,25 @@ from oban import Job, Oban
 from oban._executor import AckAction
 from oban._extensions import get_ext, put_ext
 from oban._producer import Producer, _get_jobs
-from psycopg import sql
 from psycopg.rows import class_row
 
 from baton_dsl.runtime.database.pools import Pool, autocommit
 from baton_dsl.runtime.oban.acks import ACKNOWLEDGEMENTS
 from baton_dsl.runtime.oban.jobs import name_of
 from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
 
 def dispatch(instance: Oban, job: Job) -> None:
-    """Start a claimed job as its queue's producer starts a fetched one, unless this attempt runs already, or has run.
+    """Start a claimed job as its producer starts a fetched one, unless this attempt runs or has run already.
 
-    An attempt before it, which its gate put back, may be about to end: then it starts after that.
+    If an earlier attempt, which its gate put back, is about to end, the job starts after that.
     """
     producer = instance._producers.get(job.queue)
-    if producer is None:  # the queue was stopped in this very moment: the lifeline returns the job
-        logger.warning("queue %s was stopped; job %s is rescued later", job.queue, job.id)
+    if producer is None:  # the queue has just been stopped: the lifeline returns the job to its queue
+        logger.warning("queue %s was stopped, so job %s does not start here; it is rescued later", job.queue, job.id)
         return
     _dispatch(producer, job)
 
@@ -62,13 +62,13 @@ def _dispatch(producer: Producer, job: Job) -> None:
 
 
 PLACE_TAKEN: Final = "baton_place_taken"
-"""The key of a job's `extra` that says that its settle has claimed another job for its place."""
+"""The key in a job's `extra` that says that its settle has claimed another job for its slot."""
 MOST_ACKS: Final = 50
-"""Ends of attempts that wait for a fetch, with which they are told to Oban."""
+"""The most ends of attempts that wait to be acknowledged with the next fetch."""
 
 
 def _complete(producer: Producer, job_id: int) -> None:
-    """As `Producer._on_job_complete`, but that it fetches nothing where no place has become free."""
+    """As `Producer._on_job_complete`, but without a fetch if no slot has become free."""
     job, _ = producer._running_jobs.get(job_id, (None, None))
     if job is not None and PLACE_TAKEN in job.extra and len(producer._pending_acks) < MOST_ACKS:
         del producer._running_jobs[job_id]
@@ -77,9 +77,9 @@ def _complete(producer: Producer, job_id: int) -> None:
 
 
 def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> None:
-    """Start a job once an attempt before it has ended, unless its queue stops by then: others take it up later."""
+    """Start a job after an earlier attempt has ended. If its queue stops before, another process runs it later."""
 
-    def start(_: object) -> None:  # after the producer's own callback, which forgets the attempt
+    def start(_: object) -> None:  # runs after the producer's own callback, which removes the attempt
         if not producer._stopping.is_set():
             _dispatch(producer, job)
 
@@ -89,18 +89,18 @@ def _dispatch_after(task: asyncio.Task[None], producer: Producer, job: Job) -> N
 _STRAYS: Final = """
 SELECT id, state, queue, worker, attempt, max_attempts, priority, args, meta, errors, tags, attempted_by, inserted_at,
     attempted_at, scheduled_at
-FROM {}
+FROM baton.oban_jobs
 WHERE state = 'executing' AND queue = %s AND attempted_by = %s AND meta ? 'workflow_id' AND id <> ALL(%s)
 """
 DOUBT: Final = 5.0
-"""Seconds for which a statement whose answer was lost may still go on in the server."""
+"""Seconds for which a statement whose answer was lost may still run in the server."""
 
 
 class Fetches:
-    """What producers have fetched, also when the answer was lost with its connection.
+    """Finds jobs that a producer fetched by a statement whose answer was lost with its connection.
 
-    Such jobs run nowhere, and nobody else would take them: their producer lives. So after a fetch that failed, a
-    producer first looks for jobs that are its own without its knowing. Those of no workflow are left to the lifeline.
+    Such jobs run nowhere, and nobody rescues them, because their producer is alive. So after a failed fetch, a producer
+    first looks for jobs that are assigned to it but that it does not know. Plain jobs are left to Oban's lifeline.
     """
 
     def __init__(self) -> None:
@@ -109,23 +109,23 @@ class Fetches:
         self._next: Callable[[Producer], Awaitable[list[Job]]] | None = None
 
     def install(self) -> None:
-        """Put it in its place, Oban's extension point `producer.get_jobs`, once."""
+        """Install it at Oban's extension point `producer.get_jobs`, once."""
         if self._next is None:
             self._next = get_ext("producer.get_jobs", _get_jobs)
             put_ext("producer.get_jobs", self.fetch)
 
     def is_in_doubt(self, producer: Producer) -> bool:
-        """True if a fetch of the producer failed of late."""
+        """True if a fetch of the producer failed recently."""
         return producer._uuid in self._failed
 
     def doubt(self, instance: Oban, queues: Iterable[str]) -> None:
-        """A settle failed that may have claimed jobs of these queues all the same."""
+        """Remember that a settle failed but may have claimed jobs of these queues."""
         for queue in queues:
             if (producer := instance._producers.get(queue)) is not None:
                 self._failed[producer._uuid] = time.monotonic()
 
     async def fetch(self, producer: Producer) -> list[Job]:
-        """As Oban's, after what an earlier one may have left behind; nothing once too many threads are lost."""
+        """Fetch as Oban does, but first return jobs of a lost answer. Fetch nothing if too many threads are lost."""
         self.seen.add(producer)
         await ACKNOWLEDGEMENTS.again(producer._query)
         if RUNS.are_too_many_lost:
@@ -148,12 +148,11 @@ class Fetches:
 
     async def _strays(self, producer: Producer) -> list[Job]:
         query = producer._query
-        table = sql.Identifier(query._prefix, "oban_jobs")
         values = [producer._queue, [producer._node, producer._uuid], _known(producer)]
         async with autocommit(cast("Pool", query._pool)) as conn:
             cursor = conn.cursor(row_factory=class_row(Job))
-            found = await (await cursor.execute(sql.SQL(_STRAYS).format(table), values)).fetchall()
-        known = _known(producer)  # a settle may have started what it claimed meanwhile
+            found = await (await cursor.execute(statement(_STRAYS, query._prefix), values)).fetchall()
+        known = _known(producer)  # a settle may have started its claimed jobs meanwhile
         strays = [job for job in found if job.id not in known]
         for job in strays:
             logger.warning("job %s was fetched by a statement whose answer was lost; it starts now", job.id)
@@ -161,25 +160,25 @@ class Fetches:
 
 
 def _runs_here(producer: Producer, job: Job) -> bool:
-    """Whether an attempt of the job runs here still, in which case the next one starts after it.
+    """Whether an attempt of the job still runs here. If so, the next one starts after it.
 
-    Somebody took this process for dead, or put the job back by hand.
+    This happens if this process was believed dead, or somebody put the job back by hand.
     """
     _, task = producer._running_jobs.get(job.id, (None, None))
     if task is None:
         return False
-    logger.warning("%s was fetched while an attempt of it runs here; it starts after that", name_of(job))
+    logger.warning("%s was fetched while an attempt of it still runs here; it starts after that", name_of(job))
     _dispatch_after(task, producer, job)
     return True
 
 
 def _is_same_attempt(job: Job, other: Job | None) -> bool:
-    """By their start: an attempt that its gate puts back does not count, so the next one has its number."""
+    """Compare attempts by their start, because an attempt that its gate put back does not use up its number."""
     return other is not None and other.id == job.id and other.attempted_at == job.attempted_at
 
 
 def _known(producer: Producer) -> list[int]:
-    """The jobs that run, or have run and are to be acknowledged."""
+    """The jobs that run, or that have run and are not acknowledged yet."""
     acks: list[AckAction] = producer._pending_acks
     pending = [action.job.id for action in acks if action.job.id is not None]
     return [*producer._running_jobs, *pending, *ACKNOWLEDGEMENTS.refused(producer._query)]

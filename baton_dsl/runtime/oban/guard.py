@@ -1,7 +1,7 @@
-"""The guard of a process: shows that its queues are alive, and rescues steps of processes that are not.
+"""The guard of a process: show that its queues are alive, and rescue steps of processes that are not.
 
-It is a thread with a connection of its own: a step that blocks the event loop for minutes is slow, not dead. How it is
-done is told in `sql/README.md`.
+It is a thread with its own connection, because a process whose step blocks the event loop for minutes is not dead.
+`sql/README.md` describes how it works.
 """
 
 from __future__ import annotations
@@ -13,31 +13,40 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 
 from baton_dsl.errors import SessionNeededError
 from baton_dsl.runtime.database.pooling import is_session
 from baton_dsl.runtime.oban.bridge import RunningProducer
 from baton_dsl.runtime.oban.threads import RUNS
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks; the first ones come faster, since producers start at the same time."""
+"""Seconds between two rounds; the first ones come faster, because producers start at the same time."""
 RECONNECT: Final = 0.25
-"""Seconds before it connects again; well within the grace that `baton_rescue` gives to a producer that is not seen."""
+"""Seconds before it connects again: much less than the time that `baton_rescue` waits for a missing producer."""
 NOT_INSTALLED: Final = 30.0
-"""Seconds before it looks again for a schema that is not there."""
+"""Seconds before it checks again for a missing schema."""
 
 POOLED: Final = 60.0
-"""Seconds before it looks again for a session behind a pooler."""
+"""Seconds before it checks again whether a pooler provides sessions."""
 
-# A machine that loses its power closes no connection: the server finds out by itself, in about 10 seconds.
+# A machine that loses its power closes no connection; with these settings the server detects it in about 10 seconds.
 _SETTINGS: Final = (
     "SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false), "
     "set_config('tcp_keepalives_count', '3', false), set_config('idle_session_timeout', '0', false), "
     "set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false)"
 )
+
+_GUARD: Final = "SELECT baton.baton_guard(%s::text[], %s::text[])"
+_RELEASE: Final = "SELECT pg_advisory_unlock(baton.baton_producer_key(%s::text))"
+_UNGUARD: Final = "UPDATE baton.oban_producers SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)"
+_RESCUE: Final = "SELECT baton.baton_rescue('3 seconds'::interval)"
+_LOSE: Final = """
+UPDATE baton.oban_producers SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4)
+WHERE uuid::text = ANY(%s)
+"""
 
 
 class Guard:
@@ -46,7 +55,7 @@ class Guard:
     Args:
         connect: Opens a connection in autocommit mode.
         prefix: The schema.
-        producers: The producers that run now.
+        producers: Returns the producers that run now.
     """
 
     def __init__(
@@ -57,27 +66,19 @@ class Guard:
     ) -> None:
         self._connect = connect
         self._producers = producers
-        self._guard = sql.SQL("SELECT {}(%s::text[], %s::text[])").format(sql.Identifier(prefix, "baton_guard"))
-        self._release = sql.SQL("SELECT pg_advisory_unlock({}(%s::text))").format(
-            sql.Identifier(prefix, "baton_producer_key")
+        self._guard, self._release, self._unguard, self._rescue, self._lose = (
+            statement(text, prefix) for text in (_GUARD, _RELEASE, _UNGUARD, _RESCUE, _LOSE)
         )
-        self._unguard = sql.SQL("UPDATE {} SET meta = meta - 'baton_guarded' WHERE uuid::text = ANY(%s)").format(
-            sql.Identifier(prefix, "oban_producers")
-        )
-        self._rescue = sql.SQL("SELECT {}('3 seconds'::interval)").format(sql.Identifier(prefix, "baton_rescue"))
-        self._lose = sql.SQL(
-            "UPDATE {} SET meta = meta || jsonb_build_object('baton_lost_threads', %s::int4) WHERE uuid::text = ANY(%s)"
-        ).format(sql.Identifier(prefix, "oban_producers"))
         self._known: dict[str, RunningProducer] = {}
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name="baton-guard", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def retire(self) -> None:
-        """End as soon as no job runs any more."""
+        """Let the thread end as soon as no job runs any more."""
         self._retired.set()
 
     def _run(self) -> None:
@@ -95,19 +96,19 @@ class Guard:
                 pause = RECONNECT  # the server restarts, or the database is gone
             except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
                 pause = NOT_INSTALLED
-            except Exception:  # whatever it is, such as an error of what gives the password: without a guard, steps
-                # that run would be taken for orphans
-                logger.exception("the guard of the running steps starts anew")
+            except Exception:  # any error, such as one of the function for the password: without a guard, running
+                # steps would be considered orphans
+                logger.exception("the guard of the running steps failed, and starts again")
                 pause = RECONNECT
             self._retired.wait(pause)
 
     def _go_without(self, conn: psycopg.Connection[Any]) -> None:
-        """Leave it to Oban's sign of life to show that the producers live: no lock would be held here."""
+        """Rely on Oban's heartbeat to show that the producers are alive, because a lock would not be held here."""
         logger.error(
             "%s",
             SessionNeededError(
-                "steps of a process that dies are found only after a minute: its connections are no sessions, since a "
-                "pooler is between"
+                "if this process dies, its steps are rescued only after a minute, because a pooler gives it no "
+                "sessions in which it could hold locks"
             ),
         )
         conn.execute(self._unguard, [[producer.uuid for producer in self._producers()]])
@@ -123,7 +124,7 @@ class Guard:
             for producer in current.values():
                 producer.nudge()
             for uuid, producer in list(self._known.items()):
-                if uuid not in current and not producer.is_busy:  # its queue was stopped, and what ran has ended
+                if uuid not in current and not producer.is_busy:  # its queue was stopped, and its jobs have ended
                     del self._known[uuid]
                     conn.execute(self._release, [uuid])
             row = conn.execute(self._guard, [list(self._known), held]).fetchone()
@@ -133,7 +134,7 @@ class Guard:
                 lost = RUNS.lost
                 conn.execute(self._lose, [lost, held])
             if self._retired.wait(pause):
-                time.sleep(RECONNECT)  # jobs end one after another now
+                time.sleep(RECONNECT)  # jobs end one after another during a stop
 
     def _is_done(self) -> bool:
         return self._retired.is_set() and not any(producer.is_busy for producer in self._known.values())

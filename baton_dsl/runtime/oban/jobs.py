@@ -9,27 +9,27 @@ if TYPE_CHECKING:
 
 
 SKIPPED: Final = "baton_skipped"
-"""The key of a job's `extra` that says that its step skipped itself: to Oban it has completed."""
+"""The key in a job's `extra` that says that its step was skipped: for Oban, the job has completed."""
 
 _OUTCOMES: Final = {"scheduled": "snoozed", "retryable": "failed"}
-"""Where Oban's state of the job is not how the attempt ended."""
+"""How an attempt ended, where Oban's state of the job does not say so."""
 
 
 def outcome_of(job: Job, state: str) -> str:
-    """How an attempt has ended, of which Oban's telemetry tells the state of its job."""
+    """How an attempt ended, from the state of its job in Oban's telemetry."""
     if state == "completed" and SKIPPED in job.extra:
         return "skipped"
     return _OUTCOMES.get(state, state)
 
 
 def name_of(job: Job) -> str:
-    """A step by its name and its workflow, any other job by its number and its worker."""
+    """The name of a job: a step with its workflow, or any other job with its id and worker."""
     step, workflow = job.meta.get("workflow_name"), job.meta.get("workflow_id")
     return f'step "{step}" of workflow {workflow}' if step and workflow else f"job {job.id} of {job.worker}"
 
 
 def fields_of(job: Job) -> dict[str, Any]:
-    """What a log line of a job says of it, for who searches logs; a step has the first three, any job the others."""
+    """The fields of a job's log records. Only steps have the first three."""
     meta = job.meta
     fields: dict[str, Any] = {}
     if "workflow_id" in meta:

@@ -8,26 +8,26 @@ from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from baton_dsl.runtime.database.pools import autocommit
 from baton_dsl.runtime.database.silence import WATCH
 from baton_dsl.runtime.oban import bridge
+from baton_dsl.runtime.sql.statements import statement
 
 logger = logging.getLogger(__name__)
 
 ALIVE: Final = "alive"
-"""The channel on which `baton_rescue` asks whether a producer lives."""
+"""The channel on which `baton_rescue` asks whether a producer is alive."""
 BEAT: Final = 3.0
-"""Seconds between two statements on the LISTEN connection. Nothing else tells that it is silent."""
+"""Seconds between two statements on the LISTEN connection, which detect whether it is silent."""
 
 LAST: Final = 1.0
-"""Seconds for the last of them, when the instance stops."""
+"""Seconds for the last of these statements when the instance stops."""
 
 
 class Listening:
-    """Beats, and answers who asks whether a producer of the instance lives: its guard's connection may be lost.
+    """Sends statements on the LISTEN connection, and answers for the instance's producers if their guard seems lost.
 
     Args:
         running: The Oban instance.
@@ -35,17 +35,17 @@ class Listening:
 
     def __init__(self, running: bridge.Running) -> None:
         self._running = running
-        self._alive = sql.SQL("SELECT {}(%s::text[])").format(sql.Identifier(running.prefix, "baton_alive"))
+        self._alive = statement("SELECT baton.baton_alive(%s::text[])", running.prefix)
         self._is_retired = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start to listen."""
         self._running.hold_notifier(self._until_it_is_quiet)
         self._beats = self._go(self._beat())
 
     def retire(self) -> None:
-        """Beat no more. Who asks is answered as long as the notifier listens."""
+        """Stop sending statements. Requests are answered as long as the notifier listens."""
         self._is_retired.set()
 
     def _go(self, work: Any) -> asyncio.Task[None]:
@@ -55,7 +55,7 @@ class Listening:
         return task
 
     async def _until_it_is_quiet(self) -> None:
-        """Let the last statement end: psycopg crashes if a connection is closed while a statement waits on it."""
+        """Wait for the last statement, because psycopg crashes if a connection is closed during a statement."""
         self._is_retired.set()
         _, late = await asyncio.wait([self._beats], timeout=LAST)
         for task in late:
@@ -72,7 +72,7 @@ class Listening:
                 with (
                     suppress(psycopg.Error, OSError),
                     WATCH.over(conn),
-                ):  # Oban sees that it is closed, and connects anew
+                ):  # Oban notices that it is closed, and connects again
                     await conn.execute("SELECT 1")
 
     def _hear(self, _channel: str, payload: dict[str, Any]) -> None:
@@ -84,5 +84,5 @@ class Listening:
         try:
             async with autocommit(self._running.pool) as conn:
                 await conn.execute(self._alive, [[producer]])
-        except (psycopg.Error, PoolTimeout, PoolClosed) as error:  # it is asked again
-            logger.warning("could not say that this process lives: %s", str(error).strip())
+        except (psycopg.Error, PoolTimeout, PoolClosed) as error:  # it will be asked again
+            logger.warning("could not report that this process is alive: %s", str(error).strip())

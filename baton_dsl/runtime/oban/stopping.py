@@ -1,4 +1,4 @@
-"""Stop an instance: its jobs hear of cancellations until the last one has ended, and cut-off steps are logged."""
+"""Stop an instance: its jobs get cancellations until the last one has ended, and interrupted steps are logged."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from baton_dsl.runtime.oban.jobs import fields_of, name_of
 logger = logging.getLogger(__name__)
 
 SIGNALS: Final = "signal"
-"""The channel of Oban on which jobs are asked to stop."""
+"""Oban's channel for requests to stop a job."""
 KEPT: Final = 10_000
-"""Cancellations that are remembered."""
+"""How many recent cancellations are kept."""
 MOMENT: Final = 0.5
-"""Seconds after the grace for what Oban has cancelled, and as many for results that came in time."""
+"""Seconds after the grace for jobs that Oban has cancelled, and the same for results that came in time."""
 
 
 class Cancellations:
-    """The jobs that were asked to stop of late: the answer that gives us one of them may come after that."""
+    """The jobs that were asked to stop recently. The answer of a fetch with such a job may come after the request."""
 
     def __init__(self) -> None:
         self._job_ids: OrderedDict[int, None] = OrderedDict()
 
     def add(self, job_id: int) -> None:
-        """A job is asked to stop."""
+        """Remember that a job was asked to stop."""
         self._job_ids[job_id] = None
         if len(self._job_ids) > KEPT:
             self._job_ids.popitem(last=False)
@@ -46,9 +46,9 @@ CANCELLATIONS: Final = Cancellations()
 
 
 class Stopping:
-    """Lets the jobs of an instance hear of cancellations, also while it stops, and tells what its stop has cut off.
+    """Passes cancellations to the jobs of an instance, also while it stops, and logs the jobs that its stop interrupts.
 
-    Oban's producers and its notifier stop listening before they wait for the jobs that run.
+    Oban's producers and its notifier stop listening before they wait for the running jobs.
 
     Args:
         running: The Oban instance.
@@ -60,12 +60,12 @@ class Stopping:
         self._listening: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start to listen."""
         self._running.hold_notifier(self._until_all_have_ended)
         self._listening = asyncio.create_task(self._listen(), name="baton-cancellations")
 
     def retire(self) -> None:
-        """The instance stops: whatever is cancelled from now on is cut off."""
+        """Called when the instance stops: jobs that are cancelled from now on are interrupted by the stop."""
         self._look()
 
     async def _listen(self) -> None:
@@ -89,7 +89,7 @@ class Stopping:
         await all_kept(MOMENT)
 
     def _look(self) -> set[asyncio.Task[None]]:
-        """Have each job that runs tell if it is cut off. Returns what goes on, the producers' fetches included."""
+        """Log each running job that gets interrupted. Return the running tasks, including the producers' fetches."""
         tasks: set[asyncio.Task[None]] = set()
         for producer in self._running.all_producers():
             tasks.update(producer.loop())

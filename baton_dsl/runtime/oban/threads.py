@@ -1,7 +1,7 @@
-"""Threads for sync steps. A thread whose step timed out can't be stopped, so it is counted and blocks nobody.
+"""Threads for sync steps. A thread whose step timed out can't be stopped, so it is counted as lost.
 
-They are daemons: the interpreter does not wait for them at its end. What a thread still runs keeps its job with this
-process all the same (see `is_running`), until the thread or the process has ended.
+They are daemon threads, so the interpreter does not wait for them at its end. While a lost thread runs a job, the job
+stays assigned to this process (see `is_running`), until the thread or the process has ended.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_LOST: Final = 100
-"""Lost threads that a process bears. Each holds memory, and whatever its step has open."""
+"""The most lost threads of a process. Each holds memory and what its step has open."""
 
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """A function that a thread runs, or will run.
+    """A call of a function in a thread.
 
     Attributes:
-        job: The job that it is an attempt of.
-        is_lost: True once nobody waits for it any more.
+        job: The job that is attempted.
+        is_lost: Whether nobody waits for it any more.
     """
 
     job: Job
@@ -40,7 +40,7 @@ class Run:
 
 
 class Threads(Executor):
-    """As many daemon threads as are needed at once; Oban's queue limits are what bounds them."""
+    """An executor with as many daemon threads as are needed at once. The limits of the queues bound their number."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class Threads(Executor):
         self._started = 0
 
     def submit[**P, T](self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in a thread that is idle, or else in a new one."""
+        """Run a function in an idle thread, or in a new one if none is idle."""
         future: Future[T] = Future()
         with self._lock:
             if self._idle:
@@ -62,7 +62,7 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Nothing: the threads end with the process."""
+        """Do nothing: the threads end with the process."""
 
     def _serve(self) -> None:
         while True:
@@ -72,22 +72,22 @@ class Threads(Executor):
 
     @staticmethod
     def _run(future: Future[Any], function: Callable[[], Any]) -> None:
-        """In a function of its own: an idle thread keeps nothing alive of what it ran last."""
+        """A separate function, so that an idle thread holds no reference to what it ran last."""
         if not future.set_running_or_notify_cancel():
             return
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as error:  # noqa: BLE001 - the waiting caller gets it
             future.set_exception(error)
         else:
             future.set_result(result)
 
 
 class Runs:
-    """What the threads of this process run.
+    """The functions that threads of this process run.
 
     Attributes:
-        at_most_lost: Is called, from any thread, when too many are lost.
+        at_most_lost: Called, from any thread, when too many are lost.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Runs:
 
     @property
     def lost(self) -> int:
-        """How many threads still run what nobody waits for."""
+        """The number of lost threads."""
         return self._lost
 
     @property
@@ -117,15 +117,15 @@ class Runs:
         return [run.job for run in tuple(self._runs) if not run.is_lost]
 
     def awaits(self, job: Job) -> bool:
-        """True from the moment in which a job is given to a thread until its result is seen by who gave it."""
+        """True from when a job is passed to a thread until the caller has its result."""
         return any(run.job is job for run in tuple(self._awaited))
 
     async def run[T](self, function: Callable[[], T], job: Job) -> T:
         """Run a function in a thread.
 
         Args:
-            function: What to run.
-            job: The job that it is an attempt of.
+            function: The function.
+            job: The job that is attempted.
         """
         run = Run(job)
 
@@ -138,7 +138,7 @@ class Runs:
         self._runs.add(run)
         try:
             future = self._threads.submit(in_thread)
-        except BaseException:  # no thread is to be had
+        except BaseException:  # no thread can be started
             self._runs.discard(run)
             raise
         self._awaited.add(run)
@@ -146,7 +146,7 @@ class Runs:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             if future.cancelled():
-                self._runs.discard(run)  # it was not started
+                self._runs.discard(run)  # it has not started
             else:
                 self._lose(run)
             raise
@@ -156,7 +156,7 @@ class Runs:
     def _lose(self, run: Run) -> None:
         with self._lock:
             if run not in self._runs:
-                return  # it ends in this very moment
+                return  # it has just ended
             run.is_lost = True
             self._lost += 1
             lost = self._lost

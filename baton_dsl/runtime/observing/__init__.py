@@ -1,3 +1,3 @@
-"""Read only: the state of workflows and its reasons, problems of a database, and the effects of a deploy."""
+"""Read the state of workflows and the reasons for it, problems of a database, and the effects of a deploy."""
 
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter as WorkflowFilter

@@ -1,4 +1,4 @@
-"""The doctor's checks of workflows: for each possible problem a query, and a sentence for its rows."""
+"""The doctor's checks of workflows: for each problem, a query and a sentence for its rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from baton_dsl.runtime.database.snapshot import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that the doctor has found.
+    """One finding of the doctor.
 
     Attributes:
-        message: What it is, in a sentence.
+        message: The finding, in a sentence.
         help: What to do about it.
-        is_wrong: False for mere advice.
+        is_wrong: Whether something is wrong; False for advice.
     """
 
     message: str
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A query, each row of which is a finding, and the words for it. It may use the parameter `retain`, an interval."""
+    """A query whose rows are findings, and a function that words them. Its parameter is `retain`, an interval."""
 
     query: LiteralString
     tell: Callable[[Row], Finding]
@@ -118,14 +118,14 @@ _UNITS: Final = (("day", "d", 86400), ("hour", "h", 3600), ("minute", "m", 60), 
 
 
 def _in_units(age: timedelta) -> tuple[float, str, str]:
-    """An age in the largest unit of which it is a whole number."""
+    """Express an age as a whole number of the largest possible unit."""
     seconds = age.total_seconds()
     word, letter, unit = next((each for each in _UNITS if seconds >= each[2] and seconds % each[2] == 0), _UNITS[-1])
     return seconds / unit, word, letter
 
 
 def age_option(age: timedelta) -> str:
-    """An age as options take it.
+    """Format an age for a command-line option.
 
     Examples:
         >>> [age_option(timedelta(seconds=seconds)) for seconds in (0, 0.5, 90, 5400, 43_200, 604_800, 86_400_000_000)]
@@ -136,7 +136,7 @@ def age_option(age: timedelta) -> str:
 
 
 def age_in_words(age: timedelta) -> str:
-    """An age in one unit.
+    """Format an age in words, in one unit.
 
     Examples:
         >>> [age_in_words(timedelta(seconds=seconds)) for seconds in (1, 5400, 604_800)]
@@ -222,9 +222,9 @@ AILMENTS: Final = (
         _nodeless,
     ),
     Check(
-        # Ten seconds: a node that runs anything returns them after three.
+        # Ten seconds, because a running node rescues such steps after three.
         """
-        WITH running AS MATERIALIZED ( -- each producer is asked for once, not for each of its jobs
+        WITH running AS MATERIALIZED ( -- so that each producer is looked up once, not for each of its jobs
             SELECT attempted_by[1] AS node, attempted_by[2] AS producer, count(*) AS jobs
             FROM baton.oban_jobs
             WHERE state = 'executing'
@@ -241,7 +241,7 @@ AILMENTS: Final = (
         _abandoned,
     ),
     Check(
-        # A guard says something every second, and Oban gives its sign of life every 15.
+        # A guard sends a statement every second, and Oban a heartbeat every 15.
         """
         SELECT running.node, holder.pid, sum(running.jobs)::bigint AS jobs
         FROM (
@@ -273,7 +273,7 @@ AILMENTS: Final = (
         _kept,
     ),
     Check(
-        # All queues of a process say the same.
+        # The number is the same for all queues of a process.
         """
         SELECT node, max((meta ->> 'baton_lost_threads')::integer) AS threads
         FROM baton.oban_producers
@@ -355,4 +355,4 @@ AILMENTS: Final = (
         _outlived,
     ),
 )
-"""In the order in which they are told. All are read on one snapshot, so that what changes meanwhile looks whole."""
+"""The checks, in the order of their findings. All are read in one snapshot, so that concurrent changes look whole."""

@@ -1,7 +1,7 @@
 """Check a deploy: which running workflows the code imported here can't finish.
 
-What is stored is tried: results of settled upstreams and inputs are validated as the steps that wait for them would do
-it. What is not stored yet is compared by JSON Schema, where unknown is silence.
+Stored results of settled upstreams, and inputs, are validated as the waiting steps would do it. For results that are
+not stored yet, JSON schemas are compared; if the comparison is not certain, nothing is reported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from itertools import batched
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 
 from baton_dsl.core.diagnostics import quoted
@@ -25,7 +24,7 @@ from baton_dsl.errors import StepNotFoundError, StoredValueError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime import schema
 from baton_dsl.runtime.database.database import Database
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.values import json_schema, payload
 from baton_dsl.runtime.values.collected import collected, list_of
 from baton_dsl.runtime.values.names import WORKERS, load_step, step_of_worker
@@ -45,19 +44,19 @@ BOTH: Final = (
 FIT: Final = "let the annotation accept it"
 
 BATCH: Final = 1000
-"""Nodes that are judged together."""
+"""How many nodes are checked at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Obstacle:
-    """Why one step of one workflow in flight can't be finished.
+    """Why one step of one running workflow can't be finished.
 
     Attributes:
         flow: The name of the flow.
         step: The name of the step.
-        problem: What is wrong, in a sentence that is the same for all workflows with that problem.
+        problem: The problem, in words that are the same for all workflows that have it.
         remedy: What to do about it.
-        workflow_id: The workflow.
+        workflow_id: The id of the workflow.
     """
 
     flow: str
@@ -72,11 +71,11 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found.
+    """The result of a check.
 
     Attributes:
-        workflows: How many workflows in flight were looked at.
-        obstacles: What they can't be finished for; empty if nothing is known.
+        workflows: How many running workflows were checked.
+        obstacles: Why some of them can't be finished; empty if no reason is known.
     """
 
     workflows: int
@@ -84,12 +83,12 @@ class Judgement:
 
 
 def judge(database: Database, packages: Collection[str], *, stopped: bool = False) -> Judgement:
-    """Find out which workflows in flight the code of this process can't finish. Nothing is written.
+    """Find the running workflows that the code of this process can't finish. Nothing is written.
 
     Args:
-        database: Where the workflows are.
-        packages: The top-level packages of the code that is deployed: steps of others are another application's.
-        stopped: Whether no worker runs the code from before any more, so that what has not run yet is run by this one.
+        database: The database of the workflows.
+        packages: The top-level packages of the deployed code. Steps in other packages belong to other applications.
+        stopped: Whether all workers with the old code have stopped, so that only this code runs the remaining steps.
 
     Raises:
         SchemaMissingError: BTN404, if `baton install` was not run.
@@ -97,7 +96,7 @@ def judge(database: Database, packages: Collection[str], *, stopped: bool = Fals
     with database.sync_connection() as conn:
         try:
             with conn.transaction():
-                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")  # one moment for all reads
+                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")  # one snapshot for all reads
                 return _Judge(conn, database, stopped=stopped).judge(packages)
         except psycopg.Error as error:
             if explained := schema.explain_missing(error, database.prefix):
@@ -142,7 +141,7 @@ SELECT signatures::text AS signatures FROM baton.baton_flows WHERE fingerprint =
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A parameter of an unfinished node that reads the result of a settled upstream."""
+    """A parameter of an unsettled node that reads the result of a settled upstream."""
 
     node: Mapping[str, Any]
     parameter: ParameterSpec
@@ -165,17 +164,14 @@ class _Judge:
         prefixes = [f"{WORKERS}{package}" for package in packages]
         with self.conn.cursor(name="baton_nodes", row_factory=dict_row) as nodes:
             nodes.itersize = BATCH
-            nodes.execute(self._query(_NODES), [prefixes])
+            nodes.execute(statement(_NODES, self.database.prefix), [prefixes])
             for batch in batched(nodes, BATCH):
                 workflows.update(node["workflow_id"] for node in batch)
                 obstacles.update(self._batch(batch))
         return Judgement(len(workflows), tuple(sorted(obstacles)))
 
-    def _query(self, text: str) -> sql.SQL:
-        return sql.SQL(in_schema(text, self.database.prefix))
-
     def _rows(self, text: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-        return self.conn.cursor(row_factory=dict_row).execute(self._query(text), values).fetchall()
+        return self.conn.cursor(row_factory=dict_row).execute(statement(text, self.database.prefix), values).fetchall()
 
     def _batch(self, nodes: Sequence[Mapping[str, Any]]) -> Iterator[Obstacle]:
         ids = {job_id for node in nodes for job_id in (*node["upstreams"], *(node["sources"] or ())) if job_id}
@@ -185,7 +181,7 @@ class _Judge:
             step = self._step(node["worker"])
             if isinstance(step, StepNotFoundError):
                 yield _obstacle(node, f"its function is gone: {step.message}", KEEP)
-            elif node["map_id"] is not None:  # an item: what all items read alike is looked at in their map
+            elif node["map_id"] is not None:  # an item: what all items read is checked for their map
                 yield from self._item(node, step, upstreams, readings)
             else:
                 yield from self._node(node, step, upstreams, readings)
@@ -228,7 +224,7 @@ class _Judge:
         taken = {name: (source, item) for name, source, item in zip(*_taken(node), strict=True)}
         for parameter in read.parameters:
             if not parameter.each or parameter.name not in taken:
-                continue  # told of its map
+                continue  # checked for its map
             source, item = taken[parameter.name]
             annotation = read.annotations.get(parameter.name)
             if source == 0:
@@ -245,7 +241,7 @@ class _Judge:
         readings: dict[int, list[_Reading]],
     ) -> Iterator[Obstacle]:
         if upstream["outcome"] is None:
-            if not upstream["is_map"]:  # what becomes of its items is not looked into
+            if not upstream["is_map"]:  # the results of its items are not checked
                 yield from self._unsettled(node, parameter, annotation, upstream)
         elif upstream["outcome"] == "completed" or upstream["is_map"]:
             readings.setdefault(upstream["oban_job_id"], []).append(_Reading(node, parameter, annotation))
@@ -259,7 +255,7 @@ class _Judge:
         return self.steps[worker]
 
     def _settled(self, readings: Mapping[int, Sequence[_Reading]]) -> Iterator[Obstacle]:
-        """Try what is stored. A large result is fetched once, and not together with all others."""
+        """Validate stored results. A large result is fetched only once, and separately."""
         for ids in batched(readings, 20):
             for row in self._rows(_RESULTS, [list(ids)]):
                 tried: dict[tuple[Any, ...], str | None] = {}
@@ -273,7 +269,7 @@ class _Judge:
     def _unsettled(
         self, node: Mapping[str, Any], parameter: ParameterSpec, annotation: Any, upstream: Mapping[str, Any]
     ) -> Iterator[Obstacle]:
-        """Compare what an upstream will store with what is read of it."""
+        """Compare the schema of what an upstream will store with the one that the reader expects."""
         key = (node["fingerprint"], upstream["worker"], node["worker"], parameter.name)
         if key not in self.refusals:
             self.refusals[key] = self._refusal(node["fingerprint"], upstream["worker"], annotation)
@@ -286,7 +282,7 @@ class _Judge:
     def _refusal(self, fingerprint: str | None, worker: str, annotation: Any) -> tuple[str, str] | None:
         step = step_of_worker(worker)
         if step is not None and (signature(step).levels or step.is_per_model):
-            return None  # it is a map now: that is told of itself
+            return None  # it is a map now, which its own check reports
         current = json_schema.returned(signature(step).returns) if step is not None else None
         if reason := _refused(current, annotation):
             return reason, FIT
@@ -297,7 +293,7 @@ class _Judge:
         return (f"where the code from before still runs, {reason}", BOTH) if reason else None
 
     def _recorded(self, fingerprint: str | None) -> Mapping[str, Any]:
-        """What the functions behind a workflow said when it was inserted, by worker; empty if nobody knows."""
+        """The signatures of a workflow's functions when it was inserted, by worker; empty if they are unknown."""
         if fingerprint is None:
             return {}
         if fingerprint not in self.recorded:
@@ -319,7 +315,7 @@ def _obstacle(node: Mapping[str, Any], problem: str, remedy: str) -> Obstacle:
 def _input(node: Mapping[str, Any], parameter: ParameterSpec, annotation: Any) -> Iterator[Obstacle]:
     name, args = parameter.name, node["args"]
     if parameter.each:
-        return  # a map over an input: its items are looked at one by one
+        return  # a map over an input: its items are checked one by one
     if name not in args:
         if not parameter.has_default:
             yield _obstacle(node, f'input "{name}" was not given when the workflow was inserted', DEFAULT)
@@ -346,7 +342,7 @@ def _no_upstream(
 
 
 def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
-    """Whether the step maps over what it did when it was inserted, or runs once a model as it did."""
+    """Check that the step maps over the same parameters as when it was inserted, or still runs once for each model."""
     then = sorted(node["parameters"] or ())
     now = [MODEL] if step.is_per_model else sorted(it.name for it in signature(step).parameters if it.each)
     if MODEL in (*then, *now) and then != now:
@@ -358,7 +354,7 @@ def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
 
 
 def _taken(node: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[int], Sequence[str]]:
-    """Of an item, the names of its mapped parameters, where each comes from, and the values of those from 0."""
+    """For an item: the names of its mapped parameters, the source of each, and the values of those with source 0."""
     return node["parameters"] or (), node["sources"] or (), node["items"] or ()
 
 
@@ -380,7 +376,7 @@ def _stored_problem(reading: _Reading, row: Mapping[str, Any]) -> str | None:
     elif text is None:
         text = "null"  # a plain Oban job has no result
     if reading.is_collection and not (text or "").startswith("["):
-        return None  # the pairs of an object, or nothing to map over: told when the map is made
+        return None  # the pairs of an object, or not a collection: reported when the map expands
     try:
         payload.decode_result(
             step_of(reading.node["step_name"]), name, reading.parameter.source or name, reading.annotation, text
@@ -391,6 +387,6 @@ def _stored_problem(reading: _Reading, row: Mapping[str, Any]) -> str | None:
 
 
 def _refused(stored: json_schema.Schema | None, annotation: Any) -> str | None:
-    """As `refusal`; a field is read by its name and by its alias, so it is refused only if it is by both."""
+    """As `refusal`. A field can be read by its name and by its alias, so it is refused only if both fail."""
     by_name = refusal(stored, json_schema.accepted(annotation))
     return by_name and refusal(stored, json_schema.accepted(annotation, by_alias=True))

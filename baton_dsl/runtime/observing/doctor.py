@@ -1,4 +1,4 @@
-"""The doctor: find problems in a database of workflows, and say what to do. It changes nothing."""
+"""The doctor: find problems in a database of workflows, and say what to do about them. It changes nothing."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from baton_dsl.runtime.sql import pieces
 from baton_dsl.runtime.sql.pieces import OLDEST_POSTGRES, VERSION
 
 RETAIN: Final = timedelta(days=30)
-"""How long a settled workflow may stay before the doctor advises to prune."""
+"""How long an ended workflow may stay before the doctor advises to prune."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What the doctor says.
+    """The doctor's report.
 
     Attributes:
         about: What was examined, in a line.
-        findings: All that was found.
-        tables: How large our tables are, the largest first.
+        findings: All findings.
+        tables: The sizes of our tables, the largest first.
         prunable: What a prune would free, for a few ages.
-        waiting: The queues in which a job could start, the one that waits longest first.
+        waiting: The queues with ready jobs, the one with the oldest job first.
     """
 
     about: str
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def is_well(self) -> bool:
-        """True if nothing is wrong; there may be advice."""
+        """True if nothing is wrong. There may still be advice."""
         return not any(finding.is_wrong for finding in self.findings)
 
 
@@ -73,7 +73,7 @@ _HIDING: Final[LiteralString] = """
     ORDER BY relname
 """
 
-# A trigger of the application's own fires inside our functions too, where it finds no table without a schema.
+# A trigger of the application also fires inside our functions, where it finds only tables that are named with a schema.
 _LOOKING: Final[LiteralString] = """
     SELECT own.tgname AS name, home.relname AS home, called.oid::regprocedure::text AS called
     FROM pg_trigger AS own
@@ -97,7 +97,7 @@ _UNDER_WAY: Final[LiteralString] = "SELECT count(*) AS workflows FROM baton.bato
 
 
 def examine(prefix: str, *, retain: timedelta = RETAIN, packages: Collection[str] = ()) -> Reading[Report]:
-    """Look at everything.
+    """Check everything.
 
     Args:
         prefix: The schema of Oban's tables.
@@ -129,7 +129,7 @@ def examine(prefix: str, *, retain: timedelta = RETAIN, packages: Collection[str
     findings += _of_row_security(hiding, prefix)
     findings += _of_other_triggers(looking, prefix)
     findings += wrong
-    if wrong:  # what could be asked now would not be understood
+    if wrong:  # the other queries would fail on such a schema
         return Report(about=_about(server, prefix), findings=tuple(findings))
     for ailment in AILMENTS:
         rows = yield ailment.query, {"retain": retain}
@@ -176,7 +176,7 @@ def _of_server(server: Row, prefix: str) -> Iterator[Finding]:
 
 
 def _oban() -> str:
-    """The version of Oban: that of this machine, which may be one without workers."""
+    """The version of Oban on this machine, which may not be that of the workers."""
     try:
         return f"oban {version('oban')}"
     except PackageNotFoundError:
@@ -184,7 +184,7 @@ def _oban() -> str:
 
 
 def _of_version(installed: int | None, prefix: str) -> Iterator[Finding]:
-    if (installed or 0) < VERSION:  # a newer one serves this library too
+    if (installed or 0) < VERSION:  # a newer schema works with this library too
         yield Finding(
             message=f"the schema is of version {installed}, this library needs {VERSION}", help=install_remedy(prefix)
         )
@@ -215,7 +215,7 @@ def _of_triggers(disabled: list[Row], prefix: str) -> Iterator[Finding]:
 
 
 def _of_row_security(hiding: list[Row], prefix: str) -> Iterator[Finding]:
-    """Workers count rows: those that are hidden from them are steps that never run."""
+    """Report row-level security: steps whose rows are hidden from workers would never run."""
     for row in hiding:
         whom = "this role" if row["is_active"] else "roles other than its owner"
         yield Finding(

@@ -17,18 +17,18 @@ logger = logging.getLogger(__name__)
 _TEXT: Final = "text/plain; charset=utf-8"
 
 type Exposition = Callable[[str], tuple[bytes, str]]
-"""Gives the metrics and their content type, for what the request accepts."""
+"""A function that returns the metrics and their content type for the header `Accept` of a request."""
 
 
 @contextmanager
 def served(host: str, port: int, health: Health, exposition: Exposition) -> Iterator[int]:
-    """Answer requests as long as the context lasts; gives the port.
+    """Answer requests while the context lasts. Yields the port.
 
     Args:
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        health: What `/healthz` and `/readyz` tell.
-        exposition: What `/metrics` tells.
+        port: The port; 0 for any free one.
+        health: Answers `/healthz` and `/readyz`.
+        exposition: Answers `/metrics`.
 
     Raises:
         MetricsPortError: BTN534, if nothing can listen there.
@@ -55,13 +55,13 @@ def _handler(health: Health, exposition: Exposition) -> type[BaseHTTPRequestHand
         timeout = 10.0
 
         def do_GET(self) -> None:
-            """Answer."""
+            """Answer a request."""
             match self.path.partition("?")[0]:
                 case "/metrics":
                     try:
                         body, kind = exposition(self.headers.get("Accept", ""))
                     except Exception:
-                        logger.exception("the metrics can't be told")
+                        logger.exception("the metrics can't be collected")
                         self._send(500, b"see the log\n")
                         return
                     self._send(200, body, kind)
@@ -86,7 +86,7 @@ def _handler(health: Health, exposition: Exposition) -> type[BaseHTTPRequestHand
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """A probe every few seconds is no news."""
+            """Log nothing, because probes come every few seconds."""
             logger.debug(format, *args)
 
     return Handler

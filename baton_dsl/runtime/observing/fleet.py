@@ -1,4 +1,4 @@
-"""The queues, and the processes that run them: who serves what, how much waits, and for how long."""
+"""List the queues and the processes that run them, with how much waits and for how long."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ServedQueue:
 
     Attributes:
         queue: Its name.
-        limit: How many jobs the node runs of it at once.
-        is_paused: Whether it starts none at present.
-        running: How many it runs.
+        limit: How many of its jobs the node runs at once.
+        is_paused: Whether it is paused on the node.
+        running: How many of its jobs run.
     """
 
     queue: str
@@ -32,14 +32,14 @@ class ServingNode:
     """One process that runs jobs: a node of Oban.
 
     Attributes:
-        name: Its name, which no other process that runs has; by default its host and process number.
+        name: Its name, which is unique among running processes; default: its host and process id.
         instance: The name of its Oban instance.
-        queues: What it serves, by name.
+        queues: The queues that it runs, by name.
         started_at: When it began.
-        seen_at: When it gave its last sign of life. A process with a guard is known to live without one.
-        is_alive: Whether it seems to be there.
-        lost_threads: How many of its threads are held by steps that timed out and go on.
-        is_leaving: Whether it has been told to stop, and waits for what runs.
+        seen_at: When it sent its last heartbeat. A process with a guard can be alive without one.
+        is_alive: Whether it seems to be alive.
+        lost_threads: How many of its threads still run steps that timed out.
+        is_leaving: Whether it was asked to stop, and waits for its running jobs.
     """
 
     name: str
@@ -53,24 +53,24 @@ class ServingNode:
 
 
 MOST_COUNTED: Final = 100_000
-"""Jobs of one queue in one state that are counted; a number that is larger means: more than these."""
+"""The most jobs of a queue and a state that are counted. A larger number means: more than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
-    """How a queue is doing.
+    """The state of a queue.
 
     Attributes:
         name: Its name.
-        nodes: The names of the living nodes that run it.
-        paused: On how many of them it is paused.
-        slots: How many jobs they run at once, together.
-        running: How many jobs of it run.
-        ready: How many could start now. This and the next two are at most `MOST_COUNTED` and one.
-        retrying: How many have failed and wait for their next attempt.
-        scheduled: How many wait for their time.
-        oldest_ready_at: Since when the one waits that could start for the longest time; None if none could.
-        oldest_ready: For how long it waits.
+        nodes: The names of the live nodes that run it.
+        paused: On how many of these nodes it is paused.
+        slots: How many jobs these nodes together run at once.
+        running: How many of its jobs run.
+        ready: How many of its jobs could start now. This and the next two are at most `MOST_COUNTED` and one.
+        retrying: How many of its jobs have failed and wait for their next attempt.
+        scheduled: How many of its jobs are scheduled for later.
+        oldest_ready_at: Since when the oldest ready job has been waiting; None if no job is ready.
+        oldest_ready: How long the oldest ready job has been waiting.
     """
 
     name: str
@@ -106,7 +106,7 @@ _PRODUCERS: Final[LiteralString] = """
     ORDER BY producer.node, producer.queue
 """
 
-# From one queue to the next by oban_jobs_state_queue_priority_scheduled_at_id_index, however many jobs each has.
+# Jumps from one queue to the next in oban_jobs_state_queue_priority_scheduled_at_id_index, without reading its jobs.
 _QUEUES: Final[LiteralString] = """
     WITH RECURSIVE named AS (
         SELECT state, (SELECT min(job.queue) FROM baton.oban_jobs AS job WHERE job.state = waiting.state) AS queue
@@ -126,7 +126,7 @@ _QUEUES: Final[LiteralString] = """
                 LIMIT %(most)s
             ) AS found
         ) AS jobs, (
-            -- each priority has its own oldest one, at the beginning of its part of the index
+            -- the oldest job of each priority is at the beginning of its part of the index
             SELECT min(first.scheduled_at)
             FROM generate_series(0, 9) AS level
             CROSS JOIN LATERAL (
@@ -151,7 +151,7 @@ _QUEUES: Final[LiteralString] = """
 
 
 def nodes() -> Reading[list[ServingNode]]:
-    """The processes that run jobs, by name; those that are gone too, for as long as Oban remembers them."""
+    """The processes that run jobs, by name, including dead ones as long as Oban keeps them."""
     rows = yield _PRODUCERS, {}
     by_node: dict[str, list[Row]] = {}
     for row in rows:
@@ -178,7 +178,7 @@ def _node(name: str, rows: Sequence[Row]) -> ServingNode:
 
 
 def queues() -> Reading[list[QueueStatus]]:
-    """The queues that any living node runs, or that have a job that has not ended, by name."""
+    """The queues that a live node runs or that have a job that has not ended, by name."""
     counts = yield _QUEUES, {"most": MOST_COUNTED + 1}
     producers = yield _PRODUCERS, {}
     waiting, serving = _by_queue(counts), _by_queue(row for row in producers if row["is_alive"])
@@ -212,5 +212,5 @@ def _queue(name: str, counts: Sequence[Row], producers: Sequence[Row]) -> QueueS
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Oban's columns are UTC without a zone."""
+    """Add the zone to a time from Oban's columns, which are UTC without a zone."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

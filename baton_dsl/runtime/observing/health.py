@@ -1,4 +1,4 @@
-"""Whether a worker process is alive, and whether it takes jobs: what an orchestrator asks over HTTP."""
+"""Check whether a worker process is healthy, and whether it takes jobs. An orchestrator asks for this over HTTP."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.threads import RUNS
 
 BEAT: Final = 1.0
-"""Seconds between two signs of life of the event loop."""
+"""Seconds between two heartbeats of the event loop."""
 BLOCKED: Final = 15.0
-"""Seconds without one after which a step seems to block it for good."""
+"""Seconds without a heartbeat after which the event loop counts as blocked for good."""
 PATIENCE: Final = 2
-"""Seconds for the database to answer; for as long its answer is told again."""
+"""Seconds to wait for the database, and for which its answer is cached."""
 
 
 class Health:
-    """Says how a process is doing, from any thread: also while a step blocks the event loop.
+    """Reports the health of a process. May be called from any thread, also while a step blocks the event loop.
 
     Args:
         oban: The instance that runs the steps.
@@ -42,7 +42,7 @@ class Health:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """The process takes jobs as long as the context lasts."""
+        """Declare that the process takes jobs while the context lasts."""
         beating = asyncio.create_task(self._beat(), name="baton-health")
         self._takes_jobs = True
         try:
@@ -53,11 +53,11 @@ class Health:
             await asyncio.gather(beating, return_exceptions=True)
 
     def stops(self) -> None:
-        """The process takes no further jobs: it was told to stop."""
+        """Declare that the process takes no further jobs, because it was asked to stop."""
         self._takes_jobs = False
 
     def illness(self) -> str | None:
-        """What only a new process would mend; None if there is nothing."""
+        """A problem that only a restart of the process can solve; None if there is none."""
         silent = time.monotonic() - self._beaten
         if self._takes_jobs and silent > BLOCKED:
             return f"the event loop has not run for {silent:.0f} s: a step blocks it"
@@ -67,7 +67,7 @@ class Health:
         return f"jobs are not fetched any more for {', '.join(ended)}" if ended else None
 
     def unreadiness(self) -> str | None:
-        """Why no jobs are taken at the moment; None if they are."""
+        """Why the process takes no jobs at the moment; None if it does."""
         if not self._takes_jobs:
             return "the process is starting or stopping"
         return self.illness() or self._of_database()

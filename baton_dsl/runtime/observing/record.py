@@ -1,4 +1,4 @@
-"""Everything that the database knows of one node: what it took, what it returned, each attempt, what it waits for."""
+"""Read everything about one node: what it takes, what it returned, its attempts, and what it waits for."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class Attempt:
     """One attempt of a node.
 
     Attributes:
-        number: The first is 1. Attempts whose process died, and snoozes, share the number of the one after them.
-        began_at: When it began; known of the last one.
+        number: The number of the attempt, from 1. An attempt whose process died, or that snoozed, shares the number of
+            the next one.
+        began_at: When it began; known only for the last one.
         ended_at: When it ended; None while it runs.
         state: `failed`, `executing`, `lost` if its process is gone, or how the node settled with it.
-        runs_on: The Oban node that ran it; known of the last one.
-        error: What it raised with its traceback, or the reason that was given; None if it did not fail.
+        runs_on: The Oban node that ran it; known only for the last one.
+        error: The exception with its traceback, or the reason of a cancellation; None if it did not fail.
     """
 
     number: int
@@ -42,13 +43,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a node takes from another one.
+    """A result that a node takes from another node.
 
     Attributes:
-        step: The upstream; for an item of a map, its own item is under the name of the parameter.
-        outcome: How that ended; None if it has not.
-        result: What it returned; None if there is nothing, or if a map's list is larger than what is read.
-        size: The bytes of that.
+        step: The name of the upstream; for the mapped parameter of an item, the name of the parameter.
+        outcome: How the upstream ended; None if it has not.
+        result: What the upstream returned; None if nothing, or if a map's list is larger than what is read.
+        size: The size of the result in bytes.
     """
 
     step: str
@@ -59,25 +60,25 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
-    """Everything that the database knows of one node.
+    """Everything about one node.
 
     Attributes:
-        workflow_id: Its workflow.
+        workflow_id: The id of its workflow.
         flow: The name of its flow.
-        node: How far it has come.
-        job_id: The number of its job in `oban_jobs`.
+        node: Its status.
+        job_id: The id of its job in `oban_jobs`.
         part_of: The map that it is an item of.
-        model: The model that it was given, if any.
+        model: The model that was chosen for it, if any.
         inserted_at: When it was inserted.
-        inputs: What it was given at insert, by name; None if its job, which held that, is pruned.
-        takes: What it takes from its upstreams.
-        result: What it returned; None if it returned nothing yet.
-        attempts: Those that are known, the first one first.
-        crashes: How often its process died under it.
-        snoozes: How often it put itself off.
-        is_job_gone: Whether Oban has pruned its job, and with it what attempts had to say.
-        reason: Why it was skipped, or why its map could not be made.
-        why: The sentence of `baton why` about it; blank if it was not asked for.
+        inputs: Its inputs, by name; None if its job, which contains them, is pruned.
+        takes: The results that it takes from its upstreams.
+        result: What it returned; None if it has no result yet.
+        attempts: The known attempts, in order.
+        crashes: How often its process died.
+        snoozes: How often it snoozed.
+        is_job_gone: Whether Oban has pruned its job, and with it the errors of its attempts.
+        reason: Why it was skipped, or why the map could not expand.
+        why: The sentence of `baton why` about it; empty if it was not requested.
     """
 
     workflow_id: str
@@ -125,7 +126,7 @@ _ITEM_COUNTS: Final[LiteralString] = """
     GROUP BY 1, 2
 """
 
-# The results of maps are made of those of their items; one that is larger than what is read is not made at all.
+# The result of a map is made of its items' results; if it is larger than what is read, it is not made at all.
 _TAKES: Final[LiteralString] = """
     SELECT upstream.oban_job_id AS id, upstream.step_name AS step, upstream.outcome,
         left(CASE WHEN upstream.is_map THEN list.result ELSE upstream.result::text END, %(most)s::int4) AS result,
@@ -154,7 +155,7 @@ _RESULT: Final[LiteralString] = """
 """
 
 WHOLE: Final = 2**31 - 1
-"""Characters, for whoever wants a value whole."""
+"""The number of characters that means: the whole value."""
 
 
 def record(
@@ -163,11 +164,11 @@ def record(
     """Everything about one node.
 
     Args:
-        workflow_id: Its workflow.
-        step: Its name: `orders`, or `orders[3]` for an item of a map.
-        most: Characters that are read of each value; `WHOLE` reads all.
-        explained: Whether the sentence is wanted, which takes a look at every node of the workflow.
-        zone: The zone in which its moments are told; default: that of this machine.
+        workflow_id: The id of its workflow.
+        step: The name of the node: `orders`, or `orders[3]` for an item of a map.
+        most: The most characters of each value to read; `WHOLE` reads all.
+        explained: Whether to make the sentence, which reads every node of the workflow.
+        zone: The time zone of the moments in the sentence; default: the machine's.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -227,7 +228,7 @@ def _inputs(given: Mapping[str, Any], most: int) -> dict[str, StoredJson]:
 
 
 def _takes(row: Row, taken: Sequence[Row], most: int) -> list[Taken]:
-    """What the parameters of an item take, and then what is read whole."""
+    """The values of an item's mapped parameters, followed by the other results that it reads."""
     by_id = {each["id"]: each for each in taken}
     items: list[Taken] = []
     places = zip(row["parameters"] or (), row["sources"] or (), row["own_items"] or (), strict=False)
@@ -250,7 +251,7 @@ def _taken(row: Row, most: int) -> Taken:
 
 
 def _attempts(row: Row, node: NodeStatus) -> list[Attempt]:
-    """Oban keeps the error of each attempt that failed, and of the last one when it began."""
+    """The attempts that are known: Oban keeps the errors of failed ones, and when the last one began."""
     attempts = [
         Attempt(
             number=error["attempt"],
@@ -269,9 +270,9 @@ def _attempts(row: Row, node: NodeStatus) -> list[Attempt]:
     if attempts and attempts[-1].number == node.attempt and row["job_state"] not in ("executing", "completed"):
         last = attempts.pop()
         state, ended_at, error = state or "failed", last.ended_at, last.error
-    elif state is None:  # it was put off, or its process is gone: nothing is told of it
+    elif state is None:  # it snoozed, or its process died: nothing is known about it
         return attempts
-    # Of one that put itself off since, the beginning is not known any more.
+    # If the node has snoozed since then, the beginning is no longer known.
     began_at = node.attempted_at if ended_at is None or ended_at >= node.attempted_at else None
     last_one = Attempt(
         number=node.attempt,
@@ -294,5 +295,5 @@ def _last_state(row: Row) -> str | None:
 def _moment(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
-    except (TypeError, ValueError):  # whoever wrote it was not Oban
+    except (TypeError, ValueError):  # not written by Oban
         return None

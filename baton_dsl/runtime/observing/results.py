@@ -1,4 +1,4 @@
-"""Decode stored results for a workflow's readers."""
+"""Decode the stored results of a workflow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def node_name(step: AnyStep | str, index: Index) -> str:
     """The name of a node: `orders`, `orders[3]`, `orders[3,1]`.
 
     Raises:
-        StepNotInWorkflowError: BTN408, if no step can have such a name.
+        StepNotInWorkflowError: BTN408, if it can't be the name of a step.
     """
     name = step if isinstance(step, str) else step.name
     if reason := unstorable(name):
@@ -35,7 +35,7 @@ def node_name(step: AnyStep | str, index: Index) -> str:
 
 
 def missing_node(workflow_id: str, step: AnyStep | str, index: Index, names: Sequence[Row]) -> Exception:
-    """What is wrong if a workflow has no such node, given the rows of `reads.STEP_NAMES`."""
+    """The error for a node that does not exist, from the rows of `reads.STEP_NAMES`."""
     name = step if isinstance(step, str) else step.name
     if not names:
         return WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
@@ -45,7 +45,7 @@ def missing_node(workflow_id: str, step: AnyStep | str, index: Index, names: Seq
 
 
 def check_step(workflow_id: str, step: str, names: Sequence[Row]) -> None:
-    """See that a workflow has a step, given the rows of `reads.STEP_NAMES`.
+    """Check that a workflow has a step, with the rows of `reads.STEP_NAMES`.
 
     Raises:
         StepNotInWorkflowError: BTN408, if it has no such step.
@@ -56,7 +56,7 @@ def check_step(workflow_id: str, step: str, names: Sequence[Row]) -> None:
 
 
 def decoded(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
-    """The result of a node, of its row of `reads.RESULT` and, if it is a map, that of `reads.COLLECTED`.
+    """Decode the result of a node, from its row of `reads.RESULT` and, for a map, its row of `reads.COLLECTED`.
 
     Raises:
         ResultNotReadyError: BTN409, if it has not completed.
@@ -73,10 +73,10 @@ def decoded(step: AnyStep | str, row: Row, lists: Sequence[Row]) -> Any:
 
 
 def decoded_list(workflow_id: str, step: AnyStep | str, levels: int, row: Row, lists: Sequence[Row]) -> list[Any]:
-    """The results of the items of a map, as `decoded` gives them.
+    """The results of the items of a map, as `decoded` returns them.
 
     Raises:
-        ItemNotFoundError: BTN413, if the node is no map, or one of other levels than those asked for.
+        ItemNotFoundError: BTN413, if the node is not a map, or has a different number of levels.
         ResultNotReadyError: BTN409, if it has not completed.
         StoredValueError: BTN504, if one does not validate.
     """
@@ -93,7 +93,7 @@ def _where(name: str) -> str:
 
 
 def decoded_by_name(rows: Sequence[Row], lists: Sequence[Row]) -> dict[str, Any]:
-    """The results of many nodes by name."""
+    """Decode the results of many nodes, by name."""
     return {row["step_name"]: _decode(row, step_of_worker(row["worker"]), lists) for row in rows}
 
 

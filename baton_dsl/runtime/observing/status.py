@@ -14,25 +14,25 @@ from baton_dsl.status import WorkflowStatus as WorkflowStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """How far one node has come.
+    """The status of one node.
 
     Attributes:
         step: The name of its step.
         state: Oban's: `suspended` (waits for upstreams), `scheduled`, `available`, `executing`, `retryable`,
-            `completed`, `cancelled` or `discarded`; or `skipped`. A map that has items is `executing` while one of
-            them is; else as those are that come next, see `state_of_items`.
+            `completed`, `cancelled` or `discarded`; or `skipped`. A map with items is `executing` while one of them is;
+            otherwise its state follows from its items, see `state_of_items`.
         deps: The names of its upstreams.
-        attempt: How often it was tried.
-        max_attempts: After how many tries it is discarded.
-        queue: The queue of its job; None once the job is pruned, as are the three before `settled_at`.
+        attempt: The number of attempts so far.
+        max_attempts: The number of attempts after which it is discarded.
+        queue: The queue of its job; None after the job is pruned, like `error`, `attempted_at` and `scheduled_at`.
         worker: The job's worker.
         error: The last error, if there was one.
-        attempted_at: When the last try began; of a map, when the first of its items began to run.
-        scheduled_at: When it may run, at the earliest.
+        attempted_at: When the last attempt began; for a map, when the first of its running items began.
+        scheduled_at: The earliest time at which it may run.
         settled_at: When it settled; None until then.
-        items: How many items of a mapped step are in each state that any is in; None for a step that is not mapped. The
-            items of a step of several models are its models.
-        model: The model that was chosen for it; None if none was, or if that is not known any more.
+        items: For a mapped step, how many of its items are in each state; None for other steps. The items of a step of
+            several models are its models.
+        model: The model that was chosen for it; None if there is none, or it is no longer known.
     """
 
     step: str
@@ -51,7 +51,7 @@ class NodeStatus:
 
     @property
     def label(self) -> str:
-        """Its name, with its model if it is one of several: `assess[0] (anthropic:a)`."""
+        """Its name, for an item of a step of several models with its model: `assess[0] (anthropic:a)`."""
         return labelled(self.step, self.model)
 
 
@@ -67,7 +67,7 @@ def workflow_row(workflow_id: str, rows: Sequence[dict[str, Any]]) -> dict[str, 
 
 
 def state_of_items(counts: Mapping[str, int]) -> str:
-    """The state of a map that has items and has not settled: what they do that are furthest.
+    """The state of an unsettled map, from its items: that of the items that are furthest but not settled.
 
     Example:
         >>> state_of_items({"completed": 3, "available": 5}), state_of_items({"executing": 1, "available": 5})
@@ -79,7 +79,7 @@ def state_of_items(counts: Mapping[str, int]) -> str:
 
 
 def has_maps(counts: Sequence[dict[str, Any]]) -> bool:
-    """Whether rows of `reads.COUNTS` count a map whose state its items tell."""
+    """Whether the rows of `reads.COUNTS` contain a map whose items decide its state."""
     return any(count["maps"] for count in counts)
 
 
@@ -89,13 +89,13 @@ def status_of(
     counts: Sequence[dict[str, Any]],
     items: Sequence[dict[str, Any]] = (),
 ) -> WorkflowStatus:
-    """How far a workflow has come, of the rows of `reads.WORKFLOW` and `reads.COUNTS`.
+    """The status of a workflow, from the rows of `reads.WORKFLOW` and `reads.COUNTS`.
 
     Args:
-        workflow_id: The workflow.
-        rows: Of `reads.WORKFLOW`.
-        counts: Of `reads.COUNTS`.
-        items: Of `reads.ITEM_COUNTS`, if `has_maps` says so.
+        workflow_id: The id of the workflow.
+        rows: The rows of `reads.WORKFLOW`.
+        counts: The rows of `reads.COUNTS`.
+        items: The rows of `reads.ITEM_COUNTS`, if `has_maps` is true.
     """
     row = workflow_row(workflow_id, rows)
     states = {count["state"]: count["count"] for count in counts if not count["maps"]}
@@ -117,7 +117,7 @@ def status_of(
 
 
 def nodes_of(rows: Sequence[dict[str, Any]], counts: Sequence[dict[str, Any]]) -> list[NodeStatus]:
-    """How far nodes have come, of the rows of `reads.NODES` and `reads.ITEM_COUNTS`."""
+    """The status of each node, from the rows of `reads.NODES` and `reads.ITEM_COUNTS`."""
     items: dict[int, list[dict[str, Any]]] = {}
     for count in counts:
         items.setdefault(count["root_id"], []).append(count)
@@ -132,12 +132,12 @@ def _map_of(row: dict[str, Any], counts: Sequence[dict[str, Any]]) -> NodeStatus
 
 
 def items_of(rows: Sequence[dict[str, Any]]) -> list[NodeStatus]:
-    """How far the items of a map have come, in order, of the rows of `reads.ITEMS`, which come as they were made."""
+    """The status of each item of a map, in order, from the rows of `reads.ITEMS`, which are in order of creation."""
     return sorted(map(node_of, rows), key=lambda item: index_of(item.step) or ())
 
 
 def node_of(row: dict[str, Any], items: Mapping[str, int] | None = None) -> NodeStatus:
-    """How far a node has come, of a row of `reads.NODES` or `reads.ITEMS`."""
+    """The status of a node, from a row of `reads.NODES` or `reads.ITEMS`."""
     return NodeStatus(
         step=row["step_name"],
         state=row["state"],

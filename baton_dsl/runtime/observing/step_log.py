@@ -1,4 +1,4 @@
-"""The log of what runs: a line for the start and for the end of each attempt, with its fields."""
+"""Log attempts: a line for the start and for the end of each, with its fields."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from oban import Job, telemetry
 
+from baton_dsl.core.tracebacks import folded
 from baton_dsl.core.wording import duration, last_exception, printable, printable_lines
 from baton_dsl.runtime.oban.jobs import fields_of, name_of, outcome_of
 
@@ -14,17 +15,18 @@ logger = logging.getLogger("baton_dsl.steps")
 
 _ID: Final = "baton-step-log"
 _SECOND: Final = 1_000_000_000
-"""Nanoseconds, as Oban's telemetry tells times."""
+"""A second in nanoseconds, the unit of Oban's telemetry."""
 
 
 def log_steps() -> None:
-    """Log from now on what the Oban instances of this process run.
+    """Start to log what the Oban instances of this process run.
 
-    At info, a line for the start and the end of each attempt; a warning for one that fails; an error with its traceback
-    for the last one. Each has the fields `workflow_id`, `workflow`, `step`, `attempt`, `max_attempts`, `queue`,
-    `job_id`; the end also `outcome`, `duration` and `queue_time` in seconds.
+    Each attempt logs its start and its end at level info. A failed attempt logs a warning, and the last one an error
+    with its traceback, in which the frames of baton-dsl and Oban are folded. Each record has the fields `workflow_id`,
+    `workflow`, `step`, `attempt`, `max_attempts`, `queue` and `job_id`; that of the end also has `outcome`, and
+    `duration` and `queue_time` in seconds.
 
-    What the logger `baton_dsl.steps` does not want at this moment is not listened to: it costs nothing.
+    Levels that are off for the logger `baton_dsl.steps` cost nothing.
     """
     telemetry.detach(_ID)
     events = ["oban.job.exception"]
@@ -60,7 +62,7 @@ def _log(event: str, told: dict[str, Any]) -> None:
     fields["error"] = last_exception(traceback)
     said = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {fields['error']}"
     if told["state"] == "discarded":
-        logger.error("%s\n%s", printable(said), printable_lines(traceback.rstrip()), extra=fields)
+        logger.error("%s\n%s", printable(said), printable_lines(folded(traceback.rstrip())), extra=fields)
     else:
         logger.warning("%s", printable(said), extra=fields)
 

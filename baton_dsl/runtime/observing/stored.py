@@ -1,4 +1,4 @@
-"""JSON as the database holds it: shown as it is, cut where it is too long, decoded by nobody's annotation."""
+"""JSON as it is stored: cut if it is too long, and not decoded by an annotation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MOST: Final = 64 * 1024
-"""Characters of a value that are read, unless a caller asks for more."""
+"""The most characters of a value that are read, unless a caller wants more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +15,8 @@ class StoredJson:
     """A stored value.
 
     Attributes:
-        text: Its JSON, or the beginning of that.
-        size: How many bytes the whole has.
+        text: Its JSON, or the beginning of it.
+        size: The size of the whole JSON in bytes.
         is_cut: Whether `text` is only the beginning.
     """
 
@@ -26,17 +26,17 @@ class StoredJson:
 
     @property
     def value(self) -> Any:
-        """The value; of one that is cut, the beginning of its JSON as a text."""
+        """The parsed value; if it is cut, the beginning of its JSON as text."""
         return self.text if self.is_cut else json.loads(self.text)
 
     @staticmethod
     def of(text: str | None, size: int | None, most: int | None) -> StoredJson | None:
-        """The value of a text that was read, cut to `most` characters if the database has not cut it; None of None.
+        """Wrap a text from the database, cut to `most` characters if the database has not cut it; None for None.
 
         Args:
             text: Its JSON, or the beginning of it.
-            size: How many bytes the whole has; None if the text is the whole.
-            most: Characters that are kept; None keeps all.
+            size: The size of the whole JSON in bytes; None if the text is whole.
+            most: The most characters to keep; None keeps all.
         """
         if text is None:
             return None

@@ -1,4 +1,4 @@
-"""The fields of the step that runs as structlog's context variables, where an application uses that."""
+"""Provide the fields of the running step as context variables of structlog, if an application uses that."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ID: Final = "baton-structlog"
 
 
 def bind_steps() -> None:
-    """Have structlog's context variables hold the fields of the attempt that runs: each has a context of its own.
+    """Set the fields of each attempt as structlog's context variables, in the attempt's own context.
 
-    Processors see them by way of `structlog.contextvars.merge_contextvars`, as the default configuration has it.
+    The processor `structlog.contextvars.merge_contextvars`, which is in structlog's default configuration, adds them.
     """
     bind = importlib.import_module("structlog.contextvars").bind_contextvars
 

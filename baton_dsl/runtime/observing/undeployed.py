@@ -1,4 +1,4 @@
-"""Steps of running workflows that the code of this process doesn't have: what a worker with it would give back."""
+"""Find steps of running workflows that the code of this process lacks, so that its worker would give them back."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _WORKERS: Final[LiteralString] = """
 
 
 def undeployed(packages: Collection[str]) -> Reading[list[Finding]]:
-    """A finding for each step that running workflows still need and that can't be imported here.
+    """A finding for each step that running workflows still need but that can't be imported here.
 
     Args:
-        packages: The top-level packages of the code that is here: steps of others are another application's.
+        packages: The top-level packages of this code. Steps in other packages belong to other applications.
     """
     rows = yield from needed(packages)
     return missing(rows)
 
 
 def needed(packages: Collection[str]) -> Reading[list[Row]]:
-    """The functions of these packages that running workflows still need: what `missing` looks for."""
+    """The functions of these packages that running workflows still need; `missing` checks them."""
     rows = yield _WORKERS, {"packages": [f"{WORKERS}{package}" for package in packages]}
     return rows
 
 
 def missing(rows: Sequence[Row]) -> list[Finding]:
-    """A finding for each of these functions that can't be imported here. It imports them, so it may take a moment."""
+    """Import these functions, which may take a moment, and return a finding for each that can't be imported."""
     return [finding for row in rows for finding in _of(row)]
 
 

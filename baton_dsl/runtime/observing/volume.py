@@ -1,4 +1,4 @@
-"""How large our tables are, and what a prune would free of them."""
+"""Measure the sizes of our tables, and what a prune would free."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.sql import pieces
 
 JOBS: Final = "oban_jobs"
-"""Oban's own table, which is mostly ours; Oban prunes it."""
+"""Oban's table of jobs, most of which are ours. Oban prunes it."""
 AGES: Final = (timedelta(days=30), timedelta(days=7), timedelta(days=1))
-"""What is tried beside the age that is asked for."""
+"""The ages that are reported in addition to the requested one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSize:
-    """How large a table is.
+    """The size of a table.
 
     Attributes:
         name: Its name.
-        size: Its bytes, with its indexes and the values that PostgreSQL keeps apart.
+        size: Its bytes, including its indexes and TOAST data.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Prunable:
     """What a prune would remove.
 
     Attributes:
-        older_than: The age that it would be given.
+        older_than: The age.
         workflows: How many workflows ended longer ago.
-        size: About how many bytes PostgreSQL could use again, if these workflows are as large as the others.
+        size: Roughly how many bytes would become free, if these workflows have the average size.
     """
 
     older_than: timedelta
@@ -44,7 +44,7 @@ class Prunable:
     size: int
 
 
-# pg_total_relation_size asks for no privilege on the table.
+# pg_total_relation_size needs no privilege on the table.
 _SIZES: Final[LiteralString] = """
     SELECT relname AS name, pg_total_relation_size(oid) AS size
     FROM pg_class
@@ -64,17 +64,17 @@ _ALL: Final[LiteralString] = "SELECT count(*) AS workflows FROM baton.baton_work
 
 
 def sizes() -> Reading[list[TableSize]]:
-    """Our tables and Oban's jobs, the largest first."""
+    """The sizes of our tables and of Oban's jobs, the largest first."""
     rows = yield _SIZES, {"names": [JOBS, *pieces.tables()]}
     return [TableSize(name=row["name"], size=row["size"]) for row in rows]
 
 
 def prunable(retain: timedelta, tables: Sequence[TableSize]) -> Reading[list[Prunable]]:
-    """What a prune would remove, for that age and a few others, the oldest first.
+    """What a prune would remove, for the requested age and a few others, the oldest first.
 
     Args:
-        retain: The age that is asked for.
-        tables: How large the tables are.
+        retain: The requested age.
+        tables: The sizes of the tables.
     """
     (counted,) = yield _ALL, {}
     rows = yield _OLD, {"ages": sorted({retain, *AGES})}
@@ -90,7 +90,7 @@ def prunable(retain: timedelta, tables: Sequence[TableSize]) -> Reading[list[Pru
 
 
 def telling(ages: Sequence[Prunable]) -> list[Prunable]:
-    """Those that say something: an age that removes no more than an older one is left out."""
+    """The useful ages: without those that remove no more than an older one."""
     said: list[Prunable] = []
     for each in ages:
         if each.workflows > (said[-1].workflows if said else 0):

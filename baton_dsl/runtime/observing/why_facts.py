@@ -46,7 +46,7 @@ _NODES: Final[LiteralString] = """
     FROM baton.workflow_nodes AS node
     LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.map_id
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-    -- Items that have completed, of which there may be a hundred thousand, are the reason for nothing.
+    -- Completed items, of which there may be a hundred thousand, are never a reason.
     WHERE node.workflow_id = %(workflow_id)s
         AND (
             node.map_id IS NULL OR node.is_map OR node.outcome IS DISTINCT FROM 'completed'
@@ -68,7 +68,7 @@ _QUEUES: Final[LiteralString] = """
     GROUP BY producer.queue
 """
 
-# By oban_jobs_state_queue_priority_scheduled_at_id_index; nobody cares how many thousands there are.
+# Uses oban_jobs_state_queue_priority_scheduled_at_id_index, and counts at most 10,000.
 _AHEAD: Final[LiteralString] = """
     SELECT own.id, (
         SELECT count(*)
@@ -86,12 +86,12 @@ _AHEAD: Final[LiteralString] = """
 
 
 def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -> Reading[str]:
-    """Why a workflow, or a step of it, stands where it stands.
+    """Explain what a workflow or step is waiting for, or why it ended.
 
     Args:
-        workflow_id: The workflow.
-        step: The name of the step; None is for the workflow.
-        zone: The zone in which moments are told; default: that of this machine.
+        workflow_id: The id of the workflow.
+        step: The name of the step; None for the workflow.
+        zone: The time zone of the moments in the sentence; default: the machine's.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -165,5 +165,5 @@ def _node(row: Row) -> NodeFacts:
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:
-    """Oban's columns are UTC without a zone."""
+    """Add the zone to a time from Oban's columns, which are UTC without a zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)

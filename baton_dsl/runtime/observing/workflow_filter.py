@@ -1,4 +1,4 @@
-"""Which workflows a list shows or an operator means: conditions on the rows of `baton_workflows`."""
+"""Select workflows for a list or an action: conditions on the rows of `baton_workflows`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from psycopg import sql
 
 from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import WorkflowNotFoundError
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.database.snapshot import Reading
+
+_IDS: Final = sql.SQL("SELECT workflow_id FROM baton.baton_workflows WHERE {} ORDER BY workflow_id")
 
 
 def _check_storable(name: str, text: str | None) -> None:
@@ -21,7 +23,7 @@ def _check_storable(name: str, text: str | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowFilter:
-    """Which workflows are meant: those that meet every condition that is given.
+    """Selects workflows: those that match every condition that is set.
 
     Attributes:
         ids: Their ids.
@@ -30,12 +32,13 @@ class WorkflowFilter:
         outcome: How they ended: `completed`, `cancelled` or `discarded`.
         is_running: True for those with a node that has not settled, False for the others.
         is_paused: True for those that are paused, False for the others.
-        is_stuck: True for those under way of which nothing moves, False for the others: no step runs, and none will by
-            itself, since no node runs its queue, or the queue is paused everywhere, or its code or its job is missing.
-        starting: How their ids begin.
-        older_than: How long ago they were inserted, at least.
-        newer_than: How long ago they were inserted, at the most.
-        settled_before: How long ago their last node settled, at least.
+        is_stuck: True for running workflows that can't progress without help, False for the others. In a stuck
+            workflow, no step runs, and none will: no node runs its queue, or the queue is paused everywhere, or its
+            code or job is missing.
+        starting: The beginning of their ids.
+        older_than: The least time since they were inserted.
+        newer_than: The most time since they were inserted.
+        settled_before: The least time since their last node settled.
 
     Examples:
         >>> WorkflowFilter(flow="billing", outcome="discarded", older_than=timedelta(hours=1)).flow
@@ -56,7 +59,7 @@ class WorkflowFilter:
 
     def __post_init__(self) -> None:
         if all(getattr(self, name) is None for name in _CONDITIONS):
-            raise ValueError("name the workflows: at least one condition of WorkflowFilter must be given")
+            raise ValueError("name the workflows: set at least one condition of WorkflowFilter")
         for name in ("flow", "label", "outcome"):
             _check_storable(name, getattr(self, name))
         _check_storable("id", self.starting)
@@ -64,23 +67,21 @@ class WorkflowFilter:
     @property
     def conditions(self) -> tuple[sql.Composed, dict[str, Any]]:
         """The conditions on rows of `baton_workflows`, and their parameters."""
-        given: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
-        if "ids" in given:
-            given["ids"] = list(given["ids"])
-            for workflow_id in given["ids"]:
+        values: dict[str, Any] = {name: getattr(self, name) for name in _CONDITIONS if getattr(self, name) is not None}
+        if "ids" in values:
+            values["ids"] = list(values["ids"])
+            for workflow_id in values["ids"]:
                 _check_storable("id", workflow_id)
-        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in given)
-        if "starting" in given:
-            given["starting_end"] = given["starting"] + chr(0x10FFFF)
-        return conditions, given
+        conditions = sql.SQL(" AND ").join(sql.SQL(_CONDITIONS[name]) for name in values)
+        if "starting" in values:
+            values["starting_end"] = values["starting"] + chr(0x10FFFF)
+        return conditions, values
 
-    def query(self, prefix: str) -> tuple[sql.Composed, dict[str, Any]]:
-        """The statement that selects their ids, and its parameters."""
-        conditions, given = self.conditions
-        statement = sql.SQL("SELECT workflow_id FROM {} WHERE {} ORDER BY workflow_id").format(
-            sql.Identifier(prefix, "baton_workflows"), sql.SQL(in_schema(conditions.as_string(), prefix))
-        )
-        return statement, given
+    @property
+    def query(self) -> tuple[sql.Composed, dict[str, Any]]:
+        """The query that selects their ids, and its parameters."""
+        conditions, values = self.conditions
+        return _IDS.format(conditions), values
 
 
 _MOVES: Final[LiteralString] = """
@@ -91,10 +92,10 @@ _MOVES: Final[LiteralString] = """
         WHERE node.workflow_id = baton_workflows.workflow_id
             AND node.outcome IS NULL
             AND job.state IN ('executing', 'available', 'scheduled', 'retryable')
-            -- the node that fetched it last does not have its code
+            -- not if the node that fetched it last lacks its code
             AND ((job.meta #>> '{baton_absent,of}')::timestamptz = job.attempted_at AT TIME ZONE 'UTC') IS NOT TRUE
             AND (
-                -- what runs on a process that is gone is returned to its queue by any other
+                -- a step whose process died is returned to its queue by any other process
                 job.queue = ANY(ARRAY(
                     SELECT queue FROM baton.oban_producers
                     WHERE baton.baton_lives(uuid::text) AND NOT coalesce((meta ->> 'paused')::boolean, false)
@@ -107,7 +108,18 @@ _MOVES: Final[LiteralString] = """
 """
 
 STUCK: Final[LiteralString] = f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_MOVES})"
-"""Whether nothing of a workflow moves: a condition on rows of `baton_workflows`."""
+"""Whether a workflow is stuck: a condition on rows of `baton_workflows`."""
+
+
+def is_stuck(workflow_id: str) -> Reading[bool]:
+    """Whether nothing of a workflow moves."""
+    (row,) = yield _IS_STUCK, {"workflow_id": workflow_id}
+    return bool(row["is_stuck"])
+
+
+_IS_STUCK: Final = sql.SQL(
+    "SELECT EXISTS (SELECT FROM baton.baton_workflows WHERE workflow_id = %(workflow_id)s AND {}) AS is_stuck"
+).format(sql.SQL(STUCK))
 
 
 _CONDITIONS: Final[dict[str, LiteralString]] = {

@@ -1,4 +1,4 @@
-"""What a handle asks about its workflow. Each answer is of one moment, also where it takes several queries."""
+"""The readings of a workflow handle. Each reads one snapshot, even with several queries."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ from baton_dsl.runtime.observing.results import AnyStep, Index
 from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus
 
 
-def outcome_of(workflow_id: str) -> Reading[str | None]:
-    """How the workflow has ended; None if it has not.
+def status_of(workflow_id: str) -> Reading[WorkflowStatus]:
+    """The status of the workflow.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
     rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
-    outcome: str | None = status.workflow_row(workflow_id, rows)["outcome"]
-    return outcome
+    return (yield from _status(workflow_id, rows))
 
 
-def status_of(workflow_id: str) -> Reading[WorkflowStatus]:
-    """How far the workflow has come.
+def end_of(workflow_id: str) -> Reading[WorkflowStatus | None]:
+    """The status of a workflow that has ended; None if it has not.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
+    rows = yield reads.WORKFLOW, {"workflow_id": workflow_id}
+    if status.workflow_row(workflow_id, rows)["outcome"] is None:
+        return None
+    return (yield from _status(workflow_id, rows))
+
+
+def _status(workflow_id: str, rows: Sequence[Row]) -> Reading[WorkflowStatus]:
     asked = {"workflow_id": workflow_id}
-    rows = yield reads.WORKFLOW, asked
     counts = yield reads.COUNTS, asked
     items: Sequence[Row] = (yield reads.ITEM_COUNTS, asked) if status.has_maps(counts) else ()
     return status.status_of(workflow_id, rows, counts, items)
 
 
 def nodes_of(workflow_id: str) -> Reading[list[NodeStatus]]:
-    """How far each step has come, in topological order; a mapped one with the counts of its items."""
+    """The status of each step, in topological order; for a mapped step, with the counts of its items."""
     asked = {"workflow_id": workflow_id}
     rows = yield reads.NODES, asked
     return status.nodes_of(rows, (yield reads.ITEM_COUNTS, asked))
 
 
 def items_of(workflow_id: str, step: AnyStep | str) -> Reading[list[NodeStatus]]:
-    """How far each item of a mapped step has come, in order.
+    """The status of each item of a mapped step, in order.
 
     Raises:
         StepNotInWorkflowError: BTN408, if the workflow has no such step.
@@ -58,19 +63,19 @@ def items_of(workflow_id: str, step: AnyStep | str) -> Reading[list[NodeStatus]]
 
 
 def result_of(workflow_id: str, step: AnyStep | str, index: Index) -> Reading[Any]:
-    """The result of a step that has completed; `Workflow.result` names the errors."""
+    """The result of a completed step; `Workflow.result` lists the errors."""
     row, lists = yield from _result(workflow_id, step, index)
     return results.decoded(step, row, lists)
 
 
 def results_of(workflow_id: str, step: AnyStep | str, index: Index, levels: int) -> Reading[list[Any]]:
-    """The results of a mapped step; `Workflow.results_of` names the errors."""
+    """The results of a mapped step; `Workflow.results_of` lists the errors."""
     row, lists = yield from _result(workflow_id, step, index)
     return results.decoded_list(workflow_id, step, levels, row, lists)
 
 
 def all_results_of(workflow_id: str) -> Reading[Mapping[str, Any]]:
-    """The results of all steps that have completed, by name, in topological order."""
+    """The results of all completed steps, by name, in topological order."""
     rows = yield reads.RESULTS, {"workflow_id": workflow_id}
     return results.decoded_by_name(rows, (yield from _collected(workflow_id, rows)))
 

@@ -1,4 +1,4 @@
-"""Everything that the database knows of one workflow as a whole: inputs, steps, what they returned, and why."""
+"""Read everything about one workflow: its inputs, its steps, their results, and what it waits for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.status import NodeStatus, WorkflowStatus, items_of, nodes_of, status_of
 from baton_dsl.runtime.observing.stored import MOST, StoredJson
 from baton_dsl.runtime.observing.why_facts import explain
+from baton_dsl.runtime.observing.workflow_filter import is_stuck
+from baton_dsl.status import Standing
 
 PREVIEW: Final = 2000
-"""Characters of the result of each step that are read."""
+"""The most characters of each step's result that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +24,14 @@ class WorkflowRecord:
     """Everything about one workflow.
 
     Attributes:
-        status: How far it has come.
-        inputs: What it was inserted with.
-        fingerprint: Names the code that inserted it; None if it was inserted by an old version.
-        nodes: How far each step has come, in topological order.
-        results: What each step that has completed returned, or the beginning of it; maps are left out, which are made
-            of their items.
+        status: Its status.
+        inputs: The inputs with which it was inserted.
+        fingerprint: Identifies the code that inserted it; None if an old version did.
+        nodes: The status of each step, in topological order.
+        results: The result of each completed step, or its beginning; without maps, whose results are made of their
+            items.
         why: The sentence of `baton why`.
+        standing: Its outcome, or how it stands until it has one; `stuck` if nothing of it moves.
     """
 
     status: WorkflowStatus
@@ -37,6 +40,7 @@ class WorkflowRecord:
     nodes: Sequence[NodeStatus]
     results: Mapping[str, StoredJson]
     why: str
+    standing: Standing
 
 
 _WORKFLOW: Final[LiteralString] = """
@@ -71,13 +75,13 @@ _ITEMS: Final[LiteralString] = f"""
 def workflow_record(
     workflow_id: str, *, most: int = MOST, preview: int = PREVIEW, zone: tzinfo | None = None
 ) -> Reading[WorkflowRecord]:
-    """Everything about one workflow, on one snapshot.
+    """Everything about one workflow, in one snapshot.
 
     Args:
-        workflow_id: The workflow.
-        most: Characters that are read of its inputs.
-        preview: Characters that are read of each result.
-        zone: The zone in which the sentence tells moments; default: that of this machine.
+        workflow_id: The id of the workflow.
+        most: The most characters of its inputs to read.
+        preview: The most characters of each result to read.
+        zone: The time zone of the moments in the sentence; default: the machine's.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -88,6 +92,7 @@ def workflow_record(
     counts = yield reads.ITEM_COUNTS, asked
     states = yield reads.COUNTS, asked
     status = status_of(workflow_id, workflows, states, counts)
+    stuck = yield from is_stuck(workflow_id)
     why = yield from explain(workflow_id, None, zone=zone)
     results = {row["step_name"]: StoredJson.of(row["result"], row["size"], preview) for row in rows}
     (row,) = workflows
@@ -100,17 +105,18 @@ def workflow_record(
         nodes=nodes_of(rows, counts),
         results={name: result for name, result in results.items() if result is not None},
         why=why,
+        standing="stuck" if stuck else status.standing,
     )
 
 
 def items(workflow_id: str, step: str, *, most: int, skip: int = 0) -> Reading[list[NodeStatus]]:
-    """Some of the items of a map, in the order in which they were made.
+    """Some of the items of a map, in order of creation.
 
     Args:
-        workflow_id: The workflow.
-        step: The mapped step.
-        most: So many at the most.
-        skip: So many are left out before them.
+        workflow_id: The id of the workflow.
+        step: The name of the mapped step.
+        most: The most items to return.
+        skip: How many items to skip before them.
     """
     rows = yield _ITEMS, {"workflow_id": workflow_id, "step": step, "most": most, "skip": skip}
     return items_of(rows)

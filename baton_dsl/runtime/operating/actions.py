@@ -20,16 +20,17 @@ from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
-from baton_dsl.runtime.database.snapshot import Reading, read, read_sync
+from baton_dsl.runtime.database.snapshot import Query, Reading, read, read_sync
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 from baton_dsl.runtime.operating import choosing
+from baton_dsl.runtime.sql.statements import statement
 
 TAKEN_BACK: Final = (errors.DeadlockDetected, errors.LockNotAvailable, errors.SerializationFailure)
-"""What says that the database has undone a statement, since steps of the same workflow settled at that moment."""
+"""Errors after which an action is repeated: it was rolled back because steps of the workflow settled concurrently."""
 
 
 class Action(StrEnum):
-    """What can be done to a workflow; the value is the name of the SQL function."""
+    """The actions on workflows; the value is the name of the SQL function."""
 
     CANCEL = "baton_stop"
     RETRY = "baton_retry"
@@ -40,39 +41,38 @@ class Action(StrEnum):
 async def operate(
     database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
 ) -> list[str]:
-    """Do something to workflows, in one transaction.
+    """Apply an action to workflows, in one transaction.
 
     Args:
-        database: Where they are.
-        action: What to do: `Action.CANCEL` cancels all that has not started, and what runs is told so and not tried
-            again; `RETRY` lets all run again that was cancelled or discarded, and keeps stored results; `PAUSE` lets
-            nothing start until `RESUME`.
-        which: To which.
-        from_step: For `RETRY`: lets the step of that name run again instead, and all behind it, completed or not. Their
-            results are forgotten, all others stay.
+        database: The database of the workflows.
+        action: The action. `Action.CANCEL` cancels every step that has not started; running steps are asked to stop,
+            and not retried. `RETRY` runs all cancelled and discarded steps again, and keeps stored results. After
+            `PAUSE`, no further step starts until `RESUME`.
+        which: The workflows.
+        from_step: For `RETRY`: run the step of that name and everything downstream again instead, completed or not.
+            Their results are deleted; all others stay.
 
     Returns:
-        The ids of those to which it applied: a workflow that has ended can't be cancelled, one that completed can't be
-        retried, nor can one be retried from a step while that, or one behind it, runs or has lost its job.
+        The ids of the workflows to which it applied. A workflow that has ended can't be cancelled, and one that
+        completed can't be retried. A workflow can't be retried from a step if that step or one downstream runs or has
+        no job.
     """
-    statement, values = _statement(database, action, which, from_step)
-    return list(await answer(database, statement, values) or ())
+    return list(await answer(database, _query(action, which, from_step)) or ())
 
 
 def operate_sync(
     database: Database, action: Action, which: WorkflowFilter, *, from_step: str | None = None
 ) -> list[str]:
     """As `operate`, for sync code."""
-    statement, values = _statement(database, action, which, from_step)
-    return list(answer_sync(database, statement, values) or ())
+    return list(answer_sync(database, _query(action, which, from_step)) or ())
 
 
 class RetryOptions(TypedDict, total=False):
-    """How a retry differs from the last attempts.
+    """Options of a retry.
 
     Attributes:
-        attempts: How many attempts each step gets that has been attempted before and runs again.
-        models: Other models for steps that run again, by their names.
+        attempts: How many attempts each step gets that runs again after earlier attempts.
+        models: Other models for steps that run again, by step.
     """
 
     attempts: int | None
@@ -81,13 +81,13 @@ class RetryOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """What a retry has done.
+    """The result of a retry.
 
     Attributes:
         ids: The workflows to which it applied.
-        steps: How many steps run again that have been attempted before.
-        fewest: How many attempts each of them has at least.
-        most: How many attempts each of them has at most.
+        steps: How many steps run again after earlier attempts.
+        fewest: The least number of attempts that one of these steps gets.
+        most: The largest number of attempts that one of these steps gets.
     """
 
     ids: list[str]
@@ -104,27 +104,27 @@ async def retry(
     attempts: int | None = None,
     models: Mapping[str, str] | None = None,
 ) -> Retried:
-    """Retry workflows, in one transaction; `operate` does the same with the attempts that are left.
+    """Retry workflows, in one transaction. `operate` does the same with the attempts that are left.
 
     Args:
-        database: Where they are.
-        which: Which ones.
+        database: The database of the workflows.
+        which: The workflows.
         from_step: As for `operate`.
-        attempts: How many attempts each step gets that has been attempted before and runs again; by default those that
-            are left of its own, and at least one.
-        models: Other models for steps that run again, by their names. If it is one workflow, each of these steps must
-            run again; of several, those in which it does not keep its model.
+        attempts: How many attempts each step gets that runs again after earlier attempts; default: those it has left,
+            at least one.
+        models: Other models for steps that run again, by step. For one workflow, it is an error if such a step does not
+            run again; for several workflows, the step keeps its model where it does not run again.
 
     Raises:
-        StepNotInWorkflowError: BTN408, if a step that `models` names is none of a workflow.
-        RetryError: BTN415, if the model of one can't be changed.
-        ValueError: If `attempts` is no whole number from 1 to 32,767.
+        StepNotInWorkflowError: BTN408, if `models` names a step that a workflow does not have.
+        RetryError: BTN415, if the model of a step can't be changed.
+        ValueError: If `attempts` is not a whole number from 1 to 32,767.
     """
-    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    query = _retry_query(which, from_step, attempts, models)
     if models and (error := await read(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return Retried(**await answer(database, statement, values))
+        return Retried(**await answer(database, query))
 
 
 def retry_sync(
@@ -136,54 +136,53 @@ def retry_sync(
     models: Mapping[str, str] | None = None,
 ) -> Retried:
     """As `retry`, for sync code."""
-    statement, values = _retry_statement(database, which, from_step, attempts, models)
+    query = _retry_query(which, from_step, attempts, models)
     if models and (error := read_sync(database, choosing.unfit(which, models))):
         raise error
     with choosing.explained():
-        return Retried(**answer_sync(database, statement, values))
+        return Retried(**answer_sync(database, query))
 
 
 def see_attempts(attempts: int) -> None:
-    """See that a step may be given so many attempts.
+    """Check a number of attempts.
 
     Raises:
-        ValueError: If not.
+        ValueError: If it is not allowed.
     """
     if wrong := CHECKS["max_attempts"](attempts):
         raise ValueError(f"attempts must be {wrong}, got {attempts!r:.60}")
 
 
-def _retry_statement(
-    database: Database,
-    which: WorkflowFilter,
-    from_step: str | None,
-    attempts: int | None,
-    models: Mapping[str, str] | None,
-) -> tuple[sql.Composed, dict[str, Any]]:
+def _retry_query(
+    which: WorkflowFilter, from_step: str | None, attempts: int | None, models: Mapping[str, str] | None
+) -> Query:
     if attempts is not None:
         see_attempts(attempts)
     if from_step is not None:
         _see_storable(from_step)
-    chosen, values = which.query(database.prefix)
+    chosen, values = which.query
     values = {**values, "from_step": from_step, "attempts": attempts}
     if models:
         choosing.check(models)
-        statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)").format(
-            database.table("baton_retry_models"), chosen
-        )
-        return statement, {**values, "models": json.dumps(dict(models))}
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)").format(
-        database.table("baton_retry_with"), chosen
-    )
-    return statement, values
+        return _RETRY_MODELS.format(chosen), {**values, "models": json.dumps(dict(models))}
+    return _RETRY_WITH.format(chosen), values
 
 
-async def answer(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
-    """What a function of ours returns that is a transaction by itself: called again when the database takes it back."""
+_RETRY_FROM: Final = sql.SQL("SELECT baton.baton_retry_from(ARRAY({}), %(from_step)s::text)")
+_RETRY_WITH: Final = sql.SQL("SELECT baton.baton_retry_with(ARRAY({}), %(from_step)s::text, %(attempts)s::int4)")
+_RETRY_MODELS: Final = sql.SQL(
+    "SELECT baton.baton_retry_models(ARRAY({}), %(from_step)s::text, %(attempts)s::int4, %(models)s::json)"
+)
+
+
+async def answer(database: Database, query: Query) -> Any:
+    """Call one of our SQL functions in a transaction of its own, and repeat it if it was rolled back."""
+    text, values = query
     for number in range(TRIES):
         try:
             async with database.connection() as conn:
-                row = await (await conn.cursor(row_factory=tuple_row).execute(statement, values)).fetchone()
+                cursor = conn.cursor(row_factory=tuple_row)
+                row = await (await cursor.execute(statement(text, database.prefix), values)).fetchone()
         except TAKEN_BACK:
             if number == TRIES - 1:
                 raise
@@ -193,12 +192,14 @@ async def answer(database: Database, statement: sql.Composed, values: Mapping[st
     raise AssertionError("unreachable")
 
 
-def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str, Any]) -> Any:
+def answer_sync(database: Database, query: Query) -> Any:
     """As `answer`, for sync code."""
+    text, values = query
     for number in range(TRIES):
         try:
             with database.sync_connection() as conn:
-                row = conn.cursor(row_factory=tuple_row).execute(statement, values).fetchone()
+                cursor = conn.cursor(row_factory=tuple_row)
+                row = cursor.execute(statement(text, database.prefix), values).fetchone()
         except TAKEN_BACK:
             if number == TRIES - 1:
                 raise
@@ -208,17 +209,14 @@ def answer_sync(database: Database, statement: sql.Composed, values: Mapping[str
     raise AssertionError("unreachable")
 
 
-def _statement(
-    database: Database, action: Action, which: WorkflowFilter, from_step: str | None
-) -> tuple[sql.Composed, dict[str, Any]]:
-    chosen, values = which.query(database.prefix)
+def _query(action: Action, which: WorkflowFilter, from_step: str | None) -> Query:
+    chosen, values = which.query
     if from_step is None:
-        return sql.SQL("SELECT {}(ARRAY({}))").format(database.table(action.value), chosen), values
+        return sql.SQL(f"SELECT baton.{action.value}(ARRAY({{}}))").format(chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
     _see_storable(from_step)
-    statement = sql.SQL("SELECT {}(ARRAY({}), %(from_step)s::text)").format(database.table("baton_retry_from"), chosen)
-    return statement, {**values, "from_step": from_step}
+    return _RETRY_FROM.format(chosen), {**values, "from_step": from_step}
 
 
 def _see_storable(step: str) -> None:
@@ -238,7 +236,7 @@ _HELD: Final[LiteralString] = """
 
 
 def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
-    """Why a workflow could not be retried from a step; None if it can be by now."""
+    """Why a workflow could not be retried from a step; None if it can be now."""
     rows = yield (
         "SELECT step_name FROM baton.workflow_nodes WHERE workflow_id = %(workflow_id)s ORDER BY oban_job_id",
         {"workflow_id": workflow_id},
@@ -266,22 +264,29 @@ def refusal(workflow_id: str, step: str) -> Reading[BatonError | None]:
 
 
 BATCH: Final = 1000
-"""Workflows that one transaction of a prune removes."""
+"""How many workflows one transaction of a prune removes."""
+_PRUNE: Final[LiteralString] = "SELECT baton.baton_prune(%(older_than)s::interval, %(most)s::int4)"
+_PRUNE_CAPTURES: Final[LiteralString] = """
+    WITH gone AS (
+        DELETE FROM baton.baton_captures WHERE captured_at < now() - %(older_than)s::interval RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
 
 
 async def prune(database: Database, older_than: timedelta) -> int:
-    """Remove workflows that settled longer ago than that, with their results; never one that still runs.
+    """Remove workflows that ended longer ago than an age, with their results. Running workflows are never removed.
 
     Args:
-        database: Where they are.
+        database: The database of the workflows.
         older_than: How long they are kept.
 
     Returns:
-        How many were removed.
+        The number that was removed.
     """
     removed = 0
     while True:
-        count: int = await answer(database, *_prune_statement(database, older_than))
+        count: int = await answer(database, (_PRUNE, {"older_than": older_than, "most": BATCH}))
         removed += count
         if count < BATCH:
             return removed
@@ -291,37 +296,28 @@ def prune_sync(database: Database, older_than: timedelta) -> int:
     """As `prune`, for sync code."""
     removed = 0
     while True:
-        count: int = answer_sync(database, *_prune_statement(database, older_than))
+        count: int = answer_sync(database, (_PRUNE, {"older_than": older_than, "most": BATCH}))
         removed += count
         if count < BATCH:
             return removed
 
 
-def _prune_statement(database: Database, older_than: timedelta) -> tuple[sql.Composed, dict[str, Any]]:
-    statement = sql.SQL("SELECT {}(%(older_than)s::interval, %(most)s::int4)").format(database.table("baton_prune"))
-    return statement, {"older_than": older_than, "most": BATCH}
-
-
 def old_captures(older_than: timedelta) -> Reading[int]:
-    """How many captures are older than that."""
+    """The number of captures that are older than an age."""
     query = "SELECT count(*) AS count FROM baton.baton_captures WHERE captured_at < now() - %(older_than)s::interval"
     rows = yield query, {"older_than": older_than}
     return int(rows[0]["count"])
 
 
 def prune_captures_sync(database: Database, older_than: timedelta) -> int:
-    """Remove what steps captured longer ago than that; their workflows stay.
+    """Remove captures that are older than an age; their workflows stay.
 
     Args:
-        database: Where they are.
+        database: The database of the workflows.
         older_than: How long they are kept.
 
     Returns:
-        How many were removed.
+        The number that was removed.
     """
-    statement = sql.SQL(
-        "WITH gone AS (DELETE FROM {} WHERE captured_at < now() - %(older_than)s::interval RETURNING 1) "
-        "SELECT count(*) FROM gone"
-    ).format(database.table("baton_captures"))
-    removed: int = answer_sync(database, statement, {"older_than": older_than})
+    removed: int = answer_sync(database, (_PRUNE_CAPTURES, {"older_than": older_than}))
     return removed

@@ -1,45 +1,40 @@
-"""Raising the budget of a workflow, so that the steps that wait for it go on."""
+"""Raise the budget of a workflow, so that steps that wait for it continue."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
-
-from psycopg import sql
+from typing import Final, LiteralString
 
 from baton_dsl.core.wording import money
 from baton_dsl.errors import BudgetError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.operating.actions import answer, answer_sync
 
+_APPROVE: Final[LiteralString] = (
+    "SELECT ARRAY[old_budget, spent] FROM baton.baton_approve(%(id)s::text, %(budget)s::numeric)"
+)
+
 
 async def approve(database: Database, workflow_id: str, budget: Decimal | int) -> None:
     """Set the budget of a workflow.
 
     Args:
-        database: Where it is.
+        database: The database of the workflow.
         workflow_id: Its id.
-        budget: What it may cost in all, with what is spent.
+        budget: What it may cost in all, including what is spent.
 
     Raises:
-        BudgetError: BTN524, if that is below what is spent, or the workflow has no budget.
+        BudgetError: BTN524, if the amount is below what is spent, or the workflow has no budget.
         WorkflowNotFoundError: BTN407, if there is no such workflow.
     """
     amount = see_budget(budget)
-    _check(workflow_id, amount, await answer(database, *_statement(database, workflow_id, amount)))
+    _check(workflow_id, amount, await answer(database, (_APPROVE, {"id": workflow_id, "budget": amount})))
 
 
 def approve_sync(database: Database, workflow_id: str, budget: Decimal | int) -> None:
     """As `approve`, for sync code."""
     amount = see_budget(budget)
-    _check(workflow_id, amount, answer_sync(database, *_statement(database, workflow_id, amount)))
-
-
-def _statement(database: Database, workflow_id: str, budget: Decimal) -> tuple[sql.Composed, dict[str, Any]]:
-    statement = sql.SQL("SELECT ARRAY[old_budget, spent] FROM {}(%(id)s::text, %(budget)s::numeric)").format(
-        database.table("baton_approve")
-    )
-    return statement, {"id": workflow_id, "budget": budget}
+    _check(workflow_id, amount, answer_sync(database, (_APPROVE, {"id": workflow_id, "budget": amount})))
 
 
 def see_budget(budget: Decimal | int) -> Decimal:

@@ -1,4 +1,4 @@
-"""Other models for the steps that a retry runs again."""
+"""Choose other models for the steps that a retry runs again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
 
 _REFUSED: Final = "BT415"
-"""What `baton_retry_models` raises."""
+"""The SQLSTATE that `baton_retry_models` raises."""
 
 _HAVE_ONE: Final = sql.SQL("""
     SELECT node.workflow_id, node.step_name AS step
@@ -32,7 +32,7 @@ _HAVE_ONE: Final = sql.SQL("""
     CROSS JOIN LATERAL json_array_elements(node.item -> 0) WITH ORDINALITY AS item(model, place)
     WHERE node.is_map AND node.parameters = ARRAY['workflow_model']
 """)
-"""The nodes that a model can be chosen for: steps that have one, and the items of those that have several."""
+"""The nodes whose model can be changed: steps with one model, and the items of steps with several."""
 
 _WITHOUT: Final = sql.SQL("""
     SELECT chosen.workflow_id, given.step, EXISTS (
@@ -54,11 +54,11 @@ _KNOWN: Final = sql.SQL(
 
 
 def check(models: Mapping[str, str]) -> None:
-    """Refuse what can't be the name of a step or of a model.
+    """Check the names of steps and models.
 
     Raises:
-        RetryError: BTN415, if one is no name of a model.
-        StepNotInWorkflowError: BTN408, if no step can have such a name.
+        RetryError: BTN415, if one is not a valid name of a model.
+        StepNotInWorkflowError: BTN408, if one can't be the name of a step.
     """
     for step, model in models.items():
         if reason := unstorable(step):
@@ -73,7 +73,7 @@ def check(models: Mapping[str, str]) -> None:
 
 
 def unfit(which: WorkflowFilter, models: Mapping[str, str]) -> Reading[BatonError | None]:
-    """Why models can't be chosen for steps of these names; None if they can."""
+    """Why models can't be chosen for these steps; None if they can."""
     conditions, values = which.conditions
     rows = yield _WITHOUT.format(which=conditions, have_one=_HAVE_ONE), {**values, "steps": list(models)}
     if not rows:
@@ -84,7 +84,7 @@ def unfit(which: WorkflowFilter, models: Mapping[str, str]) -> Reading[BatonErro
 
 
 def unchangeable(workflow_id: str, step: str, known: list[str], *, is_there: bool) -> BatonError:
-    """The error for a step that no model can be chosen for, since it does not exist, has none, or has several."""
+    """The error for a step whose model can't be changed: it does not exist, or has no model or several."""
     if not is_there:
         if not known:
             return StepNotInWorkflowError(
@@ -105,7 +105,7 @@ def unchangeable(workflow_id: str, step: str, known: list[str], *, is_there: boo
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say what the database refuses by our own error."""
+    """Turn the database's error into our own."""
     try:
         yield
     except psycopg.Error as error:

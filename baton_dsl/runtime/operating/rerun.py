@@ -21,20 +21,20 @@ _INPUTS: Final = sql.SQL(
 
 
 async def rerun(database: Database, which: WorkflowFilter, flow: Flow[..., Any]) -> Mapping[str, str]:
-    """Insert workflows anew, all or none of them. The old ones stay as they are.
+    """Insert workflows again, all or none of them. The old ones stay as they are.
 
     Args:
-        database: Where they are.
-        which: WorkflowFilter ones.
-        flow: The flow that they were inserted from, as the code is now. Its options count, such as `workflow_name` or
-            `debug`; without `workflow_name` the old label does.
+        database: The database of the workflows.
+        which: The workflows.
+        flow: The flow that they were inserted from, in the current code. Its options apply, such as `debug` or
+            `workflow_name`; without `workflow_name`, the new workflows get the old labels.
 
     Returns:
-        The id of the new workflow for each of the old ones.
+        The id of the new workflow for each old one.
 
     Raises:
         FlowMismatchError: BTN416, if one was inserted from a flow of another name.
-        InputError: BTN303, if stored inputs are not what the flow takes now.
+        InputError: BTN303, if the flow no longer accepts stored inputs.
         FlowError: If the flow is wrong.
     """
     old = await read(database, _inputs(which))
@@ -74,7 +74,7 @@ def _again(flow: Flow[..., Any], row: Row, prefix: str) -> tuple[Flow[..., Any],
 
 @contextmanager
 def _noting(row: Row) -> Iterator[None]:
-    """Say whose inputs they are that a flow does not take."""
+    """Add to an error the workflow whose stored inputs the flow does not accept."""
     try:
         yield
     except FlowError as error:

@@ -22,7 +22,7 @@ SELDOMEST: Final = timedelta(hours=1)
 
 
 def interval(retain: timedelta) -> timedelta:
-    """How long to wait between two looks: a hundredth of what is kept, within bounds.
+    """How long to wait between two prunes: a hundredth of the retention time, within bounds.
 
     Examples:
         >>> [str(interval(timedelta(days=days))) for days in (30, 1, 0)]
@@ -33,13 +33,13 @@ def interval(retain: timedelta) -> timedelta:
 
 @asynccontextmanager
 async def retention(database: Database, retain: timedelta | None) -> AsyncIterator[None]:
-    """Remove what has ended longer ago than that, as long as the context lasts.
+    """Remove workflows that ended longer ago than an age, again and again while the context lasts.
 
     Several nodes may do so at once: none waits for another.
 
     Args:
-        database: Where.
-        retain: How long workflows that have ended are kept; None keeps them for ever.
+        database: The database of the workflows.
+        retain: How long ended workflows are kept; None keeps them for ever.
     """
     if retain is None:
         yield
@@ -57,9 +57,11 @@ async def _prune_again_and_again(database: Database, retain: timedelta) -> None:
         try:
             removed = await prune(database, retain)
         except psycopg.Error:
-            logger.warning("workflows that ended long ago could not be removed; tried again later", exc_info=True)
+            logger.warning(
+                "workflows that ended long ago could not be removed; this is tried again later", exc_info=True
+            )
         else:
             if removed:
                 logger.info("removed %d workflows that ended more than %s ago", removed, retain)
-        # Nodes that were started together need not look together.
+        # Nodes that were started together should not prune at the same time.
         await asyncio.sleep(interval(retain).total_seconds() * random.uniform(0.8, 1.2))  # noqa: S311

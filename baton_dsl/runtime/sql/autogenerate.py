@@ -23,11 +23,11 @@ type IncludeObject = Callable[[Any, str | None, str, bool, Any], bool]
 
 
 def include_name(also: Callable[..., bool] | None = None, *, prefix: str | None = None) -> IncludeName:
-    """A hook for `context.configure(include_name=...)`: autogenerate does not even read Oban's tables and ours.
+    """A hook for `context.configure(include_name=...)`: autogenerate does not read Oban's tables and ours.
 
     Args:
-        also: A hook of your own, which is asked about everything else.
-        prefix: The schema of Oban's tables; default: in whatever schema they are.
+        also: Your own hook, which is called for everything else.
+        prefix: The schema of Oban's tables; default: any schema.
 
     Example:
         ```python
@@ -47,11 +47,11 @@ def include_name(also: Callable[..., bool] | None = None, *, prefix: str | None 
 def include_object(also: Callable[..., bool] | None = None, *, prefix: str | None = None) -> IncludeObject:
     """A hook for `context.configure(include_object=...)`: autogenerate proposes nothing for Oban's tables and ours.
 
-    It leaves them alone too where they are part of your metadata, as those of `baton_dsl.runtime.tables` may be.
+    This also works if they are part of your metadata, for example through `baton_dsl.runtime.tables`.
 
     Args:
-        also: A hook of your own, which is asked about everything else.
-        prefix: The schema of Oban's tables; default: in whatever schema they are.
+        also: Your own hook, which is called for everything else.
+        prefix: The schema of Oban's tables; default: any schema.
 
     Example:
         ```python
@@ -72,5 +72,5 @@ def include_object(also: Callable[..., bool] | None = None, *, prefix: str | Non
 
 
 def _is_theirs(table: str | None, schema: str | None, prefix: str | None) -> bool:
-    """Alembic names no schema for a table in the default one, which is `public` unless somebody has changed it."""
+    """Whether a table is one of Oban's or ours. Alembic passes no schema for a table in the default one, `public`."""
     return table in TABLES and prefix in (None, schema or "public")

@@ -1,8 +1,8 @@
 """The parts of our schema: numbered files of tables, and one file for each function and trigger.
 
-The files write `baton.` for the schema, and that is all that is put into them: the `search_path` of our functions holds
-nothing but PostgreSQL's own catalog, so that nobody who may create in the schema can put a function or an operator in
-the place of one that they call.
+The files write `baton.` for the schema, which is all that is replaced in them. The `search_path` of our functions
+contains only PostgreSQL's own catalog, so that a role that may create in the schema can't make them call its own
+functions or operators.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
+
+from baton_dsl.runtime.sql.statements import in_schema
 
 _SQL: Final = files("baton_dsl.runtime.sql")
-_SCHEMA: Final = re.compile(r"\bbaton\.|'baton'")
 _BLANK: Final = re.compile(r"(?<!:):([a-z_]+)\b")
 _TABLE: Final = re.compile(r"^CREATE (?:UNLOGGED )?TABLE IF NOT EXISTS baton\.(\w+)", re.MULTILINE)
+_INDEX: Final = re.compile(r"^CREATE INDEX IF NOT EXISTS (\w+)\s+ON baton\.(\w+)[^;]*", re.MULTILINE)
 _HOME: Final = re.compile(r"^.*? ON baton\.(\w+)$", re.MULTILINE)
 
 _MARKED: Final = "baton-dsl "
-"""How the comments on our functions and triggers begin."""
+"""The beginning of the comments on our functions and triggers."""
 _MADE: Final = "left(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 16)"
 _MADE_FUNCTION: Final = _MADE.format("CASE WHEN own.prokind <> 'a' THEN pg_get_functiondef(own.oid) ELSE '' END")
 _MADE_TRIGGER: Final = _MADE.format("pg_get_triggerdef(own.oid)")
-"""What PostgreSQL says that it has, in short: it says something else as soon as somebody changes it by hand."""
+"""A digest of a definition as PostgreSQL has it: it changes if somebody changes the definition by hand."""
 
 
 def _names(folder: str) -> list[str]:
@@ -45,7 +47,7 @@ VERSION: Final = max(map(int, _names("tables")))
 
 
 OLDEST_POSTGRES: Final = 14
-"""The oldest PostgreSQL that serves: `CREATE OR REPLACE TRIGGER` came with it, and Oban asks for it too."""
+"""The oldest supported PostgreSQL: the first one with `CREATE OR REPLACE TRIGGER`, and Oban needs it too."""
 
 
 def versions() -> list[str]:
@@ -54,8 +56,25 @@ def versions() -> list[str]:
 
 
 def tables() -> list[str]:
-    """The names of our tables, in the order in which they are made."""
+    """The names of our tables, in the order in which they are created."""
     return _TABLE.findall("".join(_texts("tables").values()))
+
+
+class Index(NamedTuple):
+    """An index: its table, the version that adds it, and the statement that builds it while others write."""
+
+    table: str
+    version: int
+    concurrently: str
+
+
+def indexes() -> Mapping[str, Index]:
+    """Our indexes by name, besides those of keys."""
+    return {
+        found[1]: Index(found[2], int(version), found[0].replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
+        for version, text in _texts("tables").items()
+        for found in _INDEX.finditer(text)
+    }
 
 
 def functions() -> list[str]:
@@ -64,7 +83,7 @@ def functions() -> list[str]:
 
 
 def text_of(folder: str, name: str) -> str:
-    """A file of SQL as it is written."""
+    """The text of a file of SQL."""
     return _texts(folder)[name]
 
 
@@ -74,14 +93,15 @@ def triggers() -> Mapping[str, str]:
 
 
 def upgrading(prefix: str, until: int = VERSION, only: Container[tuple[str, str]] | None = None) -> Iterator[str]:
-    """The statements that make what is not there and replace what is not as it should be, in order.
+    """The statements that create what is missing and replace what differs, in order.
 
-    Each looks for itself, so that they do the same printed as a script, and touch nothing that needs nothing.
+    Each checks for itself what to do, so that they also work as a printed script, and change nothing that is up to
+    date.
 
     Args:
         prefix: The schema.
         until: The last file of tables to run.
-        only: The pieces that may be made, by kind and name; None for all.
+        only: The pieces to create or replace, by kind and name; None for all.
     """
 
     def texts(folder: str, kind: str) -> list[tuple[str, str]]:
@@ -111,7 +131,7 @@ def upgrading(prefix: str, until: int = VERSION, only: Container[tuple[str, str]
 
 
 def differing(prefix: str) -> str:
-    """The query for what an install would do: a row for each table file, function and trigger."""
+    """The query for what an install would change: a row for each table file, function and trigger."""
     query = _filled(
         "differences",
         version=str(VERSION),
@@ -134,7 +154,7 @@ def _rows(rows: Iterable[Iterable[object]]) -> str:
 
 
 def _mark(text: str) -> str:
-    """The comment on what a text has made, before what PostgreSQL says of it."""
+    """The first part of the comment on a piece; the digest of PostgreSQL's own definition follows it."""
     return _text(f"{_MARKED}{sha256(text.encode()).hexdigest()[:16]} ")
 
 
@@ -149,11 +169,6 @@ def _text(value: str) -> str:
 
 def _quoted(text: str) -> str:
     return f"$file$\n{text}$file$"
-
-
-def in_schema(text: str, prefix: str) -> str:
-    """SQL of ours with the name of the schema, which has been checked, in the place of `baton.`."""
-    return _SCHEMA.sub(lambda found: f"{prefix}." if found[0].endswith(".") else f"'{prefix}'", text)
 
 
 def _match(pattern: re.Pattern[str], text: str) -> str:

@@ -1,1 +1,1 @@
-"""What attempts record beside their results: calls of models, what these saw, and checkpoints."""
+"""Record usage, captures and checkpoints of attempts, and read them."""

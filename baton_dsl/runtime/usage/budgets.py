@@ -1,4 +1,4 @@
-"""Budgets: what an attempt reserves before it starts, and what an operator approves."""
+"""Reserve an amount of the workflow's budget for each attempt before it starts."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from collections.abc import Sequence
 from contextvars import Context
 
 from oban import Job
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.llm.reserving import RESERVE
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
+from baton_dsl.runtime.sql.statements import statement
 
 
 class Budgets:
-    """Reserves for the attempts of one Oban instance, in one statement for all that start at the same time.
+    """Reserves amounts for the attempts of one Oban instance, in one statement for all that start at the same time.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
-        context: The context in which it does.
+        context: The context in which the statements run.
     """
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
         self._pool = pool
-        self._statement = sql.SQL("SELECT {}(%s::int8[], %s::int2[], %s::numeric[])").format(
-            sql.Identifier(prefix, "baton_reserve")
-        )
+        self._statement = statement("SELECT baton.baton_reserve(%s::int8[], %s::int2[], %s::numeric[])", prefix)
         self._reserve: Coalescer[Job, bool] = Coalescer("reserve", self._reserve_all, context)
 
     async def admits(self, job: Job) -> bool:
-        """Whether an attempt may start; then what it reserves is taken from the budget until it ends."""
+        """Whether an attempt may start. If so, its amount is reserved until it ends."""
         return RESERVE not in job.meta or await self._reserve.submit(job)
 
     async def _reserve_all(self, jobs: Sequence[Job], _is_again: bool) -> list[bool]:

@@ -1,4 +1,4 @@
-"""The results of calls within a step as JSON: by the annotation of the function that was called."""
+"""Convert the results of calls within a step to JSON and back, by the annotation of the called function."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from baton_dsl.runtime.values import payload
 from baton_dsl.step import Step
 
 LONGEST_NAME: Final = 255
-"""Characters of the name of a call."""
+"""The most characters of the name of a call."""
 
 
 def checked_name(name: Any) -> str:
-    """The name of a call, which is a key of a row.
+    """Check the name of a call, which is a key in the database.
 
     Raises:
-        OnceError: BTN522, if it can't be one.
+        OnceError: BTN522, if it is not valid.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
         raise OnceError(
@@ -35,20 +35,20 @@ def checked_name(name: Any) -> str:
 
 
 def encode(node: str, key: tuple[str, int], function: Callable[..., Any], value: Any) -> str:
-    """What a call returned, as JSON.
+    """Encode the result of a call as JSON.
 
     Raises:
-        ResultNotSerializableError: BTN502, if it can't be written, or not be read again.
+        ResultNotSerializableError: BTN502, if it can't be written as JSON, or not read back.
         ResultTooLargeError: BTN503, if it is too large.
     """
     return payload.encode_result(_told(node, key), _annotation(function), value)
 
 
 def decode(node: str, key: tuple[str, int], function: Callable[..., Any], text: str) -> Any:
-    """What a call of an earlier attempt returned.
+    """Decode the result of a call in an earlier attempt.
 
     Raises:
-        CheckpointError: BTN521, if it is no value of the annotation any more.
+        CheckpointError: BTN521, if it no longer fits the annotation.
     """
     try:
         return payload.decode_result(node, key[0], _told(node, key), _annotation(function), text)
@@ -64,7 +64,7 @@ def _told(node: str, key: tuple[str, int]) -> str:
 
 
 def _annotation(function: Callable[..., Any]) -> Any:
-    """What a function says that it returns, with a coroutine unwrapped; Any if it says nothing."""
+    """The return annotation of a function, without the coroutine around it; Any if it has none."""
     plain: Any = function
     while isinstance(plain, partial):
         plain = plain.func

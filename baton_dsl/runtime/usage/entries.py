@@ -1,4 +1,4 @@
-"""What journals write, as plain values."""
+"""The entries of journals, as plain values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Place:
     """One attempt of one step.
 
     Attributes:
-        workflow_id: Its workflow.
+        workflow_id: The id of its workflow.
         node: The step, or the item of a map: `orders[3]`.
-        job_id: Oban's job.
-        attempt: 1 for the first try.
+        job_id: The id of Oban's job.
+        attempt: The number of the attempt, from 1.
     """
 
     workflow_id: str
@@ -29,7 +29,7 @@ class Place:
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What is told with each record of the log."""
+        """The fields of each log record."""
         return {"workflow_id": self.workflow_id, "step": self.node, "attempt": self.attempt}
 
     def columns(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class UsageEntry:
     usage: Usage
 
     def columns(self) -> dict[str, Any]:
-        """The row, as `baton_record_usage` takes it."""
+        """The row for `baton_record_usage`."""
         usage = self.usage
         return {
             "id": self.id,

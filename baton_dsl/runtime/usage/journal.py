@@ -1,4 +1,4 @@
-"""The journal of one attempt: what `StepContext` records beside the result. It is written while the step runs."""
+"""The journal of one attempt: what `StepContext` records besides the result. It is written while the step runs."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ logger = logging.getLogger("baton_dsl.step")
 
 
 class Writer(Protocol):
-    """Where journals write: the database, or the memory of a test."""
+    """Writes the entries of journals: to the database, or to the memory of a test."""
 
     async def usage(self, entry: UsageEntry) -> None:
-        """Write down a call of a model."""
+        """Write a call of a model."""
 
     async def capture(self, entry: CaptureEntry) -> None:
-        """Write down an exchange with one."""
+        """Write an exchange with a model."""
 
     async def stored(self, job_id: int) -> Mapping[tuple[str, int], str]:
         """The checkpoints of a job, by name and number."""
 
     async def store(self, job_id: int, name: str, number: int, result: str) -> None:
-        """Store one."""
+        """Store a checkpoint."""
 
 
 class Journal:
-    """What one attempt of one step records.
+    """Records for one attempt of one step.
 
-    Made on the event loop; its methods may be called there and in the thread of a sync step. What they record is
-    written at once, in the background and in a transaction of its own, and waited for when the attempt ends.
+    It is created on the event loop; its methods may be called there and in the thread of a sync step. Entries are
+    written at once, in the background and in transactions of their own. The end of the attempt waits for them.
 
     Args:
-        writer: Where it writes.
+        writer: Writes the entries.
         place: The attempt.
         model: The model that was chosen for the step.
         has_checkpoints: Whether an earlier attempt may have stored some.
 
     Attributes:
-        has_checkpoints: Whether there may be some, to be forgotten when the step's result is stored.
+        has_checkpoints: Whether there may be some, which must be deleted when the step's result is stored.
     """
 
     __slots__ = (
@@ -167,7 +167,7 @@ class Journal:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def _begin(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Write something in the background."""
+        """Start a write in the background."""
         if threading.get_ident() == self._thread:
             self._start(write)
             return
@@ -185,10 +185,10 @@ class Journal:
         try:
             await write()
         except Exception:
-            # What the step made was paid for: that it can't be written down is no reason to do it again.
+            # The call was paid for: a failure to record it must not make the step run again.
             logger.exception('what step "%s" recorded is lost', self._place.node, extra=self._place.extra)
 
     async def close(self) -> None:
-        """Wait until everything is written that was recorded so far."""
+        """Wait until everything that was recorded so far is written."""
         while self._writing:
             await asyncio.wait(self._writing)

@@ -1,4 +1,4 @@
-"""What workflows have used and what their steps exchanged with models, read from the database."""
+"""Read the usage of workflows, and what their steps exchanged with models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baton_dsl.llm.usage import TOKENS, Usage
 from baton_dsl.runtime.database.snapshot import Reading, Row
 
 UNKNOWN_MODEL: Final = "unknown"
-"""The name under which calls are counted that say no model."""
+"""The name under which calls without a model are counted."""
 
 SUMS: Final[LiteralString] = """
     count(*) AS calls, sum(usage.input_tokens)::int8 AS input, sum(usage.cached_tokens)::int8 AS cached,
@@ -53,7 +53,7 @@ _STEP_NAMES: Final[LiteralString] = """
 
 
 def usage_of_workflow(workflow_id: str) -> Reading[WorkflowUsage]:
-    """What a workflow has used.
+    """The usage of a workflow.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -67,7 +67,7 @@ def usage_of_workflow(workflow_id: str) -> Reading[WorkflowUsage]:
 
 
 def summed(parts: Iterable[tuple[str, str, Totals]]) -> WorkflowUsage:
-    """The usage of a workflow, of its totals by step and model."""
+    """The usage of a workflow, from its totals by step and model."""
     total, steps, models = Totals(), dict[str, Totals](), dict[str, Totals]()
     for step, model, part in parts:
         total += part
@@ -77,7 +77,7 @@ def summed(parts: Iterable[tuple[str, str, Totals]]) -> WorkflowUsage:
 
 
 def totals_of(row: Row) -> Totals:
-    """The totals of a row that has the columns of `SUMS`."""
+    """The totals in a row with the columns of `SUMS`."""
     names = ("calls", "input", "cached", "cache_write", "output", "reasoning", "cost", "unpriced")
     return Totals(latency=timedelta(seconds=row["latency"]), **{name: row[name] for name in names})
 
@@ -98,8 +98,8 @@ def captures_of(workflow_id: str, node: str) -> Reading[list[Capture]]:
     """What a step exchanged with models, in order.
 
     Args:
-        workflow_id: The workflow.
-        node: The step; or one item of a map, `orders[3]`.
+        workflow_id: The id of the workflow.
+        node: The step, or one item of a map, `orders[3]`.
 
     Raises:
         WorkflowNotFoundError: BTN407, if there is no such workflow.
@@ -124,7 +124,7 @@ KEYS: Final[dict[str, LiteralString]] = {
     "day": "to_char(usage.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
     "label": "workflow.workflow_label",
 }
-"""What calls can be grouped by."""
+"""The keys by which calls can be grouped."""
 
 _GROUPED: Final = """
     SELECT {key} AS key, {sums}
@@ -138,12 +138,12 @@ _GROUPED: Final = """
 def usage_by(
     key: str, *, workflow_id: str | None = None, newer_than: timedelta | None = None
 ) -> Reading[dict[str, Totals]]:
-    """What calls of models have used, of one workflow or of all.
+    """The usage of calls of models, of one workflow or of all.
 
     Args:
-        key: What they are grouped by: a key of `KEYS`.
-        workflow_id: Only of this workflow.
-        newer_than: Only calls since then.
+        key: The grouping: a key of `KEYS`.
+        workflow_id: Only this workflow.
+        newer_than: Only calls within this time.
     """
     query = sql.SQL(_GROUPED).format(key=sql.SQL(KEYS[key]), sums=sql.SQL(SUMS))
     rows = yield query, {"workflow_id": workflow_id, "newer_than": newer_than}

@@ -1,4 +1,4 @@
-"""Where the journals of a worker write: the database, one statement for all steps that record at the same time."""
+"""Write the journals of a worker to the database, in one statement for all steps that record at the same time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from typing import Final, LiteralString
 
-from psycopg import sql
 from psycopg.rows import tuple_row
 
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
-from baton_dsl.runtime.sql.pieces import in_schema
+from baton_dsl.runtime.sql.statements import statement
 from baton_dsl.runtime.usage.entries import CaptureEntry, UsageEntry
 
 _USAGE: Final[LiteralString] = "SELECT baton.baton_record_usage(%s::json)"
@@ -38,7 +37,7 @@ _STORED: Final[LiteralString] = """
 SELECT name, number, result::text FROM baton.baton_checkpoints WHERE oban_job_id = %s
 """
 
-# The first one counts: what an attempt that was given up on stores later is what a later one has read already.
+# The first one wins: if an attempt that timed out stores later, a newer attempt has already read or stored its own.
 _STORE: Final[LiteralString] = """
 INSERT INTO baton.baton_checkpoints (oban_job_id, name, number, result)
 SELECT * FROM unnest(%s::int8[], %s::text[], %s::int4[], %s::json[])
@@ -52,24 +51,24 @@ class DatabaseWriter:
     """Writes what the steps of one Oban instance record.
 
     Args:
-        pool: Where connections come from.
+        pool: The pool of connections.
         prefix: The schema.
         context: The context in which it writes.
     """
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
         self._pool = pool
-        self._statements = {name: sql.SQL(in_schema(text, prefix)) for name, text in _TEXTS.items()}
+        self._statements = {name: statement(text, prefix) for name, text in _TEXTS.items()}
         self._usage: Coalescer[UsageEntry, None] = Coalescer("usage", self._write_usage, context, keeps=True)
         self._captures: Coalescer[CaptureEntry, None] = Coalescer("capture", self._write_captures, context, keeps=True)
         self._checkpoints: Coalescer[Checkpoint, None] = Coalescer("once", self._store_all, context, keeps=True)
 
     async def usage(self, entry: UsageEntry) -> None:
-        """Write down a call of a model."""
+        """Write a call of a model."""
         await self._usage.submit(entry)
 
     async def capture(self, entry: CaptureEntry) -> None:
-        """Write down an exchange with one."""
+        """Write an exchange with a model."""
         await self._captures.submit(entry)
 
     async def store(self, job_id: int, name: str, number: int, result: str) -> None:
@@ -77,7 +76,7 @@ class DatabaseWriter:
         await self._checkpoints.submit((job_id, name, number, result))
 
     async def stored(self, job_id: int) -> Mapping[tuple[str, int], str]:
-        """What earlier attempts of a job have stored."""
+        """The checkpoints of earlier attempts of a job."""
         async with autocommit(self._pool) as conn:
             cursor = await conn.cursor(row_factory=tuple_row).execute(self._statements["stored"], [job_id])
             return {(name, number): result for name, number, result in await cursor.fetchall()}

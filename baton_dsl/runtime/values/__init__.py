@@ -1,1 +1,1 @@
-"""Convert values in rows: results, inputs, names of code and errors, in both directions."""
+"""Convert values to and from rows: results, inputs, names of code and errors."""

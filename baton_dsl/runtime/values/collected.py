@@ -1,4 +1,4 @@
-"""Collect the results of a map's items into the list, or the dict by model, that an annotation asks for."""
+"""Collect the results of a map's items into the list, or the dict by model, that an annotation needs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _NOTHING: Final = object()
 
 
 def list_of(annotation: Any, levels: int) -> Any:
-    """The annotation of lists of something, so many levels deep."""
+    """Wrap an annotation in a number of lists."""
     for _ in range(levels):
         annotation = list[annotation]
     return annotation
 
 
 def whole_of(annotation: Any, text: str | None, levels: int) -> Any:
-    """The annotation of all results of a map, from that of one: of a dict if they come by model, else of lists.
+    """The annotation of all results of a map: of a dict if they are by model, otherwise of lists.
 
     Args:
-        annotation: What the step's function returns.
-        text: The results as JSON; None if the map was never expanded.
-        levels: How many lists deep they are, if they don't come by model.
+        annotation: The return annotation of the step.
+        text: The results as JSON; None if the map did not expand.
+        levels: The number of nested lists, if they are not by model.
     """
     return dict[str, annotation] if _is_by_model(text) else list_of(annotation, levels)
 
@@ -39,18 +39,18 @@ def _is_by_model(text: str | None) -> bool:
 def collected(annotation: Any, text: str | None, absent: str | None) -> str | None:
     """The JSON of a map's results, made to fit an annotation.
 
-    An item that returned nothing, since it failed or was skipped, is null where the annotation of the items accepts
-    None, and left out where it does not. Where the annotation asks for `Outcome`, each item tells how it ended.
+    An item without a result, because it failed or was skipped, is null if the annotation of the items accepts None, and
+    left out if it does not. If the annotation is `Outcome`, each item says how it ended.
 
     Args:
-        annotation: What the parameter, or the caller, asks for: `list[R]`, `list[R | None]`, `list[Outcome[R]]`, with
-            as many levels of lists as the map has; for results by model the same with `dict[str, ...]`.
-        text: The results as JSON, with null for what is absent; None if the map was never expanded.
-        absent: What is absent, as JSON: `[{"path": [3], "state": "discarded", "reason": "..."}]`; None if nothing is.
-            The path of a result by model is the model.
+        annotation: The annotation of the parameter or the caller: `list[R]`, `list[R | None]`, `list[Outcome[R]]`,
+            with as many levels of lists as the map has; for results by model the same with `dict[str, ...]`.
+        text: The results as JSON, with null for absent ones; None if the map did not expand.
+        absent: The absent ones as JSON: `[{"path": [3], "state": "discarded", "reason": "..."}]`; None if there are
+            none. The path of a result by model is the model.
 
     Returns:
-        The JSON to validate. A map that was never expanded is None, or empty where None is not accepted.
+        The JSON to validate. For a map that did not expand, it is None, or empty where None is not accepted.
 
     Examples:
         >>> collected(list[int], "[1, null, 3]", '[{"path": [1], "state": "skipped", "reason": ""}]')
@@ -81,7 +81,7 @@ def _fit(
 ) -> Any:
     """One value of the tree of results; `_NOTHING` if it is left out.
 
-    `above` has the paths of the lists, or of the dict, that something is missing in; `leaves` is the depth of the
+    `above` has the paths of the lists, or of the dict, in which something is missing; `leaves` is the depth of the
     outcomes, if any.
     """
     depth = len(path)
@@ -96,14 +96,14 @@ def _fit(
     if isinstance(value, list) and (path in above or leaves is not None):
         fitted = (_fit(item, (*path, index), missing, above, levels, leaves) for index, item in enumerate(value))
         return [item for item in fitted if item is not _NOTHING]
-    if isinstance(value, dict) and not path:  # results by model; deeper ones are what a step returned
+    if isinstance(value, dict) and not path:  # results by model; deeper dicts belong to what a step returned
         by_model = {key: _fit(item, (key,), missing, above, levels, leaves) for key, item in value.items()}
         return {key: item for key, item in by_model.items() if item is not _NOTHING}
     return value
 
 
 def _levels(annotation: Any) -> Iterable[Any]:
-    """An annotation, that of its items, that of their items, and so on."""
+    """An annotation, then that of its items, then that of their items, and so on."""
     while True:
         yield annotation
         plain = _plain(annotation)
@@ -117,7 +117,7 @@ def _levels(annotation: Any) -> Iterable[Any]:
 
 
 def _values_of(annotation: Any) -> Any:
-    """The annotation of the values of a dict by model; None if it is none of a mapping."""
+    """The annotation of the values of a dict by model; None if it is not the annotation of a mapping."""
     plain = _plain(annotation)
     origin, arguments = typing.get_origin(plain), typing.get_args(plain)
     is_mapping = isinstance(origin, type) and issubclass(origin, Mapping) and len(arguments) == 2
@@ -125,7 +125,7 @@ def _values_of(annotation: Any) -> Any:
 
 
 def _plain(annotation: Any) -> Any:
-    """Without `Annotated`, aliases and `| None` around it."""
+    """Remove `Annotated`, aliases and `| None` around an annotation."""
     while True:
         inner = annotation.__origin__ if hasattr(annotation, "__metadata__") else unaliased(annotation)
         members = [item for item in typing.get_args(inner) if item is not type(None)]

@@ -1,13 +1,13 @@
 """Find where a value changes when it is written and read again.
 
-`==` is asked where it tells. It does not tell a subclass from what it derives from (1 and True, a NamedTuple and a
-tuple), says that NaN is not NaN, and knows nothing of a class that has none of its own. So two values are compared part
-by part, and a difference is told by its path. Equal values of equal types pass; so do:
+`==` is used where it is reliable. It does not distinguish a subclass from its base (1 and True, a NamedTuple and a
+tuple), says that NaN differs from NaN, and does not work for classes that don't define it. So two values are compared
+part by part, and a difference is reported with its path. Equal values of equal types pass. These differences pass too:
 
-- private attributes and computed fields of a model, which are no part of it to pydantic either;
-- the class of a collection whose annotation names none that can be made, such as `Sequence`;
-- a moment in another time zone;
-- what stands where the annotation says `Any`, as long as JSON's own values come back as they went: see `_Loose`.
+- private attributes and computed fields of a model, which pydantic does not store either;
+- the class of a collection, if its annotation is abstract, such as `Sequence`;
+- a datetime in another time zone;
+- values whose annotation is `Any`, if JSON's own values come back unchanged: see `_Comparison._loose`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _PLAIN: Final = frozenset({bool, int, float, str, bytes, type(None)})
 _JSON: Final = (bool, int, float, str, type(None))
 _SECRETS: Final = (Secret, SecretStr, SecretBytes)
 _MOST_STRAYS: Final = 100
-"""Items of a set that are compared with each other one by one, since they don't equal themselves."""
+"""The most items of a set, such as NaN, that don't equal themselves and are compared one by one."""
 
 
 class Difference(NamedTuple):
     """Where two values differ.
 
     Attributes:
-        path: The way to it: field names, keys, indexes.
-        what: What is wrong there, as a sentence goes on: `a Dog comes back as Animal`.
-        remedy: What to do, if there is more to say than that plain data comes back.
+        path: The path to it: field names, keys, indexes.
+        what: The difference, as a part of a sentence: `a Dog comes back as Animal`.
+        remedy: What to do about it, if there is better advice than to return plain data.
     """
 
     path: Path
@@ -54,13 +54,13 @@ class Difference(NamedTuple):
 def difference(
     value: object, decoded: object, positions: Positions, is_written_alike: Callable[[], bool]
 ) -> Difference | None:
-    """The first difference between a value and what came back of it; None if there is none.
+    """The first difference between a value and its decoded form; None if there is none.
 
     Args:
-        value: What was written.
-        decoded: What was read.
-        positions: What the annotation says of it.
-        is_written_alike: Whether what was read would be written as the value was; asked for classes without `==`.
+        value: The value that was written.
+        decoded: The value that was read.
+        positions: What the annotation says about the parts of the value.
+        is_written_alike: Whether both are written as the same JSON; used for classes without `==`.
     """
     return _Comparison(is_written_alike).compare(value, decoded, positions, ())
 
@@ -78,7 +78,7 @@ class _Comparison:
         if positions.are_loose:
             return self._loose(value, decoded, positions, path)
         if positions.are_streams or isinstance(value, Iterator):
-            return None  # it has been read, and that once
+            return None  # it can be read only once, and has been
         if type(value) is not type(decoded):
             return self._of_types(value, decoded, positions, path)
         match value:
@@ -100,18 +100,20 @@ class _Comparison:
     def _is_same(self, value: Any, decoded: Any) -> bool:
         """Whether two values of one type, which have no parts, are the same."""
         if isinstance(value, datetime) and value.tzinfo is not None and decoded.tzinfo is not None:
-            return bool(value.astimezone(UTC) == decoded.astimezone(UTC))  # `==` denies it in the hour that comes twice
+            return bool(
+                value.astimezone(UTC) == decoded.astimezone(UTC)
+            )  # `==` is False in the hour that repeats at the end of summer time
         if cast("Any", type(value)).__eq__ is object.__eq__:
             return self.is_written_alike()
         try:
             if value == decoded:
                 return True
             return bool(value != value and decoded != decoded)
-        except Exception:  # noqa: BLE001 - what `==` gives need be no bool: that of an array is an array
+        except Exception:  # noqa: BLE001 - `==` need not return a bool: for an array it returns an array
             return self.is_written_alike()
 
     def _of_types(self, value: Any, decoded: Any, positions: Positions, path: Path) -> Difference | None:
-        """Two values of different types."""
+        """Compare two values of different types."""
         if positions.are_abstract:
             if isinstance(value, Mapping) and isinstance(decoded, Mapping):
                 return self._dicts(value, decoded, positions, path)
@@ -121,7 +123,7 @@ class _Comparison:
                 return self._sets(value, decoded, positions, path)
         is_kind_of = isinstance(value, type(decoded)) and not isinstance(value, bool)
         if is_kind_of and not _has_parts(value):
-            # A subclass of a plain type, as pandas has of datetime: the annotation promises no more than that type.
+            # A subclass of a plain type, such as pandas' of datetime: the annotation promises only the plain type.
             try:
                 if value == decoded:
                     return None
@@ -131,7 +133,7 @@ class _Comparison:
         if is_kind_of and type(decoded) is not object:
             remedy = f"annotate it as {type(value).__name__}, or as a union of the classes that it may be of"
         elif isinstance(value, float) and value != value:
-            remedy = 'say ser_json_inf_nan="strings" in the configuration of the model'
+            remedy = 'set ser_json_inf_nan="strings" in the configuration of the model'
         return Difference(path, f"{_name(value)} comes back as {_name(decoded)}", remedy)
 
     def _models(self, value: BaseModel, decoded: BaseModel, positions: Positions, path: Path) -> Difference | None:
@@ -171,7 +173,7 @@ class _Comparison:
     def _in_order(
         self, value: Mapping[Any, Any], decoded: Mapping[Any, Any], positions: Positions, path: Path
     ) -> Difference | None:
-        """Dicts whose keys come back as texts; their order stays."""
+        """Compare dicts whose keys come back as strings, by their order, which stays."""
         for (key, mine), other in zip(value.items(), decoded.values(), strict=True):
             if below := self.compare(mine, other, positions.value(key), (*path, key)):
                 return below
@@ -208,11 +210,11 @@ class _Comparison:
         return None
 
     def _loose(self, value: Any, decoded: Any, positions: Positions, path: Path) -> Difference | None:
-        """Where the annotation says `Any`: JSON's own values come back as they went, others as JSON has them."""
+        """Compare values annotated as `Any`: JSON's own values must come back unchanged, others as JSON writes them."""
         if isinstance(value, _SECRETS):
             return _secret(path)
         if isinstance(value, _JSON) and type(value) in _JSON:
-            is_same = value == decoded or (value != value and decoded != decoded)  # NaN is no equal of itself
+            is_same = value == decoded or (value != value and decoded != decoded)  # NaN does not equal itself
             return None if type(value) is type(decoded) and is_same else _changed(value, decoded, path)
         if isinstance(value, Mapping) and isinstance(decoded, Mapping):
             if len(value) != len(decoded):
@@ -258,7 +260,7 @@ def _secret(path: Path) -> Difference:
 
 
 def _name(value: object) -> str:
-    """What a value is called: by its type, for it may be private."""
+    """The name of a value in messages: its type, because the value itself may be private."""
     if value is _MISSING:
         return "nothing"
     if isinstance(value, float) and value != value:

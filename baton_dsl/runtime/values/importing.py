@@ -1,6 +1,6 @@
 """Convert between functions and the names by which workers find them, such as `app/flows:charge`.
 
-Oban takes what follows the last dot of a worker's name for a class, and what is before it for its module; so such a
+Oban reads the part of a worker's name after the last dot as a class, and the part before it as its module. So such a
 name has no dots.
 """
 
@@ -17,7 +17,7 @@ from baton_dsl.runtime.values.raised import described, text_of
 
 MAIN: Final = "__main__"
 SCRIPTS: Final = frozenset([MAIN, "__mp_main__"])
-"""The names of what `python` runs, here and in the children of multiprocessing: another file in each process."""
+"""The module names of a script, here and in the children of multiprocessing: in other processes, another file."""
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -30,21 +30,21 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def is_of_a_script(function: Callable[..., Any]) -> bool:
-    """True if no other process can import a function by its name, since it was defined in what `python` ran."""
+    """True if a function is defined in a script, so that no other process can import it by name."""
     return module_of(name_of(function)) in SCRIPTS
 
 
 def module_of(name: str) -> str:
-    """The module that a name says: `app.flows`."""
+    """The module of a name: `app.flows`."""
     return name.partition(":")[0].replace("/", ".")
 
 
 def find(name: str, kind: str) -> object:
-    """What has that name.
+    """Import the object of a name.
 
     Args:
-        name: As `name_of` gives it.
-        kind: What it should be, for the message: a step, or a hook.
+        name: A name from `name_of`.
+        kind: `step` or `hook`, for the message.
 
     Raises:
         StepNotFoundError: BTN501, if its module can't be imported here or has no such name.

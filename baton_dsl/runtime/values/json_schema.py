@@ -1,4 +1,4 @@
-"""JSON Schemas of annotations: what their values are written as, and what they accept."""
+"""JSON schemas of annotations: of the JSON that their values are written as, and of the JSON that they accept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ type _Field = core_schema.ModelField | core_schema.DataclassField | core_schema.
 
 
 class _Returned(GenerateJsonSchema):
-    """The schema of what is really written: without computed fields, which a model could not read again."""
+    """Generates the schema of what is really written, without computed fields, which a model could not read back."""
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
@@ -30,18 +30,18 @@ class _Returned(GenerateJsonSchema):
         return super().dataclass_args_schema({**schema, "computed_fields": []})
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """Text, but not any: it is a number."""
+        """The schema of a Decimal: a string that contains a number."""
         return {"type": "string", "format": "decimal"}
 
     def field_is_required(self, field: _Field, total: bool) -> bool:
-        """Whether it is always written: a default is, though it need not be read."""
+        """Whether a field is always written. One with a default is, although a reader does not need it."""
         if field["type"] == "typed-dict-field":
             return super().field_is_required(field, total)
         return not (field.get("serialization_exclude") or field.get("serialization_exclude_if"))
 
 
 class _Accepted(GenerateJsonSchema):
-    """The schema of what is certainly all that is read: what a function of the user may make of it, nobody knows."""
+    """Generates the schema of what is accepted; anything if a user's validator decides, because that is unknown."""
 
     ignored_warning_kinds = _Returned.ignored_warning_kinds
     _has_choices = False
@@ -60,29 +60,29 @@ class _Accepted(GenerateJsonSchema):
         return {}
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
-        """Text, unless the model has chosen to take numbers too."""
+        """The schema of a string, unless the model accepts numbers too."""
         takes_numbers = schema.get("coerce_numbers_to_str") or getattr(
             getattr(self, "_config", None), "coerce_numbers_to_str", False
         )
         return {} if takes_numbers else super().str_schema(schema)
 
     def field_is_required(self, field: _Field, total: bool) -> bool:
-        """As pydantic's; a field with several aliases has no name to go by."""
+        """As pydantic, but a field with several aliases is not required, because its name is not unique."""
         self._has_choices = self._has_choices or isinstance(field.get("validation_alias"), list)
         return super().field_is_required(field, total)
 
 
 def returned(annotation: Any) -> Schema | None:
-    """The schema of the JSON that is written of values of an annotation; None if it has none."""
+    """The schema of the JSON that values of an annotation are written as; None if it has none."""
     return _schema(annotation, "serialization", by_alias=False)
 
 
 def accepted(annotation: Any, *, by_alias: bool = False) -> Schema | None:
-    """The schema of the JSON that an annotation takes; None if it has none.
+    """The schema of the JSON that an annotation accepts; None if it has none.
 
     Args:
         annotation: The annotation.
-        by_alias: Whether fields go by their aliases; a value is read by both.
+        by_alias: Whether the schema names fields by their aliases. Values are read by both.
     """
     return _schema(annotation, "validation", by_alias=by_alias)
 
@@ -104,4 +104,4 @@ def _make_schema(annotation: Any, mode: JsonSchemaMode, by_alias: bool) -> Schem
     try:
         return payload.adapter(annotation).json_schema(mode=mode, by_alias=by_alias, schema_generator=generator)
     except (PydanticInvalidForJsonSchema, PydanticUserError, ValueError, TypeError, RecursionError):
-        return None  # the flow is judged elsewhere; here it only can't be compared
+        return None  # other code reports problems of the annotation; here it just can't be compared

@@ -6,10 +6,10 @@ import os
 
 
 def result_limit() -> int:
-    """The most bytes of JSON that one result may have: `BATON_RESULT_LIMIT`, or 16 MiB.
+    """The most bytes of JSON of one result: `BATON_RESULT_LIMIT`, or 16 MiB.
 
     Raises:
-        ValueError: If `BATON_RESULT_LIMIT` is no number of bytes.
+        ValueError: If `BATON_RESULT_LIMIT` is not a number of bytes.
     """
     return _bytes("BATON_RESULT_LIMIT", 16 * 1024 * 1024)
 
@@ -20,7 +20,7 @@ def fan_in_limit() -> int:
     PostgreSQL's own limit is a little below 1 GiB.
 
     Raises:
-        ValueError: If `BATON_FAN_IN_LIMIT` is no number of bytes.
+        ValueError: If `BATON_FAN_IN_LIMIT` is not a number of bytes.
     """
     return _bytes("BATON_FAN_IN_LIMIT", 512 * 1024 * 1024)
 

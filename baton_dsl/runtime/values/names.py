@@ -9,13 +9,13 @@ from baton_dsl.runtime.values import importing
 from baton_dsl.step import Step
 
 MAX_CRASHES: Final = "baton_max_crashes"
-"""The key of a job's `meta` that says how many crashes discard it; without it, as many as it has attempts."""
+"""The key in a job's `meta` for the number of crashes that discard it; default: its number of attempts."""
 
 WORKERS: Final = "baton_dsl.steps."
-"""Where Oban imports the worker of a step from; see `baton_dsl.steps`."""
+"""The module from which Oban imports the workers of steps; see `baton_dsl.steps`."""
 
 HOOKS: Final = "baton_dsl.hooks."
-"""Where Oban imports the worker of a hook from; see `baton_dsl.hooks`."""
+"""The module from which Oban imports the workers of hooks; see `baton_dsl.hooks`."""
 
 
 def worker_name(step: Step[..., Any, Any, Any]) -> str:
@@ -27,7 +27,7 @@ def worker_name(step: Step[..., Any, Any, Any]) -> str:
 
 
 def load_step(path: str) -> Step[..., Any, Any, Any]:
-    """The step that a job's worker names.
+    """Import the step that a job's worker names.
 
     Args:
         path: The part of the name after `baton_dsl.steps.`, such as `app/flows:charge`.
@@ -43,7 +43,7 @@ def load_step(path: str) -> Step[..., Any, Any, Any]:
 
 
 def step_of_worker(name: str) -> Step[..., Any, Any, Any] | None:
-    """The step behind a job's `worker`; None for a plain Oban worker, or for code that is not here."""
+    """The step of a job's `worker`; None for a plain Oban worker, or if its code is missing here."""
     if not name.startswith(WORKERS):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Convert results and inputs to JSON and back, validated by their annotations both ways. There is no pickle."""
+"""Convert results and inputs to JSON and back, validated by their annotations in both directions. No pickle."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from baton_dsl.runtime.values.positions import Positions
 from baton_dsl.runtime.values.raised import described
 
 _LOSSLESS: Final = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
-"""What bare annotations need to come back as they went: NaN and infinities, bytes that are no UTF-8."""
+"""The configuration with which NaN, infinities and bytes that are not UTF-8 come back unchanged."""
 
 
 _UNREADABLE: Final = (Exception, SystemExit, GeneratorExit)
-"""What says that a stored value can't be read: a validator is a function of the user's, and may raise anything."""
+"""The exceptions when a stored value can't be read: validators of users may raise anything."""
 
 
-class Changed(ValueError):  # noqa: N818 - it is told as an error of the step or the input
-    """A value that would not come back as it was given; the text says where and how.
+class Changed(ValueError):  # noqa: N818 - it becomes an error of the step or the input
+    """A value would not come back unchanged; the message says where and how.
 
     Attributes:
-        remedy: What to do, if there is more to say than that plain data comes back.
+        remedy: What to do about it, if there is better advice than to return plain data.
     """
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
@@ -43,13 +43,13 @@ class Changed(ValueError):  # noqa: N818 - it is told as an error of the step or
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """What writes and reads the values of an annotation, and what is known of them beforehand.
+    """Writes and reads the values of an annotation.
 
     Attributes:
-        adapter: Pydantic's.
-        positions: What the annotation says of each place in a value.
-        is_proven: Whether each of its values comes back, but for half characters in keys and numbers that are too long.
-        is_told_by_equality: Whether `==` says that one has come back.
+        adapter: The adapter of pydantic.
+        positions: What the annotation says about each part of a value.
+        is_proven: Whether all of its values come back unchanged, except lone surrogates in keys and too long numbers.
+        is_told_by_equality: Whether `==` can decide that a value came back unchanged.
     """
 
     adapter: TypeAdapter[Any]
@@ -59,13 +59,14 @@ class _Codec:
 
 
 def adapter(annotation: Any) -> TypeAdapter[Any]:
-    """Pydantic's adapter for an annotation, made once."""
+    """Pydantic's adapter for an annotation. Cached."""
     return _codec_of(annotation).adapter
 
 
 def _codec_of(annotation: Any) -> _Codec:
     try:
-        # `date | datetime` equals `datetime | date`, but where both fit the first one wins: spelling counts.
+        # `date | datetime` equals `datetime | date`, but if both fit, the first one wins. So the spelling is part of
+        # the key.
         return _codec(annotation, str(annotation))
     except TypeError:  # unhashable metadata
         return _make(annotation)
@@ -77,8 +78,8 @@ def _codec(annotation: Any, _spelling: str) -> _Codec:
 
 
 def _make(annotation: Any) -> _Codec:
-    # A model, dataclass or TypedDict alone refuses a configuration; within something else, and be it an alias, it
-    # takes it over unless it has one of its own.
+    # pydantic does not accept a configuration for a model, dataclass or TypedDict alone. Inside something else, even an
+    # # alias, such a type inherits the configuration unless it has its own.
     whole: Any = TypeAliasType("Whole", annotation)
     made = TypeAdapter[Any](whole, config=_LOSSLESS)
     positions = Positions.of(made.core_schema)
@@ -86,47 +87,47 @@ def _make(annotation: Any) -> _Codec:
 
 
 _LONGEST_INT: Final = 4300
-"""Digits of a number that Python and pydantic read."""
+"""The most digits of a number that Python and pydantic read."""
 _DIGITS: Final = re.compile(rb"[0-9]*")
 _HALF: Final = "\ufffd".encode()
-"""What pydantic writes for half a character in a key of a dict."""
+"""What pydantic writes for a lone surrogate in a key of a dict."""
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
-"""A text or a number of JSON."""
+"""A string or a number in JSON."""
 _EXPONENT: Final = re.compile(r"[0-9][eE]")
 
 
 def _write(codec: _Codec, value: Any) -> tuple[Any, bytes]:
-    """A value as its annotation has it, and as JSON."""
+    """A value as its annotation validates it, and its JSON."""
     fitted = codec.adapter.validate_python(value)
-    # Names, not aliases, and no computed fields: a model must be able to read what it has written. What pydantic warns
-    # of is told by `_check`, if it matters.
+    # Names, not aliases, and no computed fields: a model must be able to read what it has written. `_check` reports
+    # what # pydantic would warn about, if it matters.
     written = codec.adapter.dump_json(fitted, by_alias=False, round_trip=True, warnings=False)
-    if b"NaN" in written or b"Infinity" in written:  # a model may say that its own are written as constants
+    if b"NaN" in written or b"Infinity" in written:  # the configuration of a model may write its own as constants
         json.loads(written, parse_constant=_refuse, parse_int=str)
     return fitted, written
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f'{constant} is no JSON; say ser_json_inf_nan="strings" in the configuration of the model')
+    raise ValueError(f'{constant} is not JSON; set ser_json_inf_nan="strings" in the configuration of the model')
 
 
 def _check(codec: _Codec, fitted: Any, written: bytes, text: str) -> None:
-    """Read a value as it will be read, and compare it.
+    """Read a value back as it will be read later, and compare it.
 
     Args:
-        codec: Of its annotation.
+        codec: The codec of its annotation.
         fitted: The value.
         written: Its JSON.
-        text: The JSON as the database gives it back.
+        text: The JSON as the database returns it.
 
     Raises:
-        Changed: If it can't be read, or is another value then.
+        Changed: If it can't be read back, or is then another value.
     """
     if codec.is_proven and _HALF not in written and not _has_long_number(written):
         return
     try:
         decoded = _decode(codec, text)
-    except Exception as error:  # validators are code of users, which may raise anything
+    except Exception as error:  # validators of users may raise anything
         raise Changed(_told(error)) from error
     if codec.is_told_by_equality:
         with suppress(Exception):  # such as the RecursionError of a deep tree
@@ -136,7 +137,7 @@ def _check(codec: _Codec, fitted: Any, written: bytes, text: str) -> None:
     def is_written_alike() -> bool:
         try:
             return codec.adapter.dump_json(decoded, by_alias=False, round_trip=True, warnings=False) == written
-        except Exception:  # noqa: BLE001 - serializers are code of users
+        except Exception:  # noqa: BLE001 - serializers of users may raise anything
             return False
 
     try:
@@ -148,7 +149,7 @@ def _check(codec: _Codec, fitted: Any, written: bytes, text: str) -> None:
 
 
 def _has_long_number(written: bytes) -> bool:
-    """Whether there may be a number that is too long to be read: one byte in so many tells."""
+    """Whether JSON may contain a number that is too long to be read. Only every n-th byte is checked."""
     for at in range(_LONGEST_INT - 1, len(written), _LONGEST_INT):
         end = cast("re.Match[bytes]", _DIGITS.match(written, at)).end()
         start = at
@@ -160,27 +161,27 @@ def _has_long_number(written: bytes) -> bool:
 
 
 def decode(annotation: Any, text: str) -> Any:
-    """A value from its JSON.
+    """Decode a value from its JSON.
 
     Raises:
-        ValidationError: If it is not what the annotation says.
+        ValidationError: If it does not fit the annotation.
     """
     return _decode(_codec_of(annotation), text)
 
 
 def _decode(codec: _Codec, text: str) -> Any:
     value = codec.adapter.validate_json(text, by_alias=True, by_name=True)
-    # An `Iterable` is validated while it is read, once; a list can be read again and is right or wrong at once.
+    # An `Iterable` is validated lazily and only once; a list is validated now, and can be read repeatedly.
     return list(value) if isinstance(value, Iterator) else value
 
 
 def encode(annotation: Any, value: Any) -> str:
-    """An input as JSON.
+    """Encode an input as JSON.
 
     Raises:
-        ValidationError: If the value is not what the annotation says.
+        ValidationError: If the value does not fit the annotation.
         PydanticSerializationError: If pydantic can't write it as JSON.
-        Changed: If it would not come back from the job's args, which are `jsonb`.
+        Changed: If it would not come back unchanged from the job's args, which are `jsonb`.
     """
     codec = _codec_of(annotation)
     fitted, written = _write(codec, value)
@@ -190,7 +191,7 @@ def encode(annotation: Any, value: Any) -> str:
 
 
 def _as_jsonb(text: str) -> str:
-    """JSON with its numbers as `jsonb` writes them: without exponents, so that a float may look like an int."""
+    """JSON with numbers as `jsonb` writes them: without exponents, so that a float may look like an int."""
 
     def plain(found: re.Match[str]) -> str:
         token = found[0]
@@ -200,7 +201,7 @@ def _as_jsonb(text: str) -> str:
 
 
 def encode_result(step: str, annotation: Any, value: Any) -> str:
-    """What a step returned, as JSON.
+    """Encode the result of a step as JSON.
 
     Args:
         step: The step's name, for the message.
@@ -208,8 +209,8 @@ def encode_result(step: str, annotation: Any, value: Any) -> str:
         value: What it returned.
 
     Raises:
-        ResultNotSerializableError: If the value is not what the annotation says, can't be written as JSON, or is not
-            what is read then.
+        ResultNotSerializableError: If the value does not fit the annotation, can't be written as JSON, or does not come
+            back unchanged.
         ResultTooLargeError: If the JSON has more bytes than `result_limit`.
     """
     try:
@@ -219,7 +220,7 @@ def encode_result(step: str, annotation: Any, value: Any) -> str:
         raise ResultNotSerializableError(
             f'step "{step}" returned {type(value).__name__}, which is no {_show(annotation)}: {_told(error)}'
         ) from error
-    except Exception as error:  # pydantic's, and what validators and serializers of users raise
+    except Exception as error:  # validators and serializers of users may raise anything
         raise ResultNotSerializableError(
             f'step "{step}" returned {type(value).__name__}, which JSON can\'t carry as {_show(annotation)}: '
             f"{_told(error)}"
@@ -241,13 +242,13 @@ def encode_result(step: str, annotation: Any, value: Any) -> str:
 def decode_result(
     step: str, parameter: str, upstream: str, annotation: Any, text: str | None, *, is_item: bool = False
 ) -> Any:
-    """An upstream's stored result, as the parameter's annotation has it; None if there is none.
+    """Decode an upstream's stored result for a parameter; None if there is none.
 
     Args:
-        step: Who takes it.
-        parameter: Where.
-        upstream: Whose it is.
-        annotation: The parameter's.
+        step: The step that takes it.
+        parameter: The parameter.
+        upstream: The upstream.
+        annotation: The annotation of the parameter.
         text: The JSON.
         is_item: Whether it is one item of the upstream's result.
 
@@ -269,13 +270,13 @@ def decode_result(
 
 
 def decode_input(step: str, name: str, annotation: Any, value: Any) -> Any:
-    """An input from a job's args, as the parameter's annotation has it.
+    """Decode an input from a job's args for a parameter.
 
     Raises:
         StoredValueError: If it does not validate.
     """
     try:
-        # The JSON of the row was parsed with it; only JSON again tells a list from a tuple, a string from a date.
+        # The args were already parsed. In pydantic, only JSON input allows a list for a tuple, or a string for a date.
         return decode(annotation, json.dumps(value))
     except MemoryError:
         raise
@@ -292,8 +293,8 @@ def _show(annotation: Any) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """What an error says, on one line; of one that is not pydantic's its class too."""
-    with suppress(Exception):  # an error of the user's may have no text
+    """The message of an error on one line, with its class if it is not one of pydantic's."""
+    with suppress(Exception):  # the text of a user's error may not be available
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))

@@ -1,7 +1,7 @@
 """What an annotation says about each place inside a value, according to pydantic's core schema.
 
-A place in a value may be described by several schemas at once: those of all members of a union. What is not known here
-is described by none; whoever asks is then strict.
+Several schemas may describe a place, such as all members of a union. If a schema is not understood here, no schema
+describes the place, and callers are then strict.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ type Schema = Mapping[str, Any]
 ANY: Final[Schema] = {"type": "any"}
 
 _EXACT: Final = frozenset({"none", "bool", "int", "float", "str"})
-"""Kinds that come back as they went: pydantic makes exact values of them on the way in."""
+"""Kinds whose values come back unchanged: pydantic converts them to the exact type during validation."""
 _COMPARABLE: Final = _EXACT | frozenset(
     {"any", "bytes", "date", "time", "timedelta", "uuid", "decimal", "enum", "literal", "url", "datetime"}
 )
-"""Kinds whose `==` says all there is to say where the annotation leaves no choice of type.
+"""Kinds for which `==` is reliable, if the annotation leaves no choice of type.
 
-Of what stands where it says `Any`, JSON keeps the type: what is equal has come back, or is equal to what has.
+Where the annotation is `Any`, JSON keeps the type, so an equal value has come back unchanged.
 """
 _AROUND: Final = frozenset({"nullable", "default", "function-before", "function-after", "function-wrap", "definitions"})
-"""Kinds that have the one they stand around as their `schema`."""
+"""Kinds that wrap another schema, which is their `schema`."""
 _COLLECTIONS: Final = frozenset({"list", "set", "frozenset", "generator"})
 _DEEPEST: Final = 64
-"""Schemas around schemas that are looked through; more have no end."""
+"""The most nested wrappers that are unwrapped; more would be endless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Position:
     """One of the schemas that describe a place.
 
     Attributes:
-        schema: Pydantic's.
-        is_abstract: Whether the annotation names no class that can be made, such as `Sequence`: then the class of what
-            comes back is pydantic's choice.
-        is_altered: Whether code of somebody, a validator, makes the value from what the schema describes.
+        schema: The schema of pydantic.
+        is_abstract: Whether the annotation is abstract, such as `Sequence`: then pydantic chooses the class of the
+            decoded value.
+        is_altered: Whether a validator creates the value from what the schema describes.
     """
 
     schema: Schema
@@ -58,8 +58,8 @@ class Positions:
     """The schemas that describe a place in a value.
 
     Attributes:
-        members: They, without what only stands around them.
-        definitions: Those of the whole annotation that others refer to by name.
+        members: The schemas, without wrappers.
+        definitions: The schemas of the whole annotation that others refer to by name.
     """
 
     members: tuple[Position, ...]
@@ -68,7 +68,7 @@ class Positions:
 
     @staticmethod
     def of(schema: Any) -> Positions:
-        """Those of a whole value."""
+        """The schemas of a whole value."""
         definitions: dict[str, Schema] = {}
         inner = schema
         while isinstance(inner, Mapping) and inner.get("type") in _AROUND:
@@ -79,32 +79,32 @@ class Positions:
 
     @property
     def are_loose(self) -> bool:
-        """True where the annotation may be `Any`: what comes back is what JSON says."""
+        """True where the annotation may be `Any`: JSON then decides the type of the decoded value."""
         return any(member.kind == "any" for member in self.members)
 
     @property
     def are_abstract(self) -> bool:
-        """True where the class of a collection is pydantic's choice."""
+        """True where pydantic chooses the class of a collection."""
         return any(member.is_abstract for member in self.members)
 
     @property
     def are_streams(self) -> bool:
-        """True where the value may be read once only."""
+        """True where the value can be read only once."""
         return any(member.kind == "generator" for member in self.members)
 
     def field(self, name: str) -> Positions:
-        """Those of a field of a model, a dataclass, a `TypedDict` or a `NamedTuple`."""
+        """The schemas of a field of a model, a dataclass, a `TypedDict` or a `NamedTuple`."""
         if (known := self._below.get(name)) is not None:
             return known
         return self._inside(name, [schema for member in self.members for schema in _field(member.schema, name)])
 
     def item(self, index: int) -> Positions:
-        """Those of an item of a collection."""
+        """The schemas of an item of a collection."""
         schemas = [schema for member in self.members for schema in _item(member.schema, index)]
         return self._inside(tuple(map(id, schemas)), schemas)
 
     def value(self, name: object) -> Positions:
-        """Those of a value of a dict."""
+        """The schemas of a value of a dict."""
         found = [it.schema.get("values_schema", ANY) for it in self.members if it.kind == "dict"]
         if isinstance(name, str):
             found += [
@@ -113,12 +113,12 @@ class Positions:
         return self._inside(tuple(map(id, found)), found)
 
     def keys(self) -> Positions:
-        """Those of the keys of a dict."""
+        """The schemas of the keys of a dict."""
         found = [member.schema.get("keys_schema", ANY) for member in self.members if member.kind == "dict"]
         return self._inside(tuple(map(id, found)), found)
 
     def _inside(self, key: object, schemas: Sequence[Schema]) -> Positions:
-        """Those of a place below; found once, for a list has many items."""
+        """The schemas of a place inside this one. Cached, because a list has many items."""
         known = self._below.get(key)
         if known is None:
             members = tuple(position for schema in schemas for position in _plain(schema, self.definitions))
@@ -128,18 +128,19 @@ class Positions:
     # -- what can be known without a value ------------------------------------------------------------------------
 
     def are_proven(self) -> bool:
-        """True if every value that fits comes back as it is.
+        """True if every value that fits comes back unchanged.
 
-        But for texts that are no Unicode and numbers of thousands of digits, which `payload` looks for in the JSON.
+        Exceptions are strings that are not Unicode and numbers of thousands of digits; `payload` finds them in the
+        JSON.
         """
         return _are_all(self, _EXACT, frozenset({"list", "tuple", "dict"}), set(), may_recur=False)
 
     def are_told_by_equality(self) -> bool:
-        """True if `==` alone says that a value has come back: no union, no `Any`, no code of users."""
+        """True if `==` alone can decide that a value came back unchanged: no union, no `Any`, no code of users."""
         return _are_all(self, _COMPARABLE, frozenset({"list", "tuple", "dict", "model"}), set(), may_recur=True)
 
     def items(self) -> list[Positions]:
-        """Those of all items of a tuple."""
+        """The schemas of all items of a tuple."""
         found = [it for member in self.members for it in member.schema.get("items_schema", [ANY])]
         return [self._inside((id(it),), [it]) for it in found]
 
@@ -147,14 +148,14 @@ class Positions:
 def _are_all(
     positions: Positions, leaves: frozenset[str], within: frozenset[str], seen: set[int], *, may_recur: bool
 ) -> bool:
-    """True if a place is described by one schema, of `leaves`, or of `within` and the same holds for what is in it.
+    """True if one schema describes a place, of a kind in `leaves`; or in `within`, if the same holds for its contents.
 
     Args:
         positions: The place.
-        leaves: Kinds of schemas.
-        within: Kinds of schemas.
-        seen: Those that were looked at before, by their identity.
-        may_recur: What is said of one that was.
+        leaves: Kinds of schemas without contents.
+        within: Kinds of schemas with contents.
+        seen: The schemas that were checked already, by identity.
+        may_recur: The result for a schema that was checked already.
     """
     members = [it for it in positions.members if it.kind != "none"]
     if len(members) > 1 or not positions.members:
@@ -197,7 +198,7 @@ def _plain(
     is_altered: bool = False,
     depth: int = 0,
 ) -> list[Position]:
-    """A schema without what stands around it; all members of a union."""
+    """Unwrap a schema; for a union, unwrap all members."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return []
     kind = schema.get("type")
@@ -230,7 +231,7 @@ def _plain(
 
 
 def _field(schema: Schema, name: str) -> list[Schema]:
-    """The schemas of a field; of what is not declared, if more is allowed, those of anything."""
+    """The schemas of a field; for an undeclared one, if extra fields are allowed, those of any value."""
     inner: Any = schema
     for _ in range(_DEEPEST):
         if not isinstance(inner, Mapping) or ("fields" in inner and inner.get("type") != "dataclass"):

@@ -1,7 +1,7 @@
 """Turn whatever a function raised into an error that Oban can store.
 
-Oban asks each exception for its text and its class for its name, and stores the traceback. What it can't have so, no
-attempt ends with: the job would seem to run for ever. An error of many megabytes no acknowledgement gets through.
+Oban needs the text of each exception and the name of its class, and stores the traceback. If it can't get them, it
+can't end the attempt, and the job would seem to run for ever. The same would happen with an error of many megabytes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any, Final
 from baton_dsl.core.wording import LONGEST_ERROR, shortened, storable
 
 MOST: Final = 16 * LONGEST_ERROR
-"""Characters of a traceback that Oban may make. What is stored of it is cut to `LONGEST_ERROR` later."""
+"""The most characters of a traceback that Oban may format. It is cut to `LONGEST_ERROR` before it is stored."""
 
 _NAME: Final[Any] = type.__dict__["__name__"]
 _QUALNAME: Final[Any] = type.__dict__["__qualname__"]
-_DICT: Final[Any] = type.__dict__["__dict__"]  # none of them asks the metaclass
+_DICT: Final[Any] = type.__dict__["__dict__"]  # access without the metaclass
 
 
-class StandIn(Exception):  # noqa: N818 - what is raised has the name of what it stands for
-    """Takes the place of an exception that can't be told as it is. Each has a class with the name of that one's."""
+class StandIn(Exception):  # noqa: N818 - its subclasses have the names of the replaced exceptions
+    """Replaces an exception that Oban can't store. Each replacement's class has the name of the original class."""
 
 
 def tellable(error: Exception) -> Exception:
-    """An exception that Oban can tell of: the same one wherever that is possible.
+    """Return an exception that Oban can store: the same one if possible.
 
     Examples:
         >>> class Mistaken(Exception):
@@ -38,10 +38,10 @@ def tellable(error: Exception) -> Exception:
         return error
     try:
         error.__cause__, error.__suppress_context__ = None, True
-        error.add_note("(What it came from is left out: that can't be told, or is too long.)")
+        error.add_note("(Its cause is left out: it can't be stored, or is too long.)")
         if _is_told(error):
             return error
-    except BaseException:  # noqa: BLE001, S110 - its class may do anything
+    except BaseException:  # noqa: BLE001, S110 - its class may raise anything
         pass
     kind = type(error)
     body = {"__module__": _module_of(kind), "__qualname__": _QUALNAME.__get__(kind)}
@@ -50,15 +50,15 @@ def tellable(error: Exception) -> Exception:
 
 
 def text_of(error: BaseException) -> str:
-    """The text of any exception, also of one that has none."""
+    """The text of any exception, even if its `__str__` fails."""
     try:
         return str.__str__(str(error))
-    except BaseException as problem:  # noqa: BLE001 - whatever it is, it says that there is no text
+    except BaseException as problem:  # noqa: BLE001 - `__str__` may raise anything
         return f"(it has no text: __str__ raised {described(problem)})"
 
 
 def kind_of(error: BaseException) -> str:
-    """The name of an exception's class, whatever its metaclass makes of it."""
+    """The name of an exception's class, without using its metaclass."""
     name: str = _NAME.__get__(type(error))
     return name
 
@@ -86,7 +86,7 @@ def told(error: BaseException) -> str:
 
 
 def _is_told(error: Exception) -> bool:
-    """True if Oban can tell of it, and in moderate length."""
+    """True if Oban can store it, and it is not too long."""
     try:
         length = max(16 * len(str(error)), len("".join(traceback.format_exception(error))))
         return type(type(error).__name__) is str and length <= MOST

@@ -119,7 +119,12 @@ def text(audit: Audit) -> str:
         slowest = timed[0].milliseconds or 1
         lines += ["", "Slowest to import, in a fresh interpreter"]
         lines += [
-            _bar(cost.module, cost.milliseconds or 0, slowest, f"{cost.milliseconds:,.1f} ms, {cost.modules} modules")
+            _bar(
+                cost.module,
+                cost.milliseconds or 0,
+                slowest,
+                f"{cost.milliseconds:,.1f} ms, {cost.modules} {'module' if cost.modules == 1 else 'modules'}",
+            )
             for cost in timed
         ]
     lines += ["", f"Findings: {len(audit.findings)}" if audit.findings else "Findings: none"]

@@ -1,1 +1,1 @@
-"""Fixes: planned with the analysis, applied to exactly the characters that they name."""
+"""Fixes: planned during the analysis, and applied to exactly the characters that they name."""

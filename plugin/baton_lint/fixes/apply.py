@@ -1,7 +1,7 @@
 """Apply fixes: replace exactly the characters that a fix names, and nothing else.
 
-No syntax tree is printed anew. A tree would have to be built of the whole file, and the libraries that keep every
-blank give up, or take minutes, on expressions that Python itself reads without trouble.
+The file is not printed from a syntax tree. Libraries whose trees keep all whitespace fail, or take minutes, for
+expressions that Python itself parses without trouble.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A fix that was not made, or a whole file that was left as it is.
+    """A fix that was not applied, or a whole file that was left alone.
 
     Attributes:
         path: The file.
         place: Line and column of the fix; None for a file.
-        reason: Why, in a sentence.
+        reason: The reason, in a sentence.
     """
 
     path: str
@@ -54,18 +54,18 @@ class Left:
 
 
 class NotMendedError(Exception):
-    """Why a fix can't be made."""
+    """A fix can't be applied; the message says why."""
 
 
 def plan_all(fixes: Iterable[Fix], buffers: Mapping[str, bytes]) -> tuple[list[Change], list[Left]]:
-    """Work out what fixes change, file by file.
+    """Compute what fixes change, file by file.
 
     Args:
-        fixes: What to do; see `baton_lint.fixes.plan`.
-        buffers: Content of files that is not saved.
+        fixes: The fixes; see `baton_lint.fixes.plan`.
+        buffers: The content of files that are not saved.
 
     Returns:
-        The changes, and what is left alone.
+        The changes, and the fixes and files that are left alone.
     """
     by_path: dict[str, list[Fix]] = {}
     for fix in dict.fromkeys(fixes):
@@ -87,12 +87,12 @@ def write_all(changes: Iterable[Change], is_inside: Callable[[str], bool]) -> tu
     """Write changed files.
 
     Args:
-        changes: What to write.
-        is_inside: Says of a path, with all links resolved, whether it lies in what is to be mended: a link in the tree
-            may lead to a file that is not of the tree.
+        changes: The changes.
+        is_inside: Says whether a path, with all links resolved, may be written: a link in a checked folder may lead to
+            a file outside of it.
 
     Returns:
-        What was written, and what could not be.
+        The changes that were written, and those that could not be.
     """
     written: list[Change] = []
     left: list[Left] = []
@@ -111,10 +111,10 @@ def write_all(changes: Iterable[Change], is_inside: Callable[[str], bool]) -> tu
 
 
 def _write(path: str, data: bytes) -> None:
-    """All of the file or nothing; its mode stays."""
+    """Write the whole file or nothing. Its mode stays."""
     temporary = f"{path}.{os.getpid()}.baton"
     mode = stat.S_IMODE(os.stat(path).st_mode)
-    # a name that is taken is never written to: a link could stand there
+    # never write to an existing name, which could be a link
     descriptor = os.open(temporary, _NEW, 0o600)
     try:
         with open(descriptor, "wb") as file:
@@ -142,7 +142,7 @@ def _change(path: str, fixes: list[Fix], unsaved: bytes | None, left: list[Left]
     after = source.replaced(edits.spans)
     if after == before:
         return None
-    _parse(_decode(after)[0])  # not what we meant: better nothing than a broken file
+    _parse(_decode(after)[0])  # raises if the result is broken: better no change than a broken file
     return Change(path, before, after, tuple(done))
 
 
@@ -155,7 +155,7 @@ def _bytes_of(path: str) -> bytes:
 
 
 def _decode(data: bytes) -> tuple[str, str, bytes]:
-    """Text with its own line ends, encoding, and byte order mark."""
+    """The text with its original line ends, its encoding, and its byte order mark."""
     try:
         encoding = encoding_of(data)
         mark = _MARK if data.startswith(_MARK) else b""
@@ -186,10 +186,10 @@ class _Source:
         self._starts = [0, *(end.end() for end in _LINE_END.finditer(self.text))]
 
     def offset(self, place: Position) -> int:
-        """Where a place is in `text`."""
+        """The offset of a place in `text`."""
         line, column = place
         if not 0 < line <= len(self._starts):
-            raise NotMendedError("it has changed since")
+            raise NotMendedError("it has changed since the check")
         return self._starts[line - 1] + column - 1
 
     def span(self, node: ast.expr | ast.arg | ast.keyword | ast.alias) -> tuple[int, int]:
@@ -198,12 +198,12 @@ class _Source:
         return self.offset((line, column)), self.offset((end_line, end_column))
 
     def replaced(self, spans: Mapping[tuple[int, int], str]) -> bytes:
-        """The file with other text in some spans."""
+        """The file with some spans replaced."""
         parts: list[str] = []
         position = 0
         for (start, end), new in sorted(spans.items()):
             if start < position:
-                raise NotMendedError("two fixes are in each other's way")
+                raise NotMendedError("two fixes overlap")
             parts += (self.text[position:start], new)
             position = end
         parts.append(self.text[position:])
@@ -214,17 +214,17 @@ class _Source:
 
 
 class _Edits:
-    """What to put in the place of what, gathered from the fixes of one file."""
+    """The replacements for one file, collected from its fixes."""
 
     def __init__(self, source: _Source) -> None:
         self.source = source
         self.spans: dict[tuple[int, int], str] = {}
 
     def plan(self, fix: Fix) -> None:
-        """Take up a fix.
+        """Add the replacements of a fix.
 
         Raises:
-            NotMendedError: It would do harm, or the file is not as it was.
+            NotMendedError: If it would do harm, or the file has changed.
         """
         kind, _, _, line, column, old, new = fix
         place = (line, column)
@@ -246,13 +246,13 @@ class _Edits:
     def _rename(self, place: Position, old: str, new: str) -> dict[tuple[int, int], str]:
         uses = uses_of_parameter(self.source.tree, self.source.plain, place, old, new)
         if uses is None:
-            raise NotMendedError(f'to call "{old}" "{new}" could change what the function means')
+            raise NotMendedError(f'renaming "{old}" to "{new}" could change what the function does')
         spans: dict[tuple[int, int], str] = {}
         for use in uses:
             start = self.source.offset(use)
             end = start + len(old)
             if self.source.text[start:end] != old:
-                raise NotMendedError(f'"{old}" is spelled in another way there')
+                raise NotMendedError(f'"{old}" is spelled differently there')
             spans[start, end] = new
         return spans
 
@@ -261,11 +261,11 @@ class _Edits:
             for word in call.keywords:
                 if word.arg and self.source.columns.span(word)[:2] == place:
                     if new in [other.arg for other in call.keywords]:
-                        raise NotMendedError(f'"{new}" is given already')
+                        raise NotMendedError(f'"{new}" is passed already')
                     start, end = self.source.span(word)
                     name = re.match(r"[^\s=#]+", self.source.text[start:end])
                     return {(start, start + len(name[0])): new} if name else {}
-        raise NotMendedError("no keyword argument is there")
+        raise NotMendedError("there is no keyword argument")
 
     def _string(self, place: Position, new: str) -> dict[tuple[int, int], str]:
         for node in self._nodes(ast.Constant):
@@ -275,7 +275,7 @@ class _Edits:
                 if literal is None or not new.isprintable() or set(new) & {"\\", '"', "'"}:
                     raise NotMendedError("the string is written in several parts or with escapes")
                 return {(start, end): f"{literal['prefix']}{literal['quote']}{new}{literal['quote']}"}
-        raise NotMendedError("no string is there")
+        raise NotMendedError("there is no string")
 
     def _input(self, place: Position) -> dict[tuple[int, int], str]:
         for argument in self._nodes(ast.arg):
@@ -283,10 +283,10 @@ class _Edits:
                 start, end = self.source.span(argument.annotation)
                 name, spans = self._input_name()
                 return {**spans, (start, end): f"{name}[{self.source.text[start:end]}]"}
-        raise NotMendedError("no annotated parameter is there")
+        raise NotMendedError("there is no annotated parameter")
 
     def _input_name(self) -> tuple[str, dict[tuple[int, int], str]]:
-        """How the module calls `Input`, and what has to be imported for that."""
+        """The name of `Input` in the module, and the import that it needs."""
         beside: ast.ImportFrom | None = None
         for node in self.source.tree.body:
             if isinstance(node, ast.ImportFrom) and node.module in ("baton_dsl", "baton_dsl.step") and not node.level:
@@ -302,7 +302,7 @@ class _Edits:
         return "Input", {} if beside is None else self._import(beside.names)
 
     def _import(self, names: list[ast.alias]) -> dict[tuple[int, int], str]:
-        """`Input` among the imported names, at its place in the alphabet."""
+        """Insert `Input` into the imported names, in alphabetical order."""
         spans = [self.source.span(alias) for alias in names]
         between = self.source.text[spans[0][1] : spans[1][0]] if len(spans) > 1 else ", "
         if not _BETWEEN.fullmatch(between):  # a comment is in between

@@ -28,7 +28,7 @@ def difference(changes: Iterable[Change], shown: Callable[[str], str]) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines as `patch` counts them: `str.splitlines` would end one at a form feed too."""
+    """Split lines as `patch` counts them: `str.splitlines` would also split at a form feed."""
     lines = [f"{line}\n" for line in text.split("\n")]
     last = lines.pop().removesuffix("\n")
     return [*lines, last] if last else lines

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What fixes changed, or would change.
+    """The result of applying fixes.
 
     Attributes:
         files: How many files were changed.
@@ -33,7 +33,7 @@ class Mended:
 
 
 def mend(arguments: Arguments, target: Target, findings: Sequence[Finding], report: Report) -> Mended:
-    """Make the fixes that were asked for, or show them; what is left alone is told."""
+    """Apply the selected fixes, or show them. Print what is left alone."""
     is_unsafe = arguments.has("--unsafe-fixes")
     fixes = [item.fix for item in findings if item.fix and (item.fix[1] or is_unsafe)]
     notebooks = {fix[2] for fix in fixes} & report.cells.keys()

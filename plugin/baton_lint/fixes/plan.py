@@ -25,7 +25,7 @@ class Planner:
     """Plans fixes.
 
     Args:
-        analysis: All flows and findings: a step of two flows must be mended for both.
+        analysis: All flows and findings: a fix of a step that is in two flows must be right for both.
     """
 
     def __init__(self, analysis: Analysis) -> None:
@@ -86,7 +86,7 @@ class Planner:
         return NONE
 
     def _holds_everywhere(self, place: Place) -> bool:
-        """Whether every flow that takes the step complains, with one suggestion."""
+        """Whether every flow with the step has this finding, with the same suggestion."""
         return (
             self._complaints.get(place, set()) >= self._flows_of.get(place, set())
             and len(self._suggested.get(place, ())) == 1

@@ -1,4 +1,4 @@
-"""Where a function uses one of its parameters, for a rename that changes nothing else."""
+"""Find where a function uses one of its parameters, for a safe rename."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def uses_of_parameter(tree: ast.Module, text: str, place: Position, old: str, ne
     Args:
         tree: The module.
         text: Its source.
-        place: Where the parameter stands: line and column from 1.
+        place: The line and column of the parameter, from 1.
         old: Its name.
-        new: The name it is to have.
+        new: Its new name.
 
     Returns:
-        The positions, or None if the rename could change what the function means: the new name is in use there, an
-        inner function has a name of its own like the old one, or names are read by other means.
+        The positions, or None if the rename could change what the function does: the new name is in use there, an
+        inner function defines the old name itself, or names are read dynamically.
     """
     columns = Columns(text)
     for node in ast.walk(tree):
@@ -58,7 +58,7 @@ def _uses(
                     if any(item.arg in (old, new) for item in _parameters(node)):
                         return None
                 case ast.ClassDef():
-                    return None  # names in the body of a class are found by rules of their own
+                    return None  # names in the body of a class follow other rules
                 case ast.Global(names) | ast.Nonlocal(names) if old in names or new in names:
                     return None
                 case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name):

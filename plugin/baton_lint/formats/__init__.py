@@ -10,7 +10,7 @@ type Renderer = Callable[[Sequence[Told], Sources], str]
 
 
 def renderer(form: str) -> Renderer:
-    """What renders a format; only that is imported."""
+    """The function that renders a format. Only its module is imported."""
     match form:
         case "full":
             from baton_lint.formats.full import render

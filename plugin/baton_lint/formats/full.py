@@ -8,7 +8,7 @@ from baton_lint.formats.placing import Sources, Spot, Told
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:
-    """A block a finding, with an empty line between them."""
+    """Render a block for each finding, separated by empty lines."""
     return "\n\n".join(_block(item, sources) for item in told)
 
 
@@ -32,7 +32,7 @@ def _frame(spot: Spot, sources: Sources) -> list[str]:
     text = sources.line(spot)
     if text is None:
         return [head]
-    # what does not print would move the marks below, or the cursor
+    # characters that are not printable would move the marks below, or the cursor
     text = "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in text)
     end = spot.end_column if spot.end_line == spot.line else len(text) + 1
     before = "".join("\t" if character == "\t" else " " for character in text[: spot.column - 1])

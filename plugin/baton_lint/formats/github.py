@@ -8,7 +8,7 @@ from baton_lint.formats.placing import Sources, Told
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:
-    """One `::error` a finding."""
+    """Render one `::error` for each finding."""
     return "\n".join(_command(item) for item in told)
 
 
@@ -17,7 +17,7 @@ def _command(told: Told) -> str:
     message = finding.message
     if spot.cell is None:
         lines = {"line": spot.line, "col": spot.column, "endLine": spot.end_line, "endColumn": spot.end_column}
-    else:  # lines of a notebook's file are none of its code
+    else:  # the lines of a notebook's file are not those of its code
         lines = {"line": 1, "col": 1, "endLine": 1, "endColumn": 1}
         message = f"cell {spot.cell}:{spot.line}:{spot.column}: {message}"
     properties = {

@@ -8,5 +8,5 @@ from baton_lint.formats.placing import Sources, Told
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:
-    """`path:line:column: code: message`."""
+    """Render each finding as `path:line:column: code: message`."""
     return "\n".join(f"{item.spot}: {item.finding.code}: {item.finding.message}" for item in told)

@@ -11,9 +11,9 @@ from baton_lint.printing import takes_any_text
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:
-    """A list, one object a finding, with the same keys always; what is not known is null.
+    """Render a list with one object for each finding. All have the same keys; unknown values are null.
 
-    A finding in a notebook has one key more, `cell`, and its lines are those of the cell.
+    A finding in a notebook also has the key `cell`, and its lines are those of the cell.
     """
     return json.dumps([_object(item) for item in told], indent=2, ensure_ascii=not takes_any_text())
 

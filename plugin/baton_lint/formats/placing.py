@@ -1,6 +1,6 @@
-"""The positions of findings: paths as users read them, and cells of notebooks.
+"""Convert the positions of findings for users: relative paths, and cells of notebooks.
 
-A notebook is checked as one text, the cells of code one after the other; people look for a line in a cell.
+A notebook is checked as one text of all its code cells, but users need the line in a cell.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from baton_lint.printing import visible
 from baton_lint.source.decoding import UndecodableError, decode
 
 type Cells = Mapping[str, Sequence[tuple[int, int]]]
-"""Of each notebook the first line of each cell in the text of all, and the number of the cell."""
+"""For each notebook, the first line of each cell in the combined text, and the number of the cell."""
 
 
 class Spot(NamedTuple):
-    """A place as it is told.
+    """A place as it is shown to users.
 
     Attributes:
-        path: As users read it.
+        path: The path as users see it.
         file: The file itself.
-        cell: The number of the cell, from 1, markdown counted too; None in a module.
-        line: From 1, in the cell if there is one.
+        cell: The number of the cell, from 1, counting Markdown cells too; None in a module.
+        line: From 1; in a notebook, within the cell.
         column: From 1, in characters.
         end_line: The line of the end.
         end_column: One past the last character.
@@ -45,7 +45,7 @@ class Spot(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A finding with its places as they are told, and with every text on one line."""
+    """A finding with its places as they are shown, and with every text on one line."""
 
     finding: Finding
     spot: Spot
@@ -53,12 +53,12 @@ class Told(NamedTuple):
 
 
 def placed(findings: Sequence[Finding], cells: Cells, shown: Callable[[str], str]) -> list[Told]:
-    """Findings as they are told.
+    """Convert findings for users.
 
     Args:
-        findings: What was found.
-        cells: Of the notebooks among the files.
-        shown: How a path is shown.
+        findings: The findings.
+        cells: The cells of the notebooks among the files.
+        shown: Formats a path for users.
     """
     return [_told(finding, cells, shown) for finding in findings]
 
@@ -79,7 +79,7 @@ def _remark(remark: Remark, cells: Cells, shown: Callable[[str], str]) -> Spot |
 
 
 def spot_of(path: str, span: tuple[int, int, int, int], cells: Cells, shown: Callable[[str], str]) -> Spot:
-    """A place as it is told."""
+    """A place as it is shown to users."""
     line, column, end_line, end_column = span
     first, cell = max((item for item in cells.get(path, ()) if item[0] <= line), default=(1, 0))
     begin = first - 1
@@ -90,7 +90,7 @@ class Sources:
     """The lines of files, each read once.
 
     Args:
-        buffers: Content of files that is not saved.
+        buffers: The content of files that are not saved.
     """
 
     def __init__(self, buffers: Mapping[str, bytes]) -> None:
@@ -98,7 +98,7 @@ class Sources:
         self._lines: dict[str, list[str]] = {}
 
     def line(self, spot: Spot) -> str | None:
-        """The line of a place; None if the file can't be read any more or has no such line."""
+        """The line of a place; None if the file can no longer be read or has no such line."""
         if spot.file not in self._lines:
             self._lines[spot.file] = self._read(spot.file)
         lines = self._lines[spot.file]

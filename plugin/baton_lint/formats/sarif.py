@@ -17,7 +17,7 @@ SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def render(told: Sequence[Told], sources: Sources) -> str:
-    """One run, with the rules that found something."""
+    """Render one run, with the rules that found something."""
     codes = sorted({item.finding.code for item in told})
     index = {code: position for position, code in enumerate(codes)}
     document = {
@@ -90,5 +90,5 @@ def _location(spot: Spot) -> dict[str, Any]:
 
 
 def _uri(spot: Spot) -> str:
-    """The path as it is, with every byte that a URI can't have quoted; relative below the current folder."""
+    """The path as a URI, with special bytes quoted; relative if it is below the current folder."""
     return quote(os.fsencode(spot.file.removeprefix(os.getcwd() + os.sep)))

@@ -1,4 +1,4 @@
-"""Turn the facts of a project into findings: with `check` of the core, and checks across flows."""
+"""Turn the facts of a project into findings, with `check` of the core and with checks across flows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from baton_dsl.core.check import check
 from baton_dsl.core.diagnostics import Diagnostic
-from baton_dsl.core.rules import duplicate_flow, unparsable_file, unreachable_step
+from baton_dsl.core.rules import CATALOGUE, duplicate_flow, unparsable_file, unreachable_step
 from baton_dsl.core.spec import FlowSpec, Place, Reference, StepSpec
 from baton_dsl.core.types import TermTypes
 from baton_lint.program.annotations import Annotations
@@ -22,20 +22,20 @@ from baton_lint.program.steps import Steps
 from baton_lint.program.unresolved import Unresolved, unresolved
 from baton_lint.program.values import StepValue
 
-ALONE: Final = frozenset({"BTN203", "BTN204", "BTN301", "BTN305", "BTN307", "BTN308"})
-"""Rules that hold for a step whatever flow it is in."""
+ALONE: Final = frozenset(code for code, rule in CATALOGUE.items() if rule.is_about_a_step)
+"""Rules about a step alone, which also apply to steps that are in no flow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is known of a project.
+    """The analysis of a project.
 
     Attributes:
-        flows: Every flow that could be seen.
-        findings: Everything that is wrong, each once, in the order of the source.
-        every: The same, but a step of two flows may be told of twice.
-        complaints: For each place of a `BTN102`, the flows that say so, by their position in `flows`.
-        unresolved: Annotations of steps that can't be told.
+        flows: Every flow that was found.
+        findings: All findings, each once, in the order of the source.
+        every: The same, but a finding about a step in two flows is there twice.
+        complaints: For each place of a `BTN102`, the flows with that finding, by their position in `flows`.
+        unresolved: Annotations of steps that can't be resolved.
     """
 
     flows: tuple[FlowSpec, ...]
@@ -49,11 +49,11 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     """Check all flows of a project.
 
     Args:
-        project: Where its modules lie.
-        paths: The files that may have to do with baton.
+        project: Finds modules.
+        paths: The files that may use baton.
 
     Returns:
-        The flows and the findings of all rules, those too that are off by default.
+        The flows and the findings of all rules, including those that are off by default.
     """
     paths = list(paths)
     names = Names(project)
@@ -88,7 +88,7 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
 
 
 def _lonely(project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build]) -> list[StepSpec]:
-    """Steps that no flow takes."""
+    """The steps that are in no flow."""
     used = {key for build in builds for key in build.used}
     return [
         steps.spec(value, value.name or "?")
@@ -98,7 +98,7 @@ def _lonely(project: Project, paths: list[str], names: Names, steps: Steps, buil
 
 
 def _alone(lonely: list[StepSpec], builds: list[Build], *, types: TermTypes) -> Iterator[Diagnostic]:
-    """What is wrong with steps that no flow takes by themselves, and that they are in none."""
+    """The findings about steps that are in no flow: those about a step alone, and that it is in none."""
     nowhere = (Reference("the flow is not known"),)
     for step in lonely:
         spec = FlowSpec(name="", steps=(step,), open_because=nowhere)
@@ -136,7 +136,7 @@ def _same_functions(project: Project, paths: list[str], names: Names) -> Iterato
 
 
 def _same_flows(imports: Imports, builds: list[Build]) -> Iterator[Diagnostic]:
-    """A finding for each flow that one process would import besides an earlier one of its name."""
+    """A finding for each flow that one process may import together with an earlier one of the same name."""
     named: dict[str, list[tuple[str, FlowSpec]]] = {}
     for build in builds:
         if build.is_top:
@@ -158,7 +158,7 @@ def _unparsable(project: Project, paths: list[str]) -> Iterator[Diagnostic]:
 
 
 def _once(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Each finding once: a step of fifty flows is wrong once."""
+    """Remove duplicates: a mistake in a step of fifty flows is one finding."""
     seen: dict[tuple[object, ...], Diagnostic] = {}
     for finding in findings:
         seen.setdefault((finding.code, finding.place, finding.message), finding)

@@ -1,4 +1,4 @@
-"""Turn annotations in source into the same `Term`s that `baton_dsl.reflect` makes of live ones."""
+"""Turn annotations in source into the same `Term`s that `baton_dsl.reflect` makes from live ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from baton_dsl.core.connections import access_of
-from baton_dsl.core.spec import UNKNOWN, Access
+from baton_dsl.core.spec import MISSING, UNKNOWN, Access
 from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, customized, union
 from baton_lint.program.known import SKIP, canonical, ours
 from baton_lint.program.names import Names
@@ -27,14 +27,14 @@ from baton_lint.program.written import arguments_of, unquoted
 from baton_lint.source.expressions import Expression
 
 DEEPEST: Final = 16
-"""Aliases of aliases that are followed."""
+"""The most nested aliases that are followed."""
 
 _WRAPPERS: Final = frozenset(
     f"{module}.{name}"
     for module in ("typing", "typing_extensions")
     for name in ("Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly")
 )
-"""Forms that stand for their first argument."""
+"""Special forms that mean their first argument."""
 
 
 _HARMLESS: Final = (
@@ -42,10 +42,10 @@ _HARMLESS: Final = (
     *("pydantic.StringConstraints", "pydantic.types.StringConstraints", "pydantic.Strict", "pydantic.types.Strict"),
     *("pydantic.WithJsonSchema", "pydantic.json_schema.", "pydantic.SkipValidation"),
 )
-"""Metadata that says nothing of how a type is stored, by the beginnings of full names."""
+"""Metadata that does not change how a type is stored, by the beginnings of full names."""
 
 _DEFAULT: Final = "default_factory"
-"""What pydantic's `Field` is given for the values of a defaultdict."""
+"""The argument of pydantic's `Field` for the values of a defaultdict."""
 
 _NAMES: Final = ("name", "attr", "sub")
 """Kinds of expressions that name a class or an alias, perhaps with arguments."""
@@ -57,12 +57,12 @@ class Peeled:
 
     Attributes:
         is_input: True for `Input[T]`.
-        each: How often `Each` stands around it.
-        source: What `From(...)` was given, with its file and scope; None for an input.
+        each: How many `Each` are around it.
+        source: The argument of `From(...)`, with its file and scope; None for an input.
         type: The rest, as a term.
         is_context: True for `StepContext`.
-        access: How it works with the database, for a connection or a session.
-        is_known: False if the annotation might hide a marker.
+        access: Sync or async, for a connection or a session.
+        is_known: False if the annotation might contain a hidden marker.
     """
 
     is_input: bool
@@ -74,9 +74,14 @@ class Peeled:
     is_known: bool
 
 
+NOT_ANNOTATED: Final = Peeled(
+    is_input=False, each=0, source=None, type=MISSING, is_context=False, access=None, is_known=True
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What an alias was given for one of its type parameters, and what the names in that mean."""
+    """The argument for a type parameter of an alias, with the meaning of the names in it."""
 
     path: str
     scope: int
@@ -86,7 +91,7 @@ class _Given:
 
 
 def _may_be_injected(value: Value | None) -> bool:
-    """Whether a class may be one that the runtime provides: a session of a library, whose bases can't be seen."""
+    """Whether the runtime may inject a class: a library's class with unknown bases may be a session."""
     if isinstance(value, External):
         return value.name.endswith(("Session", "Connection"))
     return isinstance(value, Unknown)
@@ -96,18 +101,18 @@ class Annotations:
     """Translates annotations.
 
     Args:
-        names: What the names in them stand for.
+        names: Resolves the names in them.
     """
 
     def __init__(self, names: Names) -> None:
         self.names = names
         self.classes: dict[str, ClassValue | NewTypeValue | MadeClass] = {}
-        """The project's classes by the names that their terms have."""
+        """The project's classes by their names in terms."""
         self._within: list[tuple[AliasValue, tuple[Term, ...]]] = []
-        """The aliases that are being looked into."""
+        """The aliases that are being expanded."""
         self._peeled: dict[tuple[str, int, str], Peeled] = {}
         self._terms: dict[tuple[str, int, str], Term] = {}
-        """What single names mean, by file and scope: hundreds of annotations say the same few."""
+        """A cache of the terms of single names, by file and scope, because hundreds of annotations use the same few."""
         self._registered: dict[ClassValue | NewTypeValue | MadeClass, str] = {}
 
     # -- markers ----------------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ class Annotations:
             name = ours(value) if value is not None else None
             if name in ("Input", "Each"):
                 is_input, each = is_input or name == "Input", each + (name == "Each")
-                if not arguments:  # of anything
+                if not arguments:  # an `Each` of anything
                     return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, True)
                 expression = arguments[0]
             elif isinstance(value, External) and value.name in _WRAPPERS and arguments:
@@ -178,7 +183,7 @@ class Annotations:
         return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, is_known)
 
     def _access(self, value: Value | None) -> Access | None:
-        """How a class works with the database, if it is one of connections or sessions, or a session by its bases."""
+        """Sync or async, if a class is a connection or a session, also by its bases; else None."""
         if isinstance(value, External):
             return access_of(value.name)
         bases: list[str] = []
@@ -204,7 +209,7 @@ class Annotations:
         return [self.names.evaluate(path, source["scope"], base) for base in plain]
 
     def result(self, path: str, scope: int, expression: Expression) -> tuple[Term, bool]:
-        """A return annotation as a term without `Skip`, and whether that was among its types."""
+        """A return annotation as a term without `Skip`, and whether it had `Skip`."""
         term = self.term(path, scope, expression)
         if term == SKIP:
             return NONE, True
@@ -213,11 +218,11 @@ class Annotations:
         return term, False
 
     def _called(self, path: str, scope: int, expression: Expression) -> str | None:
-        """Which of our names an expression calls."""
+        """Which of our public names an expression calls; None for others."""
         return ours(self.names.evaluate(path, scope, expression[2])) if expression[0] == "call" else None
 
     def _customizes(self, path: str, scope: int, metadata: tuple[Expression, ...]) -> bool:
-        """Whether metadata may have pydantic store a type in another way: all that is not known to be harmless."""
+        """Whether metadata may change how pydantic stores a type: true unless it is known to be harmless."""
         for item in metadata:
             value = self.names.evaluate(path, scope, item[2] if item[0] == "call" else item)
             if isinstance(value, ConstantValue | TextValue) or ours(value) is not None:
@@ -237,7 +242,7 @@ class Annotations:
         variables: Mapping[str, Term] | None = None,
         depth: int = 0,
     ) -> Term:
-        """An annotation as a term; `UNKNOWN` for what can't be told."""
+        """An annotation as a term; `UNKNOWN` if it can't be resolved."""
         if expression[0] == "name" and not variables and not self._within:
             key = (path, scope, expression[2])
             known = self._terms.get(key)
@@ -289,7 +294,7 @@ class Annotations:
             case AliasValue(file, inner, parameters, expression):
                 passed = terms()
                 alias = (value, passed)
-                if alias in self._within:  # a recursive one is unrolled once
+                if alias in self._within:  # a recursive alias is unrolled once
                     return UNKNOWN
                 given = dict.fromkeys(parameters, UNKNOWN) | dict(zip(parameters, passed, strict=False))
                 self._within.append(alias)
@@ -351,7 +356,7 @@ class Annotations:
         return union(items)
 
     def register(self, value: ClassValue | NewTypeValue | MadeClass) -> str:
-        """The name of a class of the project in terms: its file and qualified name, so that no two are the same."""
+        """The name of a class of the project in terms: its file and qualified name, which is unique."""
         if value in self._registered:
             return self._registered[value]
         name = f"{value.path}.{self.name_of(value)}"

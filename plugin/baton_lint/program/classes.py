@@ -1,4 +1,4 @@
-"""The project's own classes: their bases, their fields, and whether JSON can carry them."""
+"""Describe the project's own classes: their bases, their fields, and whether JSON can carry them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NO_FIELDS: Final = frozenset({"typing.ClassVar", "dataclasses.InitVar"})
 
 
 class Classes:
-    """Answers what `TermTypes` asks about classes.
+    """Provides the facts about classes for `TermTypes`.
 
     Args:
-        annotations: Translates what stands in the classes.
-        doubting: Says which names in it are not there at run time.
+        annotations: Translates the annotations in the classes.
+        doubting: Finds names in them that do not exist at run time.
     """
 
     def __init__(self, annotations: Annotations, doubting: Doubting | None = None) -> None:
@@ -43,12 +43,12 @@ class Classes:
         self._fields: dict[str, dict[str, tuple[ClassValue, ClassFieldFacts]]] = {}
         """The fields of a class and of its bases, by name, each with the class that annotates it."""
         self._by_itself: set[str] = set()
-        """Classes with serializers or early validators, or with a base that has some."""
+        """Classes with serializers or early validators, their own or of a base."""
 
     def facts(self, name: str) -> ClassFacts | None:
-        """What is known of a class of the project; None for one that can't be seen."""
+        """The facts about a class of the project; None for an unknown class."""
         if name not in self._facts:
-            self._facts[name] = None  # while we look: a class that contains itself
+            self._facts[name] = None  # meanwhile, for a class that contains itself
             value = self.annotations.classes.get(name)
             if isinstance(value, NewTypeValue):
                 base = self.annotations.term(value.path, value.scope, value.base)
@@ -61,7 +61,7 @@ class Classes:
         return self._facts[name]
 
     def _dotted(self, name: str) -> str:
-        """The name by which Python knows a class: its module's, and its own."""
+        """The dotted name of a class in Python: of its module, and its own."""
         value = self.annotations.classes.get(name)
         if value is None:
             return name
@@ -142,7 +142,7 @@ class Classes:
         return tuple(found)
 
     def _forms(self, path: str, scope: int, annotation: Expression) -> Iterator[str]:
-        """The forms around an annotation that say something of the field: `Required[ReadOnly[int]]` gives two."""
+        """The qualifiers around an annotation of a field: `Required[ReadOnly[int]]` has two."""
         for _ in range(len(_QUALIFIERS)):
             scope, annotation = unquoted(self.annotations.names.project, path, scope, annotation)
             if annotation[0] == "name" and annotation[2] in _BUILTINS:
@@ -160,7 +160,7 @@ class Classes:
     # -- fields -----------------------------------------------------------------------------------------------
 
     def _kind(self, value: ClassValue, source: ClassSourceFacts, bases: list[Term]) -> str | None:
-        """As what pydantic takes a class with fields; None for a class without fields, or one that can't be told."""
+        """The kind of a class with fields, for pydantic; None for a class without fields, or an unknown one."""
         decorators = [
             self.annotations.names.evaluate(value.path, source["scope"], item[2] if item[0] == "call" else item)
             for item in source["decorators"]
@@ -171,7 +171,7 @@ class Classes:
         return "model" if any(self.types.assignable(base, Instance(_MODEL)) for base in bases) else None
 
     def _inherit(self, value: ClassValue, source: ClassSourceFacts, bases: list[Term], kind: str | None) -> None:
-        """Put down the fields of a class, with those of its bases."""
+        """Record the fields of a class, including those of its bases."""
         name = self.annotations.register(value)
         fields: dict[str, tuple[ClassValue, ClassFieldFacts]] = {}
         by_itself = source["stores_by_itself"]
@@ -197,7 +197,7 @@ class Classes:
         return facts["classes"][value.index]
 
     def _parts(self, name: str) -> Iterator[Term]:
-        """The types of the fields that pydantic stores one by one, each as it stores that type anywhere."""
+        """The types of the fields that pydantic stores one by one, as it stores those types anywhere."""
         if name not in self._by_itself:
             for owner, field in self._fields[name].values():
                 if not field["is_excluded"]:
@@ -212,7 +212,7 @@ class Classes:
             source = self._source(owner)
             facts = files.facts(owner.path)
             if facts is None or facts["scopes"][source["inner"]]["name"].count(".") > 1:
-                continue  # pydantic looks into the scopes around it, too
+                continue  # pydantic also looks into the outer scopes
             scope = evaluated_in(self.annotations.names.project, owner.path, source["inner"])
             known = (source["name"], *source["parameters"])
             if reason := self.doubting.of(owner.path, scope, field["annotation"], known).unevaluable:
@@ -222,14 +222,14 @@ class Classes:
     # -- storing ----------------------------------------------------------------------------------------------
 
     def _is_hooked(self, value: ClassValue, source: ClassSourceFacts) -> bool:
-        """Whether a class brings a schema of its own, defined, assigned in its body or from outside."""
+        """Whether a class has its own schema, which is defined or assigned in its body, or assigned from outside."""
         facts = self.annotations.names.project.files.facts(value.path)
         if facts is None or source["name"] in facts["hooked"]:
             return True
         return any(hook in facts["scopes"][source["inner"]]["names"] for hook in _PYDANTIC_HOOKS)
 
     def _round_trips(self, source: ClassSourceFacts, bases: list[Term], kind: str | None) -> bool | None:
-        """What pydantic would say of the class, where that is certain."""
+        """Whether pydantic can round-trip the class, if that is certain; else None."""
         if kind is not None:
             return True
         if source["decorators"] or "metaclass" in source["keywords"]:
@@ -240,7 +240,7 @@ class Classes:
             if isinstance(base, Instance) and self.types.assignable(base, Instance(_ENUM)):
                 return True
             if isinstance(base, TupleOf) or (isinstance(base, Instance) and base.name in STANDARD):
-                continue  # pydantic stores `str`, but no class that derives from it
+                continue  # pydantic can store `str`, but not its subclasses
             if above is None or above.serializable is not False:
                 verdict = None
         return verdict

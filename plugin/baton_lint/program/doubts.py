@@ -1,4 +1,4 @@
-"""Problems with names in annotations: missing at run time, or not resolvable from text."""
+"""Find problems with names in annotations: missing at run time, or not resolvable from text."""
 
 from __future__ import annotations
 
@@ -12,22 +12,41 @@ from baton_lint.program.written import arguments_of, unquoted
 from baton_lint.source.expressions import Expression, parse
 
 DEEPEST: Final = 16
-"""Aliases of aliases, and levels of an annotation, that are followed."""
+"""The most nested aliases, and levels of an annotation, that are followed."""
 
 
 _MODEL: Final = "pydantic.main.BaseModel"
 _MODELS: Final = frozenset({_MODEL, "pydantic.root_model.RootModel"})
 _OF_A_MODEL: Final = ""
-"""As the home of strings: `Page["Order"]` is a class by itself, whose strings nobody evaluates with the annotation."""
+"""As the home of strings in a model: `Page["Order"]` is a class, whose strings the annotation does not evaluate."""
+
+
+_AT_ONCE: Final = 0
+_STRINGS: Final = 1
+"""Strings within an annotation are evaluated after all that stands around them."""
+_ALIASES: Final = 2
+"""The values of `type` aliases are evaluated at last."""
 
 
 class Doubts(NamedTuple):
-    """What is wrong with the names in an annotation."""
+    """The problems with the names in an annotation."""
 
     unevaluable: str | None
-    """Why it can't be evaluated at run time, in Python's words; None if it can, or might."""
+    """Why it can't be evaluated at run time, in Python's words; None if it can, or may."""
     unresolved: str | None
-    """Why text can't tell what it means; None if it can."""
+    """Why it can't be resolved from text; None if it can."""
+    turn: int = _AT_ONCE
+    """When Python evaluates the part that fails: of several failures it reports the first."""
+
+    def beside(self, other: Doubts) -> Doubts:
+        """Combine with the doubts of a later part of the same annotation."""
+        is_later = self.unevaluable is None or (other.unevaluable is not None and other.turn < self.turn)
+        first = other if is_later else self
+        return Doubts(first.unevaluable, self.unresolved or other.unresolved, first.turn)
+
+    def later(self, turn: int) -> Doubts:
+        """The same doubts, for a part that Python evaluates in a later turn."""
+        return self if self.unevaluable is None else self._replace(turn=max(self.turn, turn))
 
 
 NO_DOUBTS: Final = Doubts(None, None)
@@ -37,16 +56,16 @@ _NOTHING: Final[tuple[Doubts, str | None]] = (NO_DOUBTS, None)
 
 
 class Doubting:
-    """Looks for doubts.
+    """Finds the problems.
 
     Args:
-        names: What names stand for.
+        names: Resolves names.
     """
 
     def __init__(self, names: Names) -> None:
         self.names = names
         self._known: dict[tuple[str, int, str, str | None], tuple[Doubts, str | None]] = {}
-        """The doubts of single names, which nearly all annotations are, by file and scope."""
+        """The problems of single names, by file and scope. A cache, because nearly all annotations are single names."""
 
     def of(
         self,
@@ -57,17 +76,17 @@ class Doubting:
         depth: int = 0,
         home: str | None = None,
     ) -> Doubts:
-        """What is wrong with the names in an annotation.
+        """The problems with the names in an annotation.
 
-        Strings in an alias by assignment are evaluated with the names of whichever module uses the alias.
+        Strings in an alias that is an assignment are evaluated with the names of the module that uses the alias.
 
         Args:
             path: Its file.
             scope: The scope that it is evaluated in.
             expression: The annotation.
-            given: Type parameters of the alias that it is the value of.
-            depth: Aliases and levels that led here.
-            home: The file of the annotation, within such an alias of another file; empty within a model of pydantic.
+            given: The type parameters of the alias whose value it is.
+            depth: The number of aliases and levels around it.
+            home: The file of the annotation, inside such an alias of another file; empty inside a model of pydantic.
         """
         kind = expression[0]
         if kind == "const":
@@ -75,7 +94,10 @@ class Doubting:
                 return NO_DOUBTS
             if home is not None and home != path and isinstance(expression[2], str):
                 return self._of_text(home, 0, expression[2])
+            is_within = depth > 0 and isinstance(expression[2], str)
             scope, expression = unquoted(self.names.project, path, scope, expression)
+            if is_within:
+                return self.of(path, scope, expression, given, depth + 1, home).later(_STRINGS)
             kind = expression[0]
         if kind == "name" or kind == "attr":
             return self._of_name(path, scope, expression, given, depth, home)[0]
@@ -95,25 +117,25 @@ class Doubting:
         for part in parts:
             more = self.of(path, scope, part, given, depth + 1, home)
             if more is not NO_DOUBTS:
-                found = Doubts(found.unevaluable or more.unevaluable, found.unresolved or more.unresolved)
+                found = found.beside(more)
         return found
 
     def _of_text(self, home: str, scope: int, text: str) -> Doubts:
         """The same for a string that is evaluated with the names of a module."""
         reasons = (self.names.absence(home, scope, name) for name in _names(parse(text, (1, 1, 1, 1))))
         reason = next((reason for reason in reasons if reason is not None), None)
-        return Doubts(reason, None) if reason is not None else NO_DOUBTS
+        return Doubts(reason, None, _STRINGS) if reason is not None else NO_DOUBTS
 
     def _of_name(
         self, path: str, scope: int, expression: Expression, given: tuple[str, ...], depth: int, home: str | None
     ) -> tuple[Doubts, str | None]:
-        """The same for a name, perhaps with dots, and for the alias that it may stand for; and its full name."""
+        """The same for a name, perhaps dotted, and for the alias that it may be; also returns its full name."""
         if expression[0] != "name" or given:
             return self._anew(path, scope, expression, given, depth, home)
         key = (path, scope, expression[2], home)
         known = self._known.get(key)
         if known is None:
-            self._known[key] = _NOTHING  # an alias of itself
+            self._known[key] = _NOTHING  # an alias that refers to itself
             known = self._known[key] = self._anew(path, scope, expression, given, depth, home)
         return known
 
@@ -137,9 +159,10 @@ class Doubting:
                 home = None if value.is_lazy else path if home is None else home
                 inner, inside, parameters = value.expression, value.scope, value.parameters
                 form = None
-                if inner[0] == "sub" and not value.is_lazy:  # `Pages = Page[T]` is a model as well
+                if inner[0] == "sub" and not value.is_lazy:  # `Pages = Page[T]` is a model too
                     form = self._of_name(value.path, inside, inner[2], parameters, depth + 1, home)[1]
                 doubts = self.of(value.path, inside, inner, parameters, depth + 1, home)
+                doubts = doubts.later(_ALIASES) if value.is_lazy else doubts
                 return doubts, form if form == _MODEL else None
             case ConstantValue(str(text)) if home != _OF_A_MODEL:  # an alias that is a string
                 return self._of_text(path if home is None else home, scope if home is None else 0, text), None
@@ -167,7 +190,7 @@ class Doubting:
 
 
 def _names(expression: Expression) -> Iterator[str]:
-    """The names that an expression is evaluated with; of one with dots the first part."""
+    """The names in an expression; of a dotted name, the first part."""
     match expression[0]:
         case "name":
             yield expression[2]

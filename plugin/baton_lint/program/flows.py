@@ -1,4 +1,4 @@
-"""Turn flows in source into the same `FlowSpec`s that live ones give."""
+"""Turn flows in source into the same `FlowSpec`s as live flows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from dataclasses import dataclass, field, replace
 
 from baton_dsl.core.diagnostics import Diagnostic
 from baton_dsl.core.rules import option as option_rule
-from baton_dsl.core.spec import Argument, FlowSpec, InsertCall, Option, Place, Reference, StepSpec
+from baton_dsl.core.spec import (
+    IGNORES,
+    INHERITS,
+    Argument,
+    FlowSpec,
+    Ignores,
+    InsertCall,
+    Option,
+    Place,
+    Reference,
+    StepSpec,
+)
 from baton_dsl.core.types import ANY
 from baton_lint.program.known import ours
 from baton_lint.program.mappings import mappings_in
@@ -30,29 +41,21 @@ from baton_lint.source.expressions import Expression, Span, chain
 from baton_lint.source.facts import CallFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Ignores:
-    """The `ignore_*` options of a call; None for one that is not given."""
-
-    cancelled: bool | None = None
-    discarded: bool | None = None
-
-
 @dataclass(slots=True)
 class Build:
-    """A flow while it is gathered from everything that the project does with it."""
+    """A flow under construction, collected from all places in the project that use it."""
 
     path: str
     scope: int
     name: str | None = None
     name_place: Place | None = None
     is_top: bool = False
-    """True for a flow that is made when its module is imported."""
-    ignores: Ignores = field(default_factory=lambda: Ignores())
+    """True for a flow that is created when its module is imported."""
+    ignores: Ignores = INHERITS
     steps: list[StepSpec] = field(default_factory=list)
     used: set[tuple[str, int | None]] = field(default_factory=set)
     definitions: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    """The file and function of each step, by its name in the flow; the first of two that share a name."""
+    """The file and function of each step, by its name in the flow; of two with the same name, the first."""
     options: dict[str, Option] = field(default_factory=dict)
     inserts: list[InsertCall] = field(default_factory=list)
     binds: list[InsertCall] = field(default_factory=list)
@@ -63,7 +66,7 @@ class Build:
     """True if steps are added one by one."""
 
     def specs(self) -> Iterator[FlowSpec]:
-        """The flow, and its variants with other options."""
+        """The spec of the flow, and those of its variants with other options."""
         spec = FlowSpec(
             name=self.name or "?",
             steps=tuple(self.steps),
@@ -72,25 +75,18 @@ class Build:
             binds=tuple(self.binds),
             open_because=tuple(self.open_because),
             place=self.name_place,
-            ignore_cancelled=bool(self.ignores.cancelled),
-            ignore_discarded=bool(self.ignores.discarded),
+            ignores=self.ignores,
         )
         yield spec
         for chosen in self.variants:
-            yield replace(
-                spec,
-                inserts=(),
-                binds=(),
-                ignore_cancelled=spec.ignore_cancelled if chosen.cancelled is None else chosen.cancelled,
-                ignore_discarded=spec.ignore_discarded if chosen.discarded is None else chosen.discarded,
-            )
+            yield replace(spec, inserts=(), binds=(), ignores=chosen.over(spec.ignores))
 
 
 class Flows:
-    """Gathers the flows of a project.
+    """Collects the flows of a project.
 
     Args:
-        names: What names stand for.
+        names: Resolves names.
         steps: Describes steps.
     """
 
@@ -103,7 +99,7 @@ class Flows:
         self._waiting: list[str] = []
 
     def gather(self, paths: Iterable[str]) -> list[Build]:
-        """All flows that these files make, and those of other files that they use."""
+        """All flows that these files create, and those of other files that they use."""
         self._waiting = list(paths)
         while self._waiting:
             path = self._waiting.pop(0)
@@ -127,7 +123,7 @@ class Flows:
             self._given_away(path)
 
     def _given_away(self, path: str) -> None:
-        """A flow that grows step by step, and is given to a function, may grow there too."""
+        """Mark flows as open that get steps one by one and are passed to a function, which may add more."""
         facts = self.project.files.facts(path)
         assert facts is not None
         for scope, name in facts["passed"]:
@@ -142,7 +138,7 @@ class Flows:
     # -- one chain of calls -----------------------------------------------------------------------------------
 
     def _call(self, path: str, call: CallFacts) -> Reference | None:
-        """Take in one chain; gives a reason if it adds steps to something that can't be told."""
+        """Process one chain of calls. Return a reason if it adds steps to an unknown flow."""
         scope = call["scope"]
         links = list(chain(call["expression"]))[::-1]
         build: Build | None = None
@@ -171,7 +167,7 @@ class Flows:
         return None
 
     def _run(self, path: str, scope: int, run: Expression, call: Expression) -> None:
-        """Take in a run of a flow by a test: what it gives and replaces."""
+        """Process a run of a flow by a test: its inputs and replacements."""
         flow = self._existing(path, scope, run)
         if flow is None:
             return
@@ -221,19 +217,19 @@ class Flows:
         hidden = False
         for argument in arguments[1:]:
             hidden = hidden or argument[0] == "star"
-            # behind an unpacking the live door can't tell which argument it was, so both point at the call
+            # after an unpacking, the live check does not know which argument it was, so both point at the call
             place = self._place(path, span if hidden else argument[1])
             self._item(build, path, scope, argument, place, self._place(path, argument[1]))
         return build
 
     def _ignores(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> Ignores:
-        """What is no literal counts as not set, so that rules stay silent."""
+        """The `ignore_*` options. One that is not a literal counts as not set, so that rules stay silent."""
         given = {
             name: self.steps.literal(path, scope, expression) is True
             for name, _, expression in keywords
-            if name in ("ignore_cancelled", "ignore_discarded")
+            if name in IGNORES
         }
-        return Ignores(given.get("ignore_cancelled"), given.get("ignore_discarded"))
+        return Ignores.of(given)
 
     def _options(self, path: str, scope: int, keywords: tuple[Expression, ...]) -> dict[str, Option]:
         return {
@@ -263,7 +259,7 @@ class Flows:
         if isinstance(value, StepValue) and value.name is not None:
             build.used.add((value.path, value.index))
             build.definitions.setdefault(value.name, (value.path, value.index))
-            if not any(keyword.name == "name" for keyword in value.maker.options):  # else the option is checked
+            if not any(keyword.name == "name" for keyword in value.maker.options):  # otherwise the option is checked
                 self._check_name(build, value.name, place)
             build.steps.append(self.steps.spec(value, value.name, argument_place=place))
         elif isinstance(value, StepValue):
@@ -275,7 +271,7 @@ class Flows:
             self._open(build, _why(value), shown)
 
     def _no_step(self, build: Build, value: FunctionValue, place: Place) -> str:
-        """Report a function that stands where a step should, and say so."""
+        """Report a function that is used as a step, and return the reason."""
         facts = self.project.files.facts(value.path)
         told = f'"{facts["functions"][value.index]["name"] if facts else "?"}" is no step'
         remedy = "decorate the function with @step; to add a plain Oban job, use .add(name, Worker.new({...}))"
@@ -296,14 +292,16 @@ class Flows:
     def _method(
         self, build: Build, flow: FlowValue, path: str, call: CallFacts, name: str, link: Expression, *, is_new: bool
     ) -> FlowValue:
-        """Take in a call of a method of a flow; gives the flow as the next link of the chain sees it."""
+        """Process a call of a method of a flow. Return the flow for the next call in the chain."""
         scope = call["scope"]
         match name:
             case "add":
                 self._added(build, path, call, link, is_new=is_new)
             case "options":
                 ignores = self._ignores(path, scope, link[4])
-                if ignores != Ignores():
+                if is_new:  # nobody has the flow without these options
+                    build.ignores = ignores.over(build.ignores)
+                elif ignores != INHERITS:
                     build.variants.append(ignores)
                 build.findings.extend(option_rule.flow_options(self._options(path, scope, link[4])))
             case "bind":
@@ -343,12 +341,7 @@ class Flows:
                 deps, is_whole = self.steps.references(Keyword("deps", keyword_span, expression, path, scope))
         spec = self._entry(build, path, scope, name, arguments, deps, is_whole=is_whole)
         ignores = self._ignores(path, scope, link[4])
-        build.steps.append(
-            spec._replace(
-                ignore_cancelled=spec.ignore_cancelled if ignores.cancelled is None else ignores.cancelled,
-                ignore_discarded=spec.ignore_discarded if ignores.discarded is None else ignores.discarded,
-            )
-        )
+        build.steps.append(spec._replace(ignores=ignores.over(spec.ignores)))
 
     def _entry(
         self,
@@ -384,7 +377,7 @@ class Flows:
         }
 
     def _insert(self, flow: FlowValue, path: str, call: CallFacts, link: Expression) -> InsertCall:
-        """A call of `insert`; what was bound before counts as given."""
+        """A call of `insert`, including the inputs that were bound before."""
         scope = call["scope"]
         _, span, _, arguments, keywords = link
         given = tuple(Keyword(name, place, value, path, scope) for name, place, value in keywords if name)
@@ -417,7 +410,7 @@ class Flows:
             )
 
     def _is_async(self, path: str, scope: int, connection: Expression) -> bool:
-        """Whether a connection is certainly an async one: by its annotation, by `async with`, or as None."""
+        """Whether a connection is certainly async: by its annotation, by `async with`, or because it is None."""
         if connection[0] == "const" and connection[2] is None:
             return True
         value: Value = self.names.evaluate(path, scope, connection)

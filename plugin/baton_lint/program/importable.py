@@ -1,4 +1,4 @@
-"""The flows of a project as Python would name them: for each step the module and the name it is imported by."""
+"""Find the flows of a project, and the module and name by which each step can be imported."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from baton_lint.program.values import FunctionValue, StepValue
 
 @dataclass(frozen=True, slots=True)
 class Importable:
-    """What a type checker must be told to look at the steps of a project.
+    """What a type checker needs to check the steps of a project.
 
     Attributes:
-        flows: Each flow with the places of its steps, such as `app.shop:Billing.charge`, by name in the flow. A step
-            that can't be imported, or that is no step by then, has none.
-        roots: The folders that those modules, and what they import, are imported from.
-        types: What text knows of the types in the flows.
+        flows: Each flow with the import places of its steps, such as `app.shop:Billing.charge`, by name in the flow. A
+            step that can't be imported, or whose name is no longer a step, has none.
+        roots: The folders from which those modules, and what they import, are imported.
+        types: Answers questions about the types in the flows.
     """
 
     flows: tuple[tuple[FlowSpec, Mapping[str, str]], ...]
@@ -38,8 +38,8 @@ def importable(project: Project, paths: Iterable[str]) -> Importable:
     """Find the flows of a project, and where their steps are imported from.
 
     Args:
-        project: Where its modules lie.
-        paths: The files that may have to do with baton.
+        project: Finds modules.
+        paths: The files that may use baton.
     """
     names = Names(project)
     annotations = Annotations(names)
@@ -53,7 +53,7 @@ def _places(build: Build, flow: FlowSpec, names: Names, modules: Modules) -> dic
     places: dict[str, str] = {}
     broken = {step.name for step in flow.steps if step.unimportable or any(option.options(step.name, step.options))}
     for name, (path, index) in build.definitions.items():
-        if name in broken:  # a checker gives it no type, and would go on to call every edge of it wrong
+        if name in broken:  # a type checker has no type for it, and would report every edge of it
             continue
         qualified_name = _qualified_name(names, path, index)
         module = modules.name(path)
@@ -63,7 +63,7 @@ def _places(build: Build, flow: FlowSpec, names: Names, modules: Modules) -> dic
 
 
 def _qualified_name(names: Names, path: str, index: int | None) -> str | None:
-    """The name that gives a step in its module; None if it is no step there, or perhaps another one."""
+    """The name of a step in its module; None if the name is not a step there, or may be another one."""
     facts = names.project.files.facts(path)
     if facts is None or index is None:
         return None
@@ -80,7 +80,7 @@ def _qualified_name(names: Names, path: str, index: int | None) -> str | None:
 
 
 def _variable(names: Names, path: str, function: FunctionValue) -> str | None:
-    """The name that `charge = step(function)` gives a step in the module of its function."""
+    """The variable of a step that is assigned as `charge = step(function)` in the module of its function."""
     facts = names.project.files.facts(path)
     for name, binding in facts["scopes"][0]["names"].items() if facts else ():
         if binding[0] == "value" and binding[1][0] == "call":

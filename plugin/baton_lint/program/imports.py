@@ -1,4 +1,4 @@
-"""Which modules one process imports together."""
+"""Find out which modules one process imports together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Imports:
     """The imports of a project.
 
     Args:
-        project: Where its modules lie.
-        paths: The files that may have to do with baton.
+        project: Finds modules.
+        paths: The files that may use baton.
     """
 
     def __init__(self, project: Project, paths: Iterable[str]) -> None:
@@ -23,10 +23,9 @@ class Imports:
         self._reached: dict[str, frozenset[str]] = {}
 
     def are_together(self, one: str, other: str) -> bool:
-        """Whether two files are of one program: of one package, or both imported by some file of the project.
+        """Whether two files belong to one program: to one package, or both imported by some file of the project.
 
-        A module of tests is a program of its own: whoever runs tests imports many that have nothing to do with each
-        other.
+        A module of tests is a program of its own, because a test runner imports many that are not related.
         """
         if one == other:
             return True
@@ -37,7 +36,7 @@ class Imports:
         return any({one, other} <= self._reach(path) for path in self._known if not _is_test(path))
 
     def _reach(self, path: str) -> frozenset[str]:
-        """A file and all that it imports, as far as that may have to do with baton, and what those import."""
+        """A file and all files that it imports, directly or indirectly, as far as they may use baton."""
         if path not in self._reached:
             found = {path}
             waiting = [path]

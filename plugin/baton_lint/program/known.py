@@ -1,4 +1,4 @@
-"""Full name of each public DSL name, and of other names with a meaning for the analysis."""
+"""The full names of the public DSL names, and of other names that matter to the analysis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS: Final = {
     }.items()
     for module in modules
 }
-"""Full names of what we give to users, to what it is."""
+"""Full name of each public DSL name -> its short name."""
 
 MAKERS: Final = {
     f"{module}.{name}": name
@@ -40,7 +40,7 @@ MAKERS: Final = {
     }.items()
     for module in modules
 }
-"""Full names of what makes a class, or what stands for one, when it is called."""
+"""Full names of functions that create a class, or something like one -> their short names."""
 
 _COLLECTIONS: Final = (
     *("Iterable", "Iterator", "Container", "Collection", "Reversible", "Sequence", "MutableSequence", "Mapping"),
@@ -67,7 +67,7 @@ CANONICAL: Final[Mapping[str, str]] = {
     "baton_dsl.Outcome": OUTCOME,
     "baton_dsl.Skip": SKIP.name,
 }
-"""Where a class is defined, for those that users import from elsewhere."""
+"""The full name of a class where it is defined, by the names under which users import it."""
 
 
 def canonical(name: str) -> str:
@@ -78,5 +78,5 @@ def canonical(name: str) -> str:
 
 
 def ours(value: Value) -> str | None:
-    """Which of our names a value is, or None."""
+    """Which of our public names a value is; None for others."""
     return OURS.get(value.name) if isinstance(value, External) else None

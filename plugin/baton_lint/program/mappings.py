@@ -1,4 +1,4 @@
-"""The mappings of inputs that are written out in a call of `insert_many`."""
+"""Find the mappings of inputs that are written out in a call of `insert_many`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from baton_lint.source.expressions import Expression, Span
 
 
 class Mapping(NamedTuple):
-    """One of them: where it stands, the name, place and value of each input, and whether that is all it has."""
+    """One mapping: its place; the name, place and value of each input; and whether these are all."""
 
     span: Span
     words: tuple[tuple[str, Span, Expression], ...]
@@ -17,7 +17,7 @@ class Mapping(NamedTuple):
 
 
 def mappings_in(workflows: Expression) -> Iterator[Mapping]:
-    """Those of a list or a tuple, each alone or in a pair with options."""
+    """The mappings in a list or a tuple, each alone or in a pair with options."""
     for entry in workflows[2] if workflows[0] in ("list", "tuple") else ():
         given = entry[2][0] if entry[0] == "tuple" and len(entry[2]) == 2 else entry
         if given[0] == "dict":

@@ -1,4 +1,4 @@
-"""The names that the files of a project are imported by."""
+"""Find the names by which the files of a project are imported."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from baton_lint.program.project import PACKAGE, Project
 
 
 class Modules:
-    """The names that files are imported by.
+    """The names by which files are imported.
 
-    A file has one name for a type checker, however many there could be: the one that the project's own imports use.
-    Where no import tells, a package begins below the folder that is none, and any other file at the nearest of the
-    folders that imports start from.
+    A file needs one name for a type checker, even if it could have several: the one that the project's own imports use.
+    If no import uses it, the name starts at the outermost package; for a file in no package, at the nearest folder from
+    which imports start.
 
     Args:
-        project: Where its modules lie, after all imports that matter were followed.
+        project: Finds modules; all imports that matter must have been followed.
     """
 
     def __init__(self, project: Project) -> None:
@@ -32,7 +32,7 @@ class Modules:
                 self._used[start] = None
 
     def name(self, path: str) -> str | None:
-        """The dotted name of the module in a file; None if no import statement could say it."""
+        """The dotted name of the module in a file; None if no import statement could use it."""
         top = self._top(path)
         start = self._starts.get(top) or self._start(top)
         self._used[start] = None
@@ -42,12 +42,12 @@ class Modules:
         return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
 
     def roots(self) -> tuple[str, ...]:
-        """The folders that imports start from, those of named modules and imports first."""
+        """The folders from which imports start, those of named modules and imports first."""
         starts = (start for start in self.project.starts if os.path.isdir(start) and not self._is_package(start))
         return tuple(dict.fromkeys((*self._used, *starts)))
 
     def _top(self, path: str) -> str:
-        """The outermost package that a file is in, or the file itself."""
+        """The outermost package of a file, or the file itself."""
         top, folder = path, os.path.dirname(path)
         while self._is_package(folder):
             top, folder = folder, os.path.dirname(folder)

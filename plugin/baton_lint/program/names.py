@@ -36,7 +36,7 @@ from baton_lint.source.expressions import Expression, Span, chain
 from baton_lint.source.facts import Binding, FileFacts
 
 MOST_HOPS: Final = 60
-"""Names for names that are followed."""
+"""The most names that are followed one after another."""
 
 _BUILTINS: Final = {name: External(f"builtins.{name}") for name in dir(builtins)}
 _OF_MODULES: Final = frozenset({"__name__", "__file__", "__doc__", "__package__", "__spec__", "__path__"})
@@ -47,7 +47,7 @@ class Names:
     """Resolves the names of a project.
 
     Args:
-        project: Where modules lie.
+        project: Finds modules.
     """
 
     def __init__(self, project: Project) -> None:
@@ -60,7 +60,7 @@ class Names:
     # -- expressions ------------------------------------------------------------------------------------------
 
     def evaluate(self, path: str, scope: int, expression: Expression) -> Value:
-        """What an expression stands for."""
+        """The value of an expression."""
         kind = expression[0]
         if kind == "name":
             return self.lookup(path, scope, expression[2], expression[1])
@@ -80,7 +80,7 @@ class Names:
         return value
 
     def text(self, path: str, scope: int, expression: Expression) -> str | None:
-        """The string that an expression certainly is, or None."""
+        """The value of an expression that is certainly a string; else None."""
         value = self.evaluate(path, scope, expression)
         return value.value if isinstance(value, ConstantValue) and isinstance(value.value, str) else None
 
@@ -103,7 +103,7 @@ class Names:
                 return Unknown("an expression that only runs can tell", self.project.place(path, span))
 
     def attribute(self, value: Value, name: str, path: str, span: Span) -> Value:
-        """What `value.name` stands for."""
+        """The value of `value.name`."""
         match value:
             case External(full):
                 return External(f"{full}.{name}")
@@ -174,7 +174,7 @@ class Names:
         return Unknown("what a step gives when it is called", self.project.place(path, call[1]))
 
     def _decorated(self, path: str, scope: int, function: Expression, maker: StepMaker) -> Value:
-        """`step(function)`."""
+        """The value of `step(function)`."""
         if function[0] == "lambda":
             return StepValue(path, None, self._name_of(maker, "<lambda>"), maker)
         value = self.evaluate(path, scope, function)
@@ -193,7 +193,7 @@ class Names:
     # -- names ------------------------------------------------------------------------------------------------
 
     def lookup(self, path: str, scope: int, name: str, span: Span) -> Value:
-        """What a name stands for in a scope of a file, or in those around it."""
+        """The value of a name in a scope of a file or its outer scopes."""
         found = self._lookup(path, scope, name)
         if found is not None:
             return found
@@ -216,7 +216,7 @@ class Names:
         return Unknown(f'"{name}" is set more than once')
 
     def _from_stars(self, path: str, name: str, *, is_bound: bool) -> Value | None:
-        """A name that `from module import *` may bring: the last one does."""
+        """The value of a name that `from module import *` may define: the last such import wins."""
         if (path, name) in self._searching:
             return None
         self._searching.add((path, name))
@@ -224,7 +224,7 @@ class Names:
             for level, module, view in reversed(self._facts_of(path)["scopes"][0]["stars"]):
                 value = self._starred(path, level, module, name)
                 if value is None or (isinstance(value, External) and (is_bound or name in _BUILTINS)):
-                    continue  # of a library nobody expects that it hides a name of the module's own
+                    continue  # a library is not expected to hide a name of the module itself
                 if view == "maybe" or (isinstance(value, External | Unknown) and ours(value) is None):
                     return Unknown(f'"{name}" may come from "from {module} import *"')
                 return value
@@ -233,7 +233,7 @@ class Names:
         return None
 
     def _starred(self, path: str, level: int, module: str, name: str) -> Value | None:
-        """What `from module import *` brings for a name; None if certainly nothing."""
+        """The value that `from module import *` defines for a name; None if it certainly does not."""
         value = self.project.relative(path, level, module) if level else self._module(path, module)
         if isinstance(value, ModuleValue):
             value = value.module
@@ -298,7 +298,7 @@ class Names:
                 return Unknown(f'"{name}" {binding[1]}', self.project.place(path, binding[2]))
 
     def _either(self, name: str, first: Value, second: Value) -> Value:
-        """One value where it is the same in both views; what one of them can't tell is unknown."""
+        """The common value of two branches; unknown if it is unknown in one of them."""
         if first == second or second == ConstantValue(None) or isinstance(first, StepMaker) or ours(first) is not None:
             return first
         if isinstance(first, External) and isinstance(second, External):
@@ -341,7 +341,7 @@ class Names:
         return self.attribute(value, name, path, (1, 1, 1, 1))
 
     def _member(self, module: Module, name: str, path: str, span: Span | None) -> Value:
-        """A name of a module: what the module binds it to, else a submodule."""
+        """The value of a name of a module: what the module binds it to, or else a submodule."""
         place = self.project.place(path, span) if span else None
         if module.path is not None:
             facts = self._facts(module.path)
@@ -358,7 +358,7 @@ class Names:
     # -- functions --------------------------------------------------------------------------------------------
 
     def function(self, path: str, index: int) -> Value:
-        """What a `def` gives: a step if one of its decorators says so."""
+        """The value of a `def`: a step if a decorator makes it one."""
         if (path, index) not in self._functions:
             self._functions[path, index] = _CIRCULAR
             self._functions[path, index] = self._defined(path, index)
@@ -394,10 +394,10 @@ class Names:
             )
         return FunctionValue(path, index)
 
-    # -- names that are not there at run time -------------------------------------------------------------------
+    # -- names that do not exist at run time -------------------------------------------------------------------
 
     def absence(self, path: str, scope: int, name: str) -> str | None:
-        """Why a name does not exist when the program runs, in Python's words; None if it does, or might."""
+        """Why a name does not exist at run time, in Python's words; None if it does, or may."""
         facts = self._facts(path)
         if facts is None or facts["is_dynamic"]:
             return None
@@ -411,7 +411,7 @@ class Names:
         return self._not_imported(path, *binding[1:]) if binding[0] == "from" else None
 
     def _may_be_starred(self, path: str, name: str) -> bool:
-        """Whether a star import may bring a name when the program runs."""
+        """Whether a star import may define a name at run time."""
         if (path, name) in self._searching:
             return False
         self._searching.add((path, name))
@@ -426,7 +426,7 @@ class Names:
         return False
 
     def _not_imported(self, path: str, level: int, module: str, name: str) -> str | None:
-        """Why `from module import name` fails, if the module has it for type checkers alone."""
+        """Why `from module import name` fails, if the module defines the name only for type checkers."""
         value = self.project.relative(path, level, module) if level else self._module(path, module)
         value = value.module if isinstance(value, ModuleValue) else value
         facts = self._facts(value.path) if isinstance(value, Module) and value.path else None

@@ -1,4 +1,4 @@
-"""Find the file that an import means, without running code."""
+"""Find the file of an import, without running code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Module:
 
     Attributes:
         path: Its file; None for a namespace package.
-        folder: Where its submodules lie; None for a plain module.
+        folder: The folder of its submodules; None for a plain module.
     """
 
     path: str | None
@@ -29,12 +29,12 @@ class Module:
 
 
 class Files:
-    """The files of a project: those that were found by walking, and those that imports lead to.
+    """The files of a project: those that the walk found, and those that imports lead to.
 
     Args:
-        walked: Every Python file under the walked folders.
-        folders: The walked folders themselves; what is not in `walked` does not exist there.
-        load: The facts of a file, or None if it can't be read.
+        walked: Every Python file below the walked folders.
+        folders: The walked folders; files below them that are not in `walked` do not exist.
+        load: Returns the facts of a file, or None if it can't be read.
     """
 
     def __init__(self, walked: Iterable[str], folders: Iterable[str], load: Callable[[str], FileFacts | None]) -> None:
@@ -44,9 +44,9 @@ class Files:
         self._load = load
         self._facts: dict[str, FileFacts | None] = {}
         self.rebuilds = False
-        """Whether any file that was read completes classes by hand."""
+        """Whether any file that was read completes classes by hand (`model_rebuild`)."""
         self.probes: dict[str, bool] = {}
-        """Paths outside the walked folders that were asked for, and whether they are there."""
+        """Paths outside the walked folders that were looked up, and whether they exist."""
 
     def facts(self, path: str) -> FileFacts | None:
         """The facts of a file, read at most once; None if it can't be read."""
@@ -56,7 +56,7 @@ class Files:
         return self._facts[path]
 
     def is_file(self, path: str) -> bool:
-        """Whether a Python file is there."""
+        """Whether a Python file exists."""
         if path.startswith(self._folders):
             return path in self._walked
         if path not in self.probes:
@@ -64,7 +64,7 @@ class Files:
         return self.probes[path]
 
     def is_folder(self, path: str) -> bool:
-        """Whether a folder with Python files in or below it is there."""
+        """Whether a folder with Python files in or below it exists."""
         if (path + os.sep).startswith(self._folders):
             if self._inside is None:
                 self._inside = _folders_of(self._walked)
@@ -88,17 +88,17 @@ def _folders_of(paths: Iterable[str]) -> set[str]:
 
 
 class Project:
-    """The modules of a project, by the names that its files import them by.
+    """The modules of a project, by the names with which its files import them.
 
     Args:
         files: Its files.
-        root: The folder that holds `pyproject.toml`.
-        sources: Further folders that imports start from.
-        shown: How a path is shown to the user.
-        nearest: The folders that imports start from in a folder of a project within this one.
+        root: The folder with its `pyproject.toml`.
+        sources: Further folders from which imports start.
+        shown: Formats a path for users.
+        nearest: Returns the folders from which imports start in a folder of a nested project.
 
     Attributes:
-        starts: The folders that absolute imports of any file may start from.
+        starts: The folders from which absolute imports of any file may start.
     """
 
     def __init__(
@@ -121,43 +121,44 @@ class Project:
         return Place(self._shown(path), *span)
 
     def roots(self, path: str) -> tuple[str, ...]:
-        """Where absolute imports of a file may start: where its package lies, or else its own folder; the project's."""
+        """Where absolute imports of a file may start: in the folder of its package or its own, and in the project's."""
         folder = os.path.dirname(path)
         if folder not in self._roots:
             self._roots[folder] = tuple(dict.fromkeys((self._outside(folder), *self._nearest(folder), *self.starts)))
         return self._roots[folder]
 
     def _outside(self, folder: str) -> str:
-        """The nearest folder that is no package."""
+        """The nearest outer folder that is not a package."""
         while self.files.is_file(os.path.join(folder, PACKAGE)):
             folder = os.path.dirname(folder)
         return folder
 
     def module(self, path: str, dotted: str) -> Module | None:
-        """The module that `import dotted` means in a file; None if it is not in the project."""
+        """The module that `import dotted` imports in a file; None if it is not in the project."""
         roots = self.roots(path)
         if dotted.partition(".")[0] in sys.stdlib_module_names:
-            # only a script's own folder comes before the standard library's, and not for what Python loads by itself
+            # only the folder of a script comes before the standard library, except for modules that Python loads at its
+            # start
             roots = tuple(root for root in roots if root in self.starts)
         if (roots, dotted) not in self._found:
             relative = dotted.replace(".", os.sep)
             found = (self.at(os.path.join(root, relative)) for root in roots)
             modules = [module for module in found if module is not None]
-            # a package with a file wins over the folders of a namespace, wherever they are
+            # a regular package wins over namespace packages, wherever they are
             regular = [module for module in modules if module.path is not None]
             self._found[roots, dotted] = next(iter(regular or modules), None)
         return self._found[roots, dotted]
 
     def imported(self) -> Iterator[tuple[str, Module]]:
-        """Each name that was looked for and found so far, and what it means."""
+        """Each name that was looked up and found so far, and its module."""
         return ((dotted, module) for (_, dotted), module in self._found.items() if module is not None)
 
     def knows(self, path: str, dotted: str) -> bool:
-        """Whether the first part of a dotted name is of this project, so that all of it should be."""
+        """Whether the first part of a dotted name is in this project, so that the rest should be too."""
         return self.module(path, dotted.partition(".")[0]) is not None
 
     def relative(self, path: str, level: int, dotted: str) -> Module | None:
-        """The module that `from ...dotted import` means in a file."""
+        """The module that `from ...dotted import` imports from in a file."""
         folder = os.path.dirname(path)
         for _ in range(level - 1):
             folder = os.path.dirname(folder)
@@ -168,7 +169,7 @@ class Project:
         return self.at(os.path.join(module.folder, name)) if module.folder else None
 
     def at(self, base: str) -> Module | None:
-        """The package, module or namespace at a path without an ending."""
+        """The package, module or namespace package at a path without its ending."""
         package = os.path.join(base, PACKAGE)
         if self.files.is_file(package):
             return Module(package, base)
@@ -177,9 +178,9 @@ class Project:
         return Module(None, base) if self.files.is_folder(base) else None
 
     def program(self, path: str) -> str:
-        """What one process certainly imports together: the outermost package of a file; else the file alone.
+        """The program of a file, which one process imports as a whole: its outermost package, or the file alone.
 
-        A notebook is one by itself: nothing imports it.
+        A notebook is a program of its own, because nothing imports it.
         """
         if path.endswith(".ipynb"):
             return path

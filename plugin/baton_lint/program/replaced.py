@@ -12,11 +12,11 @@ from baton_lint.source.expressions import Expression, dotted
 from baton_lint.source.kept_calls import RUNS
 
 OPTIONS: Final = frozenset({"replace", "queues", "crashes", "before", "check", "max_runs", "replay"})
-"""Keywords of a run that are no inputs of its flow."""
+"""Keywords of a run that are not inputs of its flow."""
 
 
 def flow_of_run(call: Expression) -> Expression | None:
-    """The flow that a test runs, if a chain of calls ends with that."""
+    """The flow that a test runs, if a chain of calls ends with a run."""
     if call[0] != "call" or call[2][0] != "attr" or call[2][3] not in RUNS or not call[3]:
         return None
     flow: Expression = call[3][0]
@@ -24,7 +24,7 @@ def flow_of_run(call: Expression) -> Expression | None:
 
 
 def replaced(steps: Steps, path: str, scope: int, call: Expression) -> tuple[Replaced, ...]:
-    """What stands in for the steps of the flow, as far as it is written out in the call."""
+    """The replacements of the flow's steps, as far as they are written out in the call."""
     given = next((value for name, _, value in call[4] if name == "replace"), None)
     if given is None or given[0] != "dict":
         return ()

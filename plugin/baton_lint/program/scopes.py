@@ -6,8 +6,8 @@ from baton_lint.source.facts import ScopeFacts
 
 
 def visible(scopes: list[ScopeFacts], scope: int, name: str) -> int | None:
-    """The scope that a name is found in, from the inside to the outside; None if no scope binds it."""
-    sees_class = True  # what a class defines is seen in its own body and by type parameters there
+    """The innermost scope that binds a name and is visible; None if no scope binds it."""
+    sees_class = True  # names of a class are visible in its own body and to type parameters there
     while scope >= 0:
         here = scopes[scope]
         if name in here["names"] and (sees_class or here["kind"] != "class"):
@@ -18,7 +18,7 @@ def visible(scopes: list[ScopeFacts], scope: int, name: str) -> int | None:
 
 
 def deferred(scopes: list[ScopeFacts], scope: int) -> int:
-    """The scope that an annotation written as text is evaluated in: no function's, for those are over by then."""
+    """The scope in which an annotation that is a string is evaluated; never a function's, which has ended by then."""
     above = scope
     while above >= 0:
         if scopes[above]["kind"] == "function":

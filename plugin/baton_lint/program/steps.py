@@ -1,33 +1,33 @@
-"""Turn steps in source into the same `StepSpec`s that `baton_dsl.reflect` makes of live ones."""
+"""Turn steps in source into the same `StepSpec`s that `baton_dsl.reflect` makes from live ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from baton_dsl.core.rules.unimportable_step import LAMBDA, METHOD, NESTED
+from baton_dsl.core import roles
 from baton_dsl.core.spec import (
+    IGNORES,
     MISSING,
     UNKNOWN,
-    Access,
     Argument,
     Form,
+    Ignores,
     Option,
     ParameterSpec,
     Place,
     Reference,
-    Role,
     StepSpec,
 )
 from baton_dsl.core.types import Instance, Term
-from baton_lint.program.annotations import Annotations
+from baton_lint.program.annotations import NOT_ANNOTATED, Annotations, Peeled
 from baton_lint.program.doubts import NO_DOUBTS, Doubting, Doubts
 from baton_lint.program.known import ours
 from baton_lint.program.names import Names
 from baton_lint.program.values import ConstantValue, ItemsValue, Keyword, StepValue, TextValue
 from baton_lint.program.written import evaluated_in
-from baton_lint.source.expressions import Expression, dotted
+from baton_lint.source.expressions import Expression, dotted, shape
 from baton_lint.source.facts import FunctionFacts, ParameterFacts
 
 _FORMS: Final = {form.value: form for form in Form}
@@ -36,7 +36,7 @@ _SCALARS: Final = (str, int, float, bool, bytes, type(None))
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
-    """What a function says of itself, whatever it is called in a flow."""
+    """The signature of a function, independent of its name in a flow."""
 
     parameters: tuple[ParameterSpec, ...]
     result: Term
@@ -51,13 +51,23 @@ class _Definition:
     blocking_calls: tuple[Reference, ...]
 
 
+class _Said(NamedTuple):
+    """The meaning of a parameter's annotation."""
+
+    peeled: Peeled
+    doubts: Doubts
+
+
+_NO_RESULT: Final[tuple[Term, bool, Doubts]] = (MISSING, False, NO_DOUBTS)
+
+
 class Steps:
     """Describes steps.
 
     Args:
-        names: What names stand for.
-        annotations: What annotations mean.
-        doubting: Says what is wrong with the names in them.
+        names: Resolves names.
+        annotations: Translates annotations.
+        doubting: Finds problems with the names in them.
     """
 
     def __init__(self, names: Names, annotations: Annotations, doubting: Doubting | None = None) -> None:
@@ -65,6 +75,9 @@ class Steps:
         self.annotations = annotations
         self.doubting = doubting or Doubting(names)
         self._definitions: dict[tuple[str, int], _Definition] = {}
+        self._annotated: dict[tuple[str, int, Hashable], _Said] = {}
+        self._results: dict[tuple[str, int, Hashable], tuple[Term, bool, Doubts]] = {}
+        """The meaning of annotations by file, scope and shape: most annotations of a file say the same few things."""
 
     def spec(
         self, step: StepValue, name: str, *, argument_place: Place | None = None, deps: tuple[Reference, ...] = ()
@@ -91,12 +104,11 @@ class Steps:
             place=seen.place if seen else None,
             is_async=whole.is_async if whole else None,
             is_generator=whole is not None and whole.is_generator,
-            unimportable=seen.unimportable if seen else LAMBDA,
+            unimportable=seen.unimportable if seen else roles.LAMBDA,
             unevaluable=whole.unevaluable if whole else None,
             after=self._after(step),
             deps=deps,
-            ignore_cancelled=_flag(options.get("ignore_cancelled")),
-            ignore_discarded=_flag(options.get("ignore_discarded")),
+            ignores=Ignores.of({name: _flag(options.get(name)) for name in IGNORES}),
             options=options,
             bound=bound,
             argument_place=argument_place,
@@ -108,7 +120,7 @@ class Steps:
         )
 
     def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:
-        """The type of a value that is given to an input: scalars only; what is inside of containers is unknown."""
+        """The type of a value that is passed to an input: of scalars only; the contents of containers are unknown."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, TextValue):
             return Instance("builtins.str")
@@ -119,6 +131,8 @@ class Steps:
 
     def literal(self, path: str, scope: int, expression: Expression) -> object:
         """The value of an expression that is written out; `UNKNOWN` for any other."""
+        if expression[0] == "const":
+            return expression[2]
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, ConstantValue):
             return value.value
@@ -128,7 +142,7 @@ class Steps:
         return UNKNOWN
 
     def models(self, path: str, scope: int, expression: Expression) -> object:
-        """The models of a step: one, or a list, with `UNKNOWN` in the places of those that can't be told."""
+        """The models of a step: one, or a list with `UNKNOWN` for those that can't be resolved."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, ItemsValue):
             items = [self.literal(value.path, value.scope, item) for item in value.items]
@@ -136,7 +150,7 @@ class Steps:
         return self.literal(path, scope, expression)
 
     def models_by_step(self, path: str, scope: int, expression: Expression) -> object:
-        """The models that a flow gives to steps, as far as they are written out."""
+        """The models that a flow chooses for steps, as far as they are written out."""
         if expression[0] != "dict":
             return self.literal(path, scope, expression)
         pairs = ((self.literal(path, scope, key), value) for key, value in expression[2])
@@ -166,7 +180,7 @@ class Steps:
         return Option(value=value, place=self.names.project.place(keyword.path, keyword.span))
 
     def _is_one(self, keyword: Keyword) -> bool:
-        """True for the one model of a step that is a text which can't be told: there is nothing to check."""
+        """True if `models` is one string whose value is unknown, so that there is nothing to check."""
         if keyword.name != "models":
             return False
         return isinstance(self.names.evaluate(keyword.path, keyword.scope, keyword.expression), TextValue)
@@ -186,22 +200,19 @@ class Steps:
         place = self.names.project.place
         returns = function["returns"]
         written = function["parameters"]
-        unimportable = None
-        if "<locals>" in qualified_name:
-            unimportable = NESTED
-        elif "." in qualified_name and written and written[0]["name"] in ("self", "cls"):
-            unimportable = METHOD
+        first = written[0]["name"] if written else None
+        if roles.is_method(qualified_name, first):
             written = written[1:]
         scope = evaluated_in(self.names.project, path, function["annotated"])
         unresolved: list[tuple[Place, str]] = []
         parameters: list[ParameterSpec] = []
         for item in written:
-            doubts = self._doubts(path, scope, item["annotation"])
-            parameters.append(self._parameter(path, scope, function, item, doubts.unevaluable))
-            if doubts.unresolved:
-                unresolved.append((place(path, item["span"]), doubts.unresolved))
-        result, may_skip = self.annotations.result(path, scope, returns) if returns else (MISSING, False)
-        doubted = self._doubts(path, scope, returns)
+            annotation = item["annotation"]
+            said = None if annotation is None else self._said(path, scope, annotation)
+            parameters.append(self._parameter(path, function, item, said))
+            if said is not None and said.doubts.unresolved:
+                unresolved.append((place(path, item["span"]), said.doubts.unresolved))
+        result, may_skip, doubted = self._result(path, scope, returns) if returns else _NO_RESULT
         if returns and doubted.unresolved:
             unresolved.append((place(path, returns[1]), doubted.unresolved))
         return _Definition(
@@ -210,7 +221,7 @@ class Steps:
             may_skip=may_skip,
             is_async=function["is_async"],
             is_generator=function["is_generator"],
-            unimportable=unimportable,
+            unimportable=roles.unimportable(qualified_name, first),
             unevaluable=doubted.unevaluable,
             unresolved=tuple(unresolved),
             place=place(path, function["span"]),
@@ -218,62 +229,63 @@ class Steps:
             blocking_calls=tuple(Reference(name, place(path, span)) for name, span in function["blocking"]),
         )
 
-    def _doubts(self, path: str, scope: int, annotation: Expression | None) -> Doubts:
-        return NO_DOUBTS if annotation is None else self.doubting.of(path, scope, annotation)
+    def _said(self, path: str, scope: int, annotation: Expression) -> _Said:
+        """The meaning of a parameter's annotation. Annotations of one shape in one scope are evaluated once."""
+        key = (path, scope, shape(annotation))
+        found = self._annotated.get(key) if key[2] is not None else None
+        if found is None:
+            peeled = self.annotations.peel(path, scope, annotation)
+            found = self._annotated[key] = _Said(peeled, self.doubting.of(path, scope, annotation))
+        return found
+
+    def _result(self, path: str, scope: int, annotation: Expression) -> tuple[Term, bool, Doubts]:
+        """The meaning of a return annotation: the result, whether the step may skip, and doubts."""
+        key = (path, scope, shape(annotation))
+        found = self._results.get(key) if key[2] is not None else None
+        if found is None:
+            result, may_skip = self.annotations.result(path, scope, annotation)
+            found = self._results[key] = (result, may_skip, self.doubting.of(path, scope, annotation))
+        return found
 
     def unresolved(self) -> Iterator[tuple[Place, str]]:
-        """Where an annotation stands that text can't resolve, and why it can't."""
+        """The places of annotations that can't be resolved from text, and the reasons."""
         for definition in self._definitions.values():
             yield from definition.unresolved
 
     def _parameter(
-        self, path: str, scope: int, function: FunctionFacts, facts: ParameterFacts, unevaluable: str | None
+        self, path: str, function: FunctionFacts, facts: ParameterFacts, said: _Said | None
     ) -> ParameterSpec:
         unread = function["unread"]
-        name, default, annotation = facts["name"], facts["default"], facts["annotation"]
-        form = _FORMS[facts["form"]]
-        role, each, has_default = Role.UPSTREAM, 0, default is not None
-        source: str | None = name
-        term: Term = MISSING
-        access: Access | None = None
-        if annotation is not None:
-            peeled = self.annotations.peel(path, scope, annotation)
-            term, each = peeled.type, peeled.each
-            origin = self._origin(path, function["scope"], default) or peeled.source
-            if form in (Form.STAR_ARGS, Form.STAR_KWARGS):
-                role, source, each = Role.UNKNOWN, None, 0
-            elif origin is not None:
-                source = self._source(*origin)
-                has_default = has_default and origin is peeled.source
-            elif peeled.is_input:
-                role, source = Role.INPUT, None
-            elif peeled.is_context or peeled.access is not None:
-                role, source, each, access = Role.INJECTED, None, 0, peeled.access
-            elif not peeled.is_known:
-                role, source = Role.UNKNOWN, None
-        return ParameterSpec(
-            name=name,
-            role=role,
-            source=source,
-            type=term,
-            each=each,
-            access=access,
-            has_default=has_default,
+        name, default = facts["name"], facts["default"]
+        peeled = NOT_ANNOTATED if said is None else said.peeled
+        default_source = self._origin(path, function["scope"], default)
+        origin = default_source or peeled.source
+        return roles.parameter(
+            name,
+            peeled.type,
+            form=_FORMS[facts["form"]],
+            is_from=origin is not None,
+            source=self._source(*origin) if origin is not None else None,
+            is_input=peeled.is_input,
+            is_context=peeled.is_context,
+            access=peeled.access,
+            may_hide_a_marker=not peeled.is_known,
+            each=peeled.each,
+            has_default=default is not None and default_source is None,
             is_read=None if unread is None else name not in unread,
-            form=form,
-            unevaluable=unevaluable,
+            unevaluable=said.doubts.unevaluable if said is not None else None,
             place=self.names.project.place(path, facts["span"]),
         )
 
     def _origin(self, path: str, scope: int, default: Expression | None) -> tuple[str, int, Expression] | None:
-        """What `= From(...)` was given."""
+        """The argument of `= From(...)`."""
         if default is None or default[0] != "call" or not default[3]:
             return None
         is_from = ours(self.names.evaluate(path, scope, default[2])) == "From"
         return (path, scope, default[3][0]) if is_from else None
 
     def _source(self, path: str, scope: int, expression: Expression) -> str | None:
-        """The name of the step that `From(...)` was given."""
+        """The name of the step in `From(...)`."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, StepValue):
             return value.name
@@ -285,7 +297,7 @@ def _callee(expression: Expression) -> Expression:
 
 
 def _flag(option: Option | None) -> bool | None:
-    """An `ignore_*` flag; one that is no literal counts as not set, so that rules stay silent."""
+    """The value of an `ignore_*` option. One that is not a literal counts as not set, so that rules stay silent."""
     if option is None:
         return None
     return option.value if isinstance(option.value, bool) or option.value is None else False

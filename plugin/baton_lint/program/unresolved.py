@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from baton_dsl.core.rules.rule import once
 from baton_dsl.core.spec import MISSING, UNKNOWN, Place, Role, StepSpec
 from baton_dsl.core.terms import Instance, TupleOf, UnionOf
 
 
 class Unresolved(NamedTuple):
-    """An annotation, or a part of one, that stands for a type that is not known."""
+    """An annotation, or a part of one, whose type is unknown."""
 
     path: str
     line: int
@@ -19,19 +20,17 @@ class Unresolved(NamedTuple):
 
 
 def unresolved(steps: Iterable[StepSpec], reasons: Mapping[Place, str]) -> list[Unresolved]:
-    """Each annotation that rules about types pass over, once and in the order of the source.
+    """Each annotation that rules about types skip, once and in the order of the source.
 
     Args:
-        steps: The steps of all flows, and of none.
-        reasons: Why, as far as that is known, by the place of the annotation.
+        steps: All steps, in flows or not.
+        reasons: The reasons, where they are known, by the place of the annotation.
     """
     found: dict[Unresolved, None] = {}
-    known: dict[object, bool] = {}
+    holds_unknown = once(_holds_unknown)
     for step in steps:
         for place, term, what in _annotations(step):
-            if term not in known:
-                known[term] = not _holds_unknown(term)
-            if not known[term]:
+            if holds_unknown(term):
                 reason = f" ({reasons[place]})" if place in reasons else ""
                 sentence = f"{what} can't be resolved{reason}, so nothing that depends on its type is checked"
                 found[Unresolved(place.path, place.line, place.column, sentence)] = None

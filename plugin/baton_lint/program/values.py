@@ -1,4 +1,4 @@
-"""Evaluate expressions of user code as far as the text allows."""
+"""Values of expressions in user code, as far as the text shows them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Keyword:
 
 
 def rebound(bound: tuple[Keyword, ...], given: tuple[Keyword, ...]) -> tuple[Keyword, ...]:
-    """What is bound after another `bind`: what is given later wins."""
+    """The bound inputs after another `bind`: later values win."""
     names = {keyword.name for keyword in given}
     return (*(keyword for keyword in bound if keyword.name not in names), *given)
 
@@ -63,19 +63,19 @@ class StepValue:
 
     path: str
     index: int | None
-    """Of the file's functions; None for a lambda."""
+    """The index of its function in the file; None for a lambda."""
     name: str | None
-    """None if it can't be told."""
+    """Its name; None if that is unknown."""
     maker: StepMaker
     bound: tuple[Keyword, ...] = ()
     bind: tuple[str, Span] | None = None
-    """Where the last `bind` was called."""
+    """The place of the last call of `bind`."""
     hides_bound: bool = False
     """True for `bind(**inputs)`."""
     above: tuple[Expression, ...] = ()
     """Decorators that wrap the step."""
     is_wrapped: bool = False
-    """True if other decorators stand below `@step`."""
+    """True if there are other decorators below `@step`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class FlowValue:
 
         Args:
             given: The arguments of `bind`.
-            hides: Whether it was given others that can't be seen.
+            hides: Whether the call has more arguments that can't be seen.
         """
         return replace(self, bound=rebound(self.bound, given), hides_bound=self.hides_bound or hides)
 
@@ -112,10 +112,10 @@ class AliasValue:
 
     Attributes:
         path: The file that it is in.
-        scope: The scope that it is evaluated in.
+        scope: The scope in which it is evaluated.
         parameters: Its type parameters.
-        expression: What it stands for.
-        is_lazy: True for a `type` statement, whose value is evaluated where it stands.
+        expression: Its value.
+        is_lazy: True for a `type` statement, whose value is evaluated in its own module.
     """
 
     path: str
@@ -137,7 +137,7 @@ class NewTypeValue:
 
 @dataclass(frozen=True, slots=True)
 class MadeClass:
-    """A class that a call makes: `Enum("Color", "RED BLUE")`, `namedtuple("Point", "x y")`."""
+    """A class that a call creates: `Enum("Color", "RED BLUE")`, `namedtuple("Point", "x y")`."""
 
     path: str
     name: str
@@ -152,7 +152,7 @@ class ItemsValue:
     scope: int
     items: tuple[Expression, ...]
     changes: str | None = None
-    """Why it may hold something else by now."""
+    """Why its items may have changed since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class ConstantValue:
 
 @dataclass(frozen=True, slots=True)
 class TextValue:
-    """A string whose content can't be told."""
+    """A string with unknown content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class TypeVariable:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something that text can't tell, and why."""
+    """An unknown value, and why it is unknown."""
 
     reason: str
     place: Place | None = field(default=None, compare=False)

@@ -1,4 +1,4 @@
-"""How an annotation is written: as text perhaps, and with arguments."""
+"""Read how an annotation is written: perhaps as a string, and with arguments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from baton_lint.source.expressions import Expression, parse
 
 
 def evaluated_in(project: Project, path: str, scope: int) -> int:
-    """The scope that annotations which stand in a scope are evaluated in."""
+    """The scope in which the annotations of a scope are evaluated."""
     facts = project.files.facts(path)
     return deferred(facts["scopes"], scope) if facts is not None and facts["is_deferred"] else scope
 
 
 def unquoted(project: Project, path: str, scope: int, expression: Expression) -> tuple[int, Expression]:
-    """An annotation that may be written as text, and the scope that it is evaluated in."""
+    """Unquote an annotation that may be a string. Returns the scope in which it is evaluated, and the annotation."""
     while expression[0] == "const" and isinstance(expression[2], str):
         facts = project.files.facts(path)
         scope = deferred(facts["scopes"], scope) if facts is not None else scope
@@ -23,7 +23,7 @@ def unquoted(project: Project, path: str, scope: int, expression: Expression) ->
 
 
 def arguments_of(expression: Expression) -> tuple[Expression, ...] | None:
-    """What stands between the brackets; None without any."""
+    """The arguments between the brackets; None if there are no brackets."""
     if expression[0] != "sub":
         return None
     index: Expression = expression[3]

@@ -1,1 +1,1 @@
-"""Write flows as plain calls, and have other type checkers check them."""
+"""Write flows as plain calls, and let other type checkers check them."""

@@ -23,7 +23,7 @@ MODULE: Final = "baton_edges"
 
 
 class CheckerError(Exception):
-    """A type checker is not installed, or gave no answer."""
+    """A type checker is not installed, or its answer can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Checker:
         name: Its command.
         flags: Its arguments for the emitted file, the folders of the project and the Python interpreter.
         remarks: The errors in its output.
-        configuration: A file that it wants beside the emitted one, by name; the text for the folders of the project.
+        configuration: A file that it needs beside the emitted one, by name; returns its text for the project's folders.
     """
 
     name: str
@@ -78,10 +78,10 @@ def _pyrefly(output: str) -> Iterator[Remark]:
 
 
 def _json(output: str) -> Any:
-    """The answer of a checker.
+    """Parse the answer of a checker.
 
     Raises:
-        CheckerError: If it is none.
+        CheckerError: If it is not JSON.
     """
     try:
         return json.loads(output[min(index for index in (output.find("{"), output.find("[")) if index >= 0) :])
@@ -139,12 +139,12 @@ CHECKERS: Final[Mapping[str, Checker]] = {
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a type checker made of the edges.
+    """The result of a type checker for the edges.
 
     Attributes:
-        findings: The edges that it refutes, each at its parameter.
+        findings: The edges that it rejects, each at its parameter.
         claims: How many edges it was asked about.
-        problems: What else it said: of these lines nothing was proven.
+        problems: Its other errors. Nothing is proven about their lines.
     """
 
     findings: tuple[Diagnostic, ...]
@@ -161,23 +161,23 @@ def prove(
     types: Types | None = None,
     cache: Path | None = None,
 ) -> Proof:
-    """Have a type checker prove the edges of flows.
+    """Let a type checker check the edges of flows.
 
     Args:
-        flows: As `emit` takes them.
+        flows: The flows, as for `emit`.
         checker: `mypy`, `pyright`, `ty` or `pyrefly`.
-        roots: The folders that the project's modules are imported from.
-        python: The interpreter in whose environment the project is installed; the checker is looked for beside it
-            first, then on the path.
-        types: What is known of the types in the flows, for the catalogue's words.
-        cache: A folder in which mypy may remember the libraries; the others keep nothing.
+        roots: The folders from which the project's modules are imported.
+        python: The interpreter in whose environment the project is installed. The checker is looked up beside it first,
+            then on the path.
+        types: Answers questions about the types in the flows, for the wording of the rules.
+        cache: A folder for mypy's cache; the others have none.
 
     Raises:
-        CheckerError: If the checker is unknown, not installed, or gives no answer.
+        CheckerError: If the checker is unknown, not installed, or its answer can't be read.
     """
     how = CHECKERS.get(checker)
     if how is None:
-        raise CheckerError(f'"{checker}" is no type checker that is known here: {", ".join(CHECKERS)}')
+        raise CheckerError(f'"{checker}" is not a known type checker; these are: {", ".join(CHECKERS)}')
     emitted = emit(flows, types)
     with tempfile.TemporaryDirectory(prefix="baton-") as folder:
         file = Path(folder).resolve() / f"{MODULE}.py"
@@ -214,7 +214,7 @@ def _run(checker: Checker, file: Path, roots: Sequence[Path], python: Path, cach
 
 
 def _finding(claim: Claim, remark: Remark, checker: str, types: Types | None) -> Diagnostic:
-    """The catalogue's finding for a claim that was refuted, with the checker's own words as a note."""
+    """The finding of a rule for a rejected edge, with the checker's own words as a note."""
     told = _absent(claim) if claim.is_absent else _in_words(claim, types) or _in_general(claim)
     note = Note(f"{checker}: {remark.message}")
     return replace(told, flow=claim.flow.name, notes=(*told.notes, note))
@@ -235,7 +235,7 @@ def _absent(claim: Claim) -> Diagnostic:
 
 
 def _in_words(claim: Claim, types: Types | None) -> Diagnostic | None:
-    """The catalogue's own finding, if the types are known here too."""
+    """The finding in the words of the rule, if the types are known here too."""
     step, parameter, upstream = claim.step, claim.parameter, claim.upstream
     if types is None or {MISSING, UNKNOWN} & {parameter.type, upstream.result}:
         return None

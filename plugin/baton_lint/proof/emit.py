@@ -1,6 +1,6 @@
 """Write the edges of flows as plain calls, in a module that any type checker can check.
 
-For each step one function calls it with the result of every upstream, an argument a line:
+For each step, one function calls it with the results of its upstreams, one argument per line:
 
 ```python
 def baton_edges_1() -> object:  # step "total" of flow "shop"
@@ -9,10 +9,10 @@ def baton_edges_1() -> object:  # step "total" of flow "shop"
     )
 ```
 
-`From(step)` is typed as the step's result, a coroutine unwrapped, so neither the order of the steps nor `await`
-matters, and a flow with a cycle can be emitted too. `Skip` is narrowed away; what `Each` takes is an item of the
-result; the result of a mapped step goes into a list, and that of a step of several models into a dict. Whatever is no
-edge is given as `Any`.
+`From(step)` is typed as the step's result without the coroutine around it. So neither the order of the steps nor
+`await` matters, and even a flow with a cycle can be emitted. `Skip` is removed from the type. For `Each`, an item of
+the result is passed; the result of a mapped step is put into a list, and that of a step of several models into a
+dict. Arguments that are not edges are `Any`.
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ _WRAPPED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one line of an emitted module claims: that a result may go to a parameter, or has items for it.
+    """The claim of one line of an emitted module: that a parameter accepts a result, or that the result has items.
 
     Attributes:
         flow: The flow.
-        step: The step that takes it.
-        parameter: The parameter that takes it.
-        upstream: The step that gives it.
-        is_absent: True for the claim that the parameter accepts None, since the upstream, or an item of it, may have
+        step: The step that takes the result.
+        parameter: The parameter that takes the result.
+        upstream: The step whose result it is.
+        is_absent: True for the claim that the parameter accepts None, because the upstream, or an item of it, may have
             no result.
         is_peeled: True for the claim that the result, or an item of it, is a collection.
     """
@@ -122,9 +122,9 @@ class Emitted:
 
     Attributes:
         text: Its source.
-        claims: What each line claims, by line number.
-        calls: The one claim of a whole call, by the line that it begins on: some checkers point there when no variant
-            of an overloaded function takes the argument.
+        claims: The claim of each line, by line number.
+        calls: If a call has only one claim, that claim by the call's first line: some checkers report errors there if
+            no overload of the function accepts the argument.
     """
 
     text: str
@@ -133,7 +133,7 @@ class Emitted:
 
     @property
     def edges(self) -> int:
-        """How many edges are claimed, each way that they are: with a result, and where that may be absent without."""
+        """The number of claims about edges: one with a result and, if the result may be absent, one without."""
         return sum(not claim.is_peeled for claim in self.claims.values())
 
 
@@ -158,11 +158,11 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]], types: Types | Non
     Args:
         flows: Each flow with the places that its steps can be imported from, by name in the flow, such as
             `app.shop:total` or `app.shop:Billing.charge`. A step without one is left out.
-        types: What is known of the types in the flows: by it, what takes the results of a map takes them as they
-            are, with None, or as outcomes.
+        types: Answers questions about the types in the flows. They decide whether a parameter takes the results of a
+            map alone, with None, or as outcomes.
 
     Returns:
-        The module, and what each of its lines claims.
+        The module, and the claim of each of its lines.
 
     Example:
         >>> from baton_dsl.core.spec import FlowSpec, ParameterSpec, Role, StepSpec
@@ -192,9 +192,9 @@ def emit(flows: Iterable[tuple[FlowSpec, Mapping[str, str]]], types: Types | Non
 
 
 def _named(modules: Iterable[str]) -> dict[str, str]:
-    """What each module is called here.
+    """The name of each module in the emitted module.
 
-    A submodule gets a name of its own: a package may well give another thing by that name, as with
+    A submodule gets a new name, because its package may define something else with the same name, as with
     `from app.shop import shop` in `app/__init__.py`.
     """
     return {
@@ -222,7 +222,7 @@ class _Taken:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call of a step; in one with absent upstreams, those alone are claimed."""
+    """A call of a step; if it has absent upstreams, only these are claims."""
 
     flow: FlowSpec
     step: StepSpec
@@ -231,7 +231,7 @@ class _Call:
 
 
 def _calls(flow: FlowSpec, paths: Mapping[str, str], types: Types | None) -> Iterator[_Call]:
-    """The calls that claim the edges of a flow: one a step, and one more where upstreams may be absent."""
+    """The calls for the edges of a flow: one for each step, and one more if upstreams may be absent."""
     steps: dict[str, StepSpec] = {}
     for step in flow.steps:
         steps.setdefault(step.name, step)
@@ -255,14 +255,14 @@ def _calls(flow: FlowSpec, paths: Mapping[str, str], types: Types | None) -> Ite
 
 
 def _may_be_absent(flow: FlowSpec, step: StepSpec, taken: _Taken) -> bool:
-    """True if a parameter must have room for an upstream, or for an item of one, without a result."""
+    """True if a parameter must accept that an upstream, or an item of one, has no result."""
     if taken.edge.lists:
         return taken.form is maps.Form.PLAIN and not_optional.loses_items(flow, step, taken.upstream)
-    return not taken.edge.peeled and bool(not_optional.ignores(flow, step))
+    return not taken.edge.peeled and any(flow.ignored_by(step))
 
 
 def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edge: maps.Edge) -> maps.Form | None:
-    """How a parameter takes items of a map that have no result; None if nothing can be claimed of the edge."""
+    """How a parameter takes items of a map without a result; None if nothing can be claimed about the edge."""
     if upstream.is_per_model is None or (upstream.is_per_model and parameter.each):
         return None
     if types is None:
@@ -273,7 +273,7 @@ def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edg
     for _ in range(edge.lists):
         item = item if item in (None, MISSING, UNKNOWN) else types.item_of(item)
         if edge.is_by_model and isinstance(item, TupleOf):
-            item = item.items[-1]  # of a mapping, its keys with their values
+            item = item.items[-1]  # for a mapping, pairs of key and value
     if not edge.lists or item is None:
         return maps.Form.PLAIN
     if item in (MISSING, UNKNOWN):
@@ -284,7 +284,7 @@ def _form(types: Types | None, parameter: ParameterSpec, upstream: StepSpec, edg
 
 
 def _has_one_type(types: Types, collection: object, levels: int) -> bool:
-    """False if items have several types, by position or by which collection it is: mypy joins those to their base."""
+    """False if items have several types, by position or by collection, because mypy joins those to a common base."""
     found: object | None = collection
     for _ in range(levels):
         if found in (None, MISSING, UNKNOWN):
@@ -325,7 +325,7 @@ def _write(lines: _Lines, number: int, call: _Call, paths: Mapping[str, str]) ->
 
 
 def _given(lines: _Lines, call: _Call, parameter: ParameterSpec, paths: Mapping[str, str]) -> str:
-    """What a parameter is given, after the lines that make it."""
+    """Write the lines that prepare the argument of a parameter, and return the argument."""
     taken = call.taken[parameter.name]
     upstream, edge, name = taken.upstream, taken.edge, parameter.name
     given = f"From({paths[upstream.name]})"
@@ -336,7 +336,7 @@ def _given(lines: _Lines, call: _Call, parameter: ParameterSpec, paths: Mapping[
     if edge.lists:
         given = _WRAPPED[maps.Form.OPTIONAL if call.absent else taken.form].format(given)
         given = f"baton_{edge.whole}_of(" * edge.lists + given + ")" * edge.lists
-        # A name of its own: where it is an argument, a checker would widen the list to what the parameter takes.
+        # A variable of its own: inside of an argument, a checker would widen the list to the parameter's type.
         lines.add(f"    baton_{name} = {given}")
         return f"baton_{name}"
     if call.absent:

@@ -17,42 +17,41 @@ from baton_lint.search.sealed import is_own_folder
 
 
 def types(project: Importable, checker: str, python: str | None, cache: str | None) -> tuple[list[Finding], Proof]:
-    """Have a type checker prove the edges of a project.
+    """Let a type checker check the edges of a project.
 
     Args:
         project: Its flows, and where their steps are imported from.
         checker: `mypy`, `pyright`, `ty` or `pyrefly`.
-        python: The interpreter of the environment that the project runs in; None takes this one.
-        cache: A folder in which the checker may remember what it knows; None to begin from nothing.
+        python: The interpreter of the project's environment; None for this one.
+        cache: A folder for the checker's cache; None for no cache.
 
     Returns:
-        A finding for each edge that is refuted, once and in the order of the source; and all that the checker said.
+        A finding for each rejected edge, once and in the order of the source; and the whole result of the checker.
 
     Raises:
-        UsageError: The interpreter is none, or the checker is unknown, not installed, or gives no answer.
+        UsageError: If the interpreter is not one, or the checker is unknown, not installed, or its answer can't be
+            read.
     """
     interpreter = shutil.which(python or sys.executable)
     if interpreter is None:
         raise UsageError(f"--python must be a Python interpreter, got {python}")
     roots = [Path(root) for root in project.roots]
     folder = Path(cache).absolute() / checker if cache else None
-    if folder is not None and not is_own_folder(
-        str(folder)
-    ):  # the checker would follow links, and believe what it reads
+    if folder is not None and not is_own_folder(str(folder)):  # the checker would follow links, and trust what it reads
         folder = None
     try:
         proof = prove(
             project.flows,
             checker,
             roots=roots,
-            python=Path(interpreter).absolute(),  # not resolved: a virtual environment is known by its own link
+            python=Path(interpreter).absolute(),  # not resolved: the path of the link identifies a virtual environment
             types=project.types,
             cache=folder,
         )
     except CheckerError as error:
         raise UsageError(str(error)) from None
     seen: dict[tuple[object, ...], Finding] = {}
-    for diagnostic in proof.findings:  # a step of fifty flows is wrong once
+    for diagnostic in proof.findings:  # a mistake in a step of fifty flows is one finding
         seen.setdefault((diagnostic.code, diagnostic.place, diagnostic.message), finding_of(diagnostic))
     return sorted(seen.values(), key=lambda finding: finding[:6]), proof
 
@@ -63,13 +62,13 @@ def emit_to(project: Importable, output: str | None, write: Callable[[str], None
     Args:
         project: Its flows, and where their steps are imported from.
         output: The file to write; None writes with `write`.
-        write: Takes the text otherwise.
+        write: Writes the text if there is no file.
 
     Returns:
         How many edges were written.
 
     Raises:
-        UsageError: The file can't be written.
+        UsageError: If the file can't be written.
     """
     emitted = emit(project.flows, project.types)
     if output is None:

@@ -1,4 +1,4 @@
-"""The cache: facts by file content, and findings as long as nothing at all has changed."""
+"""The cache: facts by file content, and findings while nothing has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from baton_lint.source.facts import FileFacts
 
 FORMAT = 3
-"""To be raised with every change of what is stored."""
+"""The version of the format. Increase it with every change of what is stored."""
 FOLDER = ".baton_cache"
 
 
@@ -26,14 +26,14 @@ class Cache:
     """One cache file.
 
     Attributes:
-        stamps: Of every file that was walked, the version that is known; None for one too fresh to be trusted.
-        digests: Of every file that matters, what its content was.
-        facts: By digest.
-        needles: With which the other files were searched.
-        outside: Files that imports led to, outside the walked folders, with their stamps.
-        probes: Paths outside that were asked for, and whether they were there.
-        places: Folders with a pyproject.toml of their own, and the further folders that imports start from there.
-        report: What was found, if nothing changed since.
+        stamps: The stamp of every walked file; None for a file that is too new to be trusted.
+        digests: The digest of the content of every file that matters.
+        facts: The facts, by digest.
+        needles: The needles with which the other files were searched.
+        outside: Files outside the walked folders that imports led to, with their stamps.
+        probes: Paths outside that were looked up, and whether they existed.
+        places: Folders with their own pyproject.toml, and the folders from which imports start there.
+        report: The findings, valid if nothing has changed.
     """
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Cache:
 
     @property
     def facts(self) -> dict[bytes, FileFacts]:
-        """Facts by digest; unpacked when they are first asked for."""
+        """Facts by digest; unpacked on first access."""
         if self._facts is None:
-            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - under our own seal
+            self._facts = marshal.loads(self._stored_facts) if self._stored_facts else {}  # noqa: S302 - sealed by us
         return self._facts
 
     def keep_facts(self, facts: dict[bytes, FileFacts]) -> None:
@@ -61,11 +61,11 @@ class Cache:
         self._facts = facts
 
     def knows(self, stamps: dict[str, Stamp]) -> bool:
-        """Whether all files are as they were. The many numbers of a large project are compared as one."""
+        """Whether no file has changed. The many stamps of a large project are compared at once."""
         return _print_of(stamps) == self._print if self._stored is not None else self.stamps == stamps
 
     def holds_outside(self) -> bool:
-        """Whether all that was seen outside the walked folders is as it was."""
+        """Whether nothing outside the walked folders has changed that was read or looked up."""
         for path, known in self.outside.items():
             try:
                 if stamp(os.stat(path)) != known:
@@ -78,19 +78,19 @@ class Cache:
 
     @staticmethod
     def load(path: str, key: str) -> Cache:
-        """The cache in a file; an empty one if there is none, or it was made by or for something else."""
+        """Load the cache from a file; an empty one if there is none, or it has another key."""
         cache = Cache()
         stored = sealed.read(path)
         if stored is None:
             return cache
-        head = marshal.loads(stored.head)  # noqa: S302 - under our own seal
+        head = marshal.loads(stored.head)  # noqa: S302 - sealed by us
         if head[0] == key:
             _, cache.outside, cache.probes, cache.places, cache.report, cache._print = head
             cache._stored = stored
         return cache
 
     def unpack(self) -> None:
-        """Take up what the file holds of single files, which a run without any change does not need."""
+        """Unpack what the cache stores about single files, which a run without any change does not need."""
         if self._stored is not None:
             body = self._stored.body()
             if body is not None:
@@ -98,7 +98,7 @@ class Cache:
             self._stored = None
 
     def save(self, path: str, key: str) -> None:
-        """Write the cache; a failure is no concern of the user's."""
+        """Write the cache. Failures are ignored, because the cache is not needed."""
         try:
             facts = marshal.dumps(self._facts) if self._facts is not None else self._stored_facts
             body = marshal.dumps((self.stamps, self.digests, self.needles, facts))
@@ -109,21 +109,21 @@ class Cache:
 
 
 def _print_of(stamps: dict[str, Stamp] | dict[str, Stamp | None]) -> bytes:
-    """What is the same for the same stamps in the same order: without references, which depend on who holds what."""
+    """Serialize stamps so that equal ones in the same order give equal bytes: without marshal's references."""
     return sealed.digest(marshal.dumps(stamps, 2))
 
 
 def key_of(version: str, settings: tuple[object, ...]) -> str:
-    """What must be the same for a cache to be of use: our version, Python's, our own code, the settings."""
+    """The key of a cache, which must be equal for it to be used: our version, Python's, our own code, the settings."""
     return repr((FORMAT, version, sys.version, _own_code(), settings))
 
 
 _ROOMS = ("source", "program", "search", "fixes")
-"""What decides what is kept: facts, findings and their fixes."""
+"""The folders whose code determines what is cached: facts, findings and their fixes."""
 
 
 def _own_code() -> tuple[tuple[str, int, int], ...]:
-    """The stamps of our own modules, so that an edit of a rule is seen too."""
+    """The stamps of our own modules, so that an edit of a rule invalidates the cache."""
     package = os.path.dirname(os.path.dirname(__file__))
     core = os.path.join(os.path.dirname(str(baton_dsl.__file__)), "core")
     folders = [package, core, *(os.path.join(package, room) for room in _ROOMS), os.path.join(core, "rules")]

@@ -1,4 +1,4 @@
-"""List the Python files, with what shows that they have changed."""
+"""List the Python files, with stamps that show whether they have changed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 type Stamp = tuple[int, int, int, int]
-"""Modified, changed, inode, size: a file with the same four has the same content."""
+"""A stamp: mtime, ctime, inode and size. A file with the same four has the same content."""
 
 NEVER = frozenset({"__pycache__", "node_modules", "site-packages"})
-"""Folders that are left out, besides those that begin with a dot or hold a `pyvenv.cfg`."""
+"""Folders that are skipped, besides those that begin with a dot or contain a `pyvenv.cfg`."""
 USUALLY_NOT = frozenset({"venv", "env", "build", "dist", "_build"})
-"""Folders that are left out unless they are packages."""
+"""Folders that are skipped unless they are packages."""
 ENDINGS = (".py", ".ipynb")
-"""Of the names of files that are looked at."""
+"""The endings of the files that are checked."""
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What tells one version of a file from another."""
+    """The stamp of a file, which differs between its versions."""
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
 
 
 class Walked:
-    """What a walk came by.
+    """The result of a walk.
 
     Attributes:
-        stamps: The files, with what tells their versions apart.
-        projects: Folders below the first ones that have a pyproject.toml.
-        problems: What could not be looked at, a sentence each.
-        left: What was passed over though it may hold source code: a path and the reason.
+        stamps: The files with their stamps.
+        projects: Nested folders with a pyproject.toml.
+        problems: What could not be read, one sentence each.
+        left: What was skipped although it may contain source code: a path and the reason.
     """
 
     def __init__(self) -> None:
@@ -49,14 +49,14 @@ def walk(
     is_excluded: Callable[[str], bool] | None,
     excluded_in: Callable[[str], Callable[[str], bool] | None] | None = None,
 ) -> Walked:
-    """All Python files and notebooks below some folders.
+    """Find all Python files and notebooks below some folders.
 
-    Links to folders are not followed, so no loop is walked twice; links to files are.
+    Links to files are followed, but links to folders are not, so there are no loops.
 
     Args:
-        folders: Where to begin; each is walked whatever its own name.
-        is_excluded: Says of a file or folder whether the user left it out.
-        excluded_in: The same test for a folder with a pyproject.toml of its own, and all below it.
+        folders: The folders to walk, whatever their own names.
+        is_excluded: Says whether the user excluded a file or folder.
+        excluded_in: Returns the same test for a nested folder with its own pyproject.toml.
     """
     walked = Walked()
     left = walked.left
@@ -111,7 +111,7 @@ def walk(
 def _file(entry: os.DirEntry[str]) -> os.stat_result | None:
     try:
         status = entry.stat()
-    except OSError:  # a link to nowhere, or to itself
+    except OSError:  # a broken link, or a link to itself
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 

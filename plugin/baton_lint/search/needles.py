@@ -1,23 +1,23 @@
-"""Words to search for besides our own name: modules that re-export it, and flows that others use."""
+"""Find the words to search for besides our own name: modules that re-export it, and flows that others use."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
 
-from baton_lint.program.known import BATON
+from baton_lint.program.known import BATON, OURS
 from baton_lint.program.project import PACKAGE
 from baton_lint.search.prefilter import WORD, Needle, importing
 from baton_lint.source.facts import Binding, FileFacts
 
-_EXPORTS = frozenset({"step", "Flow", "Input", "From", "Each", "StepContext", "Skip", "Outcome"})
+_EXPORTS = frozenset(name for full_name, name in OURS.items() if full_name == f"{BATON}.{name}")
 
 
 def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
-    """The needles with which no file that matters is missed, given those that are known to matter.
+    """The needles that find every file that matters, from the files that are known to matter.
 
-    A project with its own `from app.dsl import step` never says "baton_dsl" where its steps are; a module that
-    inserts a flow says only the flow's name.
+    A project with its own `from app.dsl import step` does not mention "baton_dsl" in the modules of its steps, and a
+    module that inserts a flow may mention only the flow's name.
     """
     exports: dict[str, set[str]] = {}
     packages: set[str] = set()
@@ -45,13 +45,13 @@ def needles_for(facts: Mapping[str, FileFacts]) -> tuple[Needle, ...]:
 
 
 def _leaf(path: str) -> str:
-    """The last part of the name that a module is imported by."""
+    """The last part of a module's import name."""
     folder, name = os.path.split(path)
     return os.path.basename(folder) if name == PACKAGE else name.removesuffix(".py")
 
 
 def _handed_on(path: str, file: FileFacts, exports: Mapping[str, set[str]]) -> set[str]:
-    """Names of ours, as this module calls them, that others may import from it."""
+    """Our public names, as this module names them, that other modules may import from it."""
     is_package = path.endswith(PACKAGE)
     found: set[str] = set()
     for name, binding in _bindings(file):
@@ -60,7 +60,7 @@ def _handed_on(path: str, file: FileFacts, exports: Mapping[str, set[str]]) -> s
             ours = module.partition(".")[0] == BATON and binding[3] in _EXPORTS
             if ours or binding[3] in exports.get(module.rpartition(".")[2], ()):
                 found.add(name)
-            found |= exports.get(binding[3], set())  # `from app import dsl` hands all of it on
+            found |= exports.get(binding[3], set())  # `from app import dsl` re-exports all of it
         elif binding[0] == "module":
             module = str(binding[1])
             found |= _EXPORTS if module.partition(".")[0] == BATON else exports.get(module.rpartition(".")[2], set())
@@ -80,7 +80,7 @@ def _bindings(file: FileFacts) -> Iterator[tuple[str, Binding]]:
 
 
 def _makes_decorator(file: FileFacts, expression: object) -> bool:
-    """True for `llm_step = step(queue="llm")`, as far as a glance tells."""
+    """True for an assignment that looks like `llm_step = step(queue="llm")`."""
     if not isinstance(expression, tuple) or expression[0] != "call" or expression[3]:
         return False
     root = expression[2]
@@ -89,7 +89,7 @@ def _makes_decorator(file: FileFacts, expression: object) -> bool:
 
 
 def _flow_names(file: FileFacts) -> set[bytes]:
-    """Variables at the top of a module that may hold a flow: those that are set to what a call gives."""
+    """Top-level variables of a module that may contain a flow: those that are set to the result of a call."""
     if not file["calls"]:
         return set()
     called = {call["expression"][1][:2] for call in file["calls"] if call["scope"] == 0}

@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 type Needle = tuple[tuple[bytes, ...], ...]
-"""Groups of alternatives: a file may matter if it holds one of each group. One of three is of a module that hands our
-names on: the last group is what its import statements look like."""
+"""Groups of alternatives: a file may matter if it contains one of each group. A needle with three groups is for a
+module that re-exports our names: the last group matches import statements of it."""
 
 WORD: Needle = ((b"baton_dsl",),)
-"""Every file that imports us says so."""
+"""The word in every file that imports us directly."""
 
 LARGEST = 1 << 27
-"""Bytes of one file. No module that anybody has to read comes near."""
+"""The most bytes of a file. No real module comes near."""
 
 _BUFFER = 1 << 20
 _FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe that took the place of a file is not waited for
+    | getattr(os, "O_NONBLOCK", 0)  # don't wait for a pipe that has replaced a file
 )
 
 
 def _read_into(descriptor: int, buffers: list[bytearray]) -> int:
-    """As `os.readv` with one buffer, for Windows, which does not have it."""
+    """Like `os.readv` with one buffer, for Windows, which lacks it."""
     data = os.read(descriptor, _BUFFER)
     buffers[0][: len(data)] = data
     return len(data)
@@ -38,19 +38,19 @@ _fill: Callable[[int, list[bytearray]], int] = getattr(os, "readv", _read_into)
 
 
 _STATEMENT = (
-    # up to the end of a line, or of the next if a backslash says so; what stands in parentheses may be longer
+    # up to the end of the line, or of the next one after a backslash; parentheses may span several lines
     rb"\b(?:from|import)\b(?:[^\n(#;]|\\\r?\n)*(?:\((?:[^)#]|#[^\n]*)*)?\b%s\b"
 )
 _RELATIVE = rb"|\bfrom\s*\.+\s*import\b"
 
 
 def importing(leaf: str, names: Iterable[str], *, is_package: bool) -> Needle:
-    """The needle of a module that hands our names on.
+    """The needle of a module that re-exports our names.
 
     Args:
         leaf: The last part of its name.
-        names: What it hands on.
-        is_package: Whether its own modules may import from it without a name.
+        names: The re-exported names.
+        is_package: Whether its own modules may import from it without a name (`from . import`).
     """
     import re  # only if a file matters
 
@@ -61,7 +61,7 @@ def importing(leaf: str, names: Iterable[str], *, is_package: bool) -> Needle:
 
 
 def matches(data: bytes | bytearray, needles: Iterable[Needle]) -> bool:
-    """Whether a file may have to do with baton."""
+    """Whether a file may use baton."""
     return any(map(_holds, needles, repeat(data)))
 
 
@@ -78,17 +78,17 @@ def _holds(needle: Needle, data: bytes | bytearray) -> bool:
 def scan(
     paths: Iterable[str], needles: tuple[Needle, ...], found: Callable[[str, bytes], None]
 ) -> list[tuple[str, str]]:
-    """Read files and hand on those that match.
+    """Read files, and pass on those that match.
 
-    One buffer is read into again and again: making new bytes of each of ten thousand files costs more than reading.
+    One buffer is reused: new bytes for each of ten thousand files would cost more than reading them.
 
     Args:
         paths: The files.
-        needles: What to look for.
+        needles: The needles.
         found: Called with the path and the content of each file that matches.
 
     Returns:
-        The paths that can't be read, each with the reason; a file that has vanished is none.
+        The paths that can't be read, each with the reason, without files that no longer exist.
     """
     unreadable: list[tuple[str, str]] = []
     buffer = bytearray(_BUFFER)

@@ -1,4 +1,4 @@
-"""Read, search and parse many files, in as many processes as are worth it."""
+"""Read, search and parse many files, in several processes if that is faster."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from baton_lint.source.facts import FileFacts
 
 ENOUGH = 64
-"""Files that are worth another process: starting one costs as much as reading about so many."""
+"""The number of files for which another process is started: reading so many takes as long as starting it."""
 
 NOTEBOOK = ".ipynb"
-"""How the name of a notebook ends."""
+"""The ending of a notebook's name."""
 
 type Scanned = tuple[list[tuple[str, bytes, FileFacts]], list[tuple[str, str]]]
-"""Path, digest and facts of each file that matters; and what can't be read, with the reason."""
+"""Path, digest and facts of each file that matters; and the files that can't be read, with the reason."""
 
 
 def scan_all(
@@ -30,16 +30,17 @@ def scan_all(
     jobs: int,
     meanwhile: Callable[[], object],
 ) -> Scanned:
-    """The facts of all files that may have to do with baton.
+    """The facts of all files that may use baton.
 
-    Forks, and marshals facts back: `multiprocessing` would take longer to import than all files to read.
+    It forks, and gets the facts back with marshal: importing `multiprocessing` would take longer than reading all
+        files.
 
     Args:
-        paths: The files to look at.
-        needles: What makes a file matter.
-        known: Facts by digest of content, which need no parsing.
-        jobs: How many processes at most.
-        meanwhile: What to do while the other processes finish, if anything was found.
+        paths: The files.
+        needles: The needles that find files that matter.
+        known: Known facts by digest of the content, which saves parsing.
+        jobs: The most processes.
+        meanwhile: Called while the other processes finish, if anything was found.
     """
     jobs = min(jobs, 1 + len(paths) // ENOUGH) if hasattr(os, "fork") else 1
     if jobs <= 1:
@@ -58,7 +59,7 @@ def scan_all(
 
 
 def _shares(paths: list[str], jobs: int) -> list[list[str]]:
-    """One share a process, files of all folders in each; the first is smaller, for its owner has more to do."""
+    """Split the files into one share per process, from all folders each. The first, for this process, is smaller."""
     slices = [paths[start :: 10 * jobs] for start in range(10 * jobs)]
     shares: list[list[str]] = [[] for _ in range(jobs)]
     for number, part in enumerate(slices):
@@ -79,7 +80,7 @@ def scan_some(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, 
 
 
 def digest(path: str, data: bytes) -> bytes:
-    """What tells one content from another, and a notebook from a module with the same bytes."""
+    """The digest of a content, which also distinguishes a notebook from a module with the same bytes."""
     from hashlib import blake2b  # only if a file matters: most runs need no hashes
 
     return blake2b(data, digest_size=16, person=b"notebook" if path.endswith(NOTEBOOK) else b"").digest()
@@ -91,7 +92,7 @@ def parse(path: str, data: bytes) -> FileFacts:
         from baton_lint.source.notebooks import extract_notebook
 
         return extract_notebook(data)
-    from baton_lint.source.extracting import extract  # brings ast and the rules, which most runs don't need
+    from baton_lint.source.extracting import extract  # imports ast and the rules, which most runs don't need
 
     return extract(data)
 
@@ -113,11 +114,11 @@ def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, File
 
 
 def _receive(child: int, reader: int) -> Scanned | None:
-    """What a child found; None if it died, so that its share is done here."""
+    """Receive the results of a child; None if it died, so that its share must be done here."""
     with open(reader, "rb") as pipe:
         data = pipe.read()
     _, status = os.waitpid(child, 0)
     if status != 0:
         return None
-    received: Scanned = marshal.loads(data)  # noqa: S302 - our own child wrote it
+    received: Scanned = marshal.loads(data)  # noqa: S302 - written by our own child
     return received

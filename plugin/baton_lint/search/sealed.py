@@ -1,9 +1,10 @@
 """Signed files: only this user can have written them, even in a folder that others prepared.
 
-A tree that comes from elsewhere may bring a cache of its own: links that lead out of the tree, or content made to
-break whoever loads it (`marshal` trusts what it is given). So no link is ever followed, nothing is written outside the
-folder, and what is stored carries a seal that takes a key, which lies with the user's own files and not in the tree.
-What has no such seal is not there.
+A checkout from elsewhere may contain a hostile cache: links that lead out of it, or content that attacks whoever loads
+    it
+(`marshal` trusts its input). So links are never followed, nothing is written outside the folder, and stored data has a
+seal. The seal needs a key, which is with the user's own files and not in the checkout. Data without a valid seal is
+ignored.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ import os
 import stat
 
 try:
-    from _blake2 import blake2b  # hashlib brings OpenSSL, which takes as long to load as a hundred files to read
-except ImportError:  # not CPython's own
+    from _blake2 import blake2b  # hashlib imports OpenSSL, which takes as long as reading a hundred files
+except ImportError:  # not CPython
     from hashlib import blake2b
 
 LARGEST = 1 << 28
-"""Bytes of one file. The cache of a project with a million files is smaller."""
+"""The most bytes of a file. The cache of a project with a million files is smaller."""
 
 _SEAL = 32
 _LENGTH = 8
 _KEY = 32
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_READ = os.O_RDONLY | _SAFE | getattr(os, "O_NONBLOCK", 0)  # what waits for a writer is no cache
+_READ = os.O_RDONLY | _SAFE | getattr(os, "O_NONBLOCK", 0)  # don't wait for a pipe
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
 _MARK = b"a folder that baton-lint made"
 
 
 class Sealed:
-    """What a file holds: a head, and a body whose seal is only looked at when the body is asked for.
+    """The content of a file: a head, and a body whose seal is checked only on access.
 
     Attributes:
-        head: The first part, which we wrote.
+        head: The first part, which has a valid seal.
     """
 
     def __init__(self, key: bytes, data: bytes) -> None:
@@ -47,12 +48,12 @@ class Sealed:
         self._body = whole[end + _SEAL :]
 
     def body(self) -> memoryview | None:
-        """The second part; None if it isn't the one that we wrote with this head."""
+        """The second part; None if it is not the one that we wrote with this head."""
         return self._body if _seal(self._key, self._body, self._head_seal) == self._body_seal else None
 
 
 def read(path: str) -> Sealed | None:
-    """What was last written there; None if nothing was, or by somebody else."""
+    """Read a file; None if there is none, or it has no valid seal."""
     try:
         if not _is_folder(os.path.dirname(path)):
             return None
@@ -64,7 +65,7 @@ def read(path: str) -> Sealed | None:
 
 
 def write(path: str, head: bytes, body: bytes = b"") -> bool:
-    """Write a file as a whole; its folder is made, and kept out of version control. False if that can't be done."""
+    """Write a file atomically. Its folder is created, and kept out of version control. Return False if that fails."""
     folder = os.path.dirname(path)
     key = _key() or _new_key()
     if key is None or len(head) + len(body) > LARGEST - 2 * _SEAL - _LENGTH:
@@ -79,7 +80,7 @@ def write(path: str, head: bytes, body: bytes = b"") -> bool:
         if not os.path.lexists(ignored):
             _create(ignored, (b"*\n",))
         temporary = f"{path}.{os.getpid()}"
-        if os.path.lexists(temporary):  # left by a process that was killed, or put there to be written through
+        if os.path.lexists(temporary):  # left by a process that was killed, or a link that an attacker put there
             os.unlink(temporary)
         _create(temporary, (seal, measured, _seal(key, body, seal), body))
         os.replace(temporary, path)
@@ -89,7 +90,7 @@ def write(path: str, head: bytes, body: bytes = b"") -> bool:
 
 
 def is_own_folder(folder: str) -> bool:
-    """Whether a folder, which another program is to write into, was made by us; it is made if nothing is there."""
+    """Whether we created a folder into which another program will write. It is created if it does not exist."""
     if os.path.islink(os.path.dirname(folder)):
         return False
     if os.path.lexists(folder):
@@ -99,7 +100,7 @@ def is_own_folder(folder: str) -> bool:
 
 
 def _is_folder(path: str) -> bool:
-    """Whether a folder is there itself, and no link to one."""
+    """Whether a path is a folder, and not a link to one."""
     return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
@@ -107,14 +108,14 @@ def _content(path: str) -> bytes:
     """The bytes of a plain file of our own.
 
     Raises:
-        OSError: It can't be read, is no plain file, or is somebody else's.
+        OSError: If it can't be read, is not a plain file, or belongs to another user.
     """
     descriptor = os.open(path, _READ)
     try:
         status = os.fstat(descriptor)
         is_ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
         if not stat.S_ISREG(status.st_mode) or not is_ours or status.st_size > LARGEST:
-            raise PermissionError(f"{path} is no file of ours")
+            raise PermissionError(f"{path} is not a file of ours")
         parts: list[bytes] = []
         while part := os.read(descriptor, LARGEST):
             parts.append(part)
@@ -130,7 +131,7 @@ def _create(path: str, parts: tuple[bytes, ...]) -> None:
 
 
 def digest(data: bytes) -> bytes:
-    """What tells one content from another."""
+    """The digest of a content."""
     return blake2b(data, digest_size=_SEAL).digest()
 
 
@@ -155,14 +156,14 @@ def _key() -> bytes | None:
 
 
 def _new_key() -> bytes | None:
-    """A key that is stored for the next run; None if it can't be."""
+    """Create a key and store it for the next run; None if it can't be stored."""
     path = _key_path()
     temporary = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _create(temporary, (os.urandom(_KEY),))
         try:
-            os.link(temporary, path)  # whole or not at all, and never over the key of a process beside us
+            os.link(temporary, path)  # atomic, and never overwrites the key of another process
         except FileExistsError:
             pass
         finally:

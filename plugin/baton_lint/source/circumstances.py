@@ -1,4 +1,4 @@
-"""Where a walk through a file is: its scope and function, and whether the code certainly runs."""
+"""The circumstances of a node during a walk: its scope and function, and whether its code certainly runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from baton_lint.source.facts import FunctionFacts
 from baton_lint.source.nodes import push_children
 
 CHECKING = "checking"
-"""Under `if TYPE_CHECKING`: for type checkers alone."""
+"""Under `if TYPE_CHECKING`: only for type checkers."""
 TRYING = "trying"
 """In a `try` that expects an import to fail."""
 FALLBACK = "fallback"
-"""What is done instead, once an import has failed."""
+"""In the handler after an import has failed."""
 
 
 DEEPER = "deeper"
-"""In a branch of such a fallback."""
+"""In a branch of such a handler."""
 _ATTEMPTS = {TRYING: "", FALLBACK: DEEPER}
-"""Views in which each name is bound or else nothing goes on, to the view of the branches inside."""
+"""Views in which every name is bound if execution continues -> the view of branches inside."""
 
 
 class Body:
-    """What is gathered while the body of a function is walked."""
+    """What is collected while the body of a function is walked."""
 
     __slots__ = ("facts", "node", "outer", "reads")
 
@@ -34,9 +34,9 @@ class Body:
 
 
 class Where:
-    """The circumstances of a node. No dataclass: their import takes as long as twenty files."""
+    """The circumstances of a node. Not a dataclass: importing dataclasses takes as long as reading twenty files."""
 
-    __slots__ = ("body", "expects_error", "in_lambda", "is_certain", "maybe", "scope", "view")
+    __slots__ = ("_maybe", "body", "expects_error", "in_lambda", "is_bound", "is_certain", "reads", "scope", "view")
 
     def __init__(
         self,
@@ -50,19 +50,37 @@ class Where:
     ) -> None:
         self.scope = scope
         self.body = body
+        self.reads: set[str] = set() if body is None else body.reads
+        """The names that the function around it reads; not used outside of functions."""
         self.is_certain = is_certain
+        self.is_bound = is_certain or view == FALLBACK
+        """True if a name that is bound here is certainly bound afterwards."""
         self.in_lambda = in_lambda
         self.expects_error = expects_error
-        """Under `pytest.raises`: what is written there is meant to be wrong."""
+        """True under `pytest.raises`, where code is wrong on purpose."""
         self.view = view
-        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or nothing."""
-        self.maybe: Where = self
-        """The same in a branch, a loop or a `try`."""
-        if is_certain or view in _ATTEMPTS:
-            inner = _ATTEMPTS.get(view, view)
-            self.maybe = Where(
-                scope, body, is_certain=False, in_lambda=in_lambda, expects_error=expects_error, view=inner
+        """`CHECKING`, `TRYING`, `FALLBACK`, `DEEPER`, or empty."""
+        self._maybe: Where | None = None
+
+    @property
+    def maybe(self) -> Where:
+        """The same in a branch, a loop or a `try`.
+
+        An attribute that refers to the object itself would be simpler. But garbage collection is off, so such a cycle
+        would keep the syntax tree of every file in memory.
+        """
+        if not self.is_certain and self.view not in _ATTEMPTS:
+            return self
+        if self._maybe is None:
+            self._maybe = Where(
+                self.scope,
+                self.body,
+                is_certain=False,
+                in_lambda=self.in_lambda,
+                expects_error=self.expects_error,
+                view=_ATTEMPTS.get(self.view, self.view),
             )
+        return self._maybe
 
     def seen_as(self, view: str) -> Where:
         """The same in another view."""
@@ -78,7 +96,7 @@ class Where:
 
 
 def push_yield(stack: list[tuple[ast.AST, Where]], node: ast.AST, where: Where) -> None:
-    """Take note of what makes a function a generator, unless a lambda around it is one, and go on inside."""
+    """Mark the function as a generator, unless the `yield` belongs to a lambda, and continue inside."""
     if where.body is not None and not where.in_lambda:
         where.body.facts["is_generator"] = True
     push_children(stack, node, where)

@@ -13,14 +13,14 @@ _CODE: Final = re.compile(r"[^\s,]+")
 
 
 def ignore_comments(text: str) -> list[CommentFacts]:
-    """The suppression comments of a text, in order; what looks like one inside a string is none."""
+    """The suppression comments of a text, in order, without strings that look like one."""
     if "baton:" not in text:
         return []
     import io  # only for files with such a comment
     import tokenize
 
     found: list[CommentFacts] = []
-    # it was parsed already: what is missed stands behind something that only the tokenizer refuses
+    # the text has been parsed already: errors here are only the tokenizer's, and comments after them are lost
     with suppress(tokenize.TokenError, SyntaxError):
         found.extend(
             _comment(match, *token.start)

@@ -11,18 +11,19 @@ from typing import Final
 _COOKIE: Final = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _TEMPLATE: Final = re.compile(r"""(?<![\w.])([rR]?)[tT]([rR]?["'])""")
 _EXCEPT: Final = re.compile(r"^([ \t]*except\b[ \t*]*)([\w.]+(?:[ \t]*,[ \t]*[\w.]+)+[ \t]*:)", re.MULTILINE)
+_LAZY: Final = re.compile(r"^([ \t]*lazy)[ \t](?=[ \t]*(?:import|from)\b)", re.MULTILINE)
 _BLANK: Final = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 
 
 class UndecodableError(ValueError):
-    """The bytes are no Python source; the message says why."""
+    """The bytes are not Python source; the message says why."""
 
 
 def decode(data: bytes) -> str:
     """The text of a source file, with line feeds at the ends of lines and without a byte order mark.
 
     Raises:
-        UndecodableError: The encoding is unknown, the bytes don't fit it, or there are null bytes.
+        UndecodableError: If the encoding is unknown, the bytes don't fit it, or there are null bytes.
     """
     encoding = encoding_of(data)
     data = data.removeprefix(codecs.BOM_UTF8)
@@ -38,14 +39,14 @@ def decode(data: bytes) -> str:
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of a text, whatever Python may think of its style.
+    """The syntax tree of a text. Syntax warnings are ignored.
 
-    Warnings are for whoever runs that code. As errors (`python -W error`) they would be findings that nobody made.
+    Warnings are for people who run the code. As errors (`python -W error`), they would look like parse errors.
 
     Raises:
-        SyntaxError: It is no Python.
-        ValueError: It holds what no source can.
-        RecursionError: It is nested too deeply; MemoryError too.
+        SyntaxError: If it is not Python.
+        ValueError: If it contains characters that source can't have.
+        RecursionError: If it is nested too deeply; or MemoryError.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,19 +63,21 @@ def parse(text: str) -> ast.Module:
 
 
 def written_older(text: str) -> str:
-    """A text in which what came with Python 3.14 is written as Python 3.12 reads it, every name at its place.
+    """Rewrite syntax of Python 3.14 and 3.15 so that Python 3.12 can parse it, with every name at its place.
 
-    Template strings become f-strings, and `except A, B:` becomes `except A| B:`: both evaluate the same names, and what
-    is analyzed lies in neither. No library does this as well: libcst would read both, but dies of deep nesting.
+    Template strings become f-strings, and `except A, B:` becomes `except A| B:`. Both evaluate the same names, and the
+    analysis needs nothing inside them. `lazy import a` becomes `lazy;import a`, which binds the same name. libcst could
+    parse the first two, but crashes on deep nesting.
     """
-    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), _TEMPLATE.sub(r"\1f\2", text))
+    text = _LAZY.sub(r"\1;", _TEMPLATE.sub(r"\1f\2", text))
+    return _EXCEPT.sub(lambda match: match[1] + match[2].replace(",", "|"), text)
 
 
 def encoding_of(data: bytes) -> str:
     """The encoding of a source file.
 
     Raises:
-        UndecodableError: It says that it has two.
+        UndecodableError: If it declares two different ones.
     """
     encoding = declared_encoding(data.removeprefix(codecs.BOM_UTF8)) or "utf-8"
     if encoding != "utf-8" and data.startswith(codecs.BOM_UTF8):
@@ -83,7 +86,7 @@ def encoding_of(data: bytes) -> str:
 
 
 def declared_encoding(data: bytes) -> str | None:
-    """What a cookie in the first two lines says, normalized; None without one."""
+    """The encoding in a cookie in the first two lines, normalized; None without a cookie."""
     for line in data[:2000].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n", 2)[:2]:
         found = _COOKIE.match(line)
         if found:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from baton_dsl.core.class_bodies import changes_storing, is_left_out
 from baton_lint.source.expressions import Columns, encode
 from baton_lint.source.facts import ClassFieldFacts, ClassSourceFacts, ParameterFacts
-
-_SERIALIZERS = frozenset({"field_serializer", "model_serializer", "validator", "root_validator"})
-_VALIDATORS = frozenset({"field_validator", "model_validator"})
-_ENCODERS = "json_encoders"
 
 
 def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterFacts]:
@@ -30,20 +27,19 @@ def parameters_of(arguments: ast.arguments, columns: Columns) -> list[ParameterF
     if arguments.kwarg:
         groups.append((arguments.kwarg, None, "**kwargs"))
     for argument, default, form in groups:
-        found.append(
-            ParameterFacts(
-                name=argument.arg,
-                form=form,
-                annotation=encode(argument.annotation, columns) if argument.annotation else None,
-                default=encode(default, columns) if default is not None else None,
-                span=columns.span(argument),
-            )
-        )
+        facts: ParameterFacts = {
+            "name": argument.arg,
+            "form": form,
+            "annotation": encode(argument.annotation, columns) if argument.annotation else None,
+            "default": encode(default, columns) if default is not None else None,
+            "span": columns.span(argument),
+        }
+        found.append(facts)
     return found
 
 
 def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) -> ClassSourceFacts:
-    """A class: its bases, its decorators, and the annotated names in its body."""
+    """The facts of a class: its bases, its decorators, and the annotated names in its body."""
     return ClassSourceFacts(
         name=node.name,
         scope=scope,
@@ -56,44 +52,13 @@ def class_facts(node: ast.ClassDef, scope: int, inner: int, columns: Columns) ->
             ClassFieldFacts(
                 name=statement.target.id,
                 annotation=encode(statement.annotation, columns),
-                is_excluded=_is_excluded(statement.value),
+                is_excluded=is_left_out(statement.value),
             )
             for statement in node.body
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
         ],
-        stores_by_itself=any(map(_stores, node.body)),
+        stores_by_itself=any(map(changes_storing, node.body)),
     )
-
-
-def _is_excluded(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Call) and any(word.arg in ("exclude", None) for word in value.keywords)
-
-
-def _stores(statement: ast.stmt) -> bool:
-    """Whether a statement of a class has a say in how pydantic stores its fields."""
-    match statement:
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            return any(map(_is_early, statement.decorator_list))
-        case ast.Assign(value=ast.Call(func=ast.Call() as maker)):
-            return _is_early(maker)
-        case ast.Assign(value=ast.Call(keywords=keywords)):
-            return any(word.arg in (_ENCODERS, None) for word in keywords)
-        case ast.Assign(value=ast.Dict(keys=keys)):
-            return any(not isinstance(key, ast.Constant) or key.value == _ENCODERS for key in keys)
-        case ast.ClassDef(name="Config"):
-            return True
-        case _:
-            return False
-
-
-def _is_early(decorator: ast.expr) -> bool:
-    """Whether a decorator makes a serializer, or a validator that comes before pydantic's own."""
-    names = last_names(decorator)
-    if _VALIDATORS.isdisjoint(names):
-        return not _SERIALIZERS.isdisjoint(names)
-    keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
-    modes = [word.value for word in keywords if word.arg == "mode"]
-    return any(not isinstance(mode, ast.Constant) or mode.value != "after" for mode in modes)
 
 
 def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.TypeAlias) -> tuple[str, ...]:
@@ -102,7 +67,7 @@ def type_variables(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef |
 
 
 def last_names(node: ast.expr) -> list[str]:
-    """The last name of what a `with` statement calls."""
+    """The last names of the functions that a `with` statement or a decorator calls."""
     function = node.func if isinstance(node, ast.Call) else node
     return [name for name in (getattr(function, "id", None), getattr(function, "attr", None)) if name]
 

@@ -5,39 +5,38 @@ Each is `(kind, place, ...)`; a place is `(line, column, end_line, end_column)`,
     ("name", place, identifier)
     ("attr", place, value, attribute)
     ("const", place, value)                     a string, number, bytes, bool, None or Ellipsis
-    ("string", place)                           a string whose content can't be told, such as an f-string
+    ("string", place)         a string with unknown content, such as an f-string
     ("sub", place, value, index)
     ("tuple", place, items)   ("list", place, items)
-    ("dict", place, ((key, value), ...), whole) without what is unpacked into it; whole if there is nothing such
+    ("dict", place, ((key, value), ...), whole) without unpacked mappings; whole if there are none
     ("star", place, value)
     ("or", place, left, right)                  `left | right`
     ("call", place, function, arguments, ((keyword or None, place, value), ...))
     ("lambda", place)
-    ("?", place)                                anything else: the analyzer does not know
+    ("?", place)                                anything else: unknown to the analyzer
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final
 
 type Span = tuple[int, int, int, int]
 type Expression = tuple[Any, ...]
 
 DEEPEST: Final = 60
-"""Levels of nesting that are kept. Nobody writes a deeper annotation; a deeper table is unknown."""
+"""The most levels of nesting that are kept. Annotations are never deeper; deeper data is unknown."""
 MOST_ITEMS: Final = 10_000
-"""Items of one tuple or list that are kept."""
+"""The most items of a tuple or list that are kept."""
 LONGEST_CHAIN: Final = 1_200
-"""Dots and calls in one chain that are kept; marshal gives up at 2,000 levels."""
+"""The most dots and calls of a chain that are kept; marshal fails at 2,000 levels."""
 LONGEST_TEXT: Final = 4_000
-"""Characters of one string that are kept."""
+"""The most characters of a string that are kept."""
 
 
-_LINKS: Final = (ast.Call, ast.Attribute)
 _TEXTS: Final = (str, bytes)
-"""Tuples: a union would be made anew for each of ten thousand expressions."""
+"""A tuple, because `isinstance` with a union is slower, and there are ten thousands of expressions."""
 
 
 class Columns:
@@ -54,22 +53,22 @@ class Columns:
         return (offset if text.isascii() else len(text.encode()[:offset].decode(errors="replace"))) + 1
 
     def span(self, node: ast.expr | ast.arg | ast.keyword | ast.stmt | ast.alias | ast.type_param) -> Span:
-        """Where a node stands."""
-        end_line = node.end_lineno or node.lineno
-        end_offset = node.end_col_offset or 0
+        """The place of a node."""
+        place = vars(node)  # faster than one attribute after the other
+        line, end_line = place["lineno"], place["end_lineno"]
         if self.lines is None:
-            return (node.lineno, node.col_offset + 1, end_line, end_offset + 1)
-        return (node.lineno, self(node.lineno, node.col_offset), end_line, self(end_line, end_offset))
+            return (line, place["col_offset"] + 1, end_line, place["end_col_offset"] + 1)
+        return (line, self(line, place["col_offset"]), end_line, self(end_line, place["end_col_offset"]))
 
 
 def encode(node: ast.expr, columns: Columns, depth: int = 0) -> Expression:
-    """An `ast` expression as a tuple."""
+    """Encode an `ast` expression as a tuple."""
     kind = type(node)
-    if kind is ast.Name:
-        return ("name", columns.span(node), node.id)  # type: ignore[attr-defined]
     if kind is ast.Call or kind is ast.Attribute:
         return _encode_chain(node, columns, depth)
     span = columns.span(node)
+    if kind is ast.Name:
+        return ("name", span, node.id)  # type: ignore[attr-defined]
     encoder = _ENCODERS.get(kind)
     return ("?", span) if encoder is None or depth > DEEPEST else encoder(node, span, columns, depth + 1)
 
@@ -133,12 +132,18 @@ _ENCODERS: Final[dict[type[ast.expr], Callable[[Any, Span, Columns, int], Expres
 
 
 def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
-    """Dots and calls, from the left to the right: a flow with a thousand `.add(...)` is a thousand levels deep."""
+    """Encode dots and calls iteratively, from left to right: a flow with a thousand `.add(...)` is that deep."""
     links: list[ast.Call | ast.Attribute] = []
     start = node
-    while isinstance(start, _LINKS):
-        links.append(start)
-        start = start.func if isinstance(start, ast.Call) else start.value
+    while True:
+        if type(start) is ast.Call:
+            links.append(start)
+            start = start.func
+        elif type(start) is ast.Attribute:
+            links.append(start)
+            start = start.value
+        else:
+            break
     if len(links) > LONGEST_CHAIN:
         return ("?", columns.span(node))
     expression = encode(start, columns, depth + 1)
@@ -153,14 +158,16 @@ def _encode_chain(node: ast.expr, columns: Columns, depth: int) -> Expression:
                 "call",
                 span,
                 expression,
-                tuple(encode(argument, columns, depth + 1) for argument in link.args),
-                tuple((word.arg, columns.span(word), encode(word.value, columns, depth + 1)) for word in link.keywords),
+                tuple([encode(item, columns, depth + 1) for item in link.args]),
+                tuple(
+                    [(word.arg, columns.span(word), encode(word.value, columns, depth + 1)) for word in link.keywords]
+                ),
             )
     return expression
 
 
 def parse(text: str, span: Span) -> Expression:
-    """The expression in a string annotation; every part of it stands where the string does."""
+    """Parse the expression in a string annotation. Every part gets the place of the string."""
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -195,8 +202,30 @@ def _moved(expression: Expression, span: Span) -> Expression:
             return (kind, span, *expression[2:])
 
 
+def shape(expression: Expression) -> Hashable:
+    """An annotation without its places, so that every `list[Order]` of a file has the same shape.
+
+    None for expressions that are rare in annotations, such as calls.
+    """
+    kind = expression[0]
+    if kind == "name":
+        name: str = expression[2]
+        return name
+    if kind == "const":
+        return (kind, type(expression[2]), expression[2])
+    if kind == "attr":
+        parts: list[Hashable] = [shape(expression[2]), ("." + expression[3],)]
+    elif kind == "sub" or kind == "or":
+        parts = [shape(expression[2]), shape(expression[3])]
+    elif kind == "tuple" or kind == "list":
+        parts = [shape(item) for item in expression[2]]
+    else:
+        return None
+    return None if None in parts else (kind, *parts)
+
+
 def chain(expression: Expression) -> Iterator[Expression]:
-    """An expression and what stands left of its dots and calls: `a.b().c` gives itself, `a.b()`, `a.b`, `a`."""
+    """An expression and the parts left of its dots and calls: for `a.b().c`, itself, `a.b()`, `a.b`, `a`."""
     while True:
         yield expression
         if expression[0] not in ("attr", "call"):

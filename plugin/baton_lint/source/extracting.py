@@ -21,9 +21,9 @@ def extract(data: bytes) -> FileFacts:
 
 
 def extract_text(text: str) -> FileFacts:
-    """The same of a text with line feeds at the ends of its lines."""
+    """The same for a text whose lines end with line feeds."""
     enabled = gc.isenabled()
-    gc.disable()  # a tree is all new objects and no garbage: twice as fast without looking for any
+    gc.disable()  # a new tree contains no garbage: parsing is twice as fast without garbage collection
     try:
         tree = parse(text)
         walker = Walker(text)
@@ -42,7 +42,7 @@ def extract_text(text: str) -> FileFacts:
 
 
 def failed(reason: str, span: Span) -> FileFacts:
-    """The facts of a file of which nothing is known."""
+    """The facts of a file about which nothing is known."""
     return FileFacts(
         error=(reason, span),
         scopes=[ScopeFacts(parent=-1, kind="module", name="", names={}, absent=[], stars=[])],

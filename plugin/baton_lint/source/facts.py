@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict
 from baton_lint.source.expressions import Expression, Span
 
 type Binding = tuple[Any, ...]
-"""What a name stands for in a scope:
+"""What a name is bound to in a scope:
 
     ("module", dotted)                `import a.b as c`
     ("package", top)                  `import a.b` binds `a`
@@ -18,7 +18,7 @@ type Binding = tuple[Any, ...]
     ("alias", parameters, expression) `type name[parameters] = expression`
     ("parameter", annotation or None)
     ("variable",)                     a type parameter
-    ("either", binding, binding)      for type checkers and at run time; or by `try: import ... except ImportError`
+    ("either", binding, binding)   two bindings: for type checkers and at run time, or from `try: import ...`
     ("unknown", reason, span)         bound twice, in a branch, in a loop, ...
 """
 
@@ -27,16 +27,16 @@ class ScopeFacts(TypedDict):
     """One namespace."""
 
     parent: int
-    """Index of the scope around it; -1 for the module."""
+    """The index of the outer scope; -1 for the module."""
     kind: str
     """`module`, `class`, `function`, or `types` for the type parameters of one of these."""
     name: str
-    """The qualified name with a dot at its end, as Python's `__qualname__` would begin; empty for the module."""
+    """The prefix of `__qualname__` in this scope, with a dot at its end; empty for the module."""
     names: dict[str, Binding]
     absent: list[str]
-    """Those names that are bound under `TYPE_CHECKING` alone."""
+    """The names that are bound only under `TYPE_CHECKING`."""
     stars: list[tuple[int, str, str]]
-    """`from module import *`: level, module and view; "maybe" where it may not run."""
+    """`from module import *`: level, module and view; "maybe" if it may not run."""
 
 
 class ParameterFacts(TypedDict):
@@ -55,26 +55,26 @@ class FunctionFacts(TypedDict):
 
     name: str
     scope: int
-    """The scope that it is defined in."""
+    """The scope in which it is defined."""
     annotated: int
-    """The scope that its annotations are evaluated in: that of its type parameters, if it has any."""
+    """The scope in which its annotations are evaluated: that of its type parameters, if it has any."""
     inner: int
     """The scope of its body."""
     is_async: bool
     is_generator: bool
-    """Whether the body has a `yield`; known only of what somebody could take for a step."""
+    """Whether the body has a `yield`; known only for functions that may be steps."""
     is_certain: bool
     """False for a `def` in a branch, a loop or a `try`."""
     decorators: tuple[Expression, ...]
     parameters: list[ParameterFacts]
-    """Empty if nobody could take this function for a step."""
+    """The parameters; empty if the function can't be a step."""
     returns: Expression | None
     span: Span
-    """The name after `def`."""
+    """The place of the name after `def`."""
     unread: tuple[str, ...] | None
-    """Parameters that the body never reads; None if the body is a stub or reads names by other means."""
+    """Parameters that the body never reads; None if the body is a stub or may read names dynamically."""
     blocking: list[tuple[str, Span]]
-    """Calls that may block, by full name, made in the body itself."""
+    """Calls in the body itself that may block, by full name."""
 
 
 class ClassFieldFacts(TypedDict):
@@ -98,16 +98,16 @@ class ClassSourceFacts(TypedDict):
     parameters: tuple[str, ...]
     fields: list[ClassFieldFacts]
     stores_by_itself: bool
-    """True with serializers, early validators or JSON encoders: what its fields are says nothing of its JSON."""
+    """True with serializers, early validators or JSON encoders: then the types of its fields prove nothing."""
 
 
 class CallFacts(TypedDict):
-    """One chain of calls that may make, grow or insert a flow."""
+    """One chain of calls that may create, extend or insert a flow."""
 
     scope: int
     expression: Expression
     is_dropped: bool
-    """A statement of its own, not awaited."""
+    """True for a statement of its own that is not awaited."""
     is_certain: bool
     """False in a branch, a loop, a `with` or a `try`."""
 
@@ -117,11 +117,11 @@ class CommentFacts(TypedDict):
 
     span: Span
     codes: list[tuple[str, Span]]
-    """Empty for all codes."""
+    """The codes; empty for all."""
 
 
 class FileFacts(TypedDict):
-    """All that is known of one file."""
+    """All facts of one file."""
 
     error: tuple[str, Span] | None
     """Why it can't be parsed."""
@@ -130,17 +130,17 @@ class FileFacts(TypedDict):
     classes: list[ClassSourceFacts]
     calls: list[CallFacts]
     passed: list[tuple[int, str]]
-    """Names that are given to some call as they are, by scope."""
+    """Names that are passed to a call as they are, with their scopes."""
     written: list[str]
-    """Names of lists that may change after they were made."""
+    """Names of lists that may change after they were created."""
     comments: list[CommentFacts]
     is_deferred: bool
     """True with `from __future__ import annotations`."""
     is_dynamic: bool
-    """True if the module may get names in a way that can't be seen."""
+    """True if the module may get names dynamically."""
     rebuilds: bool
-    """True if it completes classes by hand."""
+    """True if it completes classes by hand (`model_rebuild`)."""
     hooked: list[str]
-    """Names of classes that get a schema of their own by an assignment from outside."""
+    """Names of classes whose schema is assigned from outside."""
     cells: NotRequired[list[tuple[int, int]]]
-    """Of a notebook, whose cells are one text: the first line of each, and its number among all cells."""
+    """For a notebook, whose cells form one text: the first line of each cell, and its number among all cells."""

@@ -1,4 +1,4 @@
-"""Which calls are worth keeping: those that may make, grow or insert a flow, and those that block."""
+"""Find the calls that matter: those that may create, extend or insert a flow, and those that block."""
 
 from __future__ import annotations
 
@@ -10,40 +10,72 @@ from baton_dsl.core.blocking import BLOCKING
 from baton_lint.source.facts import Binding
 
 _FOREIGN: Final = sys.stdlib_module_names
-"""Modules whose functions make no flows."""
+"""Modules whose functions create no flows."""
 
 
 _MAKERS: Final = frozenset(
     {"typing", "typing_extensions", "enum", "collections", "dataclasses", "pydantic", "pydantic.main"}
 )
-"""Modules of functions that make classes."""
+"""Modules with functions that create classes."""
 
 RUNS: Final = frozenset({"run", "start", "explore"})
 """Methods of the testing kit that run a flow."""
 
 _MAY_BE_NAME: Final = (ast.Constant, ast.Name, ast.JoinedStr, ast.Attribute)
-"""What the first argument of `Flow(...)` may be."""
+"""The kinds of expressions that the first argument of `Flow(...)` may be."""
+
+
+NO_FLOWS: Final = ("def", "class", "parameter")
+"""Kinds of bindings whose calls neither make a flow nor block."""
+
+_NO_FLOWS_METHODS: Final = (*NO_FLOWS, "unknown", "alias", "variable", "either")
+"""Kinds of bindings whose methods neither make a flow nor block, except for the methods below."""
+
+_METHODS: Final = frozenset({"insert", "insert_many", "add", "options", "bind", *RUNS})
+"""Methods that may be those of a flow, or take one, whatever they are called on."""
+
+_BLOCKING_BUILTINS: Final = frozenset(
+    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
+)
+
+
+def plain_callee(node: ast.Call) -> tuple[str | None, tuple[str, ...]]:
+    """The name at the start of a simple call, `len(x)` or `rows.append(x)`; None for any other call.
+
+    The second value lists kinds of bindings: if the name has one of them, or is not bound at all, the call neither
+    makes nor changes a flow, and does not block.
+    """
+    function = node.func
+    if type(function) is ast.Name:
+        name = function.id
+        return (None if name in _BLOCKING_BUILTINS else name), NO_FLOWS
+    if type(function) is ast.Attribute and function.attr not in _METHODS:
+        value = function.value
+        return (value.id if type(value) is ast.Name else None), _NO_FLOWS_METHODS
+    return None, ()
 
 
 class Chain:
-    """A call with what stands left of it: `Flow("a", b).options(...).insert(c)`.
+    """A call with the chain left of it: `Flow("a", b).options(...).insert(c)`.
 
     Args:
         node: The last call of the chain.
     """
 
+    __slots__ = ("attributes", "calls", "node", "root")
+
     def __init__(self, node: ast.Call) -> None:
         self.node = node
         self.attributes: list[str] = []
-        """From the right to the left."""
+        """From right to left."""
         self.calls: list[ast.Call] = []
-        """From the right to the left."""
+        """From right to left."""
         root: ast.expr = node
         while True:
-            if isinstance(root, ast.Attribute):
+            if type(root) is ast.Attribute:
                 self.attributes.append(root.attr)
                 root = root.value
-            elif isinstance(root, ast.Call):
+            elif type(root) is ast.Call:
                 self.calls.append(root)
                 root = root.func
             else:
@@ -51,7 +83,7 @@ class Chain:
         self.root = root
 
     def may_be_flow(self, binding: Binding | None) -> bool:
-        """Whether the chain may have to do with a flow, given what its root is bound to: most have not."""
+        """Whether the chain may be about a flow, by what its root is bound to. Most are not."""
         node = self.node
         if isinstance(node.func, ast.Attribute):
             if node.func.attr == "insert" and len(node.args) <= 1:
@@ -64,7 +96,7 @@ class Chain:
                 return True
             if node.func.attr in RUNS and node.args and any(word.arg == "replace" for word in node.keywords):
                 return True
-        if binding is None or binding[0] in ("def", "class", "parameter"):
+        if binding is None or binding[0] in NO_FLOWS:
             return False
         given = self.calls[-1].args
         if not given or not isinstance(given[0], _MAY_BE_NAME):
@@ -78,7 +110,7 @@ class Chain:
                 return kind in ("from", "value")
 
     def may_be_value(self, binding: Binding | None) -> bool:
-        """Whether what the chain gives may be a flow, a step, a decorator or a type."""
+        """Whether the value of the chain may be a flow, a step, a decorator or a type."""
         if self.attributes and self.attributes[0] in ("named", "bind", "add", "options"):
             return True
         if self._makes_class(binding):
@@ -88,7 +120,7 @@ class Chain:
         return binding is not None and binding[0] in ("from", "module", "package", "value") and not self.calls[-1].args
 
     def _makes_class(self, binding: Binding | None) -> bool:
-        """Whether what is called makes a class, or what stands for one."""
+        """Whether the called function creates a class, or something like one."""
         if binding is None or binding[0] not in ("from", "module", "package"):
             return False
         if binding[0] == "from":
@@ -96,7 +128,7 @@ class Chain:
         return len(self.attributes) == 1 and binding[1] in _MAKERS
 
     def blocks(self, binding: Binding | None) -> str | None:
-        """The full name of the function that is called, if it is known to block."""
+        """The full name of the called function, if it is known to block."""
         if len(self.calls) != 1 or not isinstance(self.root, ast.Name):
             return None
         attributes = self.attributes[::-1]

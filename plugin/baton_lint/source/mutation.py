@@ -1,4 +1,4 @@
-"""Find changes that no assignment shows: to lists, to the names of a module, to classes."""
+"""Find changes without an assignment: to lists, to the names of a module, to classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_START: Final = re.compile(r"(?:^|\n)[ \t]*$")
 
 
 def lists_of(scopes: list[ScopeFacts]) -> set[str]:
-    """The names that are set to a list which is written out."""
+    """The names that are set to a literal list."""
     return {
         name
         for scope in scopes
@@ -27,9 +27,9 @@ def lists_of(scopes: list[ScopeFacts]) -> set[str]:
 
 
 def may_change(text: str, names: Iterable[str]) -> list[str]:
-    """Those names that the text uses for anything but making, unpacking, importing or looping over a list.
+    """The names that the text uses for anything but creating, unpacking, importing or looping over a list.
 
-    Every occurrence counts, in strings and comments too: this errs on the side of silence.
+    Every occurrence counts, even in strings and comments: if in doubt, rules stay silent.
     """
     return sorted(name for name in names if not _only_read(text, name))
 
@@ -40,16 +40,16 @@ def _only_read(text: str, name: str) -> bool:
         if _BEFORE.search(before):
             continue
         if _LINE_START.search(before) and _AFTER.match(text, match.end()):
-            continue  # where it is made; a second time would be an ambiguous name
+            continue  # where it is created; a second assignment would make the name ambiguous
         return False
     return True
 
 
 def is_dynamic(text: str) -> bool:
-    """Whether a module may get names in a way that no statement shows."""
+    """Whether a module may get names dynamically."""
     return any(part in text for part in _MAYBE_DYNAMIC) and _DYNAMIC.search(text) is not None
 
 
 def rebuilds(text: str) -> bool:
-    """Whether a module completes classes by hand."""
+    """Whether a module completes classes by hand (`model_rebuild`)."""
     return any(part in text for part in _REBUILDS)

@@ -1,6 +1,6 @@
 """Turn notebooks (`.ipynb`) into one text: their code cells in order, with IPython syntax blanked out.
 
-Every line of a cell stays a line, and every column a column, so that a place in the text is a place in a cell.
+Lines and columns of the cells are kept, so that a place in the text corresponds to a place in a cell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from baton_lint.source.facts import FileFacts
 MAGICS_OF_PYTHON: Final = frozenset(
     {"capture", "debug", "ipytest", "prun", "pypy", "python", "python3", "time", "timeit"}
 )
-"""Cell magics (`%%time`) below which Python stands."""
+"""Cell magics (`%%time`) whose cells contain Python."""
 
 _MAGIC: Final = re.compile(r"[ \t]*(?:[%!?]|[,;/](?=\w))")
 _HELP: Final = re.compile(r"[ \t]*[\w.*%]+\?{1,2}[ \t]*;?[ \t]*$")
@@ -48,10 +48,10 @@ def extract_notebook(data: bytes) -> FileFacts:
 
 
 def text_of(data: bytes) -> str:
-    """The text that stands for a notebook, as people wrote it: nothing is blanked out.
+    """The combined text of a notebook, with nothing blanked out.
 
     Raises:
-        UndecodableError: It is no notebook.
+        UndecodableError: If it is not a notebook.
     """
     try:
         return _joined(_cells(data, is_plain=True))
@@ -64,7 +64,7 @@ def _joined(cells: list[tuple[int, str]]) -> str:
 
 
 def _cells(data: bytes, *, is_plain: bool = False) -> list[tuple[int, str]]:
-    """The cells of code, each with its number among all cells, from 1."""
+    """The code cells, each with its number among all cells, from 1."""
     found: list[tuple[int, str]] = []
     for number, cell in enumerate(_all_cells(data), start=1):
         if not isinstance(cell, dict) or cell.get("cell_type") != "code":
@@ -83,12 +83,12 @@ def _all_cells(data: bytes) -> list[Any]:
     try:
         document = json.loads(data.decode("utf-8-sig"))
     except RecursionError:
-        raise UndecodableError("it is no notebook: nested too deeply") from None
+        raise UndecodableError("it is not a notebook: nested too deeply") from None
     except ValueError as error:
-        raise UndecodableError(f"it is no notebook: {error}") from None
+        raise UndecodableError(f"it is not a notebook: {error}") from None
     cells = document.get("cells") if isinstance(document, dict) else None
     if not isinstance(cells, list):
-        raise UndecodableError("it is no notebook of format 4: it has no cells")
+        raise UndecodableError("it is not a notebook of format 4: it has no cells")
     metadata = document.get("metadata")
     languages = [
         part.get(key)
@@ -101,7 +101,7 @@ def _all_cells(data: bytes) -> list[Any]:
 
 
 def python_of(text: str) -> str:
-    """The Python in a cell, line for line: magics, shell commands and help do nothing."""
+    """The Python in a cell, line by line; magics, shell commands and help are replaced by code that does nothing."""
     block = _BLOCK.match(text.lstrip("\n"))
     if block is not None:
         blank = "\n" * (len(text) - len(text.lstrip("\n")))
@@ -132,7 +132,7 @@ def python_of(text: str) -> str:
 
 
 def _command(line: str) -> str | None:
-    """What stands for a line that only IPython reads; None for Python."""
+    """The replacement of a line that only IPython understands; None for Python."""
     if _MAGIC.match(line) or _HELP.match(line):
         indent = _INDENT.match(line)
         return f"{indent[0] if indent else ''}pass"
@@ -152,7 +152,7 @@ _SIGN: Final = re.compile(r"""#|\"\"\"|'''|["'()\[\]{}]|\\$""")
 
 
 class _State:
-    """Whether a statement goes on in the next line: in brackets, in a string, or after a backslash."""
+    """Whether a statement continues in the next line: in brackets, in a string, or after a backslash."""
 
     def __init__(self) -> None:
         self._quote = ""
@@ -161,11 +161,11 @@ class _State:
 
     @property
     def is_open(self) -> bool:
-        """True within a statement."""
+        """True inside a statement."""
         return bool(self._quote) or self._depth > 0 or self._is_continued
 
     def read(self, line: str) -> None:
-        """Go on by one line."""
+        """Read one line."""
         self._is_continued = False
         position = 0
         while position < len(line):
@@ -176,7 +176,7 @@ class _State:
             position = match.end()
             self._take(match[0])
         if len(self._quote) == 1 and not self._is_continued:
-            self._quote = ""  # a string of one line ends with it, whatever it looks like
+            self._quote = ""  # a string with single quotes ends with the line in any case
 
     def _take(self, sign: str) -> None:
         if sign == "\\":

@@ -1,4 +1,4 @@
-"""Names that one program has in two ways: for type checkers and at run time, or by one import or else by another."""
+"""Names with two bindings: for type checkers and at run time, or by an import and its fallback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FAILURES: Final = frozenset({"ImportError", "ModuleNotFoundError"})
 
 
 def is_for_checkers(test: ast.expr, binding: Callable[[str], Binding | None]) -> bool | None:
-    """Whether a branch is for type checkers alone (True), or never for them (False); None for any other.
+    """Whether a branch is only for type checkers (True), or only for run time (False); None for other branches.
 
     Args:
         test: The condition of the branch.
-        binding: What a name is bound to.
+        binding: Returns what a name is bound to.
     """
     match test:
         case ast.Name(id=name):
@@ -52,27 +52,27 @@ def _is_of_imports(error: ast.expr | None) -> bool:
 
 
 class Views:
-    """What the scopes of a file bind in each view, besides what they bind in any case."""
+    """The bindings of a file's scopes in each view, besides the unconditional ones."""
 
     def __init__(self) -> None:
         fallback: dict[int, dict[str, Binding]] = {}
         self._names = {CHECKING: {}, FALLBACK: fallback, DEEPER: fallback}
         self.hold_names = False
-        """True once any name is bound in a view alone: hardly a file has one."""
+        """True if any name is bound only in a view, which is rare."""
 
     def names(self, view: str, scope: int, names: dict[str, Binding]) -> dict[str, Binding]:
-        """Where to put what a scope binds in a view: by itself, or among its other names."""
+        """The dict for the bindings of a scope in a view: a separate one, or the scope's own."""
         if view not in self._names:
             return names
         self.hold_names = True
         return self._names[view].setdefault(scope, {})
 
     def binding(self, scope: int, name: str) -> Binding | None:
-        """What a name is bound to in any view of a scope, so far."""
+        """The binding of a name in any view of a scope so far."""
         return next((found[name] for view in self._names.values() if name in (found := view.get(scope, {}))), None)
 
     def merge(self, scopes: list[ScopeFacts]) -> None:
-        """Put all views together; what they do not agree on is either."""
+        """Merge all views; bindings on which they disagree become `either`."""
         for index, found in self._names[FALLBACK].items():
             names = scopes[index]["names"]
             for name, binding in found.items():

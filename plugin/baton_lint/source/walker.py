@@ -1,4 +1,4 @@
-"""Walk the `ast` of a file once, and collect everything that is ever needed of it."""
+"""Walk the `ast` of a file once, and collect all of its facts."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from baton_dsl.core.blocking import BLOCKING
 from baton_lint.source.circumstances import CHECKING, FALLBACK, TRYING, Body, Where, push_yield
 from baton_lint.source.comments import ignore_comments
 from baton_lint.source.definitions import class_facts, is_stub, last_names, parameters_of, type_variables
 from baton_lint.source.expressions import Columns, encode
 from baton_lint.source.facts import Binding, CallFacts, ClassSourceFacts, FileFacts, FunctionFacts, ScopeFacts
-from baton_lint.source.kept_calls import Chain
+from baton_lint.source.kept_calls import Chain, plain_callee
 from baton_lint.source.mutation import is_dynamic, lists_of, may_change, rebuilds
-from baton_lint.source.nodes import push_children
+from baton_lint.source.nodes import push_all, push_children
 from baton_lint.source.views import Views, expects_no_module, is_for_checkers
 
-_BLOCKING_BUILTINS: Final = frozenset(
-    name.removeprefix("builtins.") for name in BLOCKING if name.startswith("builtins.")
-)
 _HOOKS: Final = frozenset({"__get_pydantic_core_schema__", "__get_validators__"})
 _IMPORTS: Final = frozenset({"module", "package", "from"})
 _DEFERRED: Final = ("from", 0, "__future__", "annotations")
+_UNCERTAIN: Final = "is set in a branch, a loop or a with block"
+_AGAIN: Final = "is set more than once"
 _READS_ANY_NAME: Final = frozenset({"locals", "vars", "eval", "exec", "dir"})
 
 
@@ -50,7 +48,7 @@ class Walker:
         self.stack: list[tuple[ast.AST, Where]] = []
 
     def facts(self) -> FileFacts:
-        """What the walk has gathered."""
+        """The collected facts."""
         self.given = {name for _, name in self.passed}
         for body in reversed(self.bodies):  # inner ones first
             self._finish(body)
@@ -73,53 +71,61 @@ class Walker:
     # -- the walk ---------------------------------------------------------------------------------------------
 
     def walk(self, tree: ast.Module) -> None:
-        """Visit every node. With a stack of our own: an `elif` chain is as deep as it is long."""
+        """Visit every node, with an explicit stack because a long `elif` chain is deeply nested."""
         module = Where(self._scope(-1, "module", ""))
         self._push(tree.body, module)
         stack = self.stack
+        visits = _VISITS
         while stack:
             node, where = stack.pop()
-            if isinstance(node, ast.Name):  # nearly every other node
-                if where.body is not None and not isinstance(node.ctx, ast.Store):
-                    where.body.reads.add(node.id)
-                continue
-            visit = _VISITS.get(type(node))
-            if visit is not None:
-                visit(self, node, where)
+            kind = type(node)
+            if kind in visits:
+                visits[kind](self, node, where)
             else:
                 push_children(stack, node, where)
 
     def _push(self, nodes: Sequence[ast.AST], where: Where) -> None:
-        self.stack += [(node, where) for node in reversed(nodes)]
+        push_all(self.stack, nodes, where)
 
     def _scope(self, parent: int, kind: str, name: str) -> int:
         self.scopes.append(ScopeFacts(parent=parent, kind=kind, name=name, names={}, absent=[], stars=[]))
         return len(self.scopes) - 1
 
-    def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+    def _names(self, where: Where) -> dict[str, Binding]:
         names = self.scopes[where.scope]["names"]
-        if where.view:
-            names = self.views.names(where.view, where.scope, names)
+        return self.views.names(where.view, where.scope, names) if where.view else names
+
+    def _bind(self, where: Where, name: str, binding: Binding, node: ast.stmt | ast.expr) -> None:
+        names = self._names(where)
         if name not in names:
-            if not (where.is_certain or where.view == FALLBACK or (where.view == TRYING and binding[0] in _IMPORTS)):
-                binding = ("unknown", "is set in a branch, a loop or a with block", self.columns.span(node))
+            if not (where.is_bound or (where.view == TRYING and binding[0] in _IMPORTS)):
+                binding = ("unknown", _UNCERTAIN, self.columns.span(node))
             names[name] = binding
         elif names[name] != binding:
-            names[name] = ("unknown", "is set more than once", self.columns.span(node))
+            names[name] = ("unknown", _AGAIN, self.columns.span(node))
+
+    def _bind_value(self, where: Where, name: str, value: ast.expr, node: ast.stmt) -> None:
+        """Bind a name to an expression, which is encoded only if the name is bound just once and for certain."""
+        names = self._names(where)
+        if name in names:
+            names[name] = ("unknown", _AGAIN, self.columns.span(node))
+        elif where.is_bound:
+            names[name] = self._value(value, where)
+        else:
+            names[name] = ("unknown", _UNCERTAIN, self.columns.span(node))
 
     def _unknown(self, where: Where, target: ast.AST, reason: str) -> None:
-        """All names in a target are bound to something that can't be told."""
-        if isinstance(target, ast.Name):
-            self._bind(where, target.id, ("unknown", reason, self.columns.span(target)), target)
-            return
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-                self._bind(where, node.id, ("unknown", reason, self.columns.span(node)), node)
+        """Bind all names in a target to an unknown value."""
+        names = self._names(where)
+        for node in (target,) if type(target) is ast.Name else ast.walk(target):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                why = _AGAIN if node.id in names else reason if where.is_bound else _UNCERTAIN
+                names[node.id] = ("unknown", why, self.columns.span(node))
 
     # -- definitions ------------------------------------------------------------------------------------------
 
     def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, where: Where) -> None:
-        """Enter a function: a scope, and perhaps a step."""
+        """Enter a function, which is a scope and may be a step."""
         prefix = self.scopes[where.scope]["name"]
         kind = self.scopes[where.scope]["kind"]
         base = f"{prefix}<locals>." if kind == "function" else prefix
@@ -142,7 +148,7 @@ class Walker:
             blocking=[],
         )
         self.functions.append(facts)
-        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):  # the next is the one
+        if not any("overload" in last_names(decorator) for decorator in node.decorator_list):
             self._bind(where, node.name, ("def", len(self.functions) - 1), node)
         body = Body(facts, node, where.body)
         self.bodies.append(body)
@@ -155,7 +161,7 @@ class Walker:
         self._push([*node.decorator_list, *defaults], where)
 
     def _type_scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: int) -> int:
-        """The scope of the type parameters of a definition; without any the one that it stands in."""
+        """The scope of a definition's type parameters; without any, the scope around it."""
         variables = type_variables(node)
         if not variables:
             return scope
@@ -171,7 +177,7 @@ class Walker:
         return line.find(node.name, self.columns(node.lineno, node.col_offset) - 1 + len("def ")) + 1
 
     def _finish(self, body: Body) -> None:
-        """Fill in what only the whole file tells of a function."""
+        """Fill in the facts of a function that need the whole file."""
         facts, node = body.facts, body.node
         if body.outer is not None:
             body.outer.reads |= body.reads
@@ -219,7 +225,7 @@ class Walker:
         """Bind names to an expression."""
         for target in node.targets:
             if isinstance(target, ast.Name):
-                self._bind(where, target.id, self._value(node.value, where), node)
+                self._bind_value(where, target.id, node.value, node)
             elif isinstance(target, ast.Attribute) and target.attr in _HOOKS:
                 self.hooked.update(last_names(target.value))
                 self._push([target], where)
@@ -229,7 +235,7 @@ class Walker:
         self._push([node.value], where)
 
     def _value(self, node: ast.expr, where: Where) -> Binding:
-        """What a name is set to; what most expressions give is nothing that we could tell."""
+        """The binding for an assigned value. The values of most expressions are unknown."""
         if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitOr):
             return ("unknown", "is worked out at run time", self.columns.span(node))
         if isinstance(node, ast.Call):
@@ -245,19 +251,17 @@ class Walker:
         if node.value is None:
             return
         if isinstance(node.target, ast.Name):
-            self._bind(where, node.target.id, self._value(node.value, where), node)
+            self._bind_value(where, node.target.id, node.value, node)
         else:
             self._push([node.target], where)
         self._push([node.value], where)
 
     def visit_augmented(self, node: ast.AugAssign, where: Where) -> None:
-        """A name that is changed is no constant."""
+        """Mark a name that is changed as unknown."""
         self._unknown(where, node.target, "is changed")
         if isinstance(node.target, ast.Name):
-            self._read(node.target.id, where)
-        else:
-            self.stack.append((node.target, where))
-        self.stack.append((node.value, where))
+            where.reads.add(node.target.id)
+        self._push([node.value, node.target], where)
 
     def visit_alias(self, node: ast.TypeAlias, where: Where) -> None:
         """Bind a `type` alias."""
@@ -265,7 +269,7 @@ class Walker:
         self._bind(where, node.name.id, ("alias", parameters, encode(node.value, self.columns)), node)
 
     def visit_global(self, node: ast.Global | ast.Nonlocal, where: Where) -> None:
-        """A name that a function sets is no constant anywhere."""
+        """Mark a name that a function sets as unknown."""
         for name in node.names:
             for scope in self.scopes:
                 if name in scope["names"] or scope["kind"] == "module":
@@ -274,7 +278,7 @@ class Walker:
     # -- statements -------------------------------------------------------------------------------------------
 
     def visit_if(self, node: ast.If, where: Where) -> None:
-        """A branch: what it binds is uncertain, except for type checkers."""
+        """Enter a branch, whose bindings are uncertain unless it is for type checkers."""
         test = node.test
         for_checkers = is_for_checkers(test, lambda name: self._binding(name, where.scope))
         if for_checkers is not None:
@@ -289,7 +293,7 @@ class Walker:
         self._push([*node.body, *node.orelse], where.maybe)
 
     def visit_with(self, node: ast.With | ast.AsyncWith, where: Where) -> None:
-        """A block that runs, unless it swallows errors."""
+        """Enter a `with` block, which runs unless it suppresses errors."""
         reason = "is set by an async with" if isinstance(node, ast.AsyncWith) else "is set by a with statement"
         for item in node.items:
             if item.optional_vars is not None:
@@ -301,12 +305,12 @@ class Walker:
         self._push(node.body, where.maybe if "suppress" in names else where)
 
     def visit_for(self, node: ast.For | ast.AsyncFor, where: Where) -> None:
-        """A loop."""
+        """Enter a loop."""
         self._unknown(where, node.target, "is set by a loop")
         self._push([node.iter, *node.body, *node.orelse], where.maybe)
 
     def visit_block(self, node: ast.stmt, where: Where) -> None:
-        """Any other block that may not run to its end."""
+        """Enter any other block that may not run to its end."""
         if isinstance(node, ast.Try) and where.is_certain and expects_no_module(node):
             self._push([*node.orelse, *node.finalbody], where.maybe)
             for handler in node.handlers:
@@ -320,14 +324,14 @@ class Walker:
         push_children(self.stack, node, where.maybe)
 
     def visit_match_name(self, node: ast.MatchAs | ast.MatchStar, where: Where) -> None:
-        """A name that a pattern binds."""
+        """Bind a name in a pattern."""
         if node.name:
             names = self.scopes[where.scope]["names"]
             names[node.name] = ("unknown", "is set by a pattern", (node.lineno, 1, node.lineno, 1))
         push_children(self.stack, node, where)
 
     def visit_statement(self, node: ast.Expr, where: Where) -> None:
-        """An expression on its own: a call that nobody awaits, perhaps."""
+        """Visit an expression statement: perhaps a call that nobody awaits."""
         if isinstance(node.value, ast.Call):
             self.visit_call(node.value, where, is_dropped=True)
         elif not isinstance(node.value, ast.Constant):
@@ -335,40 +339,28 @@ class Walker:
 
     # -- expressions ------------------------------------------------------------------------------------------
 
-    def _read(self, name: str, where: Where) -> None:
-        if where.body is not None:
-            where.body.reads.add(name)
-
     def visit_walrus(self, node: ast.NamedExpr, where: Where) -> None:
-        """A name that an expression binds."""
+        """Bind a name in an expression."""
         self._unknown(where, node.target, "is set in an expression")
         self._push([node.value], where)
 
     def visit_lambda(self, node: ast.Lambda, where: Where) -> None:
-        """Enter a lambda: what it calls runs later, if at all."""
+        """Enter a lambda, whose calls run later, if at all."""
         push_children(self.stack, node, Where(where.scope, where.body, is_certain=False, in_lambda=True))
 
-    def visit_yield(self, node: ast.Yield | ast.YieldFrom, where: Where) -> None:
-        """What makes a function a generator, unless it stands in a lambda."""
-        if where.body is not None and not where.in_lambda:
-            where.body.facts["is_generator"] = True
-        push_children(self.stack, node, where)
-
     def visit_comprehension(self, node: ast.expr, where: Where) -> None:
-        """Enter a comprehension: what it calls runs as often as it likes."""
+        """Enter a comprehension, whose calls may run any number of times."""
         push_children(self.stack, node, where.maybe)
 
     def visit_call(self, node: ast.Call, where: Where, is_dropped: bool = False) -> None:
-        """A call, with all that stands left of it."""
-        function = node.func
-        if (
-            isinstance(function, ast.Name)
-            and function.id not in _BLOCKING_BUILTINS
-            and self._binding(function.id, where.scope) is None
-        ):  # `len(x)`: the most common call by far
-            self._read(function.id, where)
-            self._arguments(node, where)
-            return
+        """Visit a call with the chain left of it."""
+        name, kinds = plain_callee(node)
+        if name is not None:
+            binding = self._binding(name, where.scope)
+            if binding is None or binding[0] in kinds:
+                where.reads.add(name)
+                self._arguments(node, where)
+                return
         chain = Chain(node)
         if isinstance(chain.root, ast.Name):
             binding = self._binding(chain.root.id, where.scope)
@@ -387,18 +379,19 @@ class Walker:
                     where.body.facts["blocking"].append((blocking, self.columns.span(node)))
         for call in chain.calls:
             self._arguments(call, where)
-        self.stack.append((chain.root, where))
+        self._push([chain.root], where)
 
     def _arguments(self, call: ast.Call, where: Where) -> None:
-        stack = self.stack
-        for word in call.keywords:
-            stack.append((word.value, where))
-        for argument in reversed(call.args):
-            stack.append((argument, where))
-            if isinstance(argument, ast.Name):
+        keywords, arguments = call.keywords, call.args
+        if keywords:
+            push_all(self.stack, [word.value for word in reversed(keywords)], where)
+        for argument in arguments:
+            if type(argument) is ast.Name:
                 self.passed.add((where.scope, argument.id))
-            elif isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name):
+            elif type(argument) is ast.Starred and isinstance(argument.value, ast.Name):
                 self.starred.add(argument.value.id)
+        if arguments:
+            push_all(self.stack, arguments, where)
 
     def _binding(self, name: str, scope: int) -> Binding | None:
         start = scope
@@ -441,8 +434,6 @@ _VISITS: Final[dict[type[ast.AST], Callable[[Walker, Any, Where], None]]] = {
     ast.NamedExpr: Walker.visit_walrus,
     **dict.fromkeys((ast.Yield, ast.YieldFrom), lambda walker, node, where: push_yield(walker.stack, node, where)),
     ast.Lambda: Walker.visit_lambda,
-    ast.Yield: Walker.visit_yield,
-    ast.YieldFrom: Walker.visit_yield,
     ast.ListComp: Walker.visit_comprehension,
     ast.SetComp: Walker.visit_comprehension,
     ast.DictComp: Walker.visit_comprehension,

@@ -1,5 +1,5 @@
--- Let steps ask again that wait for something to be left of the budgets of their workflows, as far as it may be enough for
--- them. Called when an attempt has ended, or a budget was raised, as the last thing of its transaction.
+-- Make steps that wait for the budget of their workflow available again, as far as enough may be left for them. Called as
+-- the last thing in a transaction in which an attempt has ended or a budget was raised.
 CREATE OR REPLACE FUNCTION baton.baton_admit(workflow_ids text[])
 RETURNS void
 LANGUAGE plpgsql
@@ -23,7 +23,7 @@ BEGIN
             FROM baton.baton_reservations AS reservation
             JOIN baton.oban_jobs AS job ON job.id = reservation.oban_job_id
             WHERE reservation.workflow_id = workflow.id
-                AND reservation.called_at > now() - interval '1 minute' -- whoever does not come gets no place kept
+                AND reservation.called_at > now() - interval '1 minute' -- a step that does not come loses its turn
                 AND job.state = 'available'
         ), 0);
         FOR waiting IN
@@ -36,7 +36,7 @@ BEGIN
                 AND reservation.amount <= room
                 AND node.outcome IS NULL
                 AND node.pending = 0
-                AND job.state IN ('suspended', 'executing') -- one that executes is about to be parked
+                AND job.state IN ('suspended', 'executing') -- one that is executing is about to be parked
             ORDER BY job.priority, reservation.oban_job_id
         LOOP
             EXIT WHEN room <= 0;

@@ -1,5 +1,5 @@
--- What a process answers when `baton_rescue` asks whether its producers live: for some seconds more they are not taken for
--- gone, though their lock is. By then its guard has locked them again, or it has been asked again.
+-- The answer of a process when `baton_rescue` asks whether its producers are alive. Then they count as alive for some more
+-- seconds, although their lock is gone. By then, its guard has locked them again, or the process has been asked again.
 CREATE OR REPLACE FUNCTION baton.baton_alive(producers text[])
 RETURNS void
 LANGUAGE sql

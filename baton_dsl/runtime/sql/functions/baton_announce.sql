@@ -1,8 +1,8 @@
--- Tell that workflows have ended, in the transaction in which their last nodes settle, whoever settled them: those who
--- wait by a notification, and the hooks of their flows by a job each.
+-- Announce that workflows have ended, in the transaction in which their last nodes settle: send a notification to those
+-- who wait, and insert a job for each hook of the flow.
 --
--- The jobs belong to no workflow (`workflow_id` is not in their meta), so that our triggers leave them alone. A hook that
--- has its job is taken out of `hooks`: it is not started again, should a retry let the workflow end once more.
+-- The jobs belong to no workflow (`workflow_id` is not in their meta), so that our triggers ignore them. A hook that has its
+-- job is removed from `hooks`, so that it does not run again if the workflow is retried and ends again.
 CREATE OR REPLACE FUNCTION baton.baton_announce(workflow_ids text[])
 RETURNS void
 LANGUAGE plpgsql

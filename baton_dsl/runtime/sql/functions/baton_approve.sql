@@ -1,5 +1,5 @@
--- Set the budget of a workflow that has one, and let go on what it is enough for. One that is below what is spent is not
--- set. Returns what was its budget and what is spent; no row if there is no such workflow, and NULL if it has no budget.
+-- Set the budget of a workflow that has one, and let the steps continue for which it is enough. A budget below what is spent
+-- is not set. Returns the old budget and what is spent; no row if there is no such workflow, NULL if it has no budget.
 CREATE OR REPLACE FUNCTION baton.baton_approve(id text, new_budget numeric)
 RETURNS TABLE (old_budget numeric, spent numeric)
 LANGUAGE plpgsql

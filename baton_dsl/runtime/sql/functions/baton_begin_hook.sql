@@ -1,5 +1,5 @@
--- Whether this attempt of a hook's job may call its function. It is the last one from here on: what has begun is not
--- begun again, though the process may die now.
+-- Whether this attempt of a hook's job may call its function. From here on it is the last attempt: a hook that has started
+-- is never started again, even if the process dies now.
 CREATE OR REPLACE FUNCTION baton.baton_begin_hook(job_id bigint, job_attempt integer)
 RETURNS boolean
 LANGUAGE plpgsql

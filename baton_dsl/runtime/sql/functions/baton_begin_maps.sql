@@ -1,8 +1,8 @@
--- Expand the maps of new workflows that wait for nothing.
+-- Expand the maps of new workflows that have no upstreams.
 --
--- It runs with the rights of the owner: what a map expands into follows from rows that are there, and who may insert
--- workflows need not be able to read or change them. Nobody gains anything by calling it: a map that waits for nothing
--- has expanded before the transaction ends that let it go.
+-- It runs with the privileges of the owner: it reads and changes existing rows, and a role that only inserts need not have
+-- these privileges. Calling it directly gains nothing: a map that waits for nothing has always expanded before the
+-- transaction ends.
 CREATE OR REPLACE FUNCTION baton.baton_begin_maps(ids text[])
 RETURNS void
 LANGUAGE plpgsql

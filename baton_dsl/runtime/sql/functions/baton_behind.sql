@@ -1,8 +1,8 @@
--- What runs again if a node of that name does: it, and all that waits for it. A node that is `is_whole` runs, or expands,
--- anew. What is `is_made_anew` is a child of a map that expands anew, and is deleted. A map that is neither only
--- concludes once more, since one of its children runs again.
+-- The nodes that run again if the node of that name does: the node and everything downstream. A node with `is_whole` runs or
+-- expands again. One with `is_made_anew` is a child of a map that expands again, and is deleted. A map with neither only
+-- concludes again, because one of its children runs again.
 --
--- Of a map over a map, whose children follow each other item by item, only the children behind it run again.
+-- In a map over a map, whose children correspond item by item, only the corresponding children run again.
 CREATE OR REPLACE FUNCTION baton.baton_behind(workflow_ids text[], step text)
 RETURNS TABLE (id bigint, is_whole boolean, is_made_anew boolean)
 LANGUAGE sql

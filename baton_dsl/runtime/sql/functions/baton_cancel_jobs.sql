@@ -1,7 +1,7 @@
--- Cancel jobs that do not run, and say why in their errors.
+-- Cancel jobs that do not run, and add the reason to their errors.
 CREATE OR REPLACE FUNCTION baton.baton_cancel_jobs(job_ids bigint[], reason text)
 RETURNS void
-LANGUAGE plpgsql -- not sql: that would be parsed now, when Oban's state 'suspended' may be too new to be named
+LANGUAGE plpgsql -- not sql: it would be parsed now, when Oban's new state 'suspended' can't be used yet
 AS $function$
 DECLARE
     marked text; -- tells our triggers that we know of the change

@@ -1,5 +1,5 @@
--- Cancel the jobs of nodes that were cancelled or discarded while these attempts ran: whoever retries such a node must not
--- find its job running.
+-- Cancel the jobs of nodes that were cancelled or discarded while these attempts ran: a retry of such a node must not find
+-- its job running.
 CREATE OR REPLACE FUNCTION baton.baton_cancel_late(job_ids bigint[], attempts smallint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- Refuse a retry with other models if a step that is named does not run again.
+-- Raise an error for a retry with other models if a named step does not run again.
 CREATE OR REPLACE FUNCTION baton.baton_check_models(workflow text, models json)
 RETURNS void
 LANGUAGE plpgsql
@@ -15,7 +15,7 @@ BEGIN
         LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
         WHERE node.workflow_id = workflow AND node.step_name = chosen.key
             AND node.outcome IS NULL AND job.state IS DISTINCT FROM 'executing'
-    ) AND NOT EXISTS ( -- an item that is made later
+    ) AND NOT EXISTS ( -- an item that does not exist yet
         SELECT
         FROM baton.workflow_nodes AS node
         CROSS JOIN LATERAL baton.baton_models_of(node.oban_job_id, models) AS model

@@ -1,5 +1,5 @@
--- The jobs that the same settle has claimed when it was called before, if its answer was lost: those right behind the ones
--- that it settled which run for one of its `slots`.
+-- The jobs that an earlier call of the same settle has claimed, if its answer was lost: those directly downstream of the
+-- settled ones that run in one of its `slots`.
 CREATE OR REPLACE FUNCTION baton.baton_claimed_before(job_ids bigint[], slots json)
 RETURNS bigint[]
 LANGUAGE sql

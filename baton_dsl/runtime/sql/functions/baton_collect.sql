@@ -1,7 +1,7 @@
--- What the children of a map returned, as a list (of lists, where there are levels), with null where there is nothing;
--- and for each such place why: `[{"path", "state", "reason"}]`, or NULL if there is none. The reasons share 32 million
--- characters: jsonb holds 256 MB, and a map may have as many failed items as others have items. What a step of several
--- models returned is an object by model, and the path of what is absent is the model.
+-- The results of a map's children as a list (nested for several levels), with null for missing ones; and the reason for
+-- each missing one: `[{"path", "state", "reason"}]`, or NULL if there is none. The reasons together have at most 32 million
+-- characters, because jsonb is limited to 256 MB and all items of a map may fail. For a step of several models, the results
+-- are an object by model, and the path of a missing one is the model.
 CREATE OR REPLACE FUNCTION baton.baton_collect(map_id bigint, OUT result text, OUT absent jsonb)
 LANGUAGE plpgsql
 STABLE
@@ -35,7 +35,7 @@ BEGIN
                     'reason', coalesce(child.reason, (
                         SELECT CASE
                             WHEN length(last.error) <= greatest(1000, longest) THEN last.error
-                            -- the line that says that it is a traceback, and the end, which says what was raised
+                            -- the first line of a traceback, and its end, which has the exception
                             ELSE split_part(last.error, E'\n', 1) || E'\n  ...\n' || right(last.error, greatest(900, longest - 100))
                         END
                         FROM baton.oban_jobs AS job

@@ -1,11 +1,11 @@
--- As `baton_collect`, if it is not too large; `size` is how many bytes it has. PostgreSQL builds no text of more than a
--- gigabyte, and whoever asks for it has to hold it several times over: so it is measured before it is built.
+-- As `baton_collect`, if it is not too large; `size` is its number of bytes. It is measured before it is built, because
+-- PostgreSQL can't build a text of more than a gigabyte, and its client needs several copies in memory.
 CREATE OR REPLACE FUNCTION baton.baton_collect_within(
     map_id bigint, most bigint, OUT result text, OUT absent jsonb, OUT size bigint
 )
 LANGUAGE plpgsql
 STABLE
-STRICT -- nothing is asked of what is no map, or has not expanded
+STRICT -- returns NULL for a node that is not a map, or has not expanded
 SET search_path TO pg_catalog, pg_temp
 AS $function$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- What is mapped over, one row for each map and parameter: how many items it has, NULL if it is no collection.
+-- The mapped values, one row for each map and parameter: how many items each has, or NULL if it is not a collection.
 CREATE OR REPLACE FUNCTION baton.baton_collections(map_ids bigint[])
 RETURNS TABLE (map_id bigint, parameter integer, source_id bigint, of_map boolean, whole json, size integer)
 LANGUAGE sql

@@ -1,5 +1,5 @@
--- What each item of a map takes: a row for each item, with the node and the value of each parameter that is mapped over.
--- The node is 0 where the item comes from a collection, the value is NULL where it comes from a node.
+-- What each item of a map takes: a row for each item, with the node and the value of each mapped parameter. The node is 0 if
+-- the item comes from a collection; the value is NULL if it comes from a node.
 CREATE OR REPLACE FUNCTION baton.baton_combine(map_ids bigint[])
 RETURNS TABLE (map_id bigint, number bigint, node_ids bigint[], items json[])
 LANGUAGE sql
@@ -29,7 +29,7 @@ AS $function$
         CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = given.id OFFSET 0) AS found
         CROSS JOIN LATERAL (SELECT * FROM baton.workflow_nodes WHERE oban_job_id = found.root_id OFFSET 0) AS root
     ),
-    combined(map_id, parameter, number, node_ids, items) AS ( -- one parameter more in each round
+    combined(map_id, parameter, number, node_ids, items) AS ( -- adds one parameter in each iteration
         SELECT element.map_id, 1, element.number, ARRAY[element.node_id], ARRAY[element.value]
         FROM element WHERE element.parameter = 1
         UNION ALL

@@ -1,5 +1,5 @@
--- Settle maps whose children have all settled: as completed if as many of these succeeded as the map demands. A skipped
--- item did not fail.
+-- Settle maps whose children have all settled: as completed if as many of them succeeded as the map requires. A skipped item
+-- did not fail.
 CREATE OR REPLACE FUNCTION baton.baton_conclude(map_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

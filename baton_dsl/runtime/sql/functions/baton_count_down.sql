@@ -1,6 +1,6 @@
--- Let those right below nodes that have just settled wait for fewer: their downstreams, where the outcome lets these go on,
--- and the map that each is an item of. Gives what waits for nothing any more by it: jobs (`ready`) and `maps`; the roots of
--- maps with an item that waits for a place alone (`windows`); and how many places of each root have become free (`places`).
+-- Count down `pending` after nodes have settled: of their downstream nodes, if the outcome permits those to run, and of the
+-- map that each is an item of. Returns the jobs (`ready`) and the maps (`maps`) that wait for nothing any more; the roots of
+-- maps with an item that only waits for a place (`windows`); and how many places of each root are free now (`places`).
 CREATE OR REPLACE FUNCTION baton.baton_count_down(
     frontier bigint[], OUT ready bigint[], OUT maps bigint[], OUT windows bigint[], OUT places jsonb
 )
@@ -8,8 +8,8 @@ LANGUAGE plpgsql
 AS $function$
 DECLARE
     below_ids bigint[];
-    fewer jsonb; -- for each of them, by how many upstreams, and by how many children
-    bounds jsonb; -- for each root with items that wait for a place alone, the first and the last of them
+    fewer jsonb; -- for each node, by how many upstreams, and by how many children
+    bounds jsonb; -- for each root with items that only wait for a place, the first and the last of them
 BEGIN
     SELECT array_agg(counts.id ORDER BY counts.id),
         jsonb_object_agg(counts.id, jsonb_build_array(counts.upstreams, counts.children)),
@@ -30,7 +30,7 @@ BEGIN
         WHERE node.oban_job_id = ANY(frontier)
             AND CASE
                 WHEN below.is_parent THEN true
-                -- what maps over an expanded map has been told when that was expanded
+                -- maps over an expanded map were counted down when that map expanded
                 WHEN node.outcome = 'completed' AND node.items IS NULL THEN true
                 ELSE (
                     SELECT NOT (follower.is_map AND node.oban_job_id = ANY(follower.sources)) AND baton.baton_permits(

@@ -1,10 +1,10 @@
--- Let maps over maps that have just expanded wait for these no more. Gives those that may expand now as well.
+-- Count down the maps over maps that have just expanded. Returns those that may expand now too.
 CREATE OR REPLACE FUNCTION baton.baton_count_expanded(map_ids bigint[], OUT further bigint[])
 LANGUAGE plpgsql
 AS $function$
 DECLARE
     followers bigint[];
-    fewer jsonb; -- for each of them, by how many maps
+    fewer jsonb; -- for each map, by how many maps
 BEGIN
     SELECT array_agg(counts.id ORDER BY counts.id), jsonb_object_agg(counts.id, counts.upstreams)
     INTO followers, fewer

@@ -1,9 +1,9 @@
--- Which nodes of a workflow can't live again, since an upstream of theirs stays cancelled or discarded (`doomed`), and which
--- maps that have ended come alive with a child (`revived`). `alive` are maps that are known to.
+-- The nodes of a workflow that can't run again because an upstream stays cancelled or discarded (`doomed`), and the ended
+-- maps that become active again with a child (`revived`). `alive` are maps that are already known to become active.
 --
--- An origin is a node that ended by itself and stays so; a job that is gone can't come back. A node that has not settled
--- may be reached too: what it ignored as discarded is cancelled now. One whose job has ended, or is gone, was changed by
--- the same statement as ours and settles by itself.
+-- An origin is a node that ended by itself and does not run again, for example because its job is gone. A node that has not
+-- settled may be reached too: an upstream that it ignored as discarded may now be cancelled. One whose job has ended or is
+-- gone was changed by the same statement, and settles by itself.
 CREATE OR REPLACE FUNCTION baton.baton_doomed(id text, alive bigint[], OUT doomed bigint[], OUT revived bigint[])
 LANGUAGE plpgsql
 STABLE

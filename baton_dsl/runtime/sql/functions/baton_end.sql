@@ -1,4 +1,4 @@
--- Settle nodes because of what became of their jobs, whoever did that, and cancel what can't run any more.
+-- Settle nodes whose jobs have ended, whoever ended them, and cancel nodes that can't run any more.
 CREATE OR REPLACE FUNCTION baton.baton_end(job_ids bigint[], how text)
 RETURNS void
 LANGUAGE plpgsql

@@ -1,11 +1,11 @@
--- Count nodes that have settled in their workflows, and tell of those that have ended with them.
+-- Count the settled nodes in their workflows, and announce the workflows that have ended.
 CREATE OR REPLACE FUNCTION baton.baton_end_workflows(settled bigint[])
 RETURNS void
 LANGUAGE plpgsql
 AS $function$
 DECLARE
     workflow_ids text[];
-    ends jsonb; -- for each of them, how many nodes settled, and how many were cancelled and discarded
+    ends jsonb; -- for each workflow, how many nodes settled, and how many were cancelled and discarded
 BEGIN
     SELECT array_agg(counts.workflow_id ORDER BY counts.workflow_id),
         jsonb_object_agg(counts.workflow_id, jsonb_build_array(counts.nodes, counts.cancelled, counts.discarded))
@@ -16,11 +16,11 @@ BEGIN
             count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
             count(*) FILTER (WHERE outcome = 'discarded') AS discarded
         FROM baton.workflow_nodes
-        WHERE oban_job_id = ANY(settled) AND map_id IS NULL -- what becomes of items is their map's to tell
+        WHERE oban_job_id = ANY(settled) AND map_id IS NULL -- items are not counted: their map is
         GROUP BY workflow_id
     ) AS counts;
 
-    IF cardinality(workflow_ids) > 1 THEN -- one row needs no order
+    IF cardinality(workflow_ids) > 1 THEN -- a single row needs no lock order
         PERFORM 1 FROM baton.baton_workflows WHERE workflow_id = ANY(workflow_ids) ORDER BY workflow_id FOR NO KEY UPDATE;
     END IF;
 

@@ -1,6 +1,6 @@
--- The items of a collection in order; those of an object are its keys with their values. PostgreSQL takes an object apart
--- only if no string in it, at any depth, has a NUL character, which JSON allows: something that the text does not contain,
--- its own hash, stands for NULs meanwhile. An escaped backslash before "u0000" makes no NUL of it.
+-- The items of a collection in order; those of an object are pairs of key and value. PostgreSQL can't split an object if a
+-- string in it contains a NUL character, which JSON allows. So NULs are replaced meanwhile by a text that does not occur in
+-- it, its own hash. After an escaped backslash, "u0000" is not a NUL.
 CREATE OR REPLACE FUNCTION baton.baton_entries(whole json)
 RETURNS TABLE (number bigint, value json)
 LANGUAGE plpgsql
@@ -29,7 +29,7 @@ BEGIN
                     WITH ORDINALITY AS item(name, part, place);
             END IF;
         ELSE
-            NULL; -- no collection
+            NULL; -- not a collection
     END CASE;
 END
 $function$;

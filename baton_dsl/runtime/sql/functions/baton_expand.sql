@@ -1,8 +1,8 @@
--- Expand maps that wait for nothing any more. Gives
---   ended: those that have settled by it: refused ones, as discarded, and those without items, as completed;
+-- Expand maps that wait for nothing any more. Returns
+--     ended: those that have settled: discarded if they can't expand, completed if they have no items;
 --   further: maps that may expand now, their children or maps over them;
---   failing: nodes that ended otherwise than completed, of which new children have to be told;
---   windows: roots that let only so many items run at once.
+--     failing: nodes that ended but did not complete, and to which the new children must react;
+--     windows: roots that limit how many items run at once.
 CREATE OR REPLACE FUNCTION baton.baton_expand(
     map_ids bigint[],
     OUT ended bigint[], OUT further bigint[], OUT failing bigint[], OUT windows bigint[]
@@ -14,9 +14,9 @@ DECLARE
     reasons text[];
     sizes jsonb;
     origins bigint[];
-    bounds jsonb; -- of the items of each root that wait for a place in its window alone
+    bounds jsonb; -- of the items of each root that only wait for a place in its window
 BEGIN
-    -- Whether, and into how many: what can't be made is refused before anything is made of it.
+    -- Count the items first: a map that can't expand is discarded before any child is created.
     SELECT array_agg(id) FILTER (WHERE reason IS NOT NULL),
         array_agg(reason) FILTER (WHERE reason IS NOT NULL),
         array_agg(id) FILTER (WHERE reason IS NULL),
@@ -24,7 +24,7 @@ BEGIN
     INTO refused, reasons, map_ids, sizes
     FROM baton.baton_measure(map_ids);
 
-    -- The children of other maps that the new ones wait for: none of them may settle unseen from here on.
+    -- Lock the children of other maps for which the new ones wait, so that none of them settles unnoticed.
     SELECT array_agg(DISTINCT source_id) INTO origins FROM baton.baton_collections(map_ids) WHERE of_map;
     IF origins IS NOT NULL THEN
         PERFORM 1 FROM baton.workflow_nodes WHERE map_id = ANY(origins) ORDER BY oban_job_id FOR NO KEY UPDATE;
@@ -38,7 +38,7 @@ BEGIN
         failing := baton.baton_link_items(map_ids);
     END IF;
 
-    -- Only now: an item above that waits for one of these is told of its end by what follows from that, and once.
+    -- Only now, so that an item that waits for one of these is counted down exactly once when it ends.
     IF refused IS NOT NULL THEN
         UPDATE baton.workflow_nodes
         SET outcome = 'discarded', reason = reasons[array_position(refused, oban_job_id)], updated_at = now()

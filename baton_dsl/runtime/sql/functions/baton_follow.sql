@@ -1,4 +1,4 @@
--- Settle what can't run any more since `ended` did, otherwise than completed. Returns it, or NULL.
+-- Settle the nodes that can't run any more because `ended` did not complete. Returns them, or NULL.
 CREATE OR REPLACE FUNCTION baton.baton_follow(ended bigint[])
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -16,7 +16,7 @@ BEGIN
     SELECT max(outcome) FILTER (WHERE outcome IN ('cancelled', 'discarded')) INTO worst
     FROM baton.workflow_nodes WHERE oban_job_id = ANY(ended) AND outcome <> 'completed';
 
-    FOREACH how IN ARRAY ARRAY['cancelled', 'skipped'] LOOP -- in this order: what would be both is cancelled
+    FOREACH how IN ARRAY ARRAY['cancelled', 'skipped'] LOOP -- in this order: a node that would be both is cancelled
         doomed := CASE WHEN how = 'skipped' OR worst IS NOT NULL THEN baton.baton_reach(ended, how) END;
         IF doomed IS NOT NULL THEN
             PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(doomed) ORDER BY oban_job_id FOR NO KEY UPDATE;

@@ -1,4 +1,4 @@
--- What ends with steps that have settled: their checkpoints, and what they had reserved of a budget.
+-- Delete the checkpoints and reservations of steps that have settled.
 CREATE OR REPLACE FUNCTION baton.baton_forget(settled bigint[])
 RETURNS void
 LANGUAGE plpgsql

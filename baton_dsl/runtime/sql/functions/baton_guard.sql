@@ -1,5 +1,5 @@
--- What the process calls every second: locks the producers that it has not locked yet, and marks them as guarded, so
--- that nobody takes Oban's slower sign of life for them. Returns those that are locked now.
+-- Called by each process every second: lock its producers that are not locked yet, and mark them as guarded, so that their
+-- locks count and not Oban's slower heartbeat. Returns the producers that are locked now.
 CREATE OR REPLACE FUNCTION baton.baton_guard(producers text[], held text[])
 RETURNS text[]
 LANGUAGE plpgsql

@@ -1,5 +1,5 @@
--- Insert a workflow. What it was before there was `baton_insert_many`: code of earlier versions calls it. The text of
--- each argument stands there. Gives NULL if there is a workflow of that id.
+-- Insert a workflow, for code of versions before `baton_insert_many`, which describes the arguments. Returns NULL if a
+-- workflow with that id exists.
 CREATE OR REPLACE FUNCTION baton.baton_insert(
     schema_version integer,
     id text,

@@ -1,4 +1,4 @@
--- Insert the jobs of new workflows, one for each step that is no map, and wake the queues of those that may start.
+-- Insert the jobs of new workflows, one for each step that is not a map, and notify the queues of those that may start.
 CREATE OR REPLACE FUNCTION baton.baton_insert_jobs(
     ids text[], labels text[], are_debug boolean[], workflow integer[], job_ids bigint[], names json, args json,
     template integer[], edge_to integer[], templates json, maps json
@@ -43,7 +43,7 @@ BEGIN
             coalesce(steps.scheduled_at, moment)
         FROM steps
     )
-    -- Not of what the insert returns: who may only insert may not read.
+    -- Not from RETURNING: a role that may only insert may not read.
     SELECT count(pg_notify('baton.oban_insert', json_build_object('queue', queues.queue)::text))
     INTO notified
     FROM (SELECT DISTINCT queue FROM steps WHERE state = 'available') AS queues;

@@ -1,15 +1,14 @@
 -- Insert workflows of one flow, all or none: for each a row, and for each of its steps a job and a node.
 --
--- The first arguments are about the flow: its name, and the fingerprint `code` with the `signatures` that it stands for, as
--- JSON: text, since it is read only if no workflow of that code was inserted before. The next are about the workflows,
--- which have as many steps as `sizes` says. All others are about their steps, those of the first workflow first, in
--- topological order; edges refer to them by their position among all, from 1; a negative one says that the upstream may be
--- skipped without the step being skipped with it. What many steps share is given once, as a template. `maps` says which
--- steps are maps, and what of; 0 among their `sources` stands for the value in `item`. `traceparent` is the span that
--- inserts them, if there is one.
+-- The first arguments are about the flow: its name, the fingerprint `code`, and its `signatures` as JSON. The JSON is text
+-- because it is parsed only if no workflow of that code was inserted before. The next arguments are about the workflows;
+-- `sizes` has their numbers of steps. All others are about the steps, in topological order, those of the first workflow
+-- first. Edges refer to steps by their position among all steps, from 1; a negative position means that the upstream may
+-- be skipped without the step being skipped too. What many steps share is passed once, as a template. `maps` has the steps
+-- that are maps; 0 in their `sources` means the value in `item`. `traceparent` is the span of the insert, if there is one.
 --
--- Gives the places of the workflows whose ids are taken, and then has inserted nothing. That is no error: the caller's
--- transaction goes on.
+-- If ids exist already, it inserts nothing and returns the positions of their workflows. That is not an error, so that the
+-- caller's transaction can continue.
 CREATE OR REPLACE FUNCTION baton.baton_insert_many(
     schema_version integer, flow text, code text, signatures text,
     ids text[], labels text[], inputs text[], are_debug boolean[], hooks_to_be json, sizes integer[],
@@ -27,12 +26,12 @@ AS $function$
 DECLARE
     installed integer := (SELECT max(version) FROM baton.baton_migrations);
     taken integer[];
-    workflow integer[]; -- of each step, by its place
+    workflow integer[]; -- of each step, by its position
     job_ids bigint[];
     job_sequence regclass := pg_get_serial_sequence('baton.oban_jobs', 'id')::regclass;
 BEGIN
     IF installed < schema_version THEN
-        -- no percent sign: Alembic would write it twice into an offline script
+        -- no percent sign: Alembic would double it in an offline script
         RAISE EXCEPTION USING ERRCODE = 'BT405', MESSAGE =
             'the schema of baton-dsl is of version ' || installed || ', the library needs ' || schema_version;
     END IF;
@@ -40,7 +39,7 @@ BEGIN
     IF cardinality(ids) = 1 THEN
         taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
     ELSE
-        BEGIN -- a savepoint: none of them is left if one can't be
+        BEGIN -- a savepoint: either all of them are inserted, or none
             taken := baton.baton_insert_workflows(ids, labels, flow, inputs, sizes, hooks_to_be, code, budgets, traceparent);
             IF cardinality(taken) > 0 THEN
                 RAISE EXCEPTION USING ERRCODE = 'BT403', MESSAGE = 'taken back';

@@ -11,11 +11,11 @@ BEGIN
     WITH steps AS MATERIALIZED (
         SELECT * FROM baton.baton_new_steps(
             ids, labels, are_debug, workflow, job_ids, names,
-            CASE WHEN json_array_length(maps) > 0 THEN args ELSE '[]' END, -- those of a map are kept in its node
+            CASE WHEN json_array_length(maps) > 0 THEN args ELSE '[]' END, -- the args of a map are stored in its node
             template, templates
         )
     ),
-    above AS MATERIALIZED ( -- what each step waits for
+    above AS MATERIALIZED ( -- the upstreams of each step
         SELECT edge.downstream AS position, array_agg(steps.job_id) AS upstreams, array_agg(steps.name) AS deps,
             CASE
                 WHEN bool_and(edge.upstream < 0) THEN '{0}'
@@ -25,12 +25,12 @@ BEGIN
         JOIN steps ON steps.position = abs(edge.upstream)
         GROUP BY edge.downstream
     ),
-    below AS MATERIALIZED ( -- and what waits for it
+    below AS MATERIALIZED ( -- and its downstream steps
         SELECT abs(edge.upstream) AS position, array_agg(job_ids[edge.downstream]) AS downstreams
         FROM unnest(edge_from, edge_to) AS edge(upstream, downstream)
         GROUP BY abs(edge.upstream)
     ),
-    map AS MATERIALIZED ( -- what a map needs to make its items, since it has no job to keep it
+    map AS MATERIALIZED ( -- what a map needs to create its items, because it has no job that could store it
         SELECT map.position, map.levels, map.parameters, map.item,
             ARRAY(SELECT coalesce(job_ids[source], 0) FROM unnest(map.sources) AS source) AS sources,
             ARRAY(SELECT job_ids[other] FROM unnest(map.beside) AS other)

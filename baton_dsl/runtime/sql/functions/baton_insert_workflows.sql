@@ -1,5 +1,5 @@
--- Insert the rows of new workflows, by their ids: two such inserts at once wait for each other in one order. Gives the
--- places of those whose ids are taken.
+-- Insert the rows of new workflows in the order of their ids, so that concurrent inserts do not deadlock. Returns the
+-- positions of those whose ids exist already.
 CREATE OR REPLACE FUNCTION baton.baton_insert_workflows(
     ids text[], labels text[], flow text, inputs text[], sizes integer[], hooks_to_be json, code text, budgets numeric[],
     traceparent text
@@ -21,7 +21,7 @@ BEGIN
             nullif((hooks_to_be -> (place - 1))::text, 'null')::jsonb, code, traceparent
         )
         ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN -- who may only insert may not read which ones there are
+        IF NOT FOUND THEN -- a role that may only insert may not read existing ones
             taken := taken || place;
         ELSIF budgets[place] IS NOT NULL THEN
             INSERT INTO baton.baton_budgets (workflow_id, budget) VALUES (ids[place], budgets[place]);

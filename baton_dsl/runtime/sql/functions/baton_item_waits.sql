@@ -1,5 +1,5 @@
--- What a new item of a map waits for: the nodes that it reads (`node_ids`, 0 for a value), their names, those of them that it
--- can do without, and how many of them may still let it go.
+-- What a new item of a map waits for: the nodes that it reads (`node_ids`, 0 for a value), their names, those whose result
+-- it does not need, and for how many of them it has to wait.
 CREATE OR REPLACE FUNCTION baton.baton_item_waits(
     node_ids bigint[], map_sources bigint[], map_optional bigint[], is_job boolean, ignores_cancelled boolean,
     ignores_discarded boolean

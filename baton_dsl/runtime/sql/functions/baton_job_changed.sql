@@ -1,5 +1,5 @@
--- Whoever changes the state of a job, its node follows in the same transaction: Oban's own ack of a plain worker,
--- Oban Web, the lifeline, a worker in another language, psql.
+-- Whoever changes the state of a job, its node changes in the same transaction: after an ack of a plain worker, Oban Web,
+-- the lifeline, a worker in another language, psql.
 CREATE OR REPLACE FUNCTION baton.baton_job_changed()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -9,7 +9,7 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM baton.baton_end(ARRAY[OLD.id], 'cancelled');
     ELSIF NEW.state = OLD.state OR current_setting('baton_dsl.settling', true) = 'on' THEN
-        NULL; -- who settles knows
+        NULL; -- our own change
     ELSIF OLD.state = 'executing'
         AND current_setting('baton_dsl.rescuing', true) IS DISTINCT FROM 'on'
         AND (
@@ -21,17 +21,17 @@ BEGIN
             )
         )
     THEN
-        -- Oban's lifeline takes every job that has run for five minutes for an orphan. Steps are left to baton_rescue, so
-        -- the row is put back. The lifeline is told by its statement: it counts rescues in `meta`, and so names them when
-        -- it discards a last attempt.
+        -- Oban's lifeline considers every job that has run for five minutes an orphan. Steps are left to baton_rescue, so
+        -- the row is restored. The lifeline is recognized by its statement: it counts rescues in `meta`, also when it
+        -- discards a last attempt.
         UPDATE baton.oban_jobs SET state = OLD.state, meta = OLD.meta, discarded_at = OLD.discarded_at WHERE id = OLD.id;
     ELSIF NEW.state IN ('completed', 'cancelled', 'discarded') THEN
         PERFORM baton.baton_end(ARRAY[NEW.id], NEW.state::text);
     ELSIF OLD.state IN ('completed', 'cancelled', 'discarded') THEN
-        IF NEW.meta ? 'rescued' THEN -- crashes count from the start again
+        IF NEW.meta ? 'rescued' THEN -- start to count crashes again
             UPDATE baton.oban_jobs SET meta = meta - 'rescued' WHERE id = NEW.id;
         END IF;
-        -- The first of the jobs that one statement has retried does it for all of them.
+        -- The first of the jobs that one statement has retried handles all of them.
         PERFORM baton.baton_revive(node.workflow_id)
         FROM baton.workflow_nodes AS node
         JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
@@ -47,7 +47,7 @@ BEGIN
     IF OLD.state = 'executing'
         AND OLD.meta ? 'baton_reserve'
         AND current_setting('baton_dsl.settling', true) IS DISTINCT FROM 'on'
-    THEN -- the attempt leaves what it has not used
+    THEN -- release what the attempt has not used of its reservation
         PERFORM baton.baton_admit(ARRAY[OLD.meta ->> 'workflow_id']);
     END IF;
     RETURN NULL;

@@ -1,5 +1,5 @@
--- Note new items as downstreams of the nodes that they wait for. Gives those nodes that have ended otherwise than completed
--- already: what follows from that for the new ones nobody has looked at.
+-- Add new items to the downstreams of the nodes that they wait for. Returns those of these nodes that have already ended
+-- without completing: the consequences for the new items still have to be applied.
 CREATE OR REPLACE FUNCTION baton.baton_link_items(map_ids bigint[], OUT failing bigint[])
 LANGUAGE plpgsql
 AS $function$

@@ -1,4 +1,4 @@
--- Whether a producer seems to live.
+-- Whether a producer seems to be alive.
 CREATE OR REPLACE FUNCTION baton.baton_lives(producer text)
 RETURNS boolean
 LANGUAGE sql

@@ -1,4 +1,4 @@
--- Insert the jobs of new items of maps, by what the root of each keeps for them, and wake the queues of those that may start.
+-- Insert the jobs of new items of maps, from the template in their root, and notify the queues of those that may start.
 CREATE OR REPLACE FUNCTION baton.baton_make_item_jobs(map_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- Insert the nodes of the children of maps: jobs, or one level further maps.
+-- Insert the nodes of the children of maps: jobs, or maps of the next level.
 CREATE OR REPLACE FUNCTION baton.baton_make_items(map_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -15,7 +15,7 @@ BEGIN
     ),
     child AS MATERIALIZED (
         SELECT nextval(job_sequence) AS id, ordered.*
-        FROM ( -- ids grow with the places of the items: they are released in that order
+        FROM ( -- ids increase with the index of the items, which are released in that order
             SELECT map.*, item.number, item.node_ids, array_to_json(item.items) AS values,
                 CASE
                     WHEN map.map_id IS NULL THEN map.step_name || '[' || item.number || ']'

@@ -1,4 +1,4 @@
--- How many items each map would have, and why it can't be made, if so: what it maps over is no collection, or too much.
+-- How many items each map would have, and why it can't expand, if it can't: not a collection, or too many items.
 CREATE OR REPLACE FUNCTION baton.baton_measure(map_ids bigint[])
 RETURNS TABLE (id bigint, items numeric, reason text)
 LANGUAGE sql

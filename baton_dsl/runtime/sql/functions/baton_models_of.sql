@@ -1,5 +1,5 @@
--- The models of a step of several, in order, after a choice of others: `models` has the name of one for the name of an
--- item. An item that runs, or has ended, keeps its own.
+-- The models of a step of several models, in order, after a change: `models` has new models by the names of items. An item
+-- that runs or has ended keeps its model.
 CREATE OR REPLACE FUNCTION baton.baton_models_of(several bigint, models json)
 RETURNS TABLE (place bigint, name text, is_chosen boolean)
 LANGUAGE sql

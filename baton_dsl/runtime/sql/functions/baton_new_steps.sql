@@ -1,4 +1,4 @@
--- The steps of workflows that are being inserted, with what their templates say of them.
+-- The steps of workflows that are being inserted, combined with their templates.
 CREATE OR REPLACE FUNCTION baton.baton_new_steps(
     ids text[], labels text[], are_debug boolean[], workflow integer[], job_ids bigint[], names json, args json,
     template integer[], templates json

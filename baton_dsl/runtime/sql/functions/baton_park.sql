@@ -1,6 +1,6 @@
--- What becomes of jobs that were started though they may not run. Those whose nodes wait are put back, and so are those
--- for which too little of a budget is left: they were never attempted. Those that were cancelled, or whose workflow was,
--- end; but somebody may have retried them since the gate looked, and then they are put back too.
+-- Handle jobs that were started but may not run. If their nodes wait, or too little of a budget is left, they are put back,
+-- as if they had not been attempted. If they or their workflow were cancelled, they are cancelled; but if somebody has
+-- retried them since the gate read them, they are put back too.
 CREATE OR REPLACE FUNCTION baton.baton_park(job_ids bigint[], attempts smallint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -14,10 +14,10 @@ DECLARE
     stopped bigint[];
     marked text; -- tells our triggers that we know of the change
 BEGIN
-    -- The lock on the node keeps a settle from counting down to zero between the look and the update.
+    -- The lock on the node prevents a settle from counting down to zero between the read and the update.
     PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
-    -- And this one keeps baton_admit from calling a job between the look and the update: it would find a job that still
-    -- executes, and the job would then wait though it was called.
+    -- And this one prevents baton_admit from admitting a job between the read and the update: it would find the job still
+    -- executing, and the job would then wait although it was admitted.
     PERFORM 1 FROM baton.baton_reservations WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
 
     marked := set_config('baton_dsl.settling', 'on', true);

@@ -1,4 +1,4 @@
--- Let nothing start, until `baton_resume`. What runs goes on.
+-- Pause workflows: no step starts until `baton_resume`. Running steps continue.
 CREATE OR REPLACE FUNCTION baton.baton_pause(workflow_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql
@@ -18,8 +18,8 @@ BEGIN
     )
     SELECT array_agg(workflow_id) INTO paused FROM changed;
 
-    -- To be paused is to wait for one thing more: nothing else has to know of it. A map that has expanded starts nothing:
-    -- it ends with its items, in a pause too.
+    -- A pause adds one to `pending`, so that no other code has to know about it. A map that has expanded is not changed: it
+    -- ends with its items, also during a pause.
     UPDATE baton.workflow_nodes SET pending = pending + 1
     WHERE workflow_id = ANY(paused) AND outcome IS NULL AND items IS NULL;
 

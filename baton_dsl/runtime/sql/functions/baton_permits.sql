@@ -1,4 +1,4 @@
--- Whether an upstream that has ended so lets a node run that waits for it.
+-- Whether a node may run although an upstream ended with this outcome.
 CREATE OR REPLACE FUNCTION baton.baton_permits(
     outcome text, ignore_cancelled boolean, ignore_discarded boolean, is_optional boolean
 )

@@ -4,6 +4,6 @@ RETURNS bigint
 LANGUAGE sql
 IMMUTABLE
 AS $function$
-    -- also called where the search_path is somebody else's
+    -- also called where the search_path is not ours
     SELECT pg_catalog.hashtextextended('baton:'::text OPERATOR(pg_catalog.||) producer, 0::bigint)
 $function$;

@@ -1,4 +1,4 @@
--- Any Oban process, with our code or without, gives a sign of life every 15 seconds, and when it starts a queue.
+-- Rescue steps whenever any Oban process, with or without our code, sends its heartbeat (every 15 seconds) or starts a queue.
 CREATE OR REPLACE FUNCTION baton.baton_producers_changed()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -9,6 +9,6 @@ BEGIN
     RETURN NULL;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN
-        RETURN NULL; -- the next one looks again
+        RETURN NULL; -- the next heartbeat tries again
 END
 $function$;

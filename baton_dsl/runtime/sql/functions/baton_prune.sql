@@ -1,5 +1,5 @@
--- Remove workflows that settled longer than `age` ago, with their results and what they recorded; never one that still runs. Their jobs are
--- Oban's to prune. Takes at most `most` of them.
+-- Remove at most `most` workflows that ended longer than `age` ago, with their results and what they recorded; never a
+-- running one. Oban prunes their jobs.
 CREATE OR REPLACE FUNCTION baton.baton_prune(age interval, most integer)
 RETURNS integer
 LANGUAGE plpgsql

@@ -1,9 +1,9 @@
--- What can't run any more, since one of `ended` was cancelled or discarded (`how` is 'cancelled'), or was skipped though
--- its result is needed ('skipped').
+-- The nodes that can't run any more because one of `ended` was cancelled or discarded (`how` is 'cancelled'), or was skipped
+-- although its result is needed ('skipped').
 --
--- One statement finds all of it, however long the chain: no recursion of calls, no trigger upon trigger. A node whose job
--- has ended, or is gone, was changed by the same statement as ours and settles by itself. A map that has expanded is as
--- its children are, and what it maps over it can't do without.
+-- One statement finds all of them, however long the chain, without recursive calls or cascading triggers. A node whose job
+-- has ended or is gone was changed by the same statement, and settles by itself. For a map that has expanded, its children
+-- decide. A map always needs the collection that it maps over.
 CREATE OR REPLACE FUNCTION baton.baton_reach(ended bigint[], how text)
 RETURNS bigint[]
 LANGUAGE plpgsql

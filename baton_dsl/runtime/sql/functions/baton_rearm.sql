@@ -1,4 +1,4 @@
--- Let jobs that have ended be attempted once more, as soon as their nodes wait for nothing.
+-- Give ended jobs another attempt, as soon as their nodes wait for nothing.
 CREATE OR REPLACE FUNCTION baton.baton_rearm(job_ids bigint[])
 RETURNS void
 LANGUAGE plpgsql
@@ -10,8 +10,8 @@ BEGIN
     UPDATE baton.oban_jobs AS job
     SET state = 'suspended',
         max_attempts = greatest(job.max_attempts, job.attempt + 1),
-        meta = job.meta - 'rescued', -- crashes count from the start again
-        -- a pause before the next attempt is over; a start in the future that the step was given is not
+        meta = job.meta - 'rescued', -- start to count crashes again
+        -- a backoff does not count any more; a start in the future that the step's options set does
         scheduled_at = CASE
             WHEN job.attempt > 0 THEN least(job.scheduled_at, timezone('UTC', now()))
             ELSE job.scheduled_at

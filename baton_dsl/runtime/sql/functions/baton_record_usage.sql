@@ -1,5 +1,5 @@
--- Write down calls of models, and count them against the budgets of their workflows. One that is there already stays as it
--- is, and counts once. One without a known cost counts as what its attempt had reserved.
+-- Store calls of models, and count them against the budgets of their workflows. A call that exists already is not changed
+-- or counted again. A call without a known cost counts as what its attempt had reserved.
 CREATE OR REPLACE FUNCTION baton.baton_record_usage(entries json)
 RETURNS void
 LANGUAGE plpgsql

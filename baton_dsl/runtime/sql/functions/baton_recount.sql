@@ -1,4 +1,4 @@
--- Count anew what the nodes of a workflow wait for, how many items of a window run, and how its nodes have ended.
+-- Recount what the nodes of a workflow wait for, how many items run in each window, and how its nodes have ended.
 CREATE OR REPLACE FUNCTION baton.baton_recount(id text)
 RETURNS void
 LANGUAGE plpgsql

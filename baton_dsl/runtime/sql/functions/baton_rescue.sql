@@ -1,5 +1,5 @@
--- Return the steps of producers that have been gone for `grace`. Called by the processes that run steps, every second,
--- and whenever any Oban process starts a queue or gives its sign of life. Returns how many there were.
+-- Return the steps of producers that have been dead for `grace` to their queues. Called every second by the processes that
+-- run steps, and whenever any Oban process starts a queue or sends its heartbeat. Returns the number of steps.
 CREATE OR REPLACE FUNCTION baton.baton_rescue(grace interval DEFAULT '3 seconds')
 RETURNS integer
 LANGUAGE plpgsql
@@ -11,12 +11,12 @@ DECLARE
     notified bigint;
     marked text; -- tells our trigger that this is not Oban's lifeline
 BEGIN
-    -- One at a time: the others have nothing to add.
+    -- One call at a time is enough.
     IF NOT pg_try_advisory_xact_lock(baton.baton_producer_key('rescue in baton.')) THEN
         RETURN 0;
     END IF;
 
-    -- Materialized: else each job would be asked for whether its producer lives, and not each producer once.
+    -- Materialized, so that each producer is checked once, not for each of its jobs.
     WITH running AS MATERIALIZED (
         SELECT DISTINCT job.attempted_by[2] AS producer
         FROM baton.oban_jobs AS job
@@ -33,15 +33,15 @@ BEGIN
         SELECT gone.producer, clock_timestamp() FROM gone
         ON CONFLICT DO NOTHING
     )
-    -- A process whose lock is gone may live: a network between has dropped that one connection. It is asked by each look
-    -- that finds it so, and its answer (`baton_alive`) gives it more time.
+    -- A process whose lock is gone may be alive, if the network has dropped only that connection. So it is asked each
+    -- time, and its answer (`baton_alive`) gives it more time.
     SELECT count(pg_notify('baton.oban_alive', json_build_object('producer', gone.producer)::text))
     INTO notified
     FROM gone;
 
     marked := set_config('baton_dsl.rescuing', 'on', true);
-    -- A crash uses no attempt: there is one more from here on, whose number is its own. So many crashes are borne as the
-    -- step says, or as it has attempts.
+    -- A crash uses no attempt: max_attempts grows by one. As many crashes are allowed as the step's option says, or as
+    -- it has attempts.
     WITH orphan AS MATERIALIZED (
         SELECT job.id, job.attempt, counted.crashes,
             coalesce((job.meta ->> 'baton_max_crashes')::integer, job.max_attempts - counted.crashes + 1) AS most

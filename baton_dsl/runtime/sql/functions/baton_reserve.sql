@@ -1,8 +1,8 @@
--- Reserve amounts of the budgets of their workflows for attempts that are about to start. Returns those that may; the
--- others wait, and are for the caller to park. One that reserves nothing may start while anything is left.
+-- Reserve amounts of the workflows' budgets for attempts that are about to start. Returns the jobs that may start; the caller
+-- must park the others. A job that reserves 0 may start while anything is left.
 --
--- The rows of the workflows are locked, in their order, and nothing else: so attempts that start at once take turns, and
--- nobody who holds such a row waits for one who waits for it.
+-- Only the rows of the workflows are locked, in one order. So attempts that start concurrently take turns, without a
+-- deadlock.
 CREATE OR REPLACE FUNCTION baton.baton_reserve(job_ids bigint[], attempts smallint[], amounts numeric[])
 RETURNS bigint[]
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- End a pause.
+-- Resume paused workflows.
 CREATE OR REPLACE FUNCTION baton.baton_resume(workflow_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- Let all run again that was cancelled or discarded, as far as its job is still there. Results that are stored stay.
+-- Run cancelled and discarded nodes again if their jobs still exist. Stored results stay.
 CREATE OR REPLACE FUNCTION baton.baton_retry(workflow_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql
@@ -17,9 +17,10 @@ BEGIN
     WHERE node.workflow_id = ANY(workflow_ids)
         AND node.outcome IN ('cancelled', 'discarded')
         AND (job.id IS NOT NULL OR (node.is_map AND node.items IS NULL))
-        AND map.outcome IS DISTINCT FROM 'completed'; -- it could do without these items
+        AND map.outcome IS DISTINCT FROM 'completed'; -- it completed without these items
 
-    -- A map that was never made has no job to tell that it may live: it does as if only an upstream had kept it.
+    -- A map that did not expand has no job whose state could show that it may run again, so it is treated as if an
+    -- upstream had cancelled it.
     UPDATE baton.workflow_nodes SET by_upstream = true
     WHERE workflow_id = ANY(retried) AND is_map AND items IS NULL AND outcome IN ('cancelled', 'discarded');
 

@@ -1,11 +1,11 @@
--- Let a step of that name, or an item of one, run again, and all behind it, completed or not: their results are
--- forgotten, all others stay, and what keeps a node from running outside of them keeps it still. A workflow of which one
--- of these runs, or has lost its job, is left alone: a running step would hand on what it made of forgotten results.
+-- Run a step of that name, or an item of one, and everything downstream again, completed or not. Their results are deleted;
+-- all others stay, and other upstreams that prevent a node from running still do. A workflow in which one of these nodes
+-- runs, or has lost its job, is not changed: a running step would pass on a result that it made from deleted ones.
 CREATE OR REPLACE FUNCTION baton.baton_retry_from(workflow_ids text[], step text)
 RETURNS text[]
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
-SET enable_hashjoin = off -- the walk through the graph looks up a few nodes a step, by their keys
+SET enable_hashjoin = off -- the walk through the graph looks up a few nodes at a time, by their keys
 SET enable_mergejoin = off
 AS $function$
 #variable_conflict use_column
@@ -24,7 +24,7 @@ BEGIN
     INTO again, children, maps
     FROM baton.baton_behind(workflow_ids, step) AS behind;
 
-    -- Nothing of it is fetched any more; what was, is seen by the next statement.
+    -- From now on, no job of it is fetched; the next statement sees those that were fetched before.
     PERFORM 1 FROM baton.oban_jobs WHERE id = ANY(again || children) ORDER BY id FOR NO KEY UPDATE;
 
     WITH held AS (
@@ -41,7 +41,7 @@ BEGIN
     FROM baton.workflow_nodes AS node
     WHERE node.oban_job_id = ANY(again) AND node.workflow_id NOT IN (SELECT held.workflow_id FROM held);
 
-    -- Maps are expanded anew.
+    -- Let maps expand again.
     SELECT coalesce(array_agg(oban_job_id), '{}') INTO children
     FROM baton.workflow_nodes WHERE oban_job_id = ANY(children) AND workflow_id = ANY(retried);
     DELETE FROM baton.baton_checkpoints
@@ -56,12 +56,12 @@ BEGIN
     SET downstreams = ARRAY(SELECT id FROM unnest(node.downstreams) AS below(id) WHERE id <> ALL(children))
     WHERE node.workflow_id = ANY(retried) AND node.downstreams && children;
 
-    -- As if an upstream had kept them from running until now: what can live does so in baton_revive.
+    -- Treat the nodes as if an upstream had cancelled them: baton_revive then activates those that can run.
     UPDATE baton.workflow_nodes
     SET outcome = 'cancelled', by_upstream = true, result = NULL, reason = NULL, items = NULL, in_flight = NULL,
         updated_at = now()
     WHERE oban_job_id = ANY(again) AND workflow_id = ANY(retried);
-    -- A map with a child among them lives again with it.
+    -- A map with such a child becomes active again too.
     UPDATE baton.workflow_nodes
     SET outcome = 'cancelled', by_upstream = true, reason = NULL, updated_at = now()
     WHERE oban_job_id = ANY(maps) AND workflow_id = ANY(retried);

@@ -1,5 +1,6 @@
--- As `baton_retry_with`, with other models: `models` has the name of one for the name of a step, or of an item of a step of
--- several models. Of one workflow, each named step must run again; of several, those in which it does not keep theirs. What is stored within a step of another model's answers is forgotten.
+-- As `baton_retry_with`, with other models: `models` has the new model of a step, or of an item of a step of several models.
+-- For one workflow, each named step must run again; for several, workflows in which it does not run again keep their
+-- models. Checkpoints of a step whose model changes are deleted.
 CREATE OR REPLACE FUNCTION baton.baton_retry_models(workflow_ids text[], step text, attempts integer, models json)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -52,7 +53,7 @@ BEGIN
     )
     SELECT changed || items || coalesce(array_agg(own.oban_job_id), '{}') INTO changed FROM own;
 
-    -- Items that are made anew, now or later, are made of this.
+    -- Items that are created now or later are created from this.
     UPDATE baton.workflow_nodes AS node
     SET item = json_build_array((
         SELECT json_agg(model.name ORDER BY model.place)

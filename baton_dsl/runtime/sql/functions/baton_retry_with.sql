@@ -1,8 +1,8 @@
--- Retry workflows, from a step or (NULL) wherever something failed, and give each step that has been attempted before and
--- runs again exactly so many attempts more; NULL: what is left of its own, at least one. Beside `baton_retry` and
--- `baton_retry_from`, which code of before calls.
+-- Retry workflows, from a step or (NULL) all failed steps. Each step that runs again after earlier attempts gets this number
+-- of further attempts; NULL means those it has left, at least one. Older code calls `baton_retry` and `baton_retry_from`
+-- directly.
 --
--- Returns the ids of the workflows, how many of these steps there are, and how many attempts they have at least and at most.
+-- Returns the ids of the workflows, the number of these steps, and the least and largest number of attempts that they get.
 CREATE OR REPLACE FUNCTION baton.baton_retry_with(workflow_ids text[], step text, attempts integer)
 RETURNS jsonb
 LANGUAGE plpgsql
@@ -27,7 +27,7 @@ BEGIN
         retried := baton.baton_retry_from(workflow_ids, step);
     END IF;
 
-    -- No column that our triggers look at. Nobody has fetched the jobs: what let them live is not committed yet.
+    -- Our triggers do not check this column. Nobody has fetched the jobs, because the retry is not committed yet.
     WITH again AS (
         SELECT job.id, CASE
                 WHEN attempts IS NULL THEN job.max_attempts

@@ -1,5 +1,5 @@
--- A job was returned to its queue, after an attempt or by hand. It may not run now if its node waits for something, if
--- its workflow was cancelled while it ran, or if its node was.
+-- Called when a job was returned to its queue, after an attempt or by hand. It must not run if its node waits for something,
+-- or if its node or its workflow was cancelled while it ran.
 CREATE OR REPLACE FUNCTION baton.baton_return(job_id bigint)
 RETURNS void
 LANGUAGE plpgsql
@@ -12,7 +12,7 @@ DECLARE
     node record;
     marked text; -- tells our triggers that we know of the change
 BEGIN
-    -- The lock keeps a settle from counting down to zero between the look and the update.
+    -- The lock prevents a settle from counting down to zero between the read and the update.
     PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = job_id FOR NO KEY UPDATE;
 
     SELECT waiting.pending, waiting.outcome, workflow.stopped_at INTO node

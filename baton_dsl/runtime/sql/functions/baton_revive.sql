@@ -1,14 +1,14 @@
--- Bring a workflow in line with jobs that somebody has retried after they were cancelled or discarded: their nodes live
--- again, and so does what was cancelled only because of them. A retry that can't help, because an upstream of the job is
--- cancelled or discarded still, is undone. A completed node stays settled.
+-- Update a workflow after cancelled or discarded jobs were retried: their nodes become active again, and so do nodes that
+-- were cancelled only because of them. The retry of a job whose upstream is still cancelled or discarded is undone. A
+-- completed node stays settled.
 --
--- One call does it for all jobs of the workflow. That is rare, and what may live depends on the whole graph: so it locks
--- all nodes of the workflow.
+-- One call handles all jobs of the workflow. It locks all of its nodes, because the result depends on the whole graph, and
+-- retries are rare.
 CREATE OR REPLACE FUNCTION baton.baton_revive(id text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
-SET enable_hashjoin = off -- the walk through the graph looks up a few nodes a step, by their keys
+SET enable_hashjoin = off -- the walk through the graph looks up a few nodes at a time, by their keys
 SET enable_mergejoin = off
 AS $function$
 #variable_conflict use_column
@@ -25,8 +25,8 @@ BEGIN
 
     was_settled := (SELECT outcome IS NOT NULL FROM baton.baton_workflows WHERE workflow_id = workflow);
 
-    -- A map that has expanded lives as long as a child of it does, and what lives below it may be a child of another: so it
-    -- is asked again until no more come alive.
+    -- A map that has expanded is active while a child is, and a node downstream of it may be a child of another map. So this
+    -- is repeated until no more maps become active.
     LOOP
         SELECT found.doomed, found.revived INTO doomed, more FROM baton.baton_doomed(workflow, alive) AS found;
         EXIT WHEN more IS NULL;
@@ -80,7 +80,7 @@ BEGIN
 
     UPDATE baton.baton_workflows SET stopped_at = NULL WHERE workflow_id = workflow;
 
-    -- What lives again may need the result of a node that was skipped.
+    -- An activated node may need the result of a skipped node.
     followed := baton.baton_follow(ARRAY(
         SELECT oban_job_id FROM baton.workflow_nodes WHERE workflow_id = workflow AND outcome = 'skipped'
     ));

@@ -1,5 +1,5 @@
--- What is left of the budget of a workflow: what is neither spent nor reserved by an attempt that runs. NULL if it has no
--- budget. What `but` has reserved does not count.
+-- What is left of the budget of a workflow: neither spent nor reserved by a running attempt. NULL if it has no budget. The
+-- reservation of the job `but` is not counted.
 CREATE OR REPLACE FUNCTION baton.baton_room(of_workflow text, but bigint)
 RETURNS numeric
 LANGUAGE sql

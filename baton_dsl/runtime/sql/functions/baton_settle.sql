@@ -1,13 +1,13 @@
 -- Settle nodes whose functions returned: store the results, and complete the jobs if these attempts still hold them.
--- A node that has settled before keeps its first outcome. A result that is NULL says that the node skips itself, and why
--- is in `reasons`.
+-- A node that has already settled keeps its outcome. If a result is NULL, the step was skipped, and `reasons` has the
+-- reason.
 --
--- `slots` are the places in their queues that the finished jobs leave: `[{"queue", "priority", "places", "by"}]`. What
--- is promoted here may take them at once, in this transaction, as Oban's fetch would a moment later.
+-- `slots` are the slots that the finished jobs free in their queues: `[{"queue", "priority", "places", "by"}]`. A job that
+-- is promoted here may be claimed for one at once, in this transaction, instead of by Oban's fetch a moment later.
 --
--- The first row has the jobs that were completed here; each further row is a job that was claimed. `is_again` says that
--- the same call was made before and its answer was lost, so what it claimed is told once more: nobody else knows of it.
--- `forgets` says that some may have checkpoints, or have reserved something of a budget.
+-- The first row has the jobs that were completed; each further row is a claimed job. `is_again` means that the same call was
+-- made before and its answer was lost: then the jobs that it claimed are returned again. `forgets` means that some jobs may
+-- have checkpoints or reservations.
 CREATE OR REPLACE FUNCTION baton.baton_settle(
     job_ids bigint[], attempts smallint[], results text[], reasons text[], slots json, is_again boolean, forgets boolean DEFAULT false
 )
@@ -32,7 +32,7 @@ DECLARE
     is_locked boolean := false;
     marked text; -- tells our triggers that we know of the change
 BEGIN
-    LOOP -- once, unless one of them has settled before
+    LOOP -- one iteration, unless one of them has settled already
         WITH own AS (
             UPDATE baton.workflow_nodes
             SET outcome = CASE
@@ -50,7 +50,7 @@ BEGIN
         FROM own;
         EXIT WHEN is_locked OR cardinality(settled) = cardinality(job_ids);
 
-        -- Somebody may just retry it: then it lives again once that is committed, which the update did not wait for.
+        -- Somebody may be retrying it: after the commit, which the update did not wait for, it is active again.
         PERFORM 1 FROM baton.workflow_nodes WHERE oban_job_id = ANY(job_ids) ORDER BY oban_job_id FOR NO KEY UPDATE;
         is_locked := true;
     END LOOP;

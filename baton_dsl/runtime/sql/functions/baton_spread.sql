@@ -1,6 +1,6 @@
--- What follows from nodes that have just settled: their downstreams wait for fewer, those that wait for none may run,
--- maps expand and conclude, and a workflow whose last node settled has ended. `maps` wait for nothing any more besides,
--- and `windows` are roots of maps that may have room. Returns the jobs that were claimed for `slots`.
+-- Apply everything that follows from nodes that have just settled: count down downstream nodes, promote those that wait for
+-- nothing, expand and conclude maps, and end workflows whose last node settled. `maps` are further maps that wait for
+-- nothing, and `windows` are roots of maps that may have room. Returns the jobs that were claimed for `slots`.
 CREATE OR REPLACE FUNCTION baton.baton_spread(
     settled bigint[], slots json DEFAULT '[]', maps bigint[] DEFAULT NULL, windows bigint[] DEFAULT NULL
 )
@@ -19,7 +19,7 @@ DECLARE
     expansion record;
     claimed_ids bigint[];
 BEGIN
-    LOOP -- once, unless maps expand or conclude by it
+    LOOP -- one iteration, unless maps expand or conclude
         concluded := NULL;
 
         counted := baton.baton_count_down(frontier);
@@ -34,7 +34,7 @@ BEGIN
             INTO waiting, done
             FROM baton.workflow_nodes WHERE oban_job_id = ANY(ready_maps) AND outcome IS NULL;
             ready_maps := NULL;
-            -- In this order: what a new child waits for is counted when that concludes, not twice.
+            -- In this order, so that what a new child waits for is counted only once.
             IF waiting IS NOT NULL THEN
                 expansion := baton.baton_expand(waiting);
                 concluded := expansion.ended || baton.baton_follow(expansion.failing);
@@ -57,7 +57,7 @@ BEGIN
         EXIT WHEN frontier IS NULL AND ready_maps IS NULL;
     END LOOP;
 
-    -- Only now: an item that a later round let go may come before those of an earlier one.
+    -- Only now, because an item of a later iteration may come before those of an earlier one.
     IF windows IS NOT NULL THEN
         ready := ready || baton.baton_release(ARRAY(SELECT DISTINCT unnest(windows)));
     END IF;

@@ -1,4 +1,4 @@
--- Let all of some workflows go on that waits for nothing, and tell what follows from nodes that have settled.
+-- Promote the nodes of some workflows that wait for nothing, and apply what follows from nodes that have settled.
 CREATE OR REPLACE FUNCTION baton.baton_start(workflow_ids text[], settled bigint[] DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
@@ -14,7 +14,7 @@ BEGIN
     INTO ready, maps, windows
     FROM baton.workflow_nodes WHERE workflow_id = ANY(workflow_ids) AND outcome IS NULL;
 
-    -- Items may wait for a place again that had one.
+    -- Items that had a place may wait for one again.
     UPDATE baton.workflow_nodes SET held_from = NULL, held_to = NULL WHERE oban_job_id = ANY(windows);
     PERFORM baton.baton_promote(ready, '[]'::json);
     IF settled IS NOT NULL OR maps IS NOT NULL OR windows IS NOT NULL THEN

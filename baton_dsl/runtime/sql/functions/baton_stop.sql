@@ -1,5 +1,5 @@
--- Cancel all that has not started. What runs goes on, and is not tried again. Returns the workflows that were running,
--- and tells the running jobs, as Oban's own cancellation does.
+-- Cancel every step that has not started. Running steps are asked to stop, as with Oban's own cancellation, and are not
+-- retried. Returns the workflows that were running.
 CREATE OR REPLACE FUNCTION baton.baton_stop(workflow_ids text[])
 RETURNS text[]
 LANGUAGE plpgsql

@@ -1,5 +1,5 @@
--- The ends that telemetry has not told yet: of these workflows, and of all since a moment, for those whose notification
--- nobody heard. Each is given to one caller. A workflow that was retried and ends again has another end.
+-- The ends of workflows that telemetry has not reported yet: of the given workflows, and of all that ended since a time, in
+-- case their notification was missed. Each is returned to one caller. A workflow that is retried has another end later.
 CREATE OR REPLACE FUNCTION baton.baton_tell(workflow_ids text[], since timestamptz)
 RETURNS TABLE (
     workflow_id text, workflow_label text, flow_name text, outcome text, inserted_at timestamptz, settled_at timestamptz,

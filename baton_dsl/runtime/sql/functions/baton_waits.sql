@@ -1,5 +1,5 @@
--- What the nodes of some workflows wait for that have not settled, counted anew: upstreams that may still let them go, or
--- the children of a map; a place in a window; the end of a pause, which a map that has expanded does not wait for.
+-- Recount what the unsettled nodes of some workflows wait for: upstreams or a map's children, a place in a window, and the
+-- end of a pause, for which an expanded map does not wait.
 CREATE OR REPLACE FUNCTION baton.baton_waits(workflow_ids text[])
 RETURNS TABLE (id bigint, pending integer)
 LANGUAGE sql

@@ -1,4 +1,4 @@
--- Note that items of maps with a window wait for a place alone: for each root the first and the last of them.
+-- Record that items of maps with a window only wait for a place: for each root, the first and the last of them.
 CREATE OR REPLACE FUNCTION baton.baton_widen(bounds jsonb)
 RETURNS void
 LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- What an install would do, a row each: nothing where all is as the files say.
+-- What an install would change, one row each; no rows if everything is up to date.
 WITH installed AS (
     SELECT coalesce(max(version), 0) AS version FROM baton.baton_migrations
 )

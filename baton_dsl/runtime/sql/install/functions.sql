@@ -1,13 +1,13 @@
--- Makes the functions that are not there, replaces those that are not what their files say, and drops those of ours that
--- have no file. Each has a comment that says which text has made it, and what it was then: one that somebody has changed
--- by hand since is replaced as well. Nothing that is as it should be is touched.
+-- Creates missing functions, replaces those that differ from their files, and drops those of ours without a file. Each
+-- function has a comment with a digest of its file and of the created function, so that one that was changed by hand is
+-- replaced too. Functions that are up to date are not touched.
 DO $install$
 DECLARE
     file record;
     before text[];
     own_id regprocedure;
 BEGIN
-    -- A newer library has installed functions that serve this one too.
+    -- A newer library has installed functions that also work with this one.
     IF (SELECT max(version) FROM baton.baton_migrations) > :version THEN
         RETURN;
     END IF;
@@ -30,7 +30,7 @@ BEGIN
         BEGIN
             EXECUTE file.definition;
         EXCEPTION
-            WHEN invalid_function_definition THEN -- it used to return something else, or an argument had another name
+            WHEN invalid_function_definition THEN -- its return type or the name of an argument has changed
                 FOR own_id IN
                     SELECT own.oid FROM pg_proc AS own
                     WHERE own.pronamespace = 'baton'::regnamespace AND own.proname = file.name
@@ -48,7 +48,7 @@ BEGIN
             || quote_literal((SELECT file.mark || :made FROM pg_proc AS own WHERE own.oid = own_id));
     END LOOP;
 
-    -- What is left of ours, with other arguments than today, or of another name.
+    -- Leftovers: our functions with other arguments or other names than today.
     FOR own_id IN
         SELECT own.oid
         FROM pg_proc AS own

@@ -1,4 +1,4 @@
--- Runs the files of tables that this schema has not seen, in order.
+-- Runs the files of tables that have not been run in this schema, in order.
 DO $install$
 DECLARE
     file record;

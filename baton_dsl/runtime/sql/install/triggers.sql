@@ -1,6 +1,6 @@
--- Makes the triggers that are not there, and replaces those that are not what their files say. A trigger that is as it
--- should be is not touched: to replace it would take a lock that waits for every transaction that writes to the table,
--- and that every later one waits for.
+-- Creates missing triggers, and replaces those that differ from their files. A trigger that is up to date is not touched,
+-- because replacing it needs a lock that waits for every transaction that writes to the table, and for which every later
+-- transaction waits.
 DO $install$
 DECLARE
     file record;

@@ -9,11 +9,13 @@ CREATE INDEX IF NOT EXISTS baton_workflows_flow_name_index ON baton.baton_workfl
 
 CREATE INDEX IF NOT EXISTS baton_workflows_outcome_index ON baton.baton_workflows (outcome, inserted_at);
 
--- And how many steps a workflow has, so that a list counts no rows of them, among which may be a hundred thousand items of
--- maps. NULL in those that were inserted before: these are counted.
+-- The number of steps of a workflow, so that a list need not count node rows, of which maps may have a hundred
+-- -- thousand. NULL for workflows inserted before this migration; their steps are counted.
 ALTER TABLE baton.baton_workflows ADD COLUMN IF NOT EXISTS steps integer;
 
 -- Workflows that are inserted together: the function `baton_insert_many`, without which the code of this version can't insert.
+
+-- A hop of a chain: the function `baton_settle_one`, without which a worker of this version can't settle.
 
 -- Windows of maps. Of a root: bounds of the ids of those of its items that wait for a place alone; NULL is no bound.
 ALTER TABLE baton.workflow_nodes ADD COLUMN IF NOT EXISTS held_from bigint;

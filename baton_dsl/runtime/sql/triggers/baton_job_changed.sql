@@ -1,5 +1,5 @@
--- One trigger, with a short condition: PostgreSQL parses the conditions of all triggers anew for each statement, and
--- Oban acknowledges each job with one. So what kind of change it was is told apart in the function, for steps only.
+-- One trigger with a short condition, because PostgreSQL parses the conditions of all triggers for each statement, and Oban
+-- acknowledges each job with a statement. So the function distinguishes the kinds of changes, for steps only.
 CREATE OR REPLACE TRIGGER baton_job_changed
 AFTER UPDATE OF state ON baton.oban_jobs
 FOR EACH ROW
