@@ -32,7 +32,7 @@ example-brief: $(READY) ## several models side by side, what they cost and what 
 
 test: $(READY) quick ## the checks and the tests
 	@$(BIN)/python -m compileall -q baton_dsl plugin # which every command that a test starts would do
-	@.ci/beside "$(MAKE) --no-print-directory thorough" \
+	@.ci/beside "make --no-print-directory thorough" \
 		$(PYTEST) $(BESIDE) -m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
 
 check: quick thorough ## ruff, mypy --strict, import-linter, baton-lint, and the documentation
