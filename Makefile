@@ -90,7 +90,7 @@ screenshots: $(READY) ## the pictures of the dashboard in the documentation
 	@.ci/servers
 	$(BIN)/python -m tests.web.screenshots
 
-bench: $(READY) ## ratios against references in the same run
+bench: $(READY) ## ratios against references in the same run; ROUNDS=2 is quicker
 	$(BIN)/python -m tests.benchmarks
 
 bench-peers: $(READY) $(PEERS)/.ready ## ours beside DBOS, absurd, pgqueuer and procrastinate; ROUNDS=5 PERCENT=100 ABSURD_SQL=...

@@ -197,7 +197,7 @@ class WorkflowTimeoutError(BatonError, TimeoutError):
     """The workflow did not end within the timeout of `wait`."""
 
     code = "BTN412"
-    default_remedy = "allow more time, or see what it is waiting for: workflow.why()"
+    default_remedy = "allow more time, or see what it waits for: workflow.why(), or baton why"
 
 
 class RetryError(BatonError):

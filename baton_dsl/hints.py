@@ -6,8 +6,10 @@ import ast
 import inspect
 import typing
 from collections.abc import Mapping
-from types import FunctionType, GenericAlias, MappingProxyType, SimpleNamespace
+from types import FunctionType, GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union
+
+from baton_dsl import recursive_aliases
 
 _LONGEST_REASON: Final = 200
 """How many characters of an error are shown."""
@@ -90,13 +92,12 @@ def _class_namespace(function: FunctionType) -> Mapping[str, Any] | None:
 
 def _evaluate(function: FunctionType, hint: Any, scopes: _Scopes) -> Any:
     """Evaluate one annotation with the names of the class, or, if that fails, with those of the module."""
-    carrier = SimpleNamespace(__annotations__={"it": hint}, __type_params__=getattr(function, "__type_params__", ()))
     known = inspect.unwrap(function).__globals__
+    parameters = getattr(function, "__type_params__", ())
     failure: Exception | None = None
     for scope in scopes:
         try:
-            # a new namespace each time, because typing caches what a string meant in another namespace
-            return typing.get_type_hints(carrier, known, dict(scope or {}), include_extras=True)["it"]
+            return recursive_aliases.evaluated(hint, known, scope or {}, parameters)
         except Exception as error:  # noqa: BLE001 - a user's code may raise anything
             failure = failure or error
     assert failure is not None

@@ -18,6 +18,7 @@ upstreams. Spans and logs of the step's own code belong to the span of its attem
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -41,7 +42,8 @@ from baton_dsl.version import __version__
 if TYPE_CHECKING:
     from oban import Job
 
-    from baton_dsl.runtime.executing.around import Attempt, Origin, Remember
+    from baton_dsl.runtime.executing.around import Attempt, Origin
+    from baton_dsl.runtime.executing.around import Link as Linking
     from baton_dsl.runtime.lowering.lower import Lowered
 
 __all__ = ["install", "uninstall"]
@@ -99,8 +101,6 @@ class _Tracing:
         links_only: See `install`.
     """
 
-    wants_links = True
-
     def __init__(self, tracer: trace.Tracer, links_only: bool | Collection[str]) -> None:
         self._tracer = tracer
         self._links_only = links_only
@@ -140,7 +140,7 @@ class _Tracing:
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 
-    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
+    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, link: Linking) -> Any:
         """Run an attempt in a span, which is current while the step runs."""
         node = job.meta.get("workflow_name", "")
         step = step_of(node)
@@ -152,39 +152,45 @@ class _Tracing:
             links=links,
             attributes=_attributes(job, origin, node, step),
         )
+        told = _traceparent(span)
         token = attach(trace.set_span_in_context(span))
         try:
-            told = _traceparent(span)
-            # Downstream steps start after this one has settled, so the function need not wait for the write.
-            writing = None if told is None or job.id is None else remember(job.id, told)
+            # The spans of upstreams are read, and this one is stored, while the step runs.
+            linking = None if told is None or job.id is None else link(job.id, told)
             try:
                 value = await attempt()
             except BaseException as error:
                 outcome = "discarded" if job.attempt >= job.max_attempts else "failed"
                 span.set_attribute("baton.outcome", "cut off" if isinstance(error, asyncio.CancelledError) else outcome)
                 _fail(span, error)
+                if linking is not None and not isinstance(error, asyncio.CancelledError):
+                    await _link(span, linking)
                 raise
             done = "skipped" if SKIPPED in job.extra else "completed"
             span.set_attribute("baton.outcome", _OUTCOMES.get(type(value).__name__, done))
-            if writing is not None and not writing.done():
-                with suppress(psycopg.Error):  # it is told that the link is missing
-                    await writing
+            if linking is not None:
+                await _link(span, linking)
             return value
         finally:
             detach(token)
             span.end()
 
     def _relations(self, origin: Origin | None) -> tuple[Context, list[Link]]:
-        """The parent and the links of an attempt's span. The current context of the process is not its parent."""
-        if origin is None:
+        """The parent and the first links of an attempt's span. The current context of the process is not its parent."""
+        sender = None if origin is None or origin.traceparent is None else _context_of(origin.traceparent)
+        if origin is None or sender is None:
             return _EMPTY, []
-        links = [Link(context) for text in origin.upstreams if (context := _context_of(text)) is not None]
-        if origin.traceparent is None:
-            return _EMPTY, links
-        sender = _context_of(origin.traceparent)
         if self._links_only is True or (self._links_only and origin.flow in self._links_only):
-            return _EMPTY, [*([Link(sender, {"baton.link": "send"})] if sender else []), *links]
-        return (_EMPTY if sender is None else _below(sender)), links
+            return _EMPTY, [Link(sender, {"baton.link": "send"})]
+        return trace.set_span_in_context(trace.NonRecordingSpan(sender), _EMPTY), []
+
+
+async def _link(span: Span, linking: Future[Sequence[str]]) -> None:
+    """Link a span to those of its upstreams; if they are not known, a warning has said so."""
+    with suppress(psycopg.Error):
+        for traceparent in await linking:
+            if (upstream := _context_of(traceparent)) is not None:
+                span.add_link(upstream)
 
 
 _OUTCOMES: Final = {"Cancel": "cancelled", "Snooze": "snoozed"}
@@ -239,7 +245,3 @@ def _context_of(traceparent: str) -> trace.SpanContext | None:
     found = _propagator.extract({"traceparent": traceparent}, context=Context())
     context = trace.get_current_span(found).get_span_context()
     return context if context.is_valid else None
-
-
-def _below(sender: trace.SpanContext) -> Context:
-    return trace.set_span_in_context(trace.NonRecordingSpan(sender), _EMPTY)

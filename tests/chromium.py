@@ -9,7 +9,7 @@ import pytest
 
 
 def chromium() -> str:
-    """Where it is; the test is skipped where there is none, and fails in CI."""
+    """The path of chromium. Without it, the test is skipped; in CI it fails."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found

@@ -1,4 +1,4 @@
-"""One PostgreSQL for the whole run, a fresh database for each test, and Oban instances that are gone afterwards."""
+"""One PostgreSQL for the whole run, a fresh database for each test, and Oban instances that stop afterwards."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def sqlalchemy_url(dsn: str) -> URL:
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 60.0) -> None:
-    """Look again and again until something is so, letting the event loop run in between."""
+    """Poll until a condition is true, and let the event loop run in between."""
     async with asyncio.timeout(timeout):
         while True:
             seen = condition()

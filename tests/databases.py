@@ -92,7 +92,7 @@ class Databases:
 
     @contextmanager
     def lent(self) -> Iterator[str]:
-        """A database that is as the template; its connection string."""
+        """A database equal to the template; returns its connection string."""
         name = self._spare.pop() if self._spare else self._made()
         try:
             yield make_conninfo(self._server, dbname=name)
@@ -100,7 +100,7 @@ class Databases:
             self._take_back(name)
 
     def close(self) -> None:
-        """Drop those that wait."""
+        """Drop the databases that are free."""
         for name in self._spare:
             drop(self._conn, name)
         self._conn.close()
@@ -122,7 +122,7 @@ class Databases:
             self._spare.append(emptied)
 
     def _emptied(self, name: str) -> str | None:
-        """Its new name, which nobody knows who used it; None if it was dropped instead."""
+        """Rename it, so that former users can't connect; None if it was dropped instead."""
         new = new_name()
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new))
         try:

@@ -32,10 +32,12 @@ MONEY = Money()
 
 @click.command("approve")
 @click.argument("workflow_id", metavar="ID")
-@click.option("--budget", type=MONEY, metavar="AMOUNT", required=True, help="What the workflow may cost in all.")
+@click.option(
+    "--budget", type=MONEY, metavar="AMOUNT", required=True, help="What the workflow may cost in all, in US dollars."
+)
 @database.options
 def command(workflow_id: str, budget: Decimal, dsn: str | None, prefix: str) -> None:
-    """Set what a workflow may cost in all. Steps that wait for a larger budget then continue.
+    """Set the budget of a workflow. Steps that wait for it continue.
 
     \b
     Example:

@@ -30,7 +30,7 @@ NAMED: Final = 5
 def command(modules: list[ModuleType], stopped: bool, as_json: bool, dsn: str | None, prefix: str) -> int:
     """List the running workflows that this code can't finish.
 
-    Run it with the new code, before you deploy that. It imports the modules, and ignores workflows whose steps are in
+    Run it with the new code, before you deploy it. It imports the modules, and ignores workflows whose steps are in
     other packages. It validates stored values, and compares the schemas of values that are not stored yet.
 
     \b

@@ -26,7 +26,7 @@ def command(as_json: bool, in_utc: bool, dsn: str | None, prefix: str) -> None:
     if as_json:
         terminal.echo_json(found)
     elif not found:
-        terminal.echo("No node runs; start one: baton worker MODULE", err=True)
+        terminal.echo("No worker runs; start one: baton worker MODULE", err=True)
     else:
         heads = ("NODE", "STATE", "SINCE" if in_utc else "UP", "QUEUES")
         now = datetime.now(UTC)

@@ -20,7 +20,7 @@ from baton_dsl.runtime.workflow import Workflow
     "--from",
     "from_step",
     metavar="STEP",
-    help="Run this step, or an item such as orders[3], and everything downstream again instead.",
+    help="Run this step, or an item such as orders[3], and everything downstream again.",
 )
 @click.option(
     "--attempts",

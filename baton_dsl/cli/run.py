@@ -25,7 +25,7 @@ from baton_dsl.runtime.workflow import NodeStatus, Workflow
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input. A string is taken as it is; anything else is JSON.",
+    help="An input. If it accepts str, VALUE is used as it is; else VALUE is JSON.",
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="How many seconds to wait for the end.")
 @click.option(

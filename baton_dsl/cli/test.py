@@ -24,7 +24,7 @@ from baton_dsl.testing.run import Run
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An input. A string is taken as it is; anything else is JSON.",
+    help="An input. If it accepts str, VALUE is used as it is; else VALUE is JSON.",
 )
 @click.option("--every", is_flag=True, help="Print the result of every step, not only of the last steps.")
 def command(flow: AnyFlow, pairs: tuple[str, ...], every: bool) -> int:

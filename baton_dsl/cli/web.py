@@ -40,7 +40,8 @@ def _authorize(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     "--authorize",
     metavar="MODULE:FUNCTION",
     callback=_authorize,
-    help='A function of the request that returns None, "read" or "operate"; default: this machine may do all.',
+    help='A function that takes the request and returns None, "read" or "operate". Without it, only this machine can '
+    "open the dashboard, and may do everything.",
 )
 @click.option("--root-path", default="", metavar="PATH", help="The path under which a proxy serves the dashboard.")
 @click.option(

@@ -109,7 +109,7 @@ def command(
     """Run the steps of workflows until SIGTERM or Ctrl-C.
 
     MODULES hold your flows. They are imported first, so that an error in them shows at once. When the worker stops,
-    running jobs get --grace seconds; those that take longer are started again by another worker. A second signal ends
+    running jobs get --grace seconds; jobs that take longer start again on another worker. A second signal ends
     the worker at once.
 
     \b

@@ -271,6 +271,8 @@ def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
         return 0
     if node.state.is_queued and (node.absent or _obstacle(facts, node)):
         return 1
+    if node.is_held:  # it waits for other items of its map, which are told before it
+        return 5
     return 2 if node.state is State.RETRYABLE else 3
 
 
@@ -401,7 +403,7 @@ def _of_workflow(facts: WorkflowFacts) -> str:
         said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
     behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
-        said.append(f"that cancelled {_count(behind, 'step')} behind")
+        said.append(f"that cancelled {_count(behind, 'downstream step')}")
     return f"{ended}: " + "; ".join(said)
 
 

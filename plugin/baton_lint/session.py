@@ -143,9 +143,9 @@ class Session:
             cache_key: The key that the cache must have.
         """
         began = time.time_ns()
-        walked = self._walk()
-        stamps, problems = walked.stamps, walked.problems
         cache = Cache.load(cache_path, cache_key) if cache_path else self._known
+        walked = self._walk(with_stamps=not cache.is_empty)
+        stamps, problems = walked.stamps, walked.problems
         if cache.report is not None and self._is_as_before(cache, stamps):
             report = Report.unpacked(cache.report)
             report.problems, report.left = problems, walked.left
@@ -155,7 +155,7 @@ class Session:
         problems += [f"{visible(path)}: can't be read: {reason}" for path, reason in unreadable]
         failed = {path for path, _ in unreadable}
         cache.stamps = {
-            path: mark if max(mark[0], mark[1]) < began - SETTLED and path not in failed else None
+            path: mark if mark and max(mark[0], mark[1]) < began - SETTLED and path not in failed else None
             for path, mark in stamps.items()
         }
         cache.places = self._places
@@ -184,11 +184,11 @@ class Session:
         report.flows, report.steps = len(found.flows), sum(len(flow.steps) for flow, _ in found.flows)
         return found, report
 
-    def _is_as_before(self, cache: Cache, stamps: dict[str, Stamp]) -> bool:
+    def _is_as_before(self, cache: Cache, stamps: dict[str, Stamp | None]) -> bool:
         return cache.knows(stamps) and cache.places == self._places and cache.holds_outside()
 
-    def _read(self) -> tuple[dict[str, FileFacts], Cache, dict[str, Stamp], Report]:
-        walked = self._walk()
+    def _read(self) -> tuple[dict[str, FileFacts], Cache, dict[str, Stamp | None], Report]:
+        walked = self._walk(with_stamps=False)
         cache = Cache()
         facts, unreadable = self._look(cache, walked.stamps)
         problems = [*walked.problems, *(f"{visible(path)}: can't be read: {reason}" for path, reason in unreadable)]
@@ -196,8 +196,8 @@ class Session:
         report.left = walked.left
         return facts, cache, walked.stamps, report
 
-    def _walk(self) -> Walked:
-        walked = walk(self.folders, self.is_excluded, self.excluded_in)
+    def _walk(self, *, with_stamps: bool) -> Walked:
+        walked = walk(self.folders, self.is_excluded, self.excluded_in, with_stamps=with_stamps)
         for path in self.extra:
             try:
                 walked.stamps.setdefault(path, stamp(os.stat(path)))
@@ -209,15 +209,19 @@ class Session:
         self._places = tuple((folder, sources(folder) if sources else ()) for folder in sorted(walked.projects))
         return walked
 
-    def _look(self, cache: Cache, stamps: dict[str, Stamp]) -> tuple[dict[str, FileFacts], list[tuple[str, str]]]:
-        """The facts of every file that matters; only files that changed are read."""
-        changed = [path for path, mark in stamps.items() if cache.stamps.get(path) != mark]
-        as_before = {path for path, mark in stamps.items() if cache.stamps.get(path) == mark}
+    def _look(
+        self, cache: Cache, stamps: dict[str, Stamp | None]
+    ) -> tuple[dict[str, FileFacts], list[tuple[str, str]]]:
+        """The facts of every file that matters; only files that changed are read. Fills in stamps that are missing."""
+        before = cache.stamps
+        changed = [path for path, mark in stamps.items() if mark is None or before.get(path) != mark]
+        as_before = stamps.keys() - changed if before else ()
         known = cache.facts if cache.digests else {}
         digests = {path: mark for path, mark in cache.digests.items() if path in as_before and mark in known}
         facts = {path: known[mark] for path, mark in digests.items()}
         needles = cache.needles
-        scanned, unreadable = self._scan(changed, needles, known)
+        scanned, unreadable, seen = self._scan(changed, needles, known, with_stamps=cache.is_empty)
+        stamps |= {path: mark for path, mark in seen.items() if stamps[path] is None}
         while True:
             for path, mark, file in scanned:
                 digests[path], facts[path] = mark, file
@@ -230,7 +234,7 @@ class Session:
                 break
             needles = tuple(dict.fromkeys((*needles, *wanted)))
             rest = [path for path in stamps if path not in facts]
-            scanned, more = self._scan(rest, needles, known)
+            scanned, more, _ = self._scan(rest, needles, known)
             unreadable += [item for item in more if item not in unreadable]
             if not scanned:
                 break
@@ -239,19 +243,24 @@ class Session:
         cache.keep_facts({mark: facts[path] for path, mark in digests.items()})
         return dict(sorted(facts.items())), unreadable
 
-    def _scan(self, paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> Scanned:
-        if not self.buffers:
-            return scan_all(paths, needles, known, self.jobs, _load_rules)
-        saved = [path for path in paths if path not in self.buffers]
-        scanned, unreadable = scan_all(saved, needles, known, self.jobs, _load_rules)
-        for path in paths:
+    def _scan(
+        self,
+        paths: list[str],
+        needles: tuple[Needle, ...],
+        known: dict[bytes, FileFacts],
+        *,
+        with_stamps: bool = False,
+    ) -> Scanned:
+        saved = [path for path in paths if path not in self.buffers] if self.buffers else paths
+        scanned = scan_all(saved, needles, known, self.jobs, _load_rules, with_stamps=with_stamps)
+        for path in paths if self.buffers else ():
             data = self.buffers.get(path)
             if data is not None and matches(data, needles):
                 mark = digest(path, data)
-                scanned.append((path, mark, known.get(mark) or parse(path, data)))
-        return scanned, unreadable
+                scanned[0].append((path, mark, known.get(mark) or parse(path, data)))
+        return scanned
 
-    def _check(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Report:
+    def _check(self, cache: Cache, stamps: dict[str, Stamp | None], facts: dict[str, FileFacts]) -> Report:
         if not facts:
             cache.outside, cache.probes = {}, {}
             return Report([], {}, {}, [], 0, 0, {})
@@ -263,12 +272,12 @@ class Session:
         counted = (len(analysis.flows), steps)
         return Report(findings, _comments(facts), catalogue(), [], *counted, _cells(facts), analysis.unresolved)
 
-    def _analysis(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Analysis:
+    def _analysis(self, cache: Cache, stamps: dict[str, Stamp | None], facts: dict[str, FileFacts]) -> Analysis:
         from baton_lint.program.analysis import analyse  # imports the rules
 
         return analyse(self._project(cache, stamps, facts), facts)
 
-    def _project(self, cache: Cache, stamps: dict[str, Stamp], facts: dict[str, FileFacts]) -> Project:
+    def _project(self, cache: Cache, stamps: dict[str, Stamp | None], facts: dict[str, FileFacts]) -> Project:
         """The modules of the project. Lookups outside of its folders are recorded in the cache."""
         from baton_lint.program.project import Files, Project
 

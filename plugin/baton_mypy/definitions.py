@@ -103,7 +103,8 @@ def _metadata(function: FuncDef, type: CallableType, checker: TypeChecker) -> di
                 own = reader.of_function(function) if own is None else own
                 found[name] = own.get(name or "", UNREADABLE) | found[name]
             else:
-                found[name] = reader.of_names(written, function) | found[name]
+                said = reader.of_names(written, function)
+                found[name] = found[name] if said is NOTHING else said | found[name]
     return {name: said for name, said in found.items() if name is not None and said != NOTHING}
 
 

@@ -7,7 +7,7 @@ again, in whichever module it is.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mypy.nodes import Decorator, FuncDef, MypyFile, SymbolNode, TypeAlias, TypeInfo, Var
@@ -107,7 +107,7 @@ class Reader:
             function: The function that has it.
         """
         if isinstance(written, UnionType):
-            return Metadata(is_custom=any(self.of_names(item, function).is_custom for item in written.items))
+            return self._of_inner_names(written.items, function)
         if not isinstance(written, UnboundType):
             return NOTHING
         node = self._looked_up(written.name, Scope(function.info or None, self._module))
@@ -117,10 +117,18 @@ class Reader:
             return self.of_names(written.args[0], function)
         if node is None and is_nested(function):
             return UNREADABLE  # perhaps an alias of the outer function
-        return Metadata(is_custom=any(self.of_names(item, function).is_custom for item in written.args))
+        return self._of_inner_names(written.args, function)
+
+    def _of_inner_names(self, written: Iterable[Type], function: FuncDef) -> Metadata:
+        for item in written:
+            if self.of_names(item, function).is_custom:
+                return Metadata(is_custom=True)
+        return NOTHING
 
     def of_type(self, annotation: Type) -> Metadata:
         """The metadata of the other aliases in a type."""
+        if not _has_alias(annotation):  # most types
+            return NOTHING
         found = NOTHING
         for _ in range(_DEEPEST):  # around the type
             alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
@@ -175,7 +183,8 @@ class Reader:
                 continue
             names_here = names_in_order(written[name]) if name in written else iter(())
             missing = next((each for each in names_here if each in absent and each not in here), None)
-            missing = missing or next(self._missing_in_aliases(annotation, ()), None)
+            if missing is None and _has_alias(annotation):
+                missing = next(self._missing_in_aliases(annotation, ()), None)
             if missing is not None:
                 yield name, f"name {missing!r} is not defined"
 
@@ -339,13 +348,21 @@ class Reader:
         return self._looked_up(ast.unparse(expression), scope) if is_dotted else None
 
     def _looked_up(self, dotted: str, scope: Scope) -> SymbolNode | None:
-        first, *rest = dotted.split(".")
-        tables = (scope.owner.names if scope.owner else {}, scope.module.names, self._builtins.names)
-        found = next((table[first] for table in tables if first in table), None)
-        for name in rest:
+        first, _, rest = dotted.partition(".")
+        found = scope.owner.names.get(first) if scope.owner else None
+        found = found or scope.module.names.get(first) or self._builtins.names.get(first)
+        for name in rest.split(".") if rest else ():
             owner = found.node if found else None
             found = owner.names.get(name) if isinstance(owner, MypyFile | TypeInfo) else None
         return found.node if found else None
+
+
+def _has_alias(annotation: Type) -> bool:
+    """Whether a type is an alias, or has one inside."""
+    if isinstance(annotation, TypeAliasType):
+        return True
+    inside = annotation.args if isinstance(annotation, Instance) else _inside(annotation)
+    return any(map(_has_alias, inside)) if inside else False
 
 
 def _is_model(annotation: Type) -> bool:

@@ -81,6 +81,8 @@ class MypyTypes:
         self._terms = TermTypes(self._about)
         self._classes = Classes(api, self._term, self._terms)
         self._unserializable: dict[Type, str | None] = {}
+        self._unreadable: dict[Type, str | None] = {}
+        self._unevaluable: dict[Type, tuple[str, str] | None] = {}
 
     def depend(self, checker: TypeChecker) -> None:
         """Make the daemon check the module again when a class that was inspected changes.
@@ -172,7 +174,9 @@ class MypyTypes:
         """The part of a type that can't be read from JSON, or None."""
         if not isinstance(type, Type) or _is_customized(type):
             return None
-        return self._terms.unreadable(self._term(type))
+        if type not in self._unreadable:
+            self._unreadable[type] = self._terms.unreadable(self._term(type))
+        return self._unreadable[type]
 
     def apart(self, one: object, other: object, /) -> tuple[str, str]:
         """Format two types as the other front ends do."""
@@ -184,7 +188,11 @@ class MypyTypes:
 
     def unevaluable(self, type: object, /) -> tuple[str, str] | None:
         """A class in a type with field annotations that can't be evaluated, and why; None if there is none."""
-        return self._terms.unevaluable(self._term(type)) if isinstance(type, Type) else None
+        if not isinstance(type, Type):
+            return None
+        if type not in self._unevaluable:
+            self._unevaluable[type] = self._terms.unevaluable(self._term(type))
+        return self._unevaluable[type]
 
     def _about(self, name: str) -> ClassFacts | None:
         return self._classes.facts(name)
@@ -217,7 +225,9 @@ class MypyTypes:
             case UnionType():
                 return union([*terms(proper.items)])
             case LiteralType():
-                return LiteralOf(proper.value_repr(), self._named(proper.fallback.type))
+                kind = proper.fallback.type
+                shown = f"{kind.name}.{proper.value}" if kind.is_enum else proper.value_repr()
+                return LiteralOf(shown, self._named(kind))
             case TupleType() if proper.partial_fallback.type.fullname == "builtins.tuple":
                 return TupleOf(terms(proper.items))
             case TupleType():

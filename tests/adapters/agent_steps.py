@@ -1,4 +1,4 @@
-"""Steps in which agents run, and what they really called."""
+"""Steps that run agents, and a record of the calls that they really made."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def patient(url: Input[str], context: StepContext) -> str:
 
 
 def die_once(folder: Path, place: str) -> None:
-    """Kill this process the first time that it comes to a place."""
+    """Kill this process when it first reaches a point."""
     mark = folder / "died"
     if place == (folder / "place").read_text() and not mark.exists():
         mark.touch()

@@ -29,13 +29,13 @@ def forget() -> None:
 
 
 def tool_call(name: str, **arguments: str) -> dict[str, Any]:
-    """A call of a tool, as a model asks for it."""
+    """A tool call in a model's response."""
     function = {"name": name, "arguments": json.dumps(arguments)}
     return {"id": f"call_{'_'.join(arguments.values())}", "type": "function", "function": function}
 
 
 def answer(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the model says: it asks for two cities side by side, then tells what it was told."""
+    """The model's answers: first it calls the tool for two cities in parallel, then it repeats the results."""
     told = [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
     if not told:
         calls = [tool_call("weather", city=city) for city in ("Rome", "Oslo")]

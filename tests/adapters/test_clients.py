@@ -262,7 +262,7 @@ def test_a_date_to_come_back_at_is_understood(httpserver: HTTPServer) -> None:
 
 @pytest.mark.parametrize("made", [openai.OpenAI, openai.AsyncOpenAI, anthropic.Anthropic, anthropic.AsyncAnthropic])
 def test_the_clients_make_every_call_by_the_post_of_their_instance(made: Callable[..., Any]) -> None:
-    """What the adapters stand on."""
+    """The internals of the clients that the adapters rely on."""
     client = made(api_key="sk-test").with_options(max_retries=0)
     mark = client.post = object()
     resource = client.messages if hasattr(client, "messages") else client.responses

@@ -1,4 +1,4 @@
-"""Responses of litellm, which is too large for every run of the tests: `make test-litellm`."""
+"""Responses of litellm. It is too large for every test run: `make test-litellm`."""
 
 from __future__ import annotations
 

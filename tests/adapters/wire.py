@@ -1,4 +1,4 @@
-"""What providers of models send, as their wire formats have it."""
+"""Responses of the providers of models, in their wire formats."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def sse(events: Iterable[tuple[str | None, Any]]) -> Response:
 
 
 def serve(server: HTTPServer) -> list[dict[str, Any]]:
-    """Let a server speak the formats of OpenAI and Anthropic; gives the requests that it gets."""
+    """Serve the wire formats of OpenAI and Anthropic; yields the requests received."""
     seen: list[dict[str, Any]] = []
 
     def answering(
@@ -155,7 +155,7 @@ def serve(server: HTTPServer) -> list[dict[str, Any]]:
 
 
 def limit(server: HTTPServer, headers: dict[str, str], status: int = 429) -> None:
-    """Let a server take no request."""
+    """Make a server refuse every request."""
     answer = Response(json.dumps(LIMITED), status=status, headers=headers, content_type="application/json")
     for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
         server.expect_request(path).respond_with_response(answer)

@@ -1,4 +1,4 @@
-"""A server with PostgreSQL's own settings, durable commits included, for the benchmarks; a fresh database for each."""
+"""A server with PostgreSQL's default settings, durable commits included; each benchmark gets a fresh database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _numbers = itertools.count()
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A server of its own, gone afterwards."""
+    """A private server, removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="baton-bench-"))
     folder.chmod(0o755)
     try:

@@ -1,4 +1,4 @@
-"""What metrics and traces cost, in seconds of CPU, which do not depend on what else the machine does.
+"""What metrics and traces cost execution, in seconds of CPU of the worker and of the server, whatever else runs.
 
 Three questions. Is nothing slower while neither is on? Then the same execution is run with all of it stubbed out. How
 much slower is execution with each of them, and with both? And how much of that is OpenTelemetry's own? A span of its
@@ -7,15 +7,19 @@ own SDK, with the same attributes, costs that much whoever makes it.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
 import uvloop
+from oban import Oban
 from oban.worker import resolve_worker
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -28,7 +32,7 @@ from baton_dsl.runtime.executing import worker
 from baton_dsl.runtime.lowering import sending
 from baton_dsl.runtime.values.names import worker_name
 from tests.benchmarks import databases
-from tests.benchmarks.execution import chain, diamonds, execute, wide
+from tests.benchmarks.execution import LIMIT, chain, diamonds, wide
 from tests.benchmarks.report import Row, medians
 from tests.integration.modules.steps import noop
 
@@ -36,7 +40,7 @@ ROUNDS = 7
 
 
 class _Nowhere(SpanExporter):
-    """Takes spans in batches, as a backend's exporter does, and drops them."""
+    """Exports spans in batches, as a backend's exporter does, and drops them."""
 
     def export(self, _spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
@@ -77,23 +81,52 @@ def stubbed() -> Iterator[None]:
 
 
 def spent(server: str, flows: list[Flow[..., Any]]) -> float:
-    """Seconds of CPU of this process, which inserts and executes; without the warming up."""
-    begun = 0.0
+    """Seconds of CPU for executing them: of this process, and of the server's processes."""
+    return uvloop.run(_executing(databases.fresh(server), flows))
 
-    def warm_up(dsn: str) -> None:
-        with psycopg.connect(dsn) as conn:
-            for flow in chain(50) + wide(50):
-                flow.insert(conn)
 
-    def insert(dsn: str) -> None:
-        nonlocal begun
-        begun = time.process_time()
-        with psycopg.connect(dsn) as conn:
-            for flow in flows:
-                flow.insert(conn)
+async def _executing(dsn: str, flows: list[Flow[..., Any]]) -> float:
+    pool = await Oban.create_pool(dsn)
+    try:
+        async with Oban(pool=pool, queues={"default": LIMIT}) as oban:
+            with psycopg.connect(dsn, autocommit=True) as watch:
+                for each in chain(50) + wide(50):
+                    await each.insert(watch).wait(timeout=60)
+                await oban.pause_queue("default")
+                for flow in flows:
+                    flow.insert(watch)
+                begun = time.process_time() + _of_server(watch)
+                await oban.resume_queue("default")
+                while _is_running(watch):
+                    await asyncio.sleep(0.1)
+                return time.process_time() + _of_server(watch) - begun
+    finally:
+        await pool.close()
 
-    uvloop.run(execute(databases.fresh(server), warm_up, insert))
-    return time.process_time() - begun
+
+def _is_running(conn: psycopg.Connection[Any]) -> bool:
+    return conn.execute("SELECT EXISTS (SELECT FROM baton_workflows WHERE outcome IS NULL)").fetchone() == (True,)
+
+
+def _of_server(conn: psycopg.Connection[Any]) -> float:
+    """Seconds of CPU that the server has used so far: its processes, and those of them that have ended."""
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    _, parent, _ = _times(row[0])
+    _, _, ended = _times(parent)
+    living = [_times(int(process.name)) for process in Path("/proc").iterdir() if process.name.isdigit()]
+    return ended + sum(used for used, of, _ in living if of == parent)
+
+
+def _times(process: int) -> tuple[float, int, float]:
+    """Of a process: seconds of CPU, its parent, and the seconds of its children that have ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except FileNotFoundError:  # it has ended meanwhile
+        return 0.0, 0, 0.0
+    ticks = os.sysconf("SC_CLK_TCK")
+    own, of_children = (sum(map(int, fields[place : place + 2])) / ticks for place in (11, 13))
+    return own, int(fields[1]), of_children
 
 
 def bare_spans(count: int) -> float:
@@ -118,7 +151,7 @@ def bare_spans(count: int) -> float:
 
 
 def run() -> list[Row]:
-    """All in turns."""
+    """Measure all variants in turns."""
     flows = diamonds(500)
     size = sum(len(flow.step_names) for flow in flows)
     parts: dict[str, dict[str, bool]] = {

@@ -1,4 +1,4 @@
-"""Steps that don't end when they are told to."""
+"""Steps that don't end when they are asked to."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""`baton worker` as a process: when it ends, with which exit code, and what it says of what it has cut off."""
+"""`baton worker` as a process: when it ends, with which exit code, and how it reports the steps that it cut off."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""What somebody meets who starts: each is a sentence with what to do, and an exit code that is documented."""
+"""The first errors of new users: each is a sentence with help, and has a documented exit code."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def with_a_database() -> list[str]:
 
 
 def clean(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command has printed, which holds nothing of a password, and no traceback."""
+    """The output of a command, which must contain no part of a password and no traceback."""
     printed = done.stdout + done.stderr
     assert not any(part in printed for part in ("s3c", "r3t", "Traceback"))
     return printed
@@ -276,7 +276,7 @@ def told(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def nobody() -> Iterator[int]:
-    """A port on which nobody listens."""
+    """A port on which no process listens."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -284,7 +284,7 @@ def nobody() -> Iterator[int]:
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A port on which somebody listens who never answers."""
+    """A port on which a process listens that never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

@@ -1,4 +1,4 @@
-"""What others have written is data: no sign of it moves a cursor or hides anything, on a terminal or in a log."""
+"""Stored texts are data: no character in them moves a cursor or hides anything, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def shown(
 
 
 def seen(text: str) -> str:
-    """What was printed without our own colours, of which none may be the stored ones."""
+    """The output without our own colours; the stored text must not contain any of them."""
     assert "\x1b[31mred" not in text
     assert "\x1b[8m" not in text
     return COLOURS.sub("", text)
@@ -67,7 +67,7 @@ def seen(text: str) -> str:
 
 @pytest.fixture
 def hostile(conn: psycopg.Connection[Any]) -> str:
-    """A workflow with such a text in every column that holds a text of somebody; the beginning of its id."""
+    """A workflow with this text in every column that holds user text; returns the beginning of its id."""
     flows.shop.options(workflow_id="shop").insert(conn, region="eu")
     conn.execute(
         "UPDATE oban_jobs SET state = 'discarded', errors = %s::jsonb WHERE state = 'available'",

@@ -27,7 +27,7 @@ def insert(conn: psycopg.Connection[Any], workflow_id: str, flow: Flow[..., Any]
 
 
 def end(conn: psycopg.Connection[Any], workflow_id: str, state: str) -> None:
-    """Let the first step end so."""
+    """Make the first step end in this way."""
     conn.execute(
         "UPDATE oban_jobs SET state = %s::oban_job_state WHERE state = 'available' AND meta ->> 'workflow_id' = %s",
         [state, workflow_id],
@@ -178,7 +178,7 @@ def test_one_workflow_is_operated_on_by_the_beginning_of_its_id(
 def test_a_blank_id_means_no_workflow_not_even_the_only_one(
     baton: Shown, conn: psycopg.Connection[Any], dsn: str, command: str
 ) -> None:
-    """As that of a script's variable which is not set."""
+    """A blank id, as from a script variable that is not set."""
     insert(conn, "shop-1")
     code, shown, told = baton(command, "")
     assert (code, shown, told.splitlines()[0]) == (4, "", "Error: BTN407: the id of a workflow is blank")

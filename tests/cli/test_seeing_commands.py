@@ -105,7 +105,7 @@ async def test_queues_and_nodes_are_listed_and_a_queue_is_paused_and_resumed(
         return await asyncio.to_thread(baton, *arguments)
 
     assert await run("queues") == (0, "", "There is no queue: no node runs, and no job waits.\n")
-    assert (await run("nodes"))[2] == "No node runs; start one: baton worker MODULE\n"
+    assert (await run("nodes"))[2] == "No worker runs; start one: baton worker MODULE\n"
     code, _, told = await run("queue", "pause", "mail")
     assert (code, told) == (4, 'Error: no node runs queue "mail"\n')
     flows.waiting.insert(conn)

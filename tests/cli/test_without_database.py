@@ -1,4 +1,4 @@
-"""What the command line does before it needs a database, through its front door where there is one."""
+"""The command line before it needs a database."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""What steps write down of their runs, on a connection of their own, which no rollback takes back."""
+"""Records of the runs of steps, written on a separate connection that no rollback affects."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Notebook:
         self._conn: psycopg.Connection[Any] | None = None
 
     def begin(self, job_id: int, attempt: int) -> UUID:
-        """A function begins."""
+        """Record that a function starts."""
         run = uuid4()
         self._write(lambda conn: conn.execute(_BEGIN, [run, job_id, attempt, os.getpid(), job_id]))
         return run
 
     def end(self, run: UUID, returned: Any = None) -> None:
-        """It returns or raises. What it returns is noted before anybody else hears of it."""
+        """Record that it returns or raises, before its result is visible to anybody else."""
         end = "UPDATE crash_runs SET ended = clock_timestamp(), returned = %s WHERE id = %s"
         value = None if returned is None else Jsonb(returned)
         self._write(lambda conn: conn.execute(end, [value, run]))

@@ -1,4 +1,4 @@
-"""A step whose process dies after each call that it has stored."""
+"""A step whose process dies after each stored call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a worker process may be killed. The shipped code knows nothing of it: a worker of these tests wraps it."""
+"""The points at which a worker process may be killed. The tests wrap the shipped code, which knows nothing of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Trap:
         self._passes = 0
 
     def arm(self, point: Point, passes: int) -> None:
-        """From now on, die at that point, once it was passed so often."""
+        """From now on, die at this point after it was passed this often."""
         self._point, self._passes = point, passes
 
     def reach(self, point: Point) -> None:

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL that may crash: everything that it has committed is there afterwards."""
+"""An embedded PostgreSQL that can crash. After recovery, everything that was committed is there."""
 
 from __future__ import annotations
 

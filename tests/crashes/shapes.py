@@ -1,4 +1,4 @@
-"""What is executed while processes die: graphs, and what must have become of each node in the end.
+"""The graphs that run while processes die, and the expected outcome of each node.
 
 To add a shape, write a function from `random.Random` to a `Case` and put it into `SHAPES`.
 """
@@ -21,7 +21,7 @@ SHAPE_FILES: Final = Path(__file__).parent.parent / "shapes"
 
 @dataclass(frozen=True)
 class Expected:
-    """How a node must have ended, and the JSON of its result."""
+    """The expected outcome of a node, and the JSON of its result."""
 
     outcome: str
     by_upstream: bool = False
@@ -30,7 +30,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """A flow, and what must become of it, by the names of its nodes: a map has more of them than steps."""
+    """A flow, and the expected outcome of each node by name; a map has more nodes than steps."""
 
     flow: Flow[..., Any]
     expected: Mapping[str, Expected]
@@ -38,7 +38,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A node to be."""
+    """A planned node."""
 
     kind: str = "adds"
     upstreams: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ KINDS: Final = {
 
 
 def case(name: str, plan: Mapping[str, Planned]) -> Case:
-    """The flow of a plan, and what the pure model makes of it."""
+    """The flow of a plan, and its outcome in the pure model."""
     flow = Flow(name)
     for step_name, node in plan.items():
         inputs = {"seed": node.seed, "seconds": node.seconds}
@@ -79,7 +79,7 @@ def case(name: str, plan: Mapping[str, Planned]) -> Case:
 
 
 def played(plan: Mapping[str, Planned]) -> dict[str, Expected]:
-    """What becomes of each node, when nobody dies; upstreams come first."""
+    """The outcome of each node if no process dies; upstreams come first."""
     model = Workflow(
         {
             name: Node(
@@ -141,7 +141,7 @@ def any_graph(random: Random) -> Case:
 
 
 def chain(random: Random) -> Case:
-    """One after the other: settles claim what they promote."""
+    """A chain, in which settles claim the jobs that they promote."""
     maker = Maker(random, longest=0.01)
     for number in range(random.randint(5, 40)):
         kind = "adds" if random.random() < 0.97 else None
@@ -150,7 +150,7 @@ def chain(random: Random) -> Case:
 
 
 def fan(random: Random) -> Case:
-    """One, many beside each other that end at the same moment, one."""
+    """One step, many in parallel that end at the same moment, one step."""
     maker = Maker(random, longest=0.02)
     first = maker.add("first", kind="adds")
     middle = [maker.add(f"middle{number}", first, kind="adds") for number in range(random.randint(10, 40))]

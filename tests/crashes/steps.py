@@ -19,7 +19,7 @@ MANY = 1_000
 
 
 class Note:
-    """What a run returns: `return note(value)`."""
+    """The return value of each run: `return note(value)`."""
 
     returned: Any = None
 
@@ -53,7 +53,7 @@ async def noted_async(context: StepContext) -> AsyncIterator[Note]:
 
 
 def total(seed: int, context: StepContext) -> int:
-    """What an upstream that was cancelled, discarded or is a plain job gives counts for nothing."""
+    """Count results of cancelled or discarded upstreams, and of plain jobs, as nothing."""
     return seed + sum(value or 0 for value in context.upstream.values())
 
 

@@ -24,7 +24,7 @@ OF_A_FAILURE = (Point.BEFORE_ACK, Point.AFTER_ACK)
 
 
 def killed_at(point: Point) -> Case:
-    """Two chains that meet; what is killed after a failure fails at first."""
+    """Two chains that meet; steps that are to be killed after a failure fail first."""
     kind = "fails_at_first" if point in OF_A_FAILURE else "adds"
     plan = {
         "first": Planned(kind=kind, seed=1),
@@ -38,7 +38,7 @@ def killed_at(point: Point) -> Case:
 async def test_a_worker_that_is_killed_at_any_point_loses_no_step_and_runs_none_again(
     workers: Nursery, conn: psycopg.Connection[Any]
 ) -> None:
-    """Each point has a worker and a queue of its own; then others take up what they left."""
+    """Each point has a separate worker and queue; afterwards other workers finish the rest."""
     cases: dict[str, Case] = {}
     doomed: list[int] = []
     for point in (point for point in Point if point not in OF_A_CALL):

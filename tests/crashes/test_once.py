@@ -1,4 +1,4 @@
-"""A process dies after each call within a step that is stored: none of them is made again."""
+"""A process dies after each stored call within a step: no call is made again."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def durable(served_folder: Path) -> Iterator[Server]:
 
 
 class Soak:
-    """Who inserts, who cancels and who kills, on one server."""
+    """Threads that insert, cancel and kill, on one server."""
 
     def __init__(self, server: Server, workers: Nursery, network: Proxy, random: Random) -> None:
         self.network = network
@@ -91,7 +91,7 @@ class Soak:
         self.ask(lambda conn: _insert(conn, workflow_id, case))
 
     async def cancel(self) -> None:
-        """Cancel some in their midst."""
+        """Cancel some of them while they run."""
         told: set[str] = set()
         while True:
             await asyncio.sleep(self.random.uniform(0.1, 1.0))
@@ -111,7 +111,7 @@ class Soak:
         self.alive.append(await self.workers.start(point=point, passes=self.random.randint(0, 30)))
 
     async def replace_the_dead(self) -> None:
-        """A supervisor, as there is one everywhere."""
+        """Restart workers that died, as a supervisor does."""
         while True:
             dead = [pid for pid in self.alive if pid in self.workers.deaths]
             for pid in dead:
@@ -160,7 +160,7 @@ class Soak:
         self.done["restarts of the server"] += 1
 
     async def stand_still(self) -> None:
-        """One process does nothing for a while, and lives."""
+        """Stop one process for a while, without killing it."""
         pid = self.random.choice(self.alive) if self.alive else None
         if pid is None:
             return
@@ -211,7 +211,7 @@ class Soak:
 
 
 class Operated:
-    """What an operator does, on a connection of his own."""
+    """The commands of an operator, on a separate connection."""
 
     def __init__(self, workflow_id: str, dsn: str) -> None:
         self._workflow = Workflow.load(workflow_id, dsn=dsn)

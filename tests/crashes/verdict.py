@@ -1,4 +1,4 @@
-"""What has become of workflows whose processes died, against what must have."""
+"""Compare the outcomes of workflows whose processes died with the expected outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.crashes.shapes import Case, Expected
 
 
 def differences(conn: psycopg.Connection[Any], cases: Mapping[str, Case]) -> list[str]:
-    """A sentence for each node that is not as the pure model has it; `cases` are by the workflow's id."""
+    """A sentence for each node whose state differs from the pure model; `cases` are by workflow id."""
     wrong: list[str] = []
     for workflow_id, case in cases.items():
         rows = conn.execute(
@@ -55,12 +55,12 @@ def running(conn: psycopg.Connection[Any]) -> int:
 
 
 def run_again(conn: psycopg.Connection[Any]) -> int:
-    """Functions that ran though the result of their step was stored."""
+    """Functions that ran although the result of their step was stored."""
     return _number(conn, "SELECT count(*) FROM crash_runs WHERE seen = 'completed'")
 
 
 def run_beside(conn: psycopg.Connection[Any]) -> int:
-    """Functions that ran while an earlier run of them, which returned later on, still did."""
+    """Functions that ran while an earlier run, which returned later, was still running."""
     return _number(
         conn,
         "SELECT count(*) FROM crash_runs AS one JOIN crash_runs AS other USING (job_id) "
@@ -69,7 +69,7 @@ def run_beside(conn: psycopg.Connection[Any]) -> int:
 
 
 def made_up(conn: psycopg.Connection[Any]) -> int:
-    """Steps that have completed with a result that no run of them had returned, as the steps wrote it down."""
+    """Steps that completed with a result that none of their recorded runs returned."""
     return _number(
         conn,
         "SELECT count(*) FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id "
@@ -80,7 +80,7 @@ def made_up(conn: psycopg.Connection[Any]) -> int:
 
 @dataclass(frozen=True)
 class Excuse:
-    """A time in which a process, or every one, could tell nobody that it lives.
+    """A period in which a process, or all of them, could not show that they live.
 
     Attributes:
         since: When it began, in seconds since the epoch.
@@ -94,7 +94,7 @@ class Excuse:
 
 
 def healthy_run_twice(conn: psycopg.Connection[Any], excuses: Iterable[Excuse]) -> list[str]:
-    """A sentence for each function that was started again while it ran in a process that could be heard."""
+    """A sentence for each function that started again while it ran in a reachable process."""
     rows = conn.execute(
         "SELECT one.job_id, one.pid, extract(epoch FROM one.began)::float, extract(epoch FROM other.began)::float, "
         "other.pid FROM crash_runs AS one JOIN crash_runs AS other USING (job_id) "
@@ -131,7 +131,7 @@ class Delays:
 
 
 def delays(conn: psycopg.Connection[Any], deaths: Mapping[int, float], cancelled: Iterable[str] = ()) -> Delays:
-    """How long it took for what dead processes ran to be started again, but for workflows that were cancelled."""
+    """How long dead processes' functions took to start again, except in cancelled workflows."""
     rows = conn.execute(
         "SELECT cut.pid, (SELECT extract(epoch FROM min(later.began))::float FROM crash_runs AS later "
         "WHERE later.job_id = cut.job_id AND later.began > cut.began) FROM crash_runs AS cut "

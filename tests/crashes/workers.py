@@ -73,7 +73,7 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
 
     async def listen(self) -> None:
-        """Hear what the nursery tells, until it ends."""
+        """Receive the nursery's reports until it ends."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             told = json.loads(line)
@@ -118,7 +118,7 @@ async def nursery(dsn: str, through: str | None = None, code: Path | None = None
 
 
 def main() -> None:
-    """Start what is ordered, tell what has died."""
+    """Start workers on request, and report dead ones."""
     if WITHOUT_TRAPS not in os.environ:
         points.install()
     children: set[int] = set()

@@ -1,4 +1,4 @@
-"""A terminal that remembers what a reader would see: enough of one for click and rich."""
+"""A terminal that keeps what a reader would see; supports what click and rich need."""
 
 import os
 import pty
@@ -34,7 +34,7 @@ def seen(output: str) -> list[str]:
 
 
 def run(command: str, folder: Path, environment: dict[str, str]) -> list[str]:
-    """Run a command in a terminal and return what one sees of it."""
+    """Run a command in a terminal, and return the visible lines."""
     terminal, their_end = pty.openpty()
     process = subprocess.Popen(
         ["bash", "-c", command], cwd=folder, env=environment, stdin=their_end, stdout=their_end, stderr=their_end

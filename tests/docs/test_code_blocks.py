@@ -114,7 +114,7 @@ def run_console(block: Block, folder: Path) -> None:
 
 
 def settled(text: str) -> list[str]:
-    """Lines without what differs from run to run, and without blank ones at the end."""
+    """The lines without parts that differ from run to run, and without blank lines at the end."""
     for pattern, word in _VARIABLE:
         text = pattern.sub(word, text)
     return [line.rstrip() for line in text.strip("\n").split("\n")]

@@ -1,4 +1,4 @@
-"""Each guarantee names tests that are there."""
+"""Each guarantee names existing tests."""
 
 from __future__ import annotations
 

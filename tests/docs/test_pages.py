@@ -1,4 +1,4 @@
-"""The documentation as a whole: what is written from the code is up to date, and no link leads nowhere."""
+"""The documentation as a whole: generated pages are up to date, and no link is broken."""
 
 import importlib.util
 import re

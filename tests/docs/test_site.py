@@ -115,7 +115,7 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
 
 
 def test_the_navigation_knows_every_page() -> None:
-    """The build says so too; this says it in a second, and names the file to change."""
+    """The build checks this too; this test takes a second, and names the file to change."""
 
     def named(entry: object) -> list[str]:
         match entry:

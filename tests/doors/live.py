@@ -1,4 +1,4 @@
-"""Imports every module of a folder and prints what is wrong with their flows, a line each; run by the tests."""
+"""Import every module of a folder, and print the findings of its flows, one a line; the tests run it."""
 
 import importlib
 import json

@@ -33,9 +33,10 @@ KINDS = ("model", "dataclass", "typed dict", "named tuple", "enum", "plain", "ne
 ALIASES = (
     *("Ids", "OldIds", "Json", "OldJson", "Metres", "OldMetres", "MaybeDate", "OldMaybeDate"),
     *("As", "OldAs", "QuotedAs", "TypedAs", "TypedText", "MaybeAs", "DeepAs"),
+    *("Crate", "Words", "Table", "Level", "Colour", "Loose", "View", "Full", "Named", "Root", "Hidden", "Odd"),
 )
-"""Aliases that each module of models has; the last ones are of its class `A`."""
-GENERIC = ("Pair", "OldPair", "OldOrNone", "Page")
+"""Aliases that each module of models has, the second ones of its class `A`; and classes that it always has."""
+GENERIC = ("Pair", "OldPair", "OldOrNone", "Page", "Box", "Stack")
 """What each module of models has that takes an argument."""
 
 
@@ -199,6 +200,47 @@ def written(annotation: Annotation, word: Word, *, is_quoted: bool = False) -> s
             return f"{name}[{', '.join(map(inner, rest))}]"
 
 
+FIXED = """\
+class Page[T](pydantic.BaseModel):
+    items: list[T]
+
+@dataclasses.dataclass
+class Box[T]:
+    item: T
+
+class Stack(list[T]): ...
+class Crate(Page[int]): ...
+class Words(list[str]): ...
+class Table(dict[str, int]): ...
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+class Loose(typing_extensions.TypedDict, total=False):
+    n: typing_extensions.Required[int]
+    text: str
+
+class View(typing_extensions.TypedDict):
+    n: typing_extensions.ReadOnly[int]
+
+class Full(typing_extensions.TypedDict):
+    n: int
+    text: typing_extensions.NotRequired[str]
+
+class Named(typing.Protocol):
+    name: str
+
+class Root(pydantic.RootModel[list[int]]): ...
+
+Hidden = pydantic.SecretStr
+Odd = typing.Annotated[complex, pydantic.PlainSerializer(str)]
+"""
+"""What every module of models has."""
+
+
 def source(models: Models) -> str:
     """A module of models as text."""
     lines = [
@@ -212,6 +254,7 @@ def source(models: Models) -> str:
         "import pathlib",
         "import uuid",
         "import pydantic",
+        "import typing_extensions",
         "",
         "type Ids = list[int]",
         "OldIds = list[int]",
@@ -226,8 +269,7 @@ def source(models: Models) -> str:
         "type MaybeDate = datetime.date | None",
         "OldMaybeDate = typing.Optional[datetime.date]",
         "",
-        "class Page[T](pydantic.BaseModel):",
-        "    items: list[T]",
+        *FIXED.splitlines(),
         "",
     ]
     for each in models.classes:

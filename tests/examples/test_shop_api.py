@@ -1,4 +1,4 @@
-"""The shop, word by word as its README has it: every command runs, on servers of the test's own."""
+"""The shop exactly as its README describes it: every command runs, on the test's own servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_flow_is_right() -> None:
 
 
 class Reader:
-    """Somebody who follows the README in a folder of their own, with the ports of the test's servers."""
+    """A reader who follows the README in a separate folder, with the ports of the test's servers."""
 
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
         self.folder = folder
@@ -65,7 +65,7 @@ class Reader:
         return block.text
 
     def run(self, beginning: str) -> str:
-        """Run the next block to its end; what it printed."""
+        """Run the next block to its end, and return its output."""
         command = ["bash", "-e", "-c", self.next("sh", beginning)]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
@@ -75,7 +75,7 @@ class Reader:
 
     @contextlib.contextmanager
     def running(self, beginning: str, **options: Any) -> Iterator[Path]:
-        """Run the next block in a terminal of its own; where it logs."""
+        """Run the next block in a separate terminal, and return the path of its log."""
         log = self.folder / f"{beginning.split()[0]}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
@@ -146,7 +146,7 @@ def block_of(line: str) -> Any:
 
 @contextlib.contextmanager
 def readable_by_others(folder: Path) -> Iterator[Path]:
-    """The pooler's files where whoever runs it can read them."""
+    """Put the pooler's files where its user can read them."""
     with tempfile.TemporaryDirectory(prefix="baton-shop-") as made:
         there = Path(made)
         there.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`make fuzz`: mutants by the thousand, in several processes; the first of each fault is told, and shrunk."""
+"""`make fuzz`: thousands of mutants, in several processes; the first of each fault is shown and shrunk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 250
 
 
 def main() -> int:
-    """Run mutants; 1 if something must not be."""
+    """Run mutants; returns 1 if there is a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--mutants", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0, help="the number of the first one")

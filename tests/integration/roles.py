@@ -1,4 +1,4 @@
-"""Roles of a test's own: of the whole server, so with names of their own, and gone afterwards."""
+"""Roles for one test. Roles belong to the whole server, so they get unique names and are dropped afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node without the code of a step, or a hook, gives its job back: no attempt is used, and another node runs it."""
+"""A worker without the code of a step or hook gives its job back: no attempt is used, and another worker runs it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ new = Flow("new", step_of_new_code, on_settled=hook_of_new_code)
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file of the new code, which is not there yet; on the path of this process."""
+    """The file for the new code, on the path of this process; it does not exist yet."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(absent, "LONGEST_PAUSE", 1.0)
     yield tmp_path / "deployed_later.py"
@@ -53,7 +53,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 async def inserted(code: Path) -> Workflow[Any]:
-    """A workflow of the new code, which then is not there any more."""
+    """A workflow of the new code, which is then removed."""
     code.write_text(NEW_CODE)
     importlib.invalidate_caches()
     workflow = await importlib.import_module("deployed_later").new.insert()

@@ -1,4 +1,4 @@
-"""No end of an attempt can keep those of others from being stored, however long its error or whatever refuses it."""
+"""The end of one attempt never keeps the ends of others from being stored, even if its error is huge or refused."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_the_history_of_a_job_is_bounded(start_oban: StartOban, conn: psyc
 async def test_an_error_with_its_history_never_grows_beyond_the_bound(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """The error of a step is long each time; the pauses before its attempts are skipped."""
+    """The step fails with a long error each time; the test skips its backoffs."""
 
     def grown(attempt: int) -> bool:
         row = conn.execute("SELECT state::text, attempt, length(errors::text) FROM oban_jobs").fetchone()

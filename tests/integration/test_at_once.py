@@ -1,4 +1,4 @@
-"""Two hands at the same workflow at the same moment: nothing is lost, nothing waits for ever."""
+"""Two actions on one workflow at the same moment: nothing is lost, and nothing waits forever."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ type Act = Callable[[psycopg.Connection[Any]], object]
 
 
 def at_once(dsn: str, *acts: Act) -> None:
-    """Run each on a connection of its own, all at the same moment, again as long as PostgreSQL asks for that."""
+    """Run each on a separate connection at the same moment; repeat after serialization failures and deadlocks."""
     barrier = threading.Barrier(len(acts))
     failures: list[BaseException] = []
 
@@ -95,7 +95,7 @@ def test_the_last_two_upstreams_settle_at_the_same_moment(dsn: str, conn: psycop
 def one_while_another_is_open(
     dsn: str, conn: psycopg.Connection[Any], early: tuple[str, object], late: tuple[str, object]
 ) -> None:
-    """Run a statement, and another that has to wait for the first one's transaction to end."""
+    """Run a statement, and another one that has to wait until the first one's transaction ends."""
     with psycopg.connect(dsn) as one, psycopg.connect(dsn, autocommit=True) as other:
         one.execute(early[0], [early[1]])
         thread = threading.Thread(target=other.execute, args=[late[0], [late[1]]])
@@ -118,7 +118,7 @@ GO_BACK = {
 def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
     dsn: str, conn: psycopg.Connection[Any], how: str, is_settle_first: bool
 ) -> None:
-    """The second transaction begins before the first one ends, and sees what it did all the same."""
+    """The second transaction begins before the first one ends, but sees its changes."""
     Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
     conn.execute("SET baton_dsl.settling = 'on'")  # started by hand, past the trigger
     conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1")
@@ -133,7 +133,7 @@ def test_a_job_goes_back_to_waiting_while_its_last_upstream_settles(
 def test_a_job_starts_to_wait_for_its_budget_while_more_is_approved(
     dsn: str, conn: psycopg.Connection[Any], is_park_first: bool
 ) -> None:
-    """It asks again, whichever transaction ends first; otherwise nobody would call it."""
+    """It checks again, whichever transaction ends first; otherwise no transaction would promote the step."""
     workflow = Flow("asking", budget_steps.asks).options(budget=1).insert(conn)
     conn.execute("SET baton_dsl.settling = 'on'")  # started by hand, past the trigger
     row = conn.execute("UPDATE oban_jobs SET state = 'executing', attempt = 1 RETURNING id").fetchone()
@@ -149,7 +149,7 @@ def test_a_job_starts_to_wait_for_its_budget_while_more_is_approved(
 
 
 def running(conn: psycopg.Connection[Any]) -> dict[str, int]:
-    """A workflow of a step that runs and one that waits for it; the ids of the jobs by name."""
+    """A workflow with a running step and one that waits for it; returns the ids of the jobs by name."""
     Flow("pair").add("first", steps.noop).add("last", steps.noop, deps=["first"]).insert(conn)
     start(conn, "available")
     return dict(conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall())
@@ -171,7 +171,7 @@ COMPLETES = {
 def test_a_running_step_completes_while_it_is_retried_after_a_cancellation(
     dsn: str, conn: psycopg.Connection[Any], how: str
 ) -> None:
-    """Before the retry is committed, its node seems to be cancelled still."""
+    """Until the retry is committed, its node still looks cancelled."""
     ids = running(conn)
     conn.execute("SELECT baton_end(ARRAY[%s::int8], 'cancelled')", [ids["first"]])
     one_while_another_is_open(dsn, conn, (RETRY, ""), (COMPLETES[how], ids["first"]))
@@ -181,7 +181,7 @@ def test_a_running_step_completes_while_it_is_retried_after_a_cancellation(
 def test_a_result_that_comes_after_a_cancellation_is_dropped_and_a_retry_runs_the_step_again(
     conn: psycopg.Connection[Any],
 ) -> None:
-    """If its job ran on for a moment, the retry would take it for one whose result is to come."""
+    """If its job ran on for a moment, the retry would believe that its result is still to come."""
     ids = running(conn)
     conn.execute("SELECT baton_end(ARRAY[%s::int8], 'cancelled')", [ids["first"]])
     conn.execute(SETTLE, [ids["first"]])
@@ -274,7 +274,7 @@ async def test_an_operator_whom_the_database_takes_for_the_victim_of_a_deadlock_
 async def test_a_prune_that_the_database_takes_for_the_victim_of_a_deadlock_goes_on(
     dsn: str, conn: psycopg.Connection[Any], is_async: bool
 ) -> None:
-    """As when somebody retries the very workflow that it removes."""
+    """For example, if somebody retries the workflow that it removes."""
     Flow("old").add("only", steps.noop).insert(conn)
     conn.execute("UPDATE oban_jobs SET state = 'cancelled'")
     conn.execute("UPDATE baton_workflows SET settled_at = now() - interval '1 hour'")
@@ -292,7 +292,7 @@ async def test_a_prune_that_the_database_takes_for_the_victim_of_a_deadlock_goes
 
 
 async def meddle(oban: Oban, workflow: Workflow[Any], conn: psycopg.Connection[Any], chance: Random) -> None:
-    """Do to a workflow what operators can do to one, one thing after another."""
+    """Run every operator command on a workflow, one after another."""
     query = "SELECT id FROM oban_jobs WHERE meta ->> 'workflow_id' = %s"
     for _ in range(8):
         act = chance.choice([workflow.pause, workflow.resume, workflow.cancel, workflow.retry, "from", "jobs", "jobs"])

@@ -1,4 +1,4 @@
-"""What we rely on inside oban. If one of these fails after an update of oban, `runtime/oban/` must follow it."""
+"""Oban's internals that we rely on. If a test fails after an update of Oban, adapt `runtime/oban/`."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_the_insides_that_the_bridge_uses_are_where_it_looks(start_oban: S
 async def test_a_claimed_job_starts_though_an_attempt_before_it_has_not_quite_ended(
     start_oban: StartOban, conn: psycopg.Connection[Any], *, is_running: bool
 ) -> None:
-    """Its gate had put that attempt back, when the last upstream settled and the job was claimed."""
+    """The gate had put that attempt back when the last upstream settled and the job was claimed."""
     steps.CALLS.clear()
     async with start_oban(queues={"default": 2}) as instance:
         producer: Any = instance._producers["default"]

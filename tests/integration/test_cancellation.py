@@ -1,4 +1,4 @@
-"""A running step that is asked to stop: it looks for itself, or lets its task be cancelled."""
+"""A running step is asked to stop: it checks for that, or its task is cancelled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def forget() -> None:
 
 
 async def run(start_oban: StartOban, step: Any, ask: Ask, **options: Any) -> dict[str, Any]:
-    """Run a step and one that waits for it, ask the first to stop while it runs, and tell how the nodes ended."""
+    """Run a step and one that waits for it, ask the first to stop, and return how the nodes ended."""
     async with start_oban(stager={"interval": 0.02}, **options) as oban:
         workflow = await Flow("asked").add("first", step).add("next", steps.noop, deps=["first"]).insert()
         await until(lambda: "begun" in given.SEEN, TIMEOUT)

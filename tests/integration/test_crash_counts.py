@@ -1,4 +1,4 @@
-"""A crash uses no attempt and is counted by itself; what runs beside a step that kills its process is not discarded."""
+"""A crash uses no attempt and is counted separately; steps beside one that kills its process are not discarded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JOB = "SELECT state::text, attempt, max_attempts, (meta ->> 'rescued')::int FROM
 
 
 async def crash(oban: Any, conn: psycopg.Connection[Any]) -> tuple[Any, ...]:
-    """A process that is gone has fetched the job; it is returned."""
+    """Let a dead process have fetched the job, and return it to the queue."""
     assert len(await oban._query.fetch_jobs(demand=1, queue="default", node="n", uuid=DEAD)) == 1
     for _ in range(2):
         conn.execute("SELECT baton_rescue('0 s')")
@@ -96,7 +96,7 @@ async def test_items_beside_one_that_kills_its_process_are_not_discarded_with_it
     arguments = ["worker", "tests.integration.modules.crash_steps", "--queues", "default:10", "--dsn", dsn]
 
     async def work() -> None:
-        """A worker, and another one each time that it has died."""
+        """Run a worker, and start another one each time it dies."""
         while True:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "baton_dsl.cli", *arguments, cwd=ROOT, stderr=asyncio.subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Settings of a database or a role that are not ours to configure: nothing is lost, and no step runs twice for them."""
+"""Settings that others made for a database or a role: nothing is lost, and no step runs twice because of them."""
 
 from __future__ import annotations
 

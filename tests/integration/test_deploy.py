@@ -1,4 +1,4 @@
-"""Which workflows in flight new code can't finish: each kind of change, before and after its upstream has settled."""
+"""Finds the running workflows that new code can't finish: each kind of change, before and after a settle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ type Deploy = Callable[..., list[str]]
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Code]:
-    """Makes a text the code of the module `shopcode`."""
+    """Write a text as the code of the module `shopcode`."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
@@ -62,14 +62,14 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Code]:
 
 @pytest.fixture
 def in_flight(code: Code, conn: psycopg.Connection[Any]) -> str:
-    """The id of a workflow that the old code has inserted."""
+    """The id of a workflow that the old code inserted."""
     workflow_id: str = code(OLD).shop.insert(conn, region="us").id
     return workflow_id
 
 
 @pytest.fixture
 def deploy(code: Code, dsn: str) -> Deploy:
-    """What is told of new code: the old one with a text replaced by another, a pair after the other."""
+    """The problems of new code, which is the old code with texts replaced: pairs of old and new."""
 
     def told(*changes: str, stopped: bool = False) -> list[str]:
         text = OLD
@@ -315,7 +315,7 @@ shop = Flow("shop", regions, token, orders, report)
 
 @pytest.fixture
 def mapped(code: Code, conn: psycopg.Connection[Any], dsn: str) -> Callable[..., list[str]]:
-    """What is told of new code for a workflow with a map, of which these nodes have settled."""
+    """The problems of new code for a workflow with a map of which these nodes have settled."""
     code(MAPPED).shop.insert(conn, key="k")
 
     def told(settled: dict[str, str], *changes: str) -> list[str]:
@@ -404,7 +404,7 @@ def test_a_step_of_several_models_is_compared_with_what_it_was(
     assert told() == []
     assert told('models=("anthropic:a", "openai:b")', 'models=("openai:b", "local:c", "local:d")') == []
     single = ('models=("anthropic:a", "openai:b")', 'models="openai:b"', "assess: dict[str, int]", "assess: int")
-    assert "assess: it does not run once a model, as it did when the workflow was inserted" in told(*single)
+    assert "assess: it does not run once for each model, as it did when the workflow was inserted" in told(*single)
     for name, stored in (("assess[0]", "1"), ("assess[1]", "2")):
         row = conn.execute("SELECT oban_job_id FROM workflow_nodes WHERE step_name = %s", [name]).fetchone()
         assert row is not None

@@ -1,4 +1,4 @@
-"""The doctor finds what somebody has broken, says what to do about it, and the advice helps."""
+"""The doctor finds what a test broke, says what to do, and the advice repairs it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_damaged_schema_is_told(dsn: str, conn: psycopg.Connection[Any], damag
 
 
 def follow(conn: psycopg.Connection[Any], finding: Finding) -> None:
-    """Do in psql what a finding advises."""
+    """Follow the advice of a finding in psql."""
     _, statement = re.split(r"in psql: ", finding.help)
     conn.execute(statement.encode())
 

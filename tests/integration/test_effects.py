@@ -1,4 +1,4 @@
-"""What a step writes by the connection that it takes and its result are stored together, or not at all."""
+"""The writes of a step on the connection it takes are stored together with its result, or not at all."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def outcomes(conn: psycopg.Connection[Any]) -> dict[str, tuple[str | None, str]]
 
 
 async def ends(workflow: Workflow[Any], outcome: str) -> None:
-    """Wait for the end, which is told with the errors of the nodes if it is another."""
+    """Wait for the end; if it is not the expected one, the failure shows the errors of the nodes."""
     status = await workflow.wait(TIMEOUT)
     assert status.outcome == outcome, [node.error for node in await workflow.nodes()]
 
 
 def meanwhile(step: Any, act: Any) -> None:
-    """Let a step do something while it runs: in its thread, or on the loop."""
+    """Make a step run a function while it is running: in its thread, or on the loop."""
 
     async def act_async(connection: Any) -> Any:
         return act(connection)
@@ -269,7 +269,7 @@ async def test_an_attempt_that_was_overtaken_rolls_back(
 async def test_of_two_attempts_at_once_one_writes(
     start_oban: StartOban, conn: psycopg.Connection[Any], every: Any
 ) -> None:
-    """The job is returned to its queue while it runs, as if its process had seemed to be gone; another takes it."""
+    """The job is returned to its queue while it runs, as if its process looked dead; another worker takes it."""
     both = threading.Barrier(2)
     again = "UPDATE oban_jobs SET state = 'available' WHERE id = 1"
 
@@ -312,7 +312,7 @@ NEXT = "SELECT FROM workflow_nodes WHERE step_name = 'next'"
 
 
 def waits(conn: psycopg.Connection[Any]) -> bool:
-    """Whether somebody settles, and waits for a lock."""
+    """Whether a settle is waiting for a lock."""
     return (
         conn.execute(
             f"SELECT FROM pg_stat_activity WHERE query LIKE '%baton_settle%' AND {WAITING}".encode()

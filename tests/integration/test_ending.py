@@ -45,7 +45,7 @@ def hook_jobs(conn: psycopg.Connection[Any]) -> dict[str, str]:
 
 
 async def until_run(conn: psycopg.Connection[Any], jobs: int) -> None:
-    """Poll until so many jobs of hooks are completed."""
+    """Poll until this many jobs of hooks are completed."""
     await until(lambda: list(hook_jobs(conn).values()).count("completed") == jobs, TIMEOUT)
 
 
@@ -349,7 +349,7 @@ async def test_an_end_whose_notification_was_lost_is_told_all_the_same(
 async def test_ends_are_told_after_the_database_has_refused_to_tell_them(
     start_oban: StartOban, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a standby does, which is read-only for a moment after a failover."""
+    """Like a standby, which is read-only for a moment after a failover."""
     refusals: list[psycopg.Error] = [psycopg.errors.ReadOnlySqlTransaction(), psycopg.errors.InsufficientPrivilege()]
     untold = end_reporter.EndReporter._untold
 

@@ -1,4 +1,4 @@
-"""What a settle claims passes over nothing that is more urgent, and not for long over what waits for longer.
+"""A claim never goes before a more urgent job, and only briefly before one that has waited longer.
 
 Told by the order of starts. A step here lasts at least as long as it says: a busy machine lets fewer of them pass.
 """

@@ -1,4 +1,4 @@
-"""A fan-in that is too large ends its own step with a sentence, and holds up nobody."""
+"""A fan-in that is too large ends its own step with a sentence, and delays no other step."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_context_that_asks_for_results_that_are_too_large_is_told_the_sa
 async def test_what_the_database_can_not_build_for_one_holds_up_no_other(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """As with a list of more than a gigabyte, in little: building it raises the same error."""
+    """A small version of a list larger than a gigabyte: building it raises the same error."""
     conn.execute(
         "CREATE OR REPLACE FUNCTION baton_collect(map_id bigint, OUT result text, OUT absent jsonb) LANGUAGE plpgsql "
         "AS $$BEGIN RAISE EXCEPTION USING ERRCODE = '54000', MESSAGE = 'out of memory'; END$$"
@@ -94,7 +94,7 @@ async def test_the_reasons_of_many_failed_items_are_cut(start_oban: StartOban, c
 async def test_a_result_that_the_database_refuses_ends_its_step_and_no_other(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A result that is no JSON to PostgreSQL does not get so far; should one, it is told, and others are stored."""
+    """PostgreSQL accepts only JSON results; if one were refused anyway, it is reported, and others are stored."""
     encode = runtime_payload.encode_result
     monkeypatch.setattr(
         runtime_payload, "encode_result", lambda node, *rest: "{no json" if node == "bad" else encode(node, *rest)

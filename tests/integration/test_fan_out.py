@@ -1,4 +1,4 @@
-"""Fan-out, fan-in and branches run end to end: results, states, counts, and what goes wrong."""
+"""Maps, fan-ins and branches run end to end: results, states, counts, and failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def forget() -> Iterator[None]:
 
 
 async def ended(flow: Flow[..., Any], **inputs: Any) -> tuple[Workflow[str], dict[str, str]]:
-    """Run a flow to its end; it, and the state of each step with the counts of its items."""
+    """Run a flow to its end; returns the workflow, and the state of each step with the counts of its items."""
     workflow = await flow.insert(**inputs)
     await workflow.wait(TIMEOUT)
     return workflow, await states(workflow)
@@ -404,7 +404,7 @@ async def test_large_integers_arrive_as_they_left(start_oban: StartOban) -> None
 
 
 async def test_a_reason_that_can_not_be_stored_is_escaped(start_oban: StartOban) -> None:
-    """Oban would try to store such an error for ever, and no other job of the queue would get on."""
+    """Oban would try to store such an error forever, and no other job of the queue would start."""
     async with start_oban():
         workflow, found = await ended(map_steps.speaking)
         assert found["unspeakable"] == "discarded: cancelled 1, discarded 1, skipped 1"
@@ -586,13 +586,13 @@ async def test_a_cancellation_ends_the_items_that_have_not_started(start_oban: S
 async def test_a_map_that_is_made_while_its_workflow_is_paused_starts_none_of_its_items(
     start_oban: StartOban,
 ) -> None:
-    """What it maps over ends with its own items, in the pause too."""
+    """The upstream map ends when its items end, also while the workflow is paused."""
     map_steps.HELD["0"] = threading.Event()
     async with start_oban():
         workflow = await map_steps.holding.insert(count=3)
 
         async def is_held() -> bool:
-            """The items after those that have ended have run too: one that starts just before the pause still ends."""
+            """The next items have run too: an item that starts just before the pause still ends."""
             now = await states(workflow)
             return (
                 now["held"] == "executing: completed 2, executing 1"

@@ -1,4 +1,4 @@
-"""The database fails at any moment: what is safe is tried again, the worker recovers by itself, no attempt is lost."""
+"""The database fails at any moment: safe statements are repeated, the worker recovers, and no attempt is lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ATTEMPTS = {
 
 
 def ended_well(conn: psycopg.Connection[Any], workflow_id: str, flow: str = "faulty") -> None:
-    """Every step completed, in as many attempts as it needs, and ran as often."""
+    """Check that every step completed in the expected attempts, and ran as often."""
     rows = conn.execute(
         "SELECT step_name, outcome, state::text, attempt FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id "
         "WHERE workflow_id = %s",
@@ -79,7 +79,7 @@ async def cut(dsn: str) -> AsyncIterator[Proxy]:
 async def sweep(
     cut: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any], flow: Flow[..., Any], every: int
 ) -> int:
-    """Run workflows, cutting one connection in each, ever later; returns how many were cut."""
+    """Run workflows, and cut one connection in each, ever later; returns how many were cut."""
     cuts = 0
     async with (
         AsyncConnectionPool[Any](cut.dsn, min_size=2, max_size=4, open=False) as pool,
@@ -132,7 +132,7 @@ async def test_connections_are_cut_all_the_time(start_oban: StartOban, conn: psy
 async def test_a_pool_that_is_full_costs_time_and_no_attempt(
     start_oban: StartOban, conn: psycopg.Connection[Any], dsn: str, size: int
 ) -> None:
-    """Somebody takes all its connections, for longer than anybody waits for one."""
+    """Other clients take all connections for longer than the worker waits for one."""
     async with (
         AsyncConnectionPool[Any](dsn, min_size=1, max_size=size, timeout=0.05, open=False) as pool,
         start_oban(pool=pool, stager=SWIFT),
@@ -177,7 +177,7 @@ AT = {
 async def test_what_the_database_takes_back_is_tried_again(
     start_oban: StartOban, conn: psycopg.Connection[Any], moment: str, code: str
 ) -> None:
-    """It fails four times, in a queue where nothing else happens. Read only is a standby after a failover."""
+    """It fails four times, in a queue without other jobs. Read-only is a standby after a failover."""
     conn.execute(FAILING)
     conn.execute(f"CREATE TRIGGER a_failure {AT[moment]} EXECUTE FUNCTION fail_at_first('{code}')")
     async with start_oban(stager=SWIFT):

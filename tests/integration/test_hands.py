@@ -1,4 +1,4 @@
-"""Whoever changes a job's state, its node follows in the same transaction: Oban's API, and SQL by hand."""
+"""Whoever changes a job's state (Oban's API or SQL), its node follows in the same transaction."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_plain_job_costs_no_call_of_the_trigger(conn: psycopg.Connection[Any])
 async def test_a_retry_that_is_undone_cancels_what_had_ignored_the_first_end(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """The second node was discarded, which the third ignores; then it is cancelled, which the third does not."""
+    """The second node was discarded, which the third ignores; then it is cancelled, which the third does not ignore."""
     flow = Flow("ignoring").add("first", steps.noop).add("second", steps.noop, deps=["first"])
     flow.add("third", steps.noop, deps=["second"], ignore_discarded=True)
     async with start_oban(queues={}) as oban:

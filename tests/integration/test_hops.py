@@ -1,4 +1,4 @@
-"""A hop of a chain: one statement, and what it reads is what the gate would read."""
+"""A step of a chain takes one statement, which returns what the gate of the next step would read."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_large_result_is_left_to_the_gate(conn: psycopg.Connection[Any], size:
 async def test_a_cancellation_that_comes_before_the_process_knows_its_job_is_heeded(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch, conn: psycopg.Connection[Any]
 ) -> None:
-    """The settle has claimed the second step; its answer is still on its way as the workflow is cancelled."""
+    """The settle has claimed the second step; the workflow is cancelled before the worker receives the answer."""
     dispatch = settle.dispatch
     late: list[asyncio.Task[None]] = []
 
@@ -125,7 +125,7 @@ async def test_what_was_claimed_and_could_not_be_started_is_found(
     caplog: pytest.LogCaptureFixture,
     broken: str,
 ) -> None:
-    """The settle is committed, and an exception comes before the job that it has claimed has started."""
+    """The settle is committed; an exception occurs before the claimed job starts."""
     works = getattr(settle, broken)
     failed: list[object] = []
 
@@ -148,7 +148,7 @@ async def test_what_was_claimed_and_could_not_be_started_is_found(
 async def test_what_was_claimed_by_an_answer_that_could_not_be_read_is_found(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The settle is committed, and reading what it has returned fails: its attempt fails, what it claimed runs."""
+    """The settle is committed, but reading its answer fails: that attempt fails, and the claimed job runs."""
     fetchone = psycopg.AsyncCursor.fetchone
     failed: list[object] = []
 

@@ -1,4 +1,4 @@
-"""Somebody who may create in our schema has nobody else run his functions and operators."""
+"""A role that may create objects in our schema can't make others run its functions and operators."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ $plant$
 
 @pytest.fixture
 def hostile_dsn(empty_dsn: str) -> Iterator[str]:
-    """A database in whose schema `jobs` somebody may create, and has."""
+    """A database in whose schema `jobs` such a role has created hostile objects."""
     schema.install(empty_dsn, "jobs")
     with role(empty_dsn, "planter") as planter:
         with psycopg.connect(empty_dsn, autocommit=True) as conn:
@@ -100,7 +100,7 @@ def hostile_dsn(empty_dsn: str) -> Iterator[str]:
 
 
 def test_what_is_planted_would_be_run(hostile_dsn: str) -> None:
-    """By whoever has the schema in the search_path, though PostgreSQL's own catalog comes first."""
+    """For users who have the schema in their search_path, although PostgreSQL's own catalog comes first."""
     with psycopg.connect(hostile_dsn, autocommit=True) as conn:
         conn.execute("SET search_path TO pg_catalog, jobs")
         for expression in (
@@ -115,7 +115,7 @@ def test_what_is_planted_would_be_run(hostile_dsn: str) -> None:
 
 
 async def test_nobody_runs_what_somebody_else_has_planted(hostile_dsn: str, start_oban: StartOban) -> None:
-    """Insert, run, map, settle, hooks, cancel, pause, retry, change jobs by hand, prune, and look at it all."""
+    """Insert, run, map, settle, call hooks, cancel, pause, retry, change jobs by hand, prune, and read everything."""
     chain = Flow("chain", on_settled=hooks.settled).add("first", steps.noop).add("second", steps.noop, deps=["first"])
     flows: list[tuple[Flow[..., Any], dict[str, Any]]] = [
         (steps.billing, {"api_key": "k"}),

@@ -1,4 +1,4 @@
-"""Insert: every row or none, on every kind of connection, in the caller's transaction; and every way to refuse."""
+"""Insert: all rows or none, on every kind of connection, in the caller's transaction; and every refusal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TABLES = ("customers", "oban_jobs", "workflow_nodes", "baton_workflows")
 
 @pytest.fixture
 def counted(conn: psycopg.Connection[Any]) -> Callable[[], tuple[int, ...]]:
-    """The rows of the application's table, and of ours."""
+    """The numbers of rows in the application's table and in ours."""
     conn.execute("CREATE TABLE customers (name text)")
 
     def count() -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Many workflows by one statement: as if each had been inserted by itself, but all or none."""
+"""Many workflows with one statement: the same rows as single inserts, but all or none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name_
 
 
 def rows(conn: psycopg.Connection[Any], ids: list[str]) -> list[Any]:
-    """All that was written of some workflows, with places in them instead of ids, and without times."""
+    """All rows of some workflows, with positions instead of ids, and without times."""
     cursor = conn.cursor(row_factory=dict_row)
     written: list[Any] = []
     for workflow_id in ids:
@@ -203,7 +203,7 @@ async def test_the_pool_of_the_instance_inserts_them_and_they_run(start_oban: St
 
 
 def test_two_that_overlap_at_once_wait_for_each_other_in_one_order(dsn: str, conn: psycopg.Connection[Any]) -> None:
-    """In the order in which they are given, the second would wait for the first and the first for the second."""
+    """In the order of the call, the first and the second would wait for each other."""
 
     def given(names: str) -> list[Any]:
         return [({"api_key": "k"}, {"workflow_id": name}) for name in names]

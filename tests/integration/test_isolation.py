@@ -1,4 +1,4 @@
-"""No attempt sees a context variable of another one, whatever started it; each starts in the context of its worker."""
+"""No attempt sees a context variable of another one: each starts in the context of its worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator does to thousands of steps takes seconds, whatever their shape."""
+"""An operator's command on thousands of steps takes seconds, whatever their shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection that settles keep for the next one keeps nobody else from theirs."""
+"""A connection that is kept for the next settle never makes others wait for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state machine in SQL does what its pure model says, whatever happens, in whatever order."""
+"""The state machine in SQL behaves like its pure model, in any order of events."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.look()
 
     def look(self) -> None:
-        """Maps have expanded, perhaps."""
+        """Update the model after maps may have expanded."""
         rows = self.conn.execute("SELECT step_name, oban_job_id FROM workflow_nodes").fetchall()
         self.ids = dict(rows)
 
@@ -156,7 +156,7 @@ class Lifecycle(RuleBasedStateMachine):
                 assert None in outcomes or (node.is_held and any(in_flight)), name
 
     def change(self, states: Mapping[str, State]) -> None:
-        """Tell the model of a statement that changed jobs, with the items that hold a place in a window by now."""
+        """Tell the model about a statement that changed jobs, with the items that now have a place in a window."""
         rows = self.conn.execute("SELECT step_name FROM workflow_nodes WHERE NOT held ORDER BY oban_job_id").fetchall()
         self.model.change(states, [name for (name,) in rows])
 
@@ -222,7 +222,7 @@ class Lifecycle(RuleBasedStateMachine):
     def an_answer_comes_of_an_attempt_that_was_given_up(
         self, positions: list[int], result: str, alone: bool = False
     ) -> None:
-        """Its result counts, its job is in other hands."""
+        """Its result counts, but its job has been taken by somebody else."""
         names = self.chosen(positions, lambda state: state in (State.AVAILABLE, State.EXECUTING, State.RETRYABLE))
         names = names[:1] if alone else names
         if not names:
@@ -392,7 +392,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 def _over(kind: str, upstreams: tuple[str, ...]) -> Over | None:
-    """What a node of that kind maps over: its first upstreams, or values where it has none."""
+    """What a node maps over: its first upstreams, or values if it has none."""
     wanted = 2 if kind in ("zip", "product") else 1
     sources = (*upstreams[:wanted], *[None] * (wanted - len(upstreams)))
     values: tuple[object, ...] = tuple([[1], [2, 3]] if source is None else None for source in sources)
@@ -410,7 +410,7 @@ def _over(kind: str, upstreams: tuple[str, ...]) -> Over | None:
 
 
 def _with_maps(lowered: Lowered, model: dict[str, Node]) -> Lowered:
-    """Some of the steps as maps, some of the edges as needed: the flow itself has only `deps`."""
+    """Turn some steps into maps, and some edges into needed ones: the flow itself has only `deps`."""
     position = {name: number for number, name in enumerate(lowered.names, start=1)}
     maps = []
     for name, node in model.items():
@@ -462,7 +462,7 @@ def _drive(machine: type[Lifecycle], dsn: str, **options: Any) -> None:
 
 
 def test_a_window_lets_items_go_in_order_also_when_one_settle_takes_several_rounds(dsn: str) -> None:
-    """A life that once went wrong: a map is made in the first round, and its first item may run in the second."""
+    """A former bug: a map is created in the first round, and its first item may run in the second."""
     machine = _machine(Lifecycle, dsn)()
     try:
         step, maps = (([], False, False, kind, False) for kind in ("step", "deep map"))
@@ -481,7 +481,7 @@ def test_a_window_lets_items_go_in_order_also_when_one_settle_takes_several_roun
 
 
 def test_a_map_over_one_that_is_refused_in_the_same_round_counts_it_once(dsn: str) -> None:
-    """A life that once went wrong: a map expands as a child of the map that it maps over is refused."""
+    """A former bug: a map expands while a child of its upstream map is refused."""
     machine = _machine(Lifecycle, dsn)()
     try:
         step = ([], False, False, "step", False)

@@ -1,4 +1,4 @@
-"""What the log says of steps, and that each line of a step says which one it is of."""
+"""The log of steps, and the fields that name the step of each line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and what an orchestrator is told of a worker's health."""
+"""The metrics for Prometheus, and the health checks for an orchestrator."""
 
 from __future__ import annotations
 

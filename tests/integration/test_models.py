@@ -1,4 +1,4 @@
-"""A step of several models runs once a model, side by side; whoever takes it takes a dict by model."""
+"""A step of several models runs once for each model; its downstream steps take a dict by model."""
 
 from __future__ import annotations
 

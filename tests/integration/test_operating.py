@@ -38,7 +38,7 @@ async def states_become(workflow: Workflow[Any], expected: dict[str, str]) -> No
 
 
 def mend(conn: psycopg.Connection[Any], step: str) -> None:
-    """Let a step do nothing from now on."""
+    """Make a step do nothing from now on."""
     worker = "baton_dsl.steps.tests/integration/modules/steps:nothing"
     conn.execute("UPDATE workflow_nodes SET worker = %s WHERE step_name = %s", [worker, step])
     conn.execute("UPDATE oban_jobs SET worker = %s WHERE meta ->> 'workflow_name' = %s", [worker, step])
@@ -81,7 +81,7 @@ async def test_what_runs_while_its_workflow_is_cancelled_is_not_tried_again_whoe
 async def test_a_step_that_was_fetched_as_its_workflow_was_cancelled_does_not_start(
     start_oban: StartOban, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can ask it to stop: its producer has not heard of it yet."""
+    """It can't be asked to stop: its producer does not know it yet."""
     FETCHES.install()
     fetch = FETCHES._next
     assert fetch is not None
@@ -126,7 +126,7 @@ async def test_retrying_runs_what_failed_and_what_that_cancelled_and_nothing_els
 async def test_a_retry_gives_as_many_attempts_as_it_is_asked_for(
     start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """Those that have been attempted before: a step that never ran keeps its own number."""
+    """Only steps that were attempted before get attempts; a step that never ran keeps its own number."""
     flow = Flow("again").add("first", steps.number.bind(value=7)).add("second", steps.fails, deps=["first"])
     flow.add("third", steps.noop, deps=["second"])
     most = "SELECT array_agg(ARRAY[attempt, max_attempts] ORDER BY id) FROM oban_jobs"

@@ -92,7 +92,7 @@ async def test_a_guarded_producer_lives_as_long_as_its_process_however_late_its_
 async def test_a_guard_that_can_not_connect_tries_again_whatever_kept_it(
     start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What gives a password may fail with any error; steps that run must not be taken for orphans because of it."""
+    """The function that returns a password may raise any error; running steps must not look orphaned then."""
     connect = Running.connect
     failures = [RuntimeError("no token today"), OSError("no route to it")]
 

@@ -1,4 +1,4 @@
-"""A retry may choose other models: for what runs again, and for nothing else; in the database as in memory."""
+"""A retry may choose other models, only for steps that run again; in the database as in memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def forget() -> Iterator[None]:
 
 
 class Stored:
-    """A workflow in the database, with the face of a run in memory."""
+    """A workflow in the database, with the interface of a run in memory."""
 
     def __init__(self, workflow: Workflow[Any]) -> None:
         self.workflow = workflow

@@ -1,4 +1,4 @@
-"""The table of outcomes: every way in which a node can end, and what that means to those that wait for it."""
+"""The table of outcomes: every way in which a node can end, and the consequence for steps that wait for it."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def id_of_first(conn: psycopg.Connection[Any]) -> int:
 
 
 def those_that_wait(outcome: str | None) -> dict[str, tuple[str | None, str]]:
-    """The nodes of the four, once the one that they wait for has that outcome, and before they run."""
+    """The four nodes that wait, after their upstream has this outcome and before they run."""
     stays = (None, "suspended") if outcome is None else ("cancelled", "cancelled")
     return {name: (None, "available") if name in GOES_ON[outcome] else stays for name in FLAGS}
 
 
 async def run_the_rest(start_oban: StartOban, workflow: Workflow[Any]) -> dict[str, Any]:
-    """Run what may run, and tell the results."""
+    """Run every step that may run, and return the results."""
     async with start_oban(queues={"later": 5}):
         await workflow.wait(TIMEOUT)
         results = await workflow.results()
@@ -279,7 +279,7 @@ async def test_a_job_that_is_changed_takes_its_node_along_in_the_same_statement(
 
 
 async def waiting_flow(conn: psycopg.Connection[Any], state: str) -> Workflow[Any]:
-    """The flow of the table, with one more step before, and the job of `first` in a state."""
+    """The flow of the table with one more step before, and the job of `first` in a given state."""
     workflow = await flow_with(given.returns, deps=["before"]).add("before", given.before).insert()
     if state != "suspended":
         conn.execute(COMPLETE_BEFORE)

@@ -1,4 +1,4 @@
-"""Through pgbouncer in transaction mode: everything works but a worker without the server itself, which says so."""
+"""Through pgbouncer in transaction mode, everything works except a worker without a direct DSN, which says so."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_an_instance_behind_a_pooler_says_that_it_has_no_guard_and_works_o
 async def test_a_lock_that_a_pooler_has_kept_is_told_by_the_doctor(
     dsn: str, conn: psycopg.Connection[Any], start_oban: StartOban, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a worker leaves it behind that did not find out."""
+    """What a worker leaves behind that did not detect the pooler."""
     gone = str(uuid4())
     async with start_oban(queues={}) as oban:
         await Flow("left", steps.noop).insert()
@@ -159,7 +159,7 @@ async def test_a_lock_that_a_pooler_has_kept_is_told_by_the_doctor(
 
 
 def test_inserts_work_on_plain_connections(pooler: str, conn: psycopg.Connection[Any]) -> None:
-    """psycopg prepares what it has executed five times, and the pooler gives each transaction another backend."""
+    """psycopg prepares a statement after five executions, and the pooler gives each transaction another session."""
     with psycopg.connect(pooler) as one, psycopg.connect(pooler) as other, psycopg.connect(pooler) as third:
         for _ in range(15):
             for each in (one, other):

@@ -60,7 +60,7 @@ def roles() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def owner_dsn(empty_dsn: str, roles: ExitStack) -> str:
-    """A fresh database, for the role that owns it and is nothing else."""
+    """A fresh database for a role that owns it and has no other rights."""
     owner = roles.enter_context(role(empty_dsn, "owner"))
     with psycopg.connect(empty_dsn, autocommit=True) as conn:
         name = conn.info.dbname
@@ -124,7 +124,7 @@ def test_an_owner_migrates_up_and_down_with_alembic(which: str, request: pytest.
 
 
 def test_an_owner_brings_up_what_he_has_restored_from_a_dump(dsn: str, owner_dsn: str, tmp_path: Path) -> None:
-    """Dumped where a superuser owns it, with `--no-owner`."""
+    """A dump from a superuser's database, with `--no-owner`."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         workflow = steps.billing.insert(conn, api_key="k")
         (binaries,) = conn.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetchone() or ("",)
@@ -155,7 +155,7 @@ def jobs_dsn(empty_dsn: str) -> str:
 
 
 def a_role(roles: ExitStack, dsn: str, what: str) -> str:
-    """A role with what a section of the page grants."""
+    """A role with the rights that a section of the page grants."""
     found = roles.enter_context(role(dsn, what.lower()))
     with psycopg.connect(dsn, autocommit=True) as conn:
         grant(conn, what, found)

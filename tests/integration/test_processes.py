@@ -54,7 +54,7 @@ async def test_two_processes_share_the_steps_of_many_workflows_and_run_none_twic
     workflows: list[Workflow[Any]] = []
 
     async def have_both_run_some() -> bool:
-        """On a busy machine, one may be through before the other is asked."""
+        """On a busy machine, one process may finish before the other one starts."""
         more = [flow.insert(conn) for _ in range(100)]
         for workflow in more:
             assert (await workflow.wait(TIMEOUT)).outcome == "completed"

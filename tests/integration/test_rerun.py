@@ -1,4 +1,4 @@
-"""A workflow is inserted once more, with the inputs that it was given, in the flow as the code is now."""
+"""A rerun inserts a workflow again with its old inputs, using the current code of the flow."""
 
 from __future__ import annotations
 

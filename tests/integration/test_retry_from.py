@@ -1,4 +1,4 @@
-"""A workflow is retried from a step on: that and all behind it is made anew, all else stays."""
+"""A workflow is retried from a step: it and everything downstream runs again, the rest stays."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_map_is_expanded_anew(start_oban: StartOban) -> None:
 
 
 def ran(conn: psycopg.Connection[Any]) -> dict[str, int]:
-    """How often each node with a job was tried."""
+    """How often each node with a job was attempted."""
     return dict(
         conn.execute("SELECT step_name, attempt FROM workflow_nodes JOIN oban_jobs ON id = oban_job_id").fetchall()
     )

@@ -292,7 +292,7 @@ async def test_wait_is_woken_by_the_notification_of_the_end(
 async def test_steps_run_and_are_told_of_however_the_server_writes_moments(
     start_oban: StartOban, dsn: str, style: str
 ) -> None:
-    """Psycopg reads moments that are written as text in one style only."""
+    """psycopg parses times written as text in one style only."""
     settings = f"-c datestyle={style} -c timezone=Asia/Kathmandu"
     elsewhere = make_conninfo(dsn, options=settings)
     both = {"default": 5, "auth": 5}

@@ -1,4 +1,4 @@
-"""The schema: created once, again without change, by Alembic on and offline, in any prefix, from any version."""
+"""The schema is created once; installing it again changes nothing: with Alembic, any prefix, any version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database tells of workflows, nodes, queues and processes."""
+"""What the database reports about workflows, nodes, queues and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that take what is sent and never answer: work goes on within seconds, and nothing runs twice."""
+"""Networks that accept data and never answer: work continues within seconds, and nothing runs twice."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_same_in_a_thread(network: Proxy) -> None:
 
 
 def test_what_a_silent_connection_had_locked_is_free_at_once(network: Proxy, conn: psycopg.Connection[Any]) -> None:
-    """The server believes in the connection, and would keep its transaction for hours."""
+    """The server still trusts the connection, and would keep its transaction open for hours."""
     with WatchedConnection.connect(network.dsn) as watched:
         watched.execute("SELECT pg_advisory_xact_lock(11)")
         network.swallow()
@@ -93,7 +93,7 @@ def test_a_slow_statement_is_left_alone(
 
 
 def test_a_server_that_lets_nobody_in_is_not_taken_for_a_silent_one(dsn: str) -> None:
-    """Only a server that does not answer at all is given up soon: a statement may run there for long."""
+    """Only a server that does not answer at all is given up early: a statement may run for a long time."""
     assert set(silence._borne(make_conninfo(dsn, user="nobody-here"), [1, 2]).values()) == {silence.REFUSED}
     assert set(silence._borne("host=127.0.0.1 port=1 connect_timeout=1", [1]).values()) == {silence.GIVE_UP}
     assert silence._borne(dsn, [1]) == {1: 0.0}  # there is no such backend
@@ -105,7 +105,7 @@ def test_behind_a_pooler_silence_is_borne_for_longer(dsn: str) -> None:
 
 
 async def test_an_answer_that_lies_unread_is_no_silence(network: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop is held by somebody for longer than the patience."""
+    """A step blocks the event loop for longer than the limit."""
     monkeypatch.setattr(WatchedAsyncConnection, "patience", 0.3)
     async with await WatchedAsyncConnection.connect(network.dsn, autocommit=True) as conn:
         asking = asyncio.create_task(conn.execute("SELECT 1"))
@@ -147,7 +147,7 @@ def test_connections_are_kept_alive_unless_the_dsn_says_otherwise() -> None:
 async def test_work_goes_on_when_all_connections_are_half_open(
     network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """Also the pool, which an application has made as Oban says, and in the midst of a step."""
+    """Includes the pool that an application created, in the middle of a step."""
     async with (
         AsyncConnectionPool[Any](network.dsn, min_size=4, max_size=4, open=False) as pool,
         start_oban(pool=pool),
@@ -170,7 +170,7 @@ async def test_work_goes_on_when_all_connections_are_half_open(
 async def test_a_process_whose_guard_is_silent_runs_its_steps_on(
     network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """The server has hung up on the guard alone, so its lock is gone; others look for orphans every second."""
+    """The server closed only the guard, so its lock is free; other processes look for orphans every second."""
     locks = f"SELECT pid FROM pg_locks WHERE {LOCKED_HERE} AND granted ORDER BY pid".encode()
     async with (
         AsyncConnectionPool[Any](network.dsn, min_size=1, max_size=4, open=False) as pool,
@@ -193,7 +193,7 @@ async def test_a_process_whose_guard_is_silent_runs_its_steps_on(
 async def test_a_process_without_a_guard_is_asked_whether_it_lives(
     start_oban: StartOban, conn: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its guard can't connect again, and what it had locked is free."""
+    """The guard can't reconnect, and its locks are free."""
     monkeypatch.setattr("baton_dsl.runtime.oban.guard.INTERVAL", 0.1)
     async with start_oban(), start_oban(name="another", queues={"other": 1}):
         Flow("alone").add("first", waits).insert(conn)
@@ -253,7 +253,7 @@ async def test_a_listener_that_hears_nothing_is_replaced(
 async def test_steps_that_take_a_connection_go_on_too(
     network: Proxy, start_oban: StartOban, conn: psycopg.Connection[Any]
 ) -> None:
-    """Those that were kept for them are half-open as well."""
+    """The idle connections that are kept for steps are half-open as well."""
     conn.execute("CREATE TABLE notes (note text)")
     query = "SELECT count(*) FROM baton_workflows WHERE outcome = 'completed'"
     async with (

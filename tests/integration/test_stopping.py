@@ -1,4 +1,4 @@
-"""An instance stops: what runs hears of cancellations, keeps its job, and stores what came in time."""
+"""An instance stops: its running steps still hear cancellations, keep their jobs, and store results in time."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def test_a_result_that_comes_in_time_is_stored_though_the_database_takes_l
 async def test_an_attempt_starts_after_one_that_this_process_runs_still(
     start_oban: StartOban, conn: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Somebody has put the job back, or has taken the process for dead."""
+    """Somebody returned the job to the queue, or believed that the process is dead."""
     async with start_oban(stager=SWIFT):
         await Flow("put_back", waits).insert()
         await until(lambda: bool(RUNS))

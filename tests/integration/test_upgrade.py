@@ -1,4 +1,4 @@
-"""An upgrade of the schema: while code of the version before runs, by many at once, and without a lock that is felt."""
+"""An upgrade of the schema: while old code runs, by many at once, and without long locks."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_eight_installs_at_once_are_one(which: str, dsn: str, request: pytest.Fi
 
 
 def locks(conn: psycopg.Connection[Any]) -> set[tuple[str, str]]:
-    """The locks on tables that this transaction has taken, but for those of a mere read."""
+    """The table locks of this transaction, except those of plain reads."""
     return set(
         conn.execute("""
             SELECT relation::regclass::text, mode FROM pg_locks JOIN pg_class ON pg_class.oid = relation
@@ -149,7 +149,7 @@ def test_an_install_with_nothing_to_do_locks_nothing(dsn: str, conn: psycopg.Con
 
 
 def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
-    """Those on Oban's tables stop writes for the moment that it takes; a new column stops reads of a node, too."""
+    """Locks on Oban's tables block writes for a moment; a new column also blocks reads of a node."""
     with psycopg.connect(old_dsn) as conn:
         tables = {name for (name,) in conn.execute("SELECT relname FROM pg_class WHERE relkind = 'r'").fetchall()}
         schema.install_on(conn)
@@ -165,7 +165,7 @@ def test_an_upgrade_takes_these_locks(old_dsn: str) -> None:
 
 
 async def test_an_install_never_keeps_others_waiting_for_longer_than_a_moment(old_dsn: str) -> None:
-    """A transaction holds a job for as long as it likes; the install waits for it, and nobody waits for the install."""
+    """A long transaction locks a job; the install waits for it, and no other statement waits for the install."""
     installing = threading.Thread(target=schema.install, args=[old_dsn])
     with psycopg.connect(old_dsn) as holder, psycopg.connect(old_dsn, autocommit=True) as other:
         holder.execute("INSERT INTO oban_jobs (worker) VALUES ('held')")
@@ -192,7 +192,7 @@ def test_an_install_that_never_has_its_locks_says_so(old_dsn: str, monkeypatch: 
 
 
 async def test_whoever_inserts_never_waits_for_the_indexes_of_an_upgrade(old_dsn: str, old: Code) -> None:
-    """A snapshot as old as a backup keeps the first index from being ready; it is built beside all who write."""
+    """A snapshot as old as a backup delays the first index; it is built while others write."""
     with psycopg.connect(old_dsn) as holder, psycopg.connect(old_dsn, autocommit=True) as other:
         holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         holder.execute("SELECT FROM baton_workflows")

@@ -1,4 +1,4 @@
-"""What is stored can be read: through the database, and with a worker."""
+"""What is stored can be read back: from the database, and by a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of workflows in a database: the facts are read as they are."""
+"""The explanations for workflows in a database, whose facts are read correctly."""
 
 from __future__ import annotations
 

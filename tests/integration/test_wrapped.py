@@ -1,4 +1,4 @@
-"""Steps and hooks below a decorator that knows nothing of async functions: what they return is awaited."""
+"""Steps and hooks below a decorator that knows nothing of async functions: their results are awaited."""
 
 from __future__ import annotations
 

@@ -143,10 +143,7 @@ FOUND: dict[str, tuple[dict[str, str], list[str]]] = {
                 'app/flows.py:26:10: BTN205: parameter "regions" of step "five" takes each item 2 levels deep, but upstream '
                 '"regions" gives list[int], whose items are int: no collection'
             ),
-            (
-                'app/flows.py:26:33: BTN305: step "five" maps over "regions", "given", '
-                "but does not say how they go together"
-            ),
+            ('app/flows.py:26:33: BTN305: step "five" maps over "regions", "given", but lacks the option combine'),
             (
                 'app/flows.py:30:9: BTN202: parameter "one" of step "six" is list[int], from which failed items of "one" '
                 "would be missing, since ignore_discarded is set"

@@ -254,7 +254,7 @@ def test_what_runs_after_its_workflow_was_cancelled_is_told() -> None:
             ),
             (
                 'The workflow was discarded at 12:00:00 UTC: "charge" was discarded at 2026-11-21 12:00:00 UTC in '
-                "attempt 5 of 5: RuntimeError: no route; that cancelled 1 step behind."
+                "attempt 5 of 5: RuntimeError: no route; that cancelled 1 downstream step."
             ),
         ),
         (
@@ -296,6 +296,16 @@ def test_a_map_waits_for_its_items_and_an_item_for_its_turn() -> None:
     assert why(facts) == f'2 of 3 steps have not settled: "orders[1]" {unserved}; "orders[2]" {waits}.'
 
 
+def test_an_item_that_runs_is_told_before_those_that_wait_for_it() -> None:
+    facts = workflow(
+        node("orders", State.SUSPENDED, has_expanded=True),
+        node("orders[0]", State.EXECUTING, part_of="orders", attempt=1),
+        *(node(f"orders[{number}]", part_of="orders", is_held=True) for number in range(1, 5)),
+    )
+    assert why(facts, "orders").startswith('"orders" waits for "orders[0]", which has run, attempt 1 of 20; it also')
+    assert why(facts).startswith('1 of 1 step has not settled: "orders[0]" has run')
+
+
 def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
     facts = workflow(
         node("orders", State.SUSPENDED, outcome="discarded", has_expanded=True),
@@ -310,7 +320,7 @@ def test_a_map_that_was_discarded_is_told_with_the_item() -> None:
     )
     assert why(facts) == (
         f'The workflow was discarded at 12:00:00 UTC: "orders" was discarded because of {item}; '
-        "that cancelled 1 step behind."
+        "that cancelled 1 downstream step."
     )
 
 

@@ -53,8 +53,7 @@ def _of_no_map(step: StepSpec) -> Iterator[Diagnostic]:
 
 def _uncombined(step: StepSpec, mapped: list[ParameterSpec]) -> Diagnostic:
     return finding(
-        f'step "{step.name}" maps over {quoted(parameter.name for parameter in mapped)}, '
-        "but does not say how they go together",
+        f'step "{step.name}" maps over {quoted(parameter.name for parameter in mapped)}, but lacks the option combine',
         help='say it: combine="product" runs it for each combination, combine="zip" for each position',
         step=step.name,
         parameter=mapped[1].name,
@@ -112,7 +111,7 @@ def report(invoices: list[str]) -> str:
 shop = Flow("shop", orders, invoices, report)
 """,
         (
-            '4:38: BTN305: step "orders" maps over "region", "product", but does not say how they go together',
+            '4:38: BTN305: step "orders" maps over "region", "product", but lacks the option combine',
             '7:7: BTN305: option "combine" of step "invoices" needs two Each parameters or more, it has only "region"',
             '11:7: BTN305: option "max_items" of step "report" needs an Each parameter: the step runs once',
         ),

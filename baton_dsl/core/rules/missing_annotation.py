@@ -97,8 +97,8 @@ RULE = Rule(
     summary="a step without return or parameter annotation, or with one that can't be evaluated",
     why=(
         "Results are stored, validated and passed on by their annotations, and the analyzer checks edges with them. "
-        "Without one, both would have to guess. A name that is imported only under TYPE_CHECKING does not exist when "
-        "the annotation is evaluated, so nothing could be stored."
+        "Without one, nothing can be checked or stored. A name that is imported only under TYPE_CHECKING is missing "
+        "when the annotation is evaluated, so nothing could be stored."
     ),
     bad=(
         Example(

@@ -32,7 +32,7 @@ def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
     mapped = [parameter.name for parameter in step.parameters if parameter.each]
     if mapped:
         yield finding(
-            f'step "{step.name}" runs once a model, so it can\'t run once for each item of {quoted(mapped)} too',
+            f'step "{step.name}" runs once for each model, so it can\'t run once for each item of {quoted(mapped)}',
             help="map in a step of its own, and let this one take its list",
             step=step.name,
             place=place,
@@ -46,7 +46,7 @@ def _of_step(step: StepSpec) -> Iterator[Diagnostic]:
         )
     if not step.is_open and not any(_may_tell_the_model(parameter) for parameter in step.parameters):
         yield finding(
-            f'step "{step.name}" runs once a model, but takes no StepContext, so it can\'t know which one',
+            f'step "{step.name}" runs once for each model, but takes no StepContext, so its model is unknown',
             help="take one, and call the model that it names: context: StepContext, context.model",
             step=step.name,
             place=place,
@@ -77,7 +77,8 @@ def _mapped_over(types: Types, step: StepSpec, parameter: ParameterSpec, upstrea
     shown = "a dict by model" if whole in (MISSING, UNKNOWN) else types.show(whole)
     place = upstream.return_place or upstream.place
     return finding(
-        f'parameter "{parameter.name}" of step "{step.name}" maps over "{upstream.name}", which runs once a model',
+        f'parameter "{parameter.name}" of step "{step.name}" maps over "{upstream.name}", '
+        "which runs once for each model",
         help=f"take its results whole, as {shown}; or let a step between them return a list",
         step=step.name,
         parameter=parameter.name,
@@ -146,9 +147,9 @@ def check(grade: Each[float]) -> bool:
 review = Flow("review", assess, grade, check)
 """,
             (
-                '3:7: BTN312: step "assess" runs once a model, so it can\'t run once for each item of "source" too',
-                '7:7: BTN312: step "grade" runs once a model, but takes no StepContext, so it can\'t know which one',
-                '12:11: BTN312: parameter "grade" of step "check" maps over "grade", which runs once a model',
+                '3:7: BTN312: step "assess" runs once for each model, so it can\'t run once for each item of "source"',
+                '7:7: BTN312: step "grade" runs once for each model, but takes no StepContext, so its model is unknown',
+                '12:11: BTN312: parameter "grade" of step "check" maps over "grade", which runs once for each model',
             ),
         ),
         Example(

@@ -33,12 +33,16 @@ def run(context: Context) -> Iterator[Diagnostic]:
                 optional = maps.written(context.types, parameter, context.types.optional(parameter.type))
                 yield finding(
                     f'parameter "{parameter.name}" of step "{step.name}" {taken} "{upstream.name}" may be absent, '
-                    f"since {ignored} is set",
+                    f"since {_are_set(ignored)}",
                     help=f"accept None: {parameter.name}: {optional}",
                     step=step.name,
                     parameter=parameter.name,
                     place=parameter.place,
                 )
+
+
+def _are_set(options: str) -> str:
+    return f"{options} {'are' if ' and ' in options else 'is'} set"
 
 
 def has_no_room(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool:
@@ -62,7 +66,7 @@ def _items(
         return
     if not has_no_room(types, parameter, upstream):
         return
-    reason = f"since {ignored} is set" if ignored else f'since "{upstream.name}" has min_success'
+    reason = f"since {_are_set(ignored)}" if ignored else f'since "{upstream.name}" has min_success'
     shown = types.show(parameter.type)
     taken = f"takes each item as {shown}" if parameter.each else f"is {shown}"
     optional, outcome = (
@@ -165,7 +169,7 @@ shop = Flow("shop", regions, orders, bill, report, archive)
             (
                 (
                     '12:10: BTN202: parameter "orders" of step "bill" takes each item as int, but an item of "orders" '
-                    "may be absent, since ignore_cancelled and ignore_discarded is set"
+                    "may be absent, since ignore_cancelled and ignore_discarded are set"
                 ),
                 (
                     '16:12: BTN202: parameter "orders" of step "report" is list[int], from which failed items of '

@@ -54,7 +54,7 @@ def orders() -> int:
 
 @step
 def report(orders: int) -> int:
-    return orders  # "baton: ignore[BTN102]" in a string or another comment is none
+    return orders  # "baton: ignore[BTN102]" in a string or another comment has no effect
 
 shop = Flow("shop", orders, report)
 """,

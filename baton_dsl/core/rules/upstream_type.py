@@ -51,9 +51,7 @@ def mismatch(types: Types, step: StepSpec, parameter: ParameterSpec, upstream: S
     annotation = maps.around(parameter, shown)
     edge = maps.Edge.of(parameter, upstream)
     if edge.is_by_model:
-        remedy = (
-            f'"{upstream.name}" runs once a model, so it is seen as a dict by model: {parameter.name}: {annotation}'
-        )
+        remedy = f'"{upstream.name}" runs once for each model, so its result is a dict: {parameter.name}: {annotation}'
     elif edge.lists:
         remedy = f'"{upstream.name}" runs once for each item, so it is seen as a list: {parameter.name}: {annotation}'
     else:

@@ -6,6 +6,7 @@ If there is none, the cost per attempt is a check of an empty tuple.
 from __future__ import annotations
 
 import logging
+import time
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
@@ -16,7 +17,7 @@ from typing import Any, Final, LiteralString, Protocol
 import psycopg
 from oban import Job
 from psycopg import sql
-from psycopg.rows import args_row
+from psycopg.rows import tuple_row
 
 from baton_dsl.runtime.database.coalesce import Coalescer
 from baton_dsl.runtime.database.pools import Pool, autocommit
@@ -28,36 +29,35 @@ logger = logging.getLogger(__name__)
 
 LINKS: Final = 64
 """The most upstreams of an attempt, and items of each map among them, whose spans are read."""
+KNOWN: Final = 10_000
+"""The most workflows whose origins are kept."""
+FRESH: Final = 60.0
+"""Seconds for which an origin is kept: an id of somebody's own choice may name another workflow after a prune."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The flow of a node, and the spans that led to it.
+    """Where a workflow comes from.
 
     Attributes:
-        job_id: The id of its job.
         flow: The name of its flow.
-        traceparent: The span of the insert of its workflow, if there was one.
-        upstreams: The spans of its upstreams, where they are known.
+        traceparent: The span of its insert, if there was one.
     """
 
-    job_id: int
     flow: str
     traceparent: str | None
-    upstreams: Sequence[str]
 
 
 type Attempt = Callable[[], Awaitable[Any]]
-type Remember = Callable[[int, str], Future[None]]
+type Link = Callable[[int, str], Future[Sequence[str]]]
+"""Stores the span of an attempt, by the id of its job, and gives the spans of its upstreams, where they are known."""
 
 
 class Observer(Protocol):
     """Runs around each attempt."""
 
-    wants_links: bool
-
-    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, remember: Remember) -> Any:
-        """Run an attempt, and return its result; `remember` stores its span for downstream steps."""
+    async def around(self, job: Job, origin: Origin | None, attempt: Attempt, link: Link) -> Any:
+        """Run an attempt, and return its result."""
 
 
 observers: tuple[Observer, ...] = ()
@@ -89,46 +89,66 @@ class Watching:
 
     def __init__(self, pool: Pool, prefix: str, context: Context) -> None:
         origins = Origins(pool, prefix)
-        self._ask: Coalescer[int, Origin | None] = Coalescer("origins", origins.read, context)
-        self._write: Coalescer[tuple[int, str], None] = Coalescer("spans", origins.write, context)
+        self._known: dict[str, tuple[float, Origin]] = {}
+        self._ask: Coalescer[str, Origin | None] = Coalescer("origins", origins.read, context)
+        self._spans: Coalescer[tuple[int, str], Sequence[str]] = Coalescer("spans", origins.link, context)
 
     async def run(self, job: Job, attempt: Attempt) -> Any:
         """Run an attempt."""
-        assert job.id is not None
-        origin: Origin | None = None
-        try:
-            origin = await self._ask.submit(job.id)
-        except psycopg.Error as error:
-            logger.warning("metrics and traces lack the origin of %s: %s", name_of(job), described(error))
+        workflow_id = job.meta.get("workflow_id", "")
+        read_at, origin = self._known.get(workflow_id, _UNKNOWN)
+        if time.monotonic() > read_at + FRESH:
+            origin = await self._read(workflow_id, job)
         for observer in observers:
-            attempt = partial(observer.around, job, origin, attempt, self._remember)
+            attempt = partial(observer.around, job, origin, attempt, self._link)
         return await attempt()
 
-    def _remember(self, job_id: int, traceparent: str) -> Future[None]:
-        writing = self._write.ask((job_id, traceparent))
-        writing.add_done_callback(partial(_written, job_id))
-        return writing
+    async def _read(self, workflow_id: str, job: Job) -> Origin | None:
+        try:
+            origin = await self._ask.submit(workflow_id)
+        except psycopg.Error as error:
+            logger.warning("metrics and traces lack the origin of %s: %s", name_of(job), described(error))
+            return None
+        if origin is not None:
+            self._known.pop(workflow_id, None)  # so that those that were read last stand last
+            self._known[workflow_id] = time.monotonic(), origin
+            if len(self._known) > KNOWN:
+                del self._known[next(iter(self._known))]
+        return origin
+
+    def _link(self, job_id: int, traceparent: str) -> Future[Sequence[str]]:
+        linking = self._spans.ask((job_id, traceparent))
+        linking.add_done_callback(partial(_linked, job_id))
+        return linking
 
 
-def _written(job_id: int, writing: Future[None]) -> None:
-    if not writing.cancelled() and (error := writing.exception()) is not None:
+_UNKNOWN: Final[tuple[float, Origin | None]] = float("-inf"), None
+
+
+def _linked(job_id: int, linking: Future[Sequence[str]]) -> None:
+    if not linking.cancelled() and (error := linking.exception()) is not None:
         logger.warning("the span of job %d is not stored, so no span can link to it: %s", job_id, described(error))
 
 
-_PLAIN: Final[LiteralString] = """
-SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, '{}'::text[]
-FROM unnest(%s::int8[]) AS job(id)
-JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
-JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
+_ORIGINS: Final[LiteralString] = """
+SELECT workflow_id, flow_name, traceparent FROM baton.baton_workflows WHERE workflow_id = ANY(%s::text[])
 """
 
-_LINKED: Final = sql.SQL("""
-SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
-    SELECT span.traceparent
+# The upstreams of an item's map are its own too. What this very statement writes, it does not see.
+_LINK: Final = sql.SQL("""
+WITH span AS MATERIALIZED (
+    SELECT id, traceparent FROM unnest(%s::int8[], %s::text[]) AS span(id, traceparent)
+),
+written AS (
+    INSERT INTO baton.baton_spans (oban_job_id, traceparent) SELECT id, traceparent FROM span ORDER BY id
+    ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
+)
+SELECT span.id, ARRAY(
+    SELECT known.traceparent
     FROM (
         SELECT DISTINCT wanted.id FROM unnest(
             node.upstreams || coalesce(node.beside, '{{}}') || coalesce(node.sources, '{{}}')
-            || coalesce(map.upstreams, '{{}}')  -- the upstreams of an item's map are its own too
+            || coalesce(map.upstreams, '{{}}')
         ) AS wanted(id) WHERE wanted.id > 0 LIMIT {links}
     ) AS upstream
     CROSS JOIN LATERAL (
@@ -136,25 +156,17 @@ SELECT node.oban_job_id, workflow.flow_name, workflow.traceparent, ARRAY(
         UNION ALL
         (SELECT item.oban_job_id FROM baton.workflow_nodes AS item WHERE item.map_id = upstream.id LIMIT {links})
     ) AS job
-    JOIN baton.baton_spans AS span ON span.oban_job_id = job.id
+    JOIN baton.baton_spans AS known ON known.oban_job_id = job.id
     LIMIT {links}
 )
-FROM unnest(%s::int8[]) AS job(id)
-JOIN baton.workflow_nodes AS node ON node.oban_job_id = job.id
+FROM span
+JOIN baton.workflow_nodes AS node ON node.oban_job_id = span.id
 LEFT JOIN baton.workflow_nodes AS map ON map.oban_job_id = node.root_id
-JOIN baton.baton_workflows AS workflow ON workflow.workflow_id = node.workflow_id
 """).format(links=sql.Literal(LINKS))
-
-_WRITE: Final[LiteralString] = """
-INSERT INTO baton.baton_spans (oban_job_id, traceparent)
-SELECT id, traceparent FROM unnest(%s::int8[], %s::text[]) AS span(id, traceparent)
-ORDER BY id
-ON CONFLICT (oban_job_id) DO UPDATE SET traceparent = excluded.traceparent
-"""
 
 
 class Origins:
-    """Reads the origins of nodes, and stores the spans of attempts, in one statement for many jobs.
+    """Reads the origins of workflows, and stores and links the spans of attempts, in one statement for many.
 
     Args:
         pool: The pool of connections.
@@ -163,22 +175,23 @@ class Origins:
 
     def __init__(self, pool: Pool, prefix: str) -> None:
         self._pool = pool
-        self._plain = statement(_PLAIN, prefix)
-        self._linked = statement(_LINKED, prefix)
-        self._write = statement(_WRITE, prefix)
+        self._origins = statement(_ORIGINS, prefix)
+        self._link = statement(_LINK, prefix)
 
-    async def read(self, job_ids: Sequence[int], _is_again: bool) -> list[Origin | None]:
-        """The origins of nodes, by job; None for a job that is not a node."""
-        statement = self._linked if any(observer.wants_links for observer in observers) else self._plain
+    async def read(self, workflow_ids: Sequence[str], _is_again: bool) -> list[Origin | None]:
+        """The origins of workflows; None for one that is not there."""
         async with autocommit(self._pool) as conn:
-            cursor = conn.cursor(row_factory=args_row(Origin), binary=True)
-            found = await (await cursor.execute(statement, [list(job_ids)])).fetchall()
-        by_job = {origin.job_id: origin for origin in found}
-        return [by_job.get(job_id) for job_id in job_ids]
+            cursor = conn.cursor(row_factory=tuple_row, binary=True)
+            found = await (await cursor.execute(self._origins, [list(set(workflow_ids))])).fetchall()
+        by_id = {workflow_id: Origin(flow, traceparent) for workflow_id, flow, traceparent in found}
+        return [by_id.get(workflow_id) for workflow_id in workflow_ids]
 
-    async def write(self, spans: Sequence[tuple[int, str]], _is_again: bool) -> list[None]:
-        """Store the spans of attempts: for each, the job and its `traceparent`."""
+    async def link(self, spans: Sequence[tuple[int, str]], _is_again: bool) -> list[Sequence[str]]:
+        """Store the spans of attempts, for each the job and its `traceparent`; and give those of their upstreams."""
         by_job = dict(spans)
         async with autocommit(self._pool) as conn:
-            await conn.execute(self._write, [list(by_job), list(by_job.values())])
-        return [None] * len(spans)
+            cursor = conn.cursor(row_factory=tuple_row, binary=True)
+            found: dict[int, list[str]] = dict(
+                await (await cursor.execute(self._link, [list(by_job), list(by_job.values())])).fetchall()
+            )
+        return [found.get(job_id, ()) for job_id, _ in spans]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import money
 from baton_dsl.runtime.database.snapshot import Row
 
 
@@ -144,6 +145,16 @@ def age_in_words(age: timedelta) -> str:
     """
     number, word, _ = _in_units(age)
     return f"{number:,.10g} {word}{'' if number == 1 else 's'}"
+
+
+def _unaffordable(row: Row) -> Finding:
+    budget = f"{money(row['spent'])} of {money(row['budget'])} is spent"
+    return Finding(
+        message=f'{_number(row["steps"], "step")} of workflow "{row["workflow_id"]}" '
+        f"{'waits' if row['steps'] == 1 else 'wait'} for more than is left of its budget, of which {budget}",
+        help=f"approve more: baton approve {row['workflow_id']} --budget {money(row['spent'] + row['least'])}",
+        is_wrong=False,
+    )
 
 
 def _outlived(row: Row) -> Finding:
@@ -344,6 +355,23 @@ AILMENTS: Final = (
         LIMIT 20
         """,
         _miscounted,
+    ),
+    Check(
+        # What others have reserved comes back by itself.
+        """
+        SELECT workflow_id, own.budget, own.spent, count(*) AS steps, min(reservation.amount) AS least
+        FROM baton.baton_reservations AS reservation
+        JOIN baton.baton_budgets AS own USING (workflow_id)
+        JOIN baton.oban_jobs AS job ON job.id = reservation.oban_job_id
+        WHERE reservation.attempt IS NULL
+            AND reservation.called_at IS NULL
+            AND job.state = 'suspended'
+            AND reservation.amount > own.budget - own.spent
+        GROUP BY workflow_id, own.budget, own.spent
+        ORDER BY workflow_id
+        LIMIT 20
+        """,
+        _unaffordable,
     ),
     Check(
         """

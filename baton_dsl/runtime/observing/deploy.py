@@ -346,7 +346,11 @@ def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
     then = sorted(node["parameters"] or ())
     now = [MODEL] if step.is_per_model else sorted(it.name for it in signature(step).parameters if it.each)
     if MODEL in (*then, *now) and then != now:
-        told = "it runs once a model, which it did not" if MODEL in now else "it does not run once a model, as it did"
+        told = (
+            "it runs once for each model, which it did not"
+            if MODEL in now
+            else "it does not run once for each model, as it did"
+        )
         yield _obstacle(node, f"{told} when the workflow was inserted", KEEP)
     elif then != now:
         over, before = quoted(now) if now else "nothing", quoted(then) if then else "nothing"

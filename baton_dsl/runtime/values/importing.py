@@ -10,6 +10,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from baton_dsl.errors import StepNotFoundError
@@ -39,6 +40,16 @@ def module_of(name: str) -> str:
     return name.partition(":")[0].replace("/", ".")
 
 
+def _remedy(module: str, error: BaseException) -> str | None:
+    """What to do if a module was not found though it is in the current folder, which `oban start` does not look in."""
+    package = module.partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or error.name != package:
+        return None
+    if not any(Path(found).exists() for found in (f"{package}.py", package)):
+        return None
+    return "it is in the current folder, which is not on the import path: set PYTHONPATH=., or run baton worker there"
+
+
 def find(name: str, kind: str) -> object:
     """Import the object of a name.
 
@@ -54,7 +65,9 @@ def find(name: str, kind: str) -> object:
         found: object = importlib.import_module(module)
     except (Exception, SystemExit, GeneratorExit) as error:  # importing runs the module, which may raise anything
         reason = text_of(error) if isinstance(error, ImportError) else described(error)
-        raise StepNotFoundError(f'module "{module}" of {kind} "{attribute}" can\'t be imported: {reason}') from error
+        raise StepNotFoundError(
+            f'module "{module}" of {kind} "{attribute}" can\'t be imported: {reason}', remedy=_remedy(module, error)
+        ) from error
     try:
         return functools.reduce(getattr, attribute.split("."), found)
     except AttributeError as error:

@@ -1,4 +1,4 @@
-"""What the steps hand to each other: pydantic models, so they are checked on their way through the database."""
+"""The values that steps pass to each other: pydantic models, validated on their way through the database."""
 
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class Environment(BaseModel):
 
 
 class Distribution(BaseModel):
-    """One installed distribution, as its metadata tell it."""
+    """One installed distribution, as its metadata describe it."""
 
     name: str
     """Normalized: lower case, with dashes (PEP 503)."""
@@ -43,7 +43,7 @@ class Inventory(BaseModel):
 
 
 class Family(StrEnum):
-    """What a licence asks of those who pass the software on, from the least to the most."""
+    """What a licence demands of those who pass the software on, from the least to the most."""
 
     PERMISSIVE = "permissive"
     WEAK_COPYLEFT = "weak copyleft"
@@ -60,7 +60,7 @@ class Licence(BaseModel):
 
 
 class Size(BaseModel):
-    """The room that one distribution takes on disk."""
+    """The disk space that one distribution takes."""
 
     distribution: str
     bytes: int
@@ -68,7 +68,7 @@ class Size(BaseModel):
 
 
 class Requirement(BaseModel):
-    """One distribution asks for another."""
+    """One distribution requires another."""
 
     source: str
     target: str
@@ -109,7 +109,7 @@ class Level(StrEnum):
 
 
 class Finding(BaseModel):
-    """Something that a maintainer of the environment should know."""
+    """A finding that a maintainer of the environment should know."""
 
     level: Level
     subject: str
@@ -117,7 +117,7 @@ class Finding(BaseModel):
 
 
 class Audit(BaseModel):
-    """Everything that was found out."""
+    """All results of the audit."""
 
     environment: Environment
     inventory: Inventory
@@ -130,7 +130,7 @@ class Audit(BaseModel):
 
 
 class Report(BaseModel):
-    """The audit for people."""
+    """The audit as text and as a page."""
 
     text: str
     html: str

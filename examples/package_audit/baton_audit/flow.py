@@ -1,4 +1,4 @@
-"""The flow: fifteen steps whose parameter names say who waits for whom; three of them are maps."""
+"""The flow: fifteen steps, connected by the names of their parameters; three of them are maps."""
 
 from baton_audit.inventory import distributions, environment, inventory
 from baton_audit.licences import licences

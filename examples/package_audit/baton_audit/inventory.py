@@ -1,4 +1,4 @@
-"""What is installed: the two steps that wait for nothing, and the collection that maps run over."""
+"""The installed distributions: the two steps without upstreams, and the collection that the maps run over."""
 
 import platform
 import sys
@@ -14,7 +14,7 @@ from baton_dsl import step
 
 @step
 def environment() -> Environment:
-    """Which Python this is."""
+    """Describe this Python."""
     return Environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
@@ -26,7 +26,7 @@ def environment() -> Environment:
 
 @step
 def inventory() -> Inventory:
-    """Everything that `importlib.metadata` sees, the first of each name, as `import` would."""
+    """All distributions that `importlib.metadata` sees; of each name the first one, which `import` would find."""
     found: dict[str, Distribution] = {}
     shadowed: list[str] = []
     unreadable: list[str] = []
@@ -53,12 +53,12 @@ def inventory() -> Inventory:
 
 @step
 def distributions(inventory: Inventory) -> list[Distribution]:
-    """What the maps behind it run over: a collection, one item for each distribution."""
+    """The collection that the maps run over, with one item for each distribution."""
     return inventory.distributions
 
 
 def _modules(distribution: metadata.Distribution) -> Iterator[str]:
-    """The names that the distribution puts on `sys.path`, read from the list of its files."""
+    """The importable names that a distribution installs, read from its list of files."""
     for file in distribution.files or ():
         first = file.parts[0]
         if len(file.parts) > 1 and first.isidentifier() and file.suffix in (".py", ".so", ".pyd"):

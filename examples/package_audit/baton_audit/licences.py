@@ -1,4 +1,4 @@
-"""Under which licences the environment is, told from three kinds of metadata, and what they ask for."""
+"""Find the licences of the environment in three kinds of metadata, and what they demand."""
 
 import re
 from typing import Final

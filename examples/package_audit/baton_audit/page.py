@@ -13,7 +13,7 @@ BARS: Final = 10
 
 
 def readable(count: float) -> str:
-    """Bytes as people say them: `12.3 MB`."""
+    """Format bytes for people: `12.3 MB`."""
     for unit in UNITS[:-1]:
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""What it all means: the findings, and the audit as text and as a page."""
+"""Summarize: the findings, and the audit as text and as a page."""
 
 from collections import Counter
 from typing import Final
@@ -35,7 +35,7 @@ def findings(
     cycles: list[list[str]],
     import_costs: list[ImportCost],
 ) -> list[Finding]:
-    """What a maintainer should know, problems first."""
+    """The findings for a maintainer, problems first."""
     problem, notice = Level.PROBLEM, Level.NOTICE
     found = [(problem, folder, "has metadata without a name or version") for folder in inventory.unreadable]
     found += [(problem, need.source, _unmet(need)) for need in unmet]
@@ -79,7 +79,7 @@ def audit(
     import_costs: list[ImportCost],
     findings: list[Finding],
 ) -> Audit:
-    """Everything that was found out, in one value: what is largest and slowest comes first."""
+    """All results in one value, with the largest and the slowest first."""
     return Audit(
         environment=environment,
         inventory=inventory,
@@ -144,5 +144,5 @@ def page(audit: Audit) -> str:
 
 @step
 def report(text: str, page: str) -> Report:
-    """Both."""
+    """The audit as text and as a page."""
     return Report(text=text, html=page)

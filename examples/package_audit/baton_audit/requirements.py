@@ -1,4 +1,4 @@
-"""Who asks for whom: the dependency graph, and what is wrong with it."""
+"""The dependency graph of the distributions, and its problems."""
 
 from collections import deque
 
@@ -11,7 +11,7 @@ from baton_dsl import step
 
 @step
 def dependencies(inventory: Inventory, environment: Environment) -> Dependencies:
-    """Every requirement that holds in this environment, those of the extras included that somebody asks for."""
+    """Every requirement that applies in this environment, including those of the extras that others require."""
     installed = {distribution.name: distribution for distribution in inventory.distributions}
     found: dict[tuple[str, str, str, str], Requirement] = {}
     malformed: set[str] = set()
@@ -49,7 +49,7 @@ def dependencies(inventory: Inventory, environment: Environment) -> Dependencies
 
 
 def _holds(stated: pep508.Requirement, extra: str, environment: Environment) -> bool:
-    """Whether a requirement holds for an extra; one that needs no extra is told with the empty extra only."""
+    """Whether a requirement applies for an extra. A requirement without an extra only applies for the empty extra."""
     if stated.marker is None:
         return extra == ""
     without = stated.marker.evaluate({**environment.markers, "extra": ""})
@@ -58,13 +58,13 @@ def _holds(stated: pep508.Requirement, extra: str, environment: Environment) -> 
 
 @step
 def unmet(dependencies: Dependencies) -> list[Requirement]:
-    """Requirements that nothing installed satisfies."""
+    """Requirements that no installed distribution satisfies."""
     return [requirement for requirement in dependencies.requirements if not requirement.is_met]
 
 
 @step
 def cycles(dependencies: Dependencies) -> list[list[str]]:
-    """A shortest cycle through the first distribution of each group that depends on itself."""
+    """A shortest cycle through the first distribution of each group of distributions that require each other."""
     asks_for: dict[str, set[str]] = {}
     for requirement in dependencies.requirements:
         if requirement.source != requirement.target:  # `package[all]` naming its own extras is no cycle
@@ -79,7 +79,7 @@ def cycles(dependencies: Dependencies) -> list[list[str]]:
 
 
 def _shortest_cycle(start: str, asks_for: dict[str, set[str]]) -> list[str] | None:
-    """Breadth first from a distribution back to itself; None if no way leads there."""
+    """Search breadth-first for a path from a distribution back to itself; None if there is none."""
     came_from: dict[str, str] = {}
     waiting = deque([start])
     while waiting:

@@ -1,4 +1,4 @@
-"""What the environment weighs: on disk, and at the first import."""
+"""The costs of the environment: disk space, and the time of the first import."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ NOT_IMPORTED: Final = frozenset({"pip", "setuptools", "wheel", "tests", "test"})
 
 @step
 def sizes(distributions: Each[Distribution]) -> Size:
-    """The room that a distribution takes on disk. Reading it is blocking: a sync step."""
+    """The disk space that a distribution takes. A sync step, because reading it blocks."""
     total, count = 0, 0
     for file in metadata.distribution(distributions.name).files or ():
         with contextlib.suppress(OSError):  # a list of files may name some that are gone
@@ -30,7 +30,7 @@ def sizes(distributions: Each[Distribution]) -> Size:
 
 @step
 def import_candidates(inventory: Inventory, sizes: list[Size], imports: Input[int] = 10) -> list[tuple[str, str]]:
-    """The largest distributions that bring a package, with that package: those are worth timing."""
+    """The largest distributions that contain a package, each with that package, to time their imports."""
     modules = {distribution.name: distribution.modules for distribution in inventory.distributions}
     chosen: list[tuple[str, str]] = []
     for size in largest_first(sizes):
@@ -43,13 +43,13 @@ def import_candidates(inventory: Inventory, sizes: list[Size], imports: Input[in
 
 
 def largest_first(sizes: list[Size]) -> list[Size]:
-    """Sizes in the order in which they matter."""
+    """The sizes, largest first."""
     return sorted(sizes, key=lambda size: (-size.bytes, size.distribution))
 
 
 @step(timeout=60, max_attempts=3, max_concurrency=2)
 async def import_costs(import_candidates: Each[tuple[str, str]]) -> ImportCost:
-    """Import a candidate in an interpreter of its own. Waiting for it is async; more than two would time each other."""
+    """Import a candidate in a new interpreter, at most two at once, since more would slow each other down."""
     distribution, module = import_candidates
     return await import_cost(distribution, module)
 
@@ -91,7 +91,7 @@ IMPORTED: Final = re.compile(r"import time:\s+\d+ \|\s+(?P<cumulative>\d+) \|(?P
 
 
 def read_import_times(lines: list[str], module: str) -> tuple[int | None, int]:
-    """The cumulative microseconds of a module in the report of `-X importtime`, and how many modules it brought.
+    """The cumulative microseconds of a module in the report of `-X importtime`, and how many modules it imported.
 
     The report lists a module behind those that it imports, which are indented deeper.
     """

@@ -1,4 +1,4 @@
-"""A brief on a question: notes on each source, two models that judge side by side, and what they agree on."""
+"""A brief on a question: notes on each source, verdicts of two models, and what they agree on."""
 
 from research_brief.flow import research_brief as research_brief
 

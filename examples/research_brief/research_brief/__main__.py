@@ -1,4 +1,4 @@
-"""Write the brief, and tell what it cost and what the models saw: `make example-brief`."""
+"""Write the brief, and print what it cost and what the models received: `make example-brief`."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""One question to a model, whoever provides it: the client is OpenAI's or Anthropic's, and what it does is recorded."""
+"""Ask a model of OpenAI or Anthropic one question, with a client that records its calls."""
 
 import os
 import re
@@ -17,7 +17,7 @@ MOST_TOKENS = 800
 
 @cache
 def _openai() -> AsyncOpenAI:
-    """A client with the key of the environment; without one, of the local server."""
+    """A client with the key from the environment; without a key, a client of the local server."""
     if os.environ.get("OPENAI_API_KEY"):
         return AsyncOpenAI()
     return AsyncOpenAI(base_url=f"{local_models.url()}/v1", api_key="none")
@@ -31,7 +31,7 @@ def _anthropic() -> AsyncAnthropic:
 
 
 async def ask[M: BaseModel](context: StepContext, task: str, text: str, answer: type[M]) -> M:
-    """Ask the model of a step, and read its answer.
+    """Ask the model of a step, and parse its answer.
 
     Args:
         context: The step's: it names the model, and records what the call used.

@@ -1,4 +1,4 @@
-"""What the steps hand to each other."""
+"""The values that steps pass to each other."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ class Note(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What one model makes of all notes."""
+    """The verdict of one model on all notes."""
 
     answer: Literal["yes", "no", "unclear"]
     confidence: float = Field(ge=0, le=1)

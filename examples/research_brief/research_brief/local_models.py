@@ -1,4 +1,4 @@
-"""A server for those without a key: it speaks the wire formats of OpenAI and Anthropic, and knows only its texts.
+"""A local server for use without a key: it speaks the wire formats of OpenAI and Anthropic, and knows only its texts.
 
 It is no model. It picks sentences, and weighs a few words; but what is sent and received is what providers send, so
 clients, usage, costs and captures are those of real calls.
@@ -17,7 +17,7 @@ AGAINST = ("glare", "complaints", "failed", "costs more", "harm", "regret")
 
 @cache
 def url() -> str:
-    """Where the server of this process is; started when it is first asked for."""
+    """The address of this process's server, which starts at the first call."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     Thread(target=server.serve_forever, daemon=True, name="local models").start()
     return f"http://127.0.0.1:{server.server_port}"
@@ -38,11 +38,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(sent)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged."""
+        """Log nothing."""
 
 
 def answer(system: str, text: str, *, is_bold: bool) -> dict[str, Any]:
-    """What is asked for: points, a summary or a verdict."""
+    """The kind of answer that a request wants: points, a summary or a verdict."""
     sentences = [it.removeprefix("- ").strip() for it in re.split(r"(?<=[.!?])\s+|\n+", text) if it.strip()]
     telling = [it for it in sentences if any(word in it for word in (*FOR, *AGAINST))]
     if "'points'" in system:

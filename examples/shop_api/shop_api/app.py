@@ -37,7 +37,7 @@ class PlacedOrder(BaseModel):
 
 @app.post("/orders", status_code=201)
 async def place(new: NewOrder, session: Session) -> PlacedOrder:
-    """Take an order. It exists if and only if the workflow does that fulfils it."""
+    """Take an order. It exists if and only if the workflow that fulfils it exists."""
     async with session.begin():
         order = Order(customer=new.customer)
         session.add(order)
@@ -49,7 +49,7 @@ async def place(new: NewOrder, session: Session) -> PlacedOrder:
 
 @app.get("/orders/{order_id}")
 async def look(order_id: int, session: Session) -> PlacedOrder:
-    """How far an order is."""
+    """The progress of an order."""
     order = await session.get(Order, order_id)
     if order is None:
         raise HTTPException(404, f"there is no order {order_id}")

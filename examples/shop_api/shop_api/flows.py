@@ -1,4 +1,4 @@
-"""What happens to an order once it is placed."""
+"""The steps that fulfil an order."""
 
 from pydantic import BaseModel
 from sqlalchemy import update
@@ -15,7 +15,7 @@ class Line(BaseModel):
 
 @step(queue="stock", max_attempts=3)
 async def reserve(lines: Each[Input[Line]], session: AsyncSession) -> int:
-    """Take one line of the order from the stock; what it costs.
+    """Take one line of the order from the stock, and return its price.
 
     The stock and the result of the step are written in one transaction, so nothing is ever taken twice.
     """
@@ -28,14 +28,14 @@ async def reserve(lines: Each[Input[Line]], session: AsyncSession) -> int:
 
 @step(max_attempts=5)
 async def charge(reserve: list[int], customer: Input[str], context: StepContext) -> int:
-    """Charge the customer. The key is the same for each attempt, so a payment service would charge once."""
+    """Charge the customer. The key is the same for each attempt, so that a payment service charges once."""
     context.logger.info("charging %s %d, key %s", customer, sum(reserve), context.idempotency_key)
     return sum(reserve)
 
 
 @step
 async def confirm(charge: int, order_id: Input[int], session: AsyncSession) -> str:
-    """Tell the customer, who asks the API."""
+    """Store the message for the customer, who asks the API for it."""
     await session.execute(update(Order).where(Order.id == order_id).values(status="confirmed", total=charge))
     return f"order {order_id} is confirmed"
 

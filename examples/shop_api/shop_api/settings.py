@@ -1,4 +1,4 @@
-"""Where the database is: for the API a pgbouncer before it, for everything else itself."""
+"""The connection strings: the API connects through pgbouncer, everything else directly."""
 
 import os
 from typing import Final
@@ -8,5 +8,5 @@ OWNER_DSN: Final = os.environ.get("SHOP_OWNER_DSN", "postgresql://shop_owner:own
 
 
 def url(dsn: str) -> str:
-    """The same for SQLAlchemy, with the driver that baton-dsl needs."""
+    """The same for SQLAlchemy, with the driver psycopg."""
     return dsn.replace("postgresql://", "postgresql+psycopg://", 1)

@@ -60,7 +60,12 @@ class Cache:
         """Replace the facts."""
         self._facts = facts
 
-    def knows(self, stamps: dict[str, Stamp]) -> bool:
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is known of any file."""
+        return self._stored is None and not self.stamps
+
+    def knows(self, stamps: dict[str, Stamp | None]) -> bool:
         """Whether no file has changed. The many stamps of a large project are compared at once."""
         return _print_of(stamps) == self._print if self._stored is not None else self.stamps == stamps
 
@@ -108,7 +113,7 @@ class Cache:
             return
 
 
-def _print_of(stamps: dict[str, Stamp] | dict[str, Stamp | None]) -> bytes:
+def _print_of(stamps: dict[str, Stamp | None]) -> bytes:
     """Serialize stamps so that equal ones in the same order give equal bytes: without marshal's references."""
     return sealed.digest(marshal.dumps(stamps, 2))
 

@@ -31,14 +31,14 @@ class Walked:
     """The result of a walk.
 
     Attributes:
-        stamps: The files with their stamps.
+        stamps: The files with their stamps; None for a stamp that was not asked for.
         projects: Nested folders with a pyproject.toml.
         problems: What could not be read, one sentence each.
         left: What was skipped although it may contain source code: a path and the reason.
     """
 
     def __init__(self) -> None:
-        self.stamps: dict[str, Stamp] = {}
+        self.stamps: dict[str, Stamp | None] = {}
         self.projects: list[str] = []
         self.problems: list[str] = []
         self.left: list[tuple[str, str]] = []
@@ -48,6 +48,8 @@ def walk(
     folders: Iterable[str],
     is_excluded: Callable[[str], bool] | None,
     excluded_in: Callable[[str], Callable[[str], bool] | None] | None = None,
+    *,
+    with_stamps: bool = True,
 ) -> Walked:
     """Find all Python files and notebooks below some folders.
 
@@ -57,6 +59,7 @@ def walk(
         folders: The folders to walk, whatever their own names.
         is_excluded: Says whether the user excluded a file or folder.
         excluded_in: Returns the same test for a nested folder with its own pyproject.toml.
+        with_stamps: False if every file will be read anyway: whoever opens it has its stamp for less.
     """
     walked = Walked()
     left = walked.left
@@ -65,16 +68,16 @@ def walk(
     while waiting:
         folder, excluded = waiting.pop()
         inner: list[str] = []
-        files: list[tuple[str, Stamp]] = []
+        files: list[tuple[str, Stamp | None]] = []
         is_project = False
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     name = entry.name
                     if name.endswith(ENDINGS):
-                        status = _file(entry)
-                        if status is not None:
-                            files.append((entry.path, stamp(status)))
+                        is_file, mark = _file(entry, with_stamps=with_stamps)
+                        if is_file:
+                            files.append((entry.path, mark))
                             continue
                         if not _leads_to_folder(entry):
                             left.append((entry.path, "is no file, or a link to nowhere"))
@@ -108,12 +111,15 @@ def walk(
     return walked
 
 
-def _file(entry: os.DirEntry[str]) -> os.stat_result | None:
+def _file(entry: os.DirEntry[str], *, with_stamps: bool) -> tuple[bool, Stamp | None]:
+    """Whether an entry is a file, and its stamp if that is asked for."""
     try:
+        if not with_stamps:
+            return entry.is_file(), None
         status = entry.stat()
     except OSError:  # a broken link, or a link to itself
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
+        return False, None
+    return stat.S_ISREG(status.st_mode), stamp(status)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from itertools import repeat
 
+from baton_lint.search.folders import stamp
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from baton_lint.search.folders import Stamp
 
 type Needle = tuple[tuple[bytes, ...], ...]
 """Groups of alternatives: a file may matter if it contains one of each group. A needle with three groups is for a
@@ -76,7 +80,10 @@ def _holds(needle: Needle, data: bytes | bytearray) -> bool:
 
 
 def scan(
-    paths: Iterable[str], needles: tuple[Needle, ...], found: Callable[[str, bytes], None]
+    paths: Iterable[str],
+    needles: tuple[Needle, ...],
+    found: Callable[[str, bytes], None],
+    stamps: dict[str, Stamp] | None = None,
 ) -> list[tuple[str, str]]:
     """Read files, and pass on those that match.
 
@@ -86,6 +93,7 @@ def scan(
         paths: The files.
         needles: The needles.
         found: Called with the path and the content of each file that matches.
+        stamps: Filled with the stamp of each file that could be opened.
 
     Returns:
         The paths that can't be read, each with the reason, without files that no longer exist.
@@ -98,6 +106,8 @@ def scan(
         try:
             descriptor = os.open(path, _FLAGS)
             try:
+                if stamps is not None:
+                    stamps[path] = stamp(os.fstat(descriptor))
                 size = _fill(descriptor, into)
                 if size == _BUFFER:
                     data = bytes(buffer) + _rest(descriptor)

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from baton_lint.search.folders import Stamp
     from baton_lint.source.facts import FileFacts
 
 ENOUGH = 64
@@ -19,8 +20,8 @@ ENOUGH = 64
 NOTEBOOK = ".ipynb"
 """The ending of a notebook's name."""
 
-type Scanned = tuple[list[tuple[str, bytes, FileFacts]], list[tuple[str, str]]]
-"""Path, digest and facts of each file that matters; and the files that can't be read, with the reason."""
+type Scanned = tuple[list[tuple[str, bytes, FileFacts]], list[tuple[str, str]], dict[str, Stamp]]
+"""Path, digest and facts of each file that matters; the files that can't be read, with the reason; and stamps."""
 
 
 def scan_all(
@@ -29,6 +30,8 @@ def scan_all(
     known: dict[bytes, FileFacts],
     jobs: int,
     meanwhile: Callable[[], object],
+    *,
+    with_stamps: bool = False,
 ) -> Scanned:
     """The facts of all files that may use baton.
 
@@ -41,21 +44,24 @@ def scan_all(
         known: Known facts by digest of the content, which saves parsing.
         jobs: The most processes.
         meanwhile: Called while the other processes finish, if anything was found.
+        with_stamps: Whether the stamp of each file is wanted.
     """
     jobs = min(jobs, 1 + len(paths) // ENOUGH) if hasattr(os, "fork") else 1
     if jobs <= 1:
-        return scan_some(paths, needles, known)
+        return scan_some(paths, needles, known, with_stamps=with_stamps)
     shares = _shares(paths, jobs)
-    children = [_fork(share, needles, known) for share in shares[1:]]
-    facts, unreadable = scan_some(shares[0], needles, known)
+    children = [_fork(share, needles, known, with_stamps=with_stamps) for share in shares[1:]]
+    facts, unreadable, stamps = scan_some(shares[0], needles, known, with_stamps=with_stamps)
     if facts:
         meanwhile()
     for (child, reader), share in zip(children, shares[1:], strict=True):
         received = _receive(child, reader)
-        more, failed = scan_some(share, needles, known) if received is None else received
-        facts += more
-        unreadable += failed
-    return facts, unreadable
+        if received is None:
+            received = scan_some(share, needles, known, with_stamps=with_stamps)
+        facts += received[0]
+        unreadable += received[1]
+        stamps |= received[2]
+    return facts, unreadable, stamps
 
 
 def _shares(paths: list[str], jobs: int) -> list[list[str]]:
@@ -67,16 +73,19 @@ def _shares(paths: list[str], jobs: int) -> list[list[str]]:
     return shares
 
 
-def scan_some(paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> Scanned:
+def scan_some(
+    paths: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts], *, with_stamps: bool = False
+) -> Scanned:
     """The same for one process."""
     found: list[tuple[str, bytes, FileFacts]] = []
+    stamps: dict[str, Stamp] = {}
 
     def keep(path: str, data: bytes) -> None:
         mark = digest(path, data)
         found.append((path, mark, known.get(mark) or parse(path, data)))
 
-    unreadable = scan(paths, needles, keep)
-    return found, unreadable
+    unreadable = scan(paths, needles, keep, stamps if with_stamps else None)
+    return found, unreadable, stamps
 
 
 def digest(path: str, data: bytes) -> bytes:
@@ -97,7 +106,9 @@ def parse(path: str, data: bytes) -> FileFacts:
     return extract(data)
 
 
-def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts]) -> tuple[int, int]:
+def _fork(
+    share: list[str], needles: tuple[Needle, ...], known: dict[bytes, FileFacts], *, with_stamps: bool
+) -> tuple[int, int]:
     reader, writer = os.pipe()
     child = os.fork()  # type: ignore[attr-defined,unused-ignore]  # not on Windows
     if child:
@@ -107,7 +118,7 @@ def _fork(share: list[str], needles: tuple[Needle, ...], known: dict[bytes, File
     try:  # the child: it must never return into the caller's stack
         os.close(reader)
         with open(writer, "wb") as pipe:
-            pipe.write(marshal.dumps(scan_some(share, needles, known)))
+            pipe.write(marshal.dumps(scan_some(share, needles, known, with_stamps=with_stamps)))
         status = 0
     finally:
         os._exit(status)

@@ -1,4 +1,4 @@
-"""A step that tells when it began and when it ended. A module of its own, since workers import steps by name."""
+"""A step that records when it started and ended. In a separate module, since workers import steps by name."""
 
 from __future__ import annotations
 

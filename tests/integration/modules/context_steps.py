@@ -1,4 +1,4 @@
-"""Steps and hooks of every kind that tell which context they start in, and leave a mark in it."""
+"""Steps and hooks of every kind that record the context they start in, and change it."""
 
 from __future__ import annotations
 

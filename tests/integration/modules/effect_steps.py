@@ -125,7 +125,7 @@ async def slow_by_async_session(session: AsyncSession, context: StepContext) -> 
 
 @step
 def unflushed(session: Session, account: Input[int]) -> None:
-    """Leaves its writes to whoever ends the transaction."""
+    """Leaves its writes uncommitted for the caller."""
     session.add(Booking(step="unflushed", attempt=1, account=account))
 
 
@@ -141,7 +141,7 @@ def accounts() -> list[int]:
 
 @step
 async def open_account(accounts: Each[int], session: AsyncSession) -> int | Skip:
-    """Opens each of the accounts, and says of every other one that there is nothing to tell."""
+    """Opens each of the accounts, and skips every second one."""
     session.add(Account(id=accounts))
     return accounts if accounts % 2 else Skip("even")
 

@@ -52,7 +52,7 @@ async def exits_the_loop(status: WorkflowStatus) -> None:
 
 
 async def hangs(_status: WorkflowStatus) -> None:
-    """Leaves a table called `begun`, and does not end."""
+    """Creates a table called `begun`, and never ends."""
     async with Oban.get_instance()._query._pool.connection() as conn:
         await conn.execute("CREATE TABLE begun ()")
     await asyncio.Event().wait()

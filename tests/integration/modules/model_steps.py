@@ -1,4 +1,4 @@
-"""Steps that call a model, or do as if."""
+"""Steps that call a model, or pretend to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Answer(BaseModel):
 
 
 def chat(model: str, prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
-    """A response of OpenAI's, as JSON has it."""
+    """A response of OpenAI as JSON."""
     return {
         "id": "c1",
         "object": "chat.completion",

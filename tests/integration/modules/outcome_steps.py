@@ -105,7 +105,7 @@ def misreads(number: Input[int]) -> int:
 
 @step(queue="later")
 def told(first: int | None) -> str:
-    """What it was given."""
+    """Returns the parameters that it received."""
     return repr(first)
 
 
@@ -249,7 +249,7 @@ def snoozes_with_what_is_no_json() -> int:
 
 
 class Choosy:
-    """What validates when it is returned, and raises something of its own when it is read."""
+    """A type that validates when it is returned, and raises an unusual error when it is read."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> core_schema.CoreSchema:

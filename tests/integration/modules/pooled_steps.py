@@ -1,4 +1,4 @@
-"""A flow that uses all that a worker has connections for."""
+"""A flow that uses every kind of connection that a worker has."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def arrived(
     a_large_number: int,
     nothing: None,
 ) -> list[str]:
-    """The names of those that are not as they left."""
+    """The names of the values that came back changed."""
     got = dict(locals())
     return [name for name, value in VALUES.items() if got[name] != value or type(got[name]) is not type(value)]
 
@@ -227,7 +227,7 @@ TRACE: list[tuple[str, str]] = []
 
 @step
 def traced(context: StepContext) -> int:
-    """As `add_upstreams`, and leaves a trace of when it ran."""
+    """Does the same as `add_upstreams`, and records when it ran."""
     TRACE.append(("start", context.step))
     total = 1 + sum(context.upstream.values())
     TRACE.append(("end", context.step))
@@ -267,7 +267,7 @@ def snoozes(context: StepContext) -> int:
 
 @step
 def ends_by_context(how: Input[str], context: StepContext) -> int:
-    """In a thread, and past an `except Exception`."""
+    """Runs in a thread, and is not stopped by an `except Exception`."""
     try:
         if how == "cancel":
             context.cancel("no stock")
@@ -326,7 +326,7 @@ def circumstances(context: StepContext) -> dict[str, Any]:
 
 
 class Signs:
-    """Lets a test hold a step until it says so, without a clock."""
+    """Keeps a step running until the test releases it, without a clock."""
 
     def __init__(self) -> None:
         self._waiting, self._given = asyncio.Event(), asyncio.Event()

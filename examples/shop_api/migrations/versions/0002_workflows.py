@@ -1,4 +1,4 @@
-"""The tables of Oban and of baton-dsl, and what the other roles may do with them."""
+"""The tables of Oban and of baton-dsl, and the rights of the other roles."""
 
 from alembic import op
 from oban.schema import install_sql, uninstall_sql
