@@ -1,4 +1,4 @@
-"""A tree that comes from elsewhere neither breaks a run nor reaches out of itself."""
+"""A foreign source tree can't break a run, or make it touch files outside the tree."""
 
 import json
 import marshal
@@ -79,7 +79,7 @@ def test_a_link_to_a_cache_is_not_read(project: Path, tmp_path: Path) -> None:
 
 
 def crafted() -> dict[str, bytes]:
-    """What somebody could put there who knows how we store, but not the key."""
+    """A cache that somebody could write who knows its format, but not the key."""
     stored = {
         "key": "",
         "stamps": 7,

@@ -1,4 +1,4 @@
-"""What a run does not need it does not import: start-up is what users wait for."""
+"""A run imports only what it needs, because users wait for the start."""
 
 import subprocess
 import sys

@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of this process, without what would lead another Python to this clone."""
+    """The environment of this process, without variables that would lead another Python to this clone."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BATON_", "OBAN_"))}
     return kept | {"PYTHONUTF8": "1"} | more
 
@@ -45,7 +45,7 @@ def done(*command: str | Path, cwd: Path) -> str:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of its own, and an empty folder to work in."""
+    """A new virtual environment, and an empty folder to work in."""
 
     folder: Path
     work: Path

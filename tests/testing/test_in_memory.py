@@ -1,4 +1,4 @@
-"""Runs in memory: what they tell, virtual time, what stands in for steps, operators' stories."""
+"""Runs in memory: their reports, virtual time, replacements, and sequences of operators' commands."""
 
 from __future__ import annotations
 
