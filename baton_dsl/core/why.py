@@ -276,7 +276,7 @@ def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
     return 2 if node.state is State.RETRYABLE else 3
 
 
-# --- what is told of the last step of a chain -------------------------------------------------------------------------
+# --- the last step of a chain ---------------------------------------------------------------------------------------
 
 
 def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -423,10 +423,10 @@ def _under_way(facts: WorkflowFacts) -> str:
     found = [facts.nodes[step] for step in causes(facts)]
     if facts.paused_at:  # the sentence says so already
         found = [node for node in found if node.state is not State.SUSPENDED]
-    told = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
+    clauses = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
     if len(found) > TOLD:
-        told.append(f"and {_count(len(found) - TOLD, 'other')}")
-    return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(told) if told else said
+        clauses.append(f"and {_count(len(found) - TOLD, 'other')}")
+    return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(clauses) if clauses else said
 
 
 def _count(number: int, noun: str) -> str:

@@ -86,9 +86,9 @@ class Group:
         return sum(self.counts.values())
 
     @property
-    def told(self) -> str:
+    def counts_in_words(self) -> str:
         """The counts in words."""
-        return told(self.counts)
+        return counts_in_words(self.counts)
 
     @property
     def shares(self) -> Sequence[tuple[str, float, float]]:
@@ -104,7 +104,7 @@ class Group:
         elif self.title.endswith("…"):
             name += f": {self.key}"
         critical = ", on the critical path" if self.is_critical else ""
-        return f"{name}: {self.told if self.total > 1 or self.is_map else self.state}{critical}"
+        return f"{name}: {self.counts_in_words if self.total > 1 or self.is_map else self.state}{critical}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +136,11 @@ class Picture:
     is_folded: bool
 
 
-def told(counts: Mapping[str, int]) -> str:
+def counts_in_words(counts: Mapping[str, int]) -> str:
     """Counts in words, with states that need attention first.
 
     Example:
-        >>> told({"completed": 2, "discarded": 1})
+        >>> counts_in_words({"completed": 2, "discarded": 1})
         '1 discarded, 2 completed'
     """
     return ", ".join(f"{counts[state]:,} {state}" for state in _ordered(counts))

@@ -134,11 +134,11 @@ def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
 
 
 def _tell_unresolved(target: Target, report: Report) -> None:
-    told = [item for item in report.unresolved if target.holds(item[0])]
-    if told:
+    unresolved = [item for item in report.unresolved if target.holds(item[0])]
+    if unresolved:
         from baton_lint.formats.placing import spot_of
 
-        for path, line, column, sentence in told:
+        for path, line, column, sentence in unresolved:
             spot = spot_of(path, (line, column, line, column), report.cells, target.shown)
             tell(f"{spot}: left alone: {visible(sentence)}")
 
@@ -228,8 +228,8 @@ def _show_all(arguments: Arguments, target: Target, findings: list[Finding], rep
     from baton_lint.formats import renderer
     from baton_lint.formats.placing import Sources, placed
 
-    told = placed(findings, report.cells, target.shown)
-    text = renderer(form)(told, Sources(target.buffers))
+    located = placed(findings, report.cells, target.shown)
+    text = renderer(form)(located, Sources(target.buffers))
     if text:
         write(text)
 

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING: a place that was forgotten is told by a sentence."""
+"""The recipes of CONTRIBUTING: a forgotten place is reported by a sentence."""
 
 import importlib
 import pkgutil

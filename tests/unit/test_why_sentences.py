@@ -1,4 +1,4 @@
-"""What is said of a workflow and its steps, word by word."""
+"""The sentences about workflows and steps, word by word."""
 
 from __future__ import annotations
 

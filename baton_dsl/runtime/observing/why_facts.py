@@ -106,11 +106,11 @@ def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -
         raise StepNotInWorkflowError.among(workflow_id, step, ids)
     queues = yield _QUEUES, {}
     facts = _facts(rows[0], nodes, queues, zone)
-    told = [name for name in causes(facts, step)[:TOLD] if facts.nodes[name].state is State.AVAILABLE]
-    if told:
-        ahead = yield _AHEAD, {"ids": [ids[name] for name in told]}
+    available = [name for name in causes(facts, step)[:TOLD] if facts.nodes[name].state is State.AVAILABLE]
+    if available:
+        ahead = yield _AHEAD, {"ids": [ids[name] for name in available]}
         counts = {row["id"]: row["ahead"] for row in ahead}
-        counted = {name: replace(facts.nodes[name], ahead=counts.get(ids[name])) for name in told}
+        counted = {name: replace(facts.nodes[name], ahead=counts.get(ids[name])) for name in available}
         facts = replace(facts, nodes={**facts.nodes, **counted})
     return why(facts, step)
 
