@@ -15,6 +15,7 @@ from mypy.server.trigger import make_wildcard_trigger
 from mypy.types import CallableType, Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
 from mypy.util import correct_relative_import
 
+from baton_dsl.core.rules.missing_annotation import ENDLESS
 from baton_mypy import names, remembered
 from baton_mypy.literals import text_of
 from baton_mypy.source_text import (
@@ -186,6 +187,8 @@ class Reader:
                 missing = next(self._missing_in_aliases(annotation, ()), None)
             if missing is not None:
                 yield name, f"name {missing!r} is not defined"
+            elif _is_endless(annotation, ()):
+                yield name, ENDLESS
 
     def _missing_in_aliases(
         self, annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False
@@ -367,6 +370,29 @@ def _has_alias(annotation: Type) -> bool:
 def _is_model(annotation: Type) -> bool:
     proper = get_proper_type(annotation)
     return isinstance(proper, Instance) and any(base.fullname == names.MODEL for base in proper.type.mro)
+
+
+def _is_endless(annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False) -> bool:
+    """Whether pydantic would follow a recursive alias by assignment without end: in the arguments of a model."""
+    alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+    if alias is None or not isinstance(annotation, TypeAliasType):
+        of_model = of_model or _is_model(annotation)
+        return any(_is_endless(item, within, of_model=of_model) for item in _inside(annotation))
+    if alias in within or len(within) == _DEEPEST:
+        return False
+    if of_model and annotation.is_recursive and _leads_to(alias, annotation, ()):
+        return True
+    return _is_endless(annotation._expand_once(), (*within, alias), of_model=of_model)  # noqa: SLF001 - one at a time
+
+
+def _leads_to(goal: TypeAlias, annotation: Type, within: tuple[TypeAlias, ...]) -> bool:
+    """Whether an alias is within an annotation, if only aliases by assignment are expanded."""
+    if not isinstance(annotation, TypeAliasType):
+        return any(_leads_to(goal, item, within) for item in _inside(annotation))
+    alias = annotation.alias
+    if alias is None or alias.python_3_12_type_alias or alias in within:
+        return alias is goal and alias in within
+    return _leads_to(goal, alias.target, (*within, alias))
 
 
 def _inside(annotation: Type) -> Sequence[Type]:
