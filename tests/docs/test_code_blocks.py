@@ -67,6 +67,7 @@ def test_every_code_block_works(
     with contextlib.ExitStack() as stack:
         if any(re.search(r"^\$ baton (run|check-deploy) ", block.text, re.MULTILINE) for block in blocks):
             # on the embedded server of the folder, which each command would start anew
+            request.getfixturevalue("prepare_server")(folder / ".baton" / "postgres")
             stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
             monkeypatch.setattr(atexit, "register", stack.callback)
         else:

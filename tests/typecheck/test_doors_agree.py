@@ -154,7 +154,7 @@ def by_mypy(lines: dict[str, list[str]], package: str, edges: set[Edge]) -> Told
 
 def subject(words: str) -> str:
     """What a finding is about, without the types: live functions see through a `NewType` of an input."""
-    return re.split(" is | returns ", words)[0]
+    return re.split(" is | returns | must be ", words)[0]
 
 
 def disagreements(live: Told, text: Told, mypy: Told) -> Iterator[str]:

@@ -369,10 +369,7 @@ class Flows:
 
     def _arguments(self, given: tuple[Keyword, ...]) -> dict[str, Argument]:
         return {
-            word.name: Argument(
-                type=self.steps.type_of_value(word.path, word.scope, word.expression),
-                place=self._place(word.path, word.span),
-            )
+            word.name: self.steps.argument(word.path, word.scope, word.expression, self._place(word.path, word.span))
             for word in given
         }
 
