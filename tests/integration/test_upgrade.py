@@ -239,7 +239,7 @@ def baton(*arguments: str) -> tuple[int, str]:
 
 
 def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn: str) -> None:
-    code, said = baton("--dsn", old_dsn, "--check")
+    code, said = baton("--dsn", old_dsn, "--check", "--verbose")
     assert code == 1
     assert "  bring the tables to version 2\n" in said
     assert "  bring the tables to version 3\n" in said
@@ -257,7 +257,7 @@ def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn
 
 
 def test_dry_run_makes_all_from_nothing(empty_dsn: str, dsn: str) -> None:
-    code, said = baton("--dsn", empty_dsn, "--check")
+    code, said = baton("--dsn", empty_dsn, "--check", "--verbose")
     assert code == 1
     assert "  create oban_jobs of Oban\n" in said
     _, script = baton("--dsn", empty_dsn, "--dry-run", "--grant-read", "pg_monitor")
