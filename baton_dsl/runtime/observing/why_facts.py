@@ -98,6 +98,8 @@ def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -
         WorkflowNotFoundError: BTN407, if there is no such workflow.
         StepNotInWorkflowError: BTN408, if it has no such step.
     """
+    if step is not None:
+        StepNotInWorkflowError.refuse_unstorable(step)
     rows = yield _WORKFLOW, {"workflow_id": workflow_id}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
