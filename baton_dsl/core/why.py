@@ -271,7 +271,7 @@ def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
         return 0
     if node.state.is_queued and (node.absent or _obstacle(facts, node)):
         return 1
-    if node.is_held:  # it waits for other items of its map, which are told before it
+    if node.is_held:  # it waits for other items of its map, which the sentence names first
         return 5
     return 2 if node.state is State.RETRYABLE else 3
 

@@ -353,7 +353,7 @@ AILMENTS: Final = (
         _miscounted,
     ),
     Check(
-        # What others have reserved comes back by itself.
+        # Amounts that other steps have reserved become free without help.
         """
         SELECT workflow_id, own.budget, own.spent, count(*) AS steps, min(reservation.amount) AS least
         FROM baton.baton_reservations AS reservation
