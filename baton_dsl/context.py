@@ -238,7 +238,7 @@ class StepContext:
         step, pass a sync function.
 
         Args:
-            name: The name of the call. Calls of the same name are told apart by their order, so every attempt must make
+            name: The name of the call. Calls of the same name are identified by their order, so every attempt must make
                 them in the same order.
             function: The function to call. Its return annotation says how the result is stored and read.
             *args: Its positional arguments.

@@ -79,8 +79,8 @@ class Flow(Generic[I, S]):
     def __init__(self, name: str, /, *steps: Step[..., Any, Any, Any], **options: Unpack[FlowOptions]) -> None:
         site = CallSite.of_caller()
         if expected := option_rule.wrong_name(name):
-            told = f"the name of a flow must be {expected}, got {name!r:.60}"
-            raise FlowError([_option(told, place=site.argument(0))])
+            problem = f"the name of a flow must be {expected}, got {name!r:.60}"
+            raise FlowError([_option(problem, place=site.argument(0))])
         if strange := [(at, it) for at, it in enumerate(cast("list[object]", steps), 1) if not isinstance(it, Step)]:
             raise FlowError([_not_a_step(name, step, site.argument(at)) for at, step in strange])
         self.name = name
@@ -136,8 +136,8 @@ class Flow(Generic[I, S]):
         """
         site = CallSite.of_caller()
         if expected := option_rule.wrong_step_name(name):
-            told = f"the name of a step must be {expected}, got {name!r:.60}"
-            raise FlowError([_option(told, flow=self.name, place=site.argument(0))])
+            problem = f"the name of a step must be {expected}, got {name!r:.60}"
+            raise FlowError([_option(problem, flow=self.name, place=site.argument(0))])
         if name in self._names:
             raise FlowError(
                 [
@@ -394,12 +394,12 @@ class Flow(Generic[I, S]):
         pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, {})
         inputs, options = pair
         if not all(isinstance(part, Mapping) and _are_names(part) for part in pair):
-            told = "a mapping of inputs by name, or a pair of one and of options"
-            raise TypeError(f"workflows[{index}] must be {told}, got {given!r:.60}")
+            problem = "a mapping of inputs by name, or a pair of one and of options"
+            raise TypeError(f"workflows[{index}] must be {problem}, got {given!r:.60}")
         if elsewhere := sorted(options.keys() & _OF_ALL):
-            told = f'workflows[{index}]: option "{elsewhere[0]}" is the same for all that are inserted together'
+            problem = f'workflows[{index}]: option "{elsewhere[0]}" is the same for all that are inserted together'
             advice = f"give it to the flow: flow.options({elsewhere[0]}=...).insert_many(...)"
-            raise FlowError([_option(told, help=advice, flow=self.name)])
+            raise FlowError([_option(problem, help=advice, flow=self.name)])
         try:
             flow = self._with(options, site) if options else self
         except FlowError as error:

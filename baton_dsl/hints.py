@@ -10,6 +10,7 @@ from types import FunctionType, GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, ForwardRef, Literal, TypeVar, Union
 
 from baton_dsl import recursive_aliases
+from baton_dsl.core.rules.missing_annotation import ENDLESS
 
 _LONGEST_REASON: Final = 200
 """How many characters of an error are shown."""
@@ -63,6 +64,8 @@ def _without_none(hints: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def reason_of(error: Exception) -> str:
     """The exception of an annotation, on one line."""
+    if isinstance(error, RecursionError):  # whose words depend on where the stack was full
+        return ENDLESS
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:_LONGEST_REASON]
 

@@ -108,9 +108,9 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Format the message, with the step."""
-        told = super().formatMessage(record)
+        text = super().formatMessage(record)
         fields = record.__dict__
         if "step" not in fields or (record.name.startswith("baton_dsl.") and record.name != "baton_dsl.step"):
-            return told  # our own records already name their step
+            return text  # our own records already name their step
         where = f'step "{fields["step"]}" of workflow {fields.get("workflow_id")}, attempt {fields.get("attempt")}'
-        return f"{told} ({where})"
+        return f"{text} ({where})"

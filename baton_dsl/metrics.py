@@ -145,19 +145,19 @@ class _Steps:
             job.extra[_FLOW] = origin.flow
         return await attempt()
 
-    def count(self, _event: str, told: dict[str, Any]) -> None:
+    def count(self, _event: str, data: dict[str, Any]) -> None:
         """Count an attempt that has ended."""
-        job: Job = told["job"]
+        job: Job = data["job"]
         node = job.meta.get("workflow_name")
         if node is None or "workflow_id" not in job.meta:
             return
-        flow, step, state = job.extra.get(_FLOW, ""), step_of(node), told["state"]
+        flow, step, state = job.extra.get(_FLOW, ""), step_of(node), data["state"]
         outcome = outcome_of(job, state)
         attempts, duration, wait = self._series.get((flow, step, outcome)) or self._made(flow, step, outcome)
         attempts.inc()
-        duration.observe(told["duration"] / _SECOND)
+        duration.observe(data["duration"] / _SECOND)
         if state != "scheduled":
-            wait.observe(max(0, told["queue_time"]) / _SECOND)
+            wait.observe(max(0, data["queue_time"]) / _SECOND)
 
     def _made(self, flow: str, step: str, outcome: str) -> tuple[Counter, Histogram, Histogram]:
         """The series of these labels. They are kept here: to find them by their labels takes longer than to count."""

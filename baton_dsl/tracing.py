@@ -152,11 +152,11 @@ class _Tracing:
             links=links,
             attributes=_attributes(job, origin, node, step),
         )
-        told = _traceparent(span)
+        traceparent = _traceparent(span)
         token = attach(trace.set_span_in_context(span))
         try:
             # The spans of upstreams are read, and this one is stored, while the step runs.
-            linking = None if told is None or job.id is None else link(job.id, told)
+            linking = None if traceparent is None or job.id is None else link(job.id, traceparent)
             try:
                 value = await attempt()
             except BaseException as error:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own on a TCP port, with passwords: Debian's where there is one, else that of the wheel."""
+"""A private PostgreSQL on a TCP port, with passwords: Debian's if it is installed, else that of the wheel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unprivileged() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port on which nobody listens right now."""
+    """A port on which no process listens now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A proxy in front of PostgreSQL that does what networks do on bad days. It runs in a thread of its own."""
+"""A proxy in front of PostgreSQL that simulates network faults, in a separate thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEEN = 4096
 
 
 class Fault(Enum):
-    """What a connection, or the whole network, suffers from."""
+    """The fault of a connection, or of the whole network."""
 
     NONE = "works"
     HALF_OPEN = "takes what the client sends; the server has hung up"
@@ -73,7 +73,7 @@ class Proxy:
         return self._each(having, lambda link: _abort(link.client))
 
     def half_open(self, *having: bytes) -> int:
-        """The server has hung up, and nobody tells the client, whose bytes are taken."""
+        """The server has closed the connection, but the client does not learn it; its bytes are accepted."""
 
         def suffer(link: Link) -> None:
             link.fault = Fault.HALF_OPEN
@@ -83,7 +83,7 @@ class Proxy:
         return self._each(having, suffer)
 
     def swallow(self, *having: bytes) -> int:
-        """What either side sends arrives nowhere; both believe in the connection."""
+        """Bytes from either side are dropped; both still trust the connection."""
         return self._each(having, lambda link: setattr(link, "fault", Fault.BLACK_HOLE))
 
     def freeze(self, *having: bytes) -> int:
@@ -96,13 +96,13 @@ class Proxy:
         return self._each(having, suffer)
 
     def black_hole(self) -> int:
-        """All connections, and those that are made from now on, are taken and never answered, until `heal`."""
+        """All connections, old and new, accept data and never answer, until `heal`."""
         self._network = Fault.BLACK_HOLE
         self.share = 1.0
         return self.swallow()
 
     def heal(self) -> None:
-        """New connections work, and frozen ones go on. What was swallowed is lost."""
+        """New connections work, and frozen ones continue. Dropped bytes stay lost."""
         self._network, self.latency, self.share = Fault.NONE, 0.0, 1.0
 
         def recover(link: Link) -> None:

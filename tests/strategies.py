@@ -56,7 +56,7 @@ def spec_of(dag: Dag, *, name: str = "random") -> FlowSpec:
 
 
 def flow_specs(*, min_size: int = 1, max_size: int = 12) -> st.SearchStrategy[FlowSpec]:
-    """Random flows without a fault in their graph, as plain values."""
+    """Random flows with a correct graph, as plain values."""
     return dags(min_size=min_size, max_size=max_size).map(spec_of)
 
 

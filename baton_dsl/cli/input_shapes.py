@@ -146,12 +146,12 @@ def _inside(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: in
         return f": [{each}, ...]"
     if fields := schema.get("properties"):
         required = schema.get("required", ())
-        told = [
+        fields = [
             f'"{name}"{"" if name in required else " (optional)"}: '
             + (_shape(field, definitions, depth + 1) or "anything")
             for name, field in fields.items()
         ]
-        return f": {{{_some(told)}}}"
+        return f": {{{_some(fields)}}}"
     if isinstance(values, dict) and (each := _shape(values, definitions, depth + 1)):
         return f': {{"...": {each}}}'
     return ""
@@ -163,6 +163,6 @@ def _written(value: object) -> str:
 
 
 def _some(words: Iterable[str]) -> str:
-    told = list(words)
-    more = len(told) - MOST
-    return ", ".join([*told[:MOST], f"and {more:,} more"] if more > 0 else told)
+    shown = list(words)
+    more = len(shown) - MOST
+    return ", ".join([*shown[:MOST], f"and {more:,} more"] if more > 0 else shown)

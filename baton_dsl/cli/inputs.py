@@ -65,7 +65,7 @@ def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterab
     expected = annotations_of(flow)
     texts = {name: text for name, _, text in (pair.partition("=") for pair in pairs) if name in expected}
     unreadable = [found for name, text in texts.items() if (found := _unreadable(name, text, expected[name]))]
-    told = {finding.parameter for finding in unreadable}
+    reported = {finding.parameter for finding in unreadable}
     return InputError(
         [
             *(found.in_flow(flow.name) for found in unreadable),
@@ -74,7 +74,7 @@ def in_words_of_the_command_line(error: InputError, flow: AnyFlow, pairs: Iterab
                 if finding.help == inputs.give(finding.parameter or "")
                 else finding
                 for finding in error.diagnostics
-                if finding.parameter not in told
+                if finding.parameter not in reported
             ),
         ]
     )

@@ -18,11 +18,11 @@ def utc(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def told(when: datetime, *, in_utc: bool = False) -> str:
+def text(when: datetime, *, in_utc: bool = False) -> str:
     """Format a time to the second, with its zone.
 
     Example:
-        >>> told(datetime(2026, 11, 22, 12, 4, 7, 31, UTC), in_utc=True)
+        >>> text(datetime(2026, 11, 22, 12, 4, 7, 31, UTC), in_utc=True)
         '2026-11-22 12:04:07 UTC'
     """
     local = when.astimezone(UTC) if in_utc else when.astimezone()

@@ -48,7 +48,7 @@ def _state(node: ServingNode) -> str:
 def _since(node: ServingNode, now: datetime, in_utc: bool) -> str:
     if node.started_at is None:
         return ""
-    return moments.told(node.started_at, in_utc=True) if in_utc else duration((now - node.started_at).total_seconds())
+    return moments.text(node.started_at, in_utc=True) if in_utc else duration((now - node.started_at).total_seconds())
 
 
 def _queues(node: ServingNode) -> str:

@@ -83,10 +83,10 @@ def _with_usage[T](reading: Reading[T], workflow_id: str) -> Reading[tuple[T, Wo
 
 def _workflow(whole: WorkflowRecord, used: WorkflowUsage, *, full: bool, in_utc: bool) -> str:
     status = whole.status
-    rows = [("inserted", moments.told(status.inserted_at, in_utc=in_utc))]
-    rows += [("settled", moments.told(status.settled_at, in_utc=in_utc))] if status.settled_at else []
-    rows += [("paused", moments.told(status.paused_at, in_utc=in_utc))] if status.paused_at else []
-    rows += [("cancelled", moments.told(status.stopped_at, in_utc=in_utc))] if status.stopped_at else []
+    rows = [("inserted", moments.text(status.inserted_at, in_utc=in_utc))]
+    rows += [("settled", moments.text(status.settled_at, in_utc=in_utc))] if status.settled_at else []
+    rows += [("paused", moments.text(status.paused_at, in_utc=in_utc))] if status.paused_at else []
+    rows += [("cancelled", moments.text(status.stopped_at, in_utc=in_utc))] if status.stopped_at else []
     rows += [("flow", printable(status.flow))] if status.flow != status.name else []
     rows += [("usage", _used(used.total))] if used.total.calls else []
     rows += (
@@ -178,9 +178,9 @@ def _attempts(attempts: Sequence[Attempt], *, full: bool, in_utc: bool) -> Itera
         colour = terminal.COLOURS.get("discarded" if attempt.state in ("failed", "lost") else attempt.state)
         said = f"  {attempt.number}  {click.style(attempt.state, fg=colour)}"
         if attempt.began_at:
-            said += f", began {moments.told(attempt.began_at, in_utc=in_utc)}"
+            said += f", began {moments.text(attempt.began_at, in_utc=in_utc)}"
         if attempt.ended_at:
-            said += f", ended {moments.told(attempt.ended_at, in_utc=in_utc)}"
+            said += f", ended {moments.text(attempt.ended_at, in_utc=in_utc)}"
         if attempt.began_at and attempt.ended_at:
             said += f", took {duration((attempt.ended_at - attempt.began_at).total_seconds())}"
         yield said + (f", on {printable(attempt.runs_on)}" if attempt.runs_on else "")

@@ -97,7 +97,7 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _cells(workflow: Listed, now: datetime, in_utc: bool) -> list[str]:
-    when = moments.told(workflow.inserted_at, in_utc=True) if in_utc else None
+    when = moments.text(workflow.inserted_at, in_utc=True) if in_utc else None
     return [
         printable(workflow.short_id),
         printable(workflow.flow),

@@ -48,7 +48,7 @@ def until_reachable(dsn: str) -> bool:
         FailedError: If the server answers, but refuses the user.
     """
     events: Events = SimpleQueue()
-    told, moment = "", 0.0
+    shown, moment = "", 0.0
     with _signals_into(events):
         while True:
             threading.Thread(target=_try, args=(dsn, events), name="baton-reach", daemon=True).start()
@@ -63,9 +63,9 @@ def until_reachable(dsn: str) -> bool:
                     raise error
                 case _:
                     return False
-            if reason != told or time.monotonic() > moment + AGAIN:
+            if reason != shown or time.monotonic() > moment + AGAIN:
                 terminal.echo(f"The database can't be reached yet; waiting for it: {reason}", err=True)
-                told, moment = reason, time.monotonic()
+                shown, moment = reason, time.monotonic()
             try:
                 events.get(timeout=PAUSE)
             except Empty:

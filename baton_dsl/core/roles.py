@@ -33,7 +33,7 @@ def parameter(
         annotated: The type of its annotation, without markers; `MISSING` if there is none.
         form: How it may be passed.
         is_from: Whether `From` marks it, in the annotation or as the default.
-        source: What `From` was given, as the name of a step; None if that can't be told.
+        source: What `From` was given, as the name of a step; None if that can't be determined.
         is_input: Whether `Input` marks it.
         is_context: Whether its type is `StepContext`.
         access: How it works with the database, if its type is a connection or a session.

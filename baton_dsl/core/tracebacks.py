@@ -72,5 +72,5 @@ def _fold(run: list[list[str]], *, keeps_last: bool) -> list[str]:
     hidden = len(run) - bool(kept)
     margin = _FRAME.match(run[0][0])
     assert margin is not None
-    told = [f"{margin['margin']}  ... {hidden} frame{'' if hidden == 1 else 's'} of baton-dsl and Oban ..."]
-    return [*(told if hidden else []), *kept]
+    folded = [f"{margin['margin']}  ... {hidden} frame{'' if hidden == 1 else 's'} of baton-dsl and Oban ..."]
+    return [*(folded if hidden else []), *kept]

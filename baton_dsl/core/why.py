@@ -12,7 +12,7 @@ from typing import Final
 from baton_dsl.core import defaults
 from baton_dsl.core.nodes import ENDED, Outcome, State, runs_behind
 from baton_dsl.core.reasons import WITH_ITS_WORKFLOW
-from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
+from baton_dsl.core.wording import beyond_budget, counted, duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """How many causes of a workflow's state are described one by one."""
@@ -271,10 +271,12 @@ def _urgency(facts: WorkflowFacts, node: NodeFacts) -> int:
         return 0
     if node.state.is_queued and (node.absent or _obstacle(facts, node)):
         return 1
+    if node.is_held:  # it waits for other items of its map, which the sentence names first
+        return 5
     return 2 if node.state is State.RETRYABLE else 3
 
 
-# --- what is told of the last step of a chain -------------------------------------------------------------------------
+# --- the last step of a chain ---------------------------------------------------------------------------------------
 
 
 def _predicate(facts: WorkflowFacts, node: NodeFacts) -> str:
@@ -365,7 +367,7 @@ def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
         return f'waits for a slot of queue "{node.queue}"{taken}'
     if node.ahead == 0:
         return f'is the next to start in queue "{node.queue}"{taken}'
-    return f'waits for a slot behind {_count(node.ahead, "job")} of queue "{node.queue}"{taken}'
+    return f'waits for a slot behind {counted(node.ahead, "job")} of queue "{node.queue}"{taken}'
 
 
 def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
@@ -396,12 +398,12 @@ def _of_workflow(facts: WorkflowFacts) -> str:
     others.sort(key=lambda node: node.outcome != Outcome.DISCARDED)
     said = [_of_step(facts, node) for node in others[:TOLD]]
     if len(others) > TOLD:
-        said.append(f"and {_count(len(others) - TOLD, 'other')}")
+        said.append(f"and {counted(len(others) - TOLD, 'other')}")
     if by_hand:
-        said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
+        said.append(f"{counted(len(by_hand), 'step')} had not run when somebody cancelled it")
     behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
-        said.append(f"that cancelled {_count(behind, 'downstream step')}")
+        said.append(f"that cancelled {counted(behind, 'downstream step')}")
     return f"{ended}: " + "; ".join(said)
 
 
@@ -413,7 +415,7 @@ def _steps(facts: WorkflowFacts) -> list[NodeFacts]:
 def _under_way(facts: WorkflowFacts) -> str:
     steps = _steps(facts)
     unsettled = sum(node.outcome is None for node in steps)
-    said = f"{unsettled:,} of {_count(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
+    said = f"{unsettled:,} of {counted(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
     if facts.paused_at:
         said = f"The workflow has been paused since {moment(facts.paused_at, facts.now)}: {said}"
     elif facts.stopped_at:
@@ -421,19 +423,15 @@ def _under_way(facts: WorkflowFacts) -> str:
     found = [facts.nodes[step] for step in causes(facts)]
     if facts.paused_at:  # the sentence says so already
         found = [node for node in found if node.state is not State.SUSPENDED]
-    told = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
+    clauses = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
     if len(found) > TOLD:
-        told.append(f"and {_count(len(found) - TOLD, 'other')}")
-    return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(told) if told else said
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        clauses.append(f"and {counted(len(found) - TOLD, 'other')}")
+    return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(clauses) if clauses else said
 
 
 def _some(names: Iterable[str]) -> str:
     listed: Sequence[str] = list(names)
     shown = list(listed[:TOLD])
     if len(listed) > TOLD:
-        shown.append(_count(len(listed) - TOLD, "other"))
+        shown.append(counted(len(listed) - TOLD, "other"))
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

@@ -47,6 +47,16 @@ def suggestion_after(nearest: str | None) -> str:
     return f"; {suggestion(nearest)}" if nearest else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Examples:
+        >>> counted(1, "step"), counted(1200, "step")
+        ('1 step', '1,200 steps')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def size(count: int) -> str:
     """Format a number of bytes for people.
 
@@ -114,10 +124,10 @@ def beyond_budget(amount: Decimal, budget: Decimal, spent: Decimal, reserved: De
     """
     left = budget - spent - reserved
     needs = f"would cost up to {money(amount)}" if amount else "has a model"
-    told = f"{money(max(left, Decimal(0)))} is left of the budget of {money(budget)}"
+    rest = f"{money(max(left, Decimal(0)))} is left of the budget of {money(budget)}"
     if reserved and amount <= budget - spent:
-        return f"{needs}, and {told} until steps end that have reserved {money(reserved)} of it"
-    return f"{needs}, and {told}: approve more with baton approve ID --budget {money(max(spent, Decimal(0)) + amount)}"
+        return f"{needs}, and {rest} until steps end that have reserved {money(reserved)} of it"
+    return f"{needs}, and {rest}: approve more with baton approve ID --budget {money(max(spent, Decimal(0)) + amount)}"
 
 
 def last_exception(error: str | None) -> str:

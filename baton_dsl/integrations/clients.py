@@ -110,13 +110,13 @@ class _Call:
 
     def answered(self, response: Any) -> Any:
         """Record an answer that is not a stream."""
-        told = response
-        if not hasattr(told, "usage") and callable(parse := getattr(response, "parse", None)):
+        whole = response
+        if not hasattr(whole, "usage") and callable(parse := getattr(response, "parse", None)):
             with suppress(Exception):  # `with_raw_response`; errors of parsing are left to the caller
-                told = parse()
-        if getattr(told, "usage", None) is not None:
-            self._record(told)
-        self._capture(response=told)
+                whole = parse()
+        if getattr(whole, "usage", None) is not None:
+            self._record(whole)
+        self._capture(response=whole)
         return response
 
     def saw(self, event: Any) -> bool:
@@ -129,8 +129,8 @@ class _Call:
         if self.is_over:
             return
         self.is_over = True
-        if (told := self.answer.told()) is not None:
-            self._record(told)
+        if (whole := self.answer.recordable()) is not None:
+            self._record(whole)
         if isinstance(error, Exception):
             self.failed(error)
         else:
@@ -199,10 +199,10 @@ class _Answer:
     def _usage_of(self, part: Any) -> None:
         usage = getattr(part, "usage", None)
         if usage is not None:
-            told = usage.model_dump(mode="json", warnings=False)
-            self.usage |= {name: count for name, count in told.items() if count is not None}
+            counts = usage.model_dump(mode="json", warnings=False)
+            self.usage |= {name: count for name, count in counts.items() if count is not None}
 
-    def told(self) -> Any:
+    def recordable(self) -> Any:
         """A value that `record_usage` can read; None if the stream has not sent its usage."""
         if self.whole is not None:
             return self.whole if getattr(self.whole, "usage", None) is not None else None
@@ -313,12 +313,12 @@ def retry_after(error: BaseException) -> timedelta | None:
     return delay if delay is not None and timedelta(0) < delay <= LONGEST_SNOOZE else None
 
 
-def _delay(told: str | None, *, thousandths: bool = False) -> timedelta | None:
+def _delay(text: str | None, *, thousandths: bool = False) -> timedelta | None:
     """The wait that a header says, in seconds or as a date."""
-    if not told:
+    if not text:
         return None
     with suppress(ValueError, OverflowError):
-        return timedelta(seconds=float(told) / (1000 if thousandths else 1))
+        return timedelta(seconds=float(text) / (1000 if thousandths else 1))
     with suppress(ValueError, OverflowError, TypeError):
-        return parsedate_to_datetime(told) - datetime.now(UTC)
+        return parsedate_to_datetime(text) - datetime.now(UTC)
     return None

@@ -62,10 +62,10 @@ def usage_of(
         )
         return _priced(dataclasses.replace(response, **named))
     body = _body(_plain(response))
-    told = body.get("model") or body.get("modelVersion") or body.get("model_name")
-    name = model or (told if isinstance(told, str) else None) or default_model
-    told = body.get("provider_name")
-    provider = provider or (told if isinstance(told, str) else None) or (split_model(name)[0] if name else None)
+    reported = body.get("model") or body.get("modelVersion") or body.get("model_name")
+    name = model or (reported if isinstance(reported, str) else None) or default_model
+    sender = body.get("provider_name")
+    provider = provider or (sender if isinstance(sender, str) else None) or (split_model(name)[0] if name else None)
     named = _named(name, provider, tier or _tier(body), latency)
     if (tokens := _of_pydantic_ai(body)) is not None:
         return _counted(tokens, named)
@@ -206,8 +206,8 @@ def _of_pydantic_ai(body: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _tier(body: Mapping[str, Any]) -> str | None:
     usage = body.get("usage")
-    told = body.get("service_tier") or (usage.get("service_tier") if isinstance(usage, Mapping) else None)
-    return told if isinstance(told, str) else None
+    tier = body.get("service_tier") or (usage.get("service_tier") if isinstance(usage, Mapping) else None)
+    return tier if isinstance(tier, str) else None
 
 
 def _said(response: object) -> str:

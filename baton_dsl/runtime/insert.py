@@ -152,7 +152,7 @@ def _insert_sync(flow: Flow[..., Any], conn: psycopg.Connection[Any], lowered: l
         # A plain Cursor: `conn.cursor()` may return another class, such as a RawCursor.
         cursor = psycopg.Cursor(conn, row_factory=tuple_row)
         values = arguments_of(lowered, schema.VERSION)
-        with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
+        with sending.observed(lowered[0].flow, lowered) as values["traceparent"]:
             row = cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn)).fetchone()
     except psycopg.Error as error:
         if explained := _explain(error, database):
@@ -213,7 +213,7 @@ async def _write(conn: psycopg.AsyncConnection[Any], lowered: list[Lowered], dat
     cursor = psycopg.AsyncCursor(conn, row_factory=tuple_row)
     try:
         values = arguments_of(lowered, schema.VERSION)
-        with sending.told(lowered[0].flow, lowered) as values["traceparent"]:
+        with sending.observed(lowered[0].flow, lowered) as values["traceparent"]:
             executed = await cursor.execute(statement(_INSERT, database.prefix), values, prepare=_is_prepared(conn))
             row = await executed.fetchone()
     except psycopg.Error as error:

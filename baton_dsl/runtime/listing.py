@@ -252,8 +252,8 @@ def full_ids(given: Sequence[str]) -> Reading[list[str]]:
         if not ids:
             raise WorkflowNotFoundError(f'there is no workflow "{start}"')
         if ids[0] != start and len(ids) > 1:
-            told = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
-            raise WorkflowNotFoundError(told, remedy="write more of the id")
+            problem = f'the ids of several workflows begin with "{start}", such as {quoted(ids)}'
+            raise WorkflowNotFoundError(problem, remedy="write more of the id")
         found.append(ids[0])
     return found
 

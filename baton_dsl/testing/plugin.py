@@ -83,6 +83,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if call.when == "call" and report.failed:  # type: ignore[attr-defined]
         for run in item.stash.get(_RUNNERS, [])[-MOST_PICTURES:]:
-            told = f"{run!r}\n{run}\n{run.why()}"
-            report.sections.append(("baton", told))  # type: ignore[attr-defined]
+            picture = f"{run!r}\n{run}\n{run.why()}"
+            report.sections.append(("baton", picture))  # type: ignore[attr-defined]
     return report

@@ -29,9 +29,9 @@ def refusal(memory: Memory, name: str, node: Node) -> str:
             )
     sizes = [len(value) for value in values if isinstance(value, list | dict)]
     if not over.is_product and len(set(sizes)) > 1:
-        told = ", ".join(f'"{it}" has {size}' for it, size in zip(parameters, sizes, strict=True))
+        lengths = ", ".join(f'"{it}" has {size}' for it, size in zip(parameters, sizes, strict=True))
         return (
-            f'BTN509: "{name}" zips collections of different lengths: {told}; make them equally long, or say '
+            f'BTN509: "{name}" zips collections of different lengths: {lengths}; make them equally long, or say '
             'combine="product"'
         )
     count = sizes[0]

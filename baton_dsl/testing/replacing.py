@@ -175,8 +175,8 @@ def _answer(entry: Entry, what: Any) -> Answer:
         try:
             payload.encode_result(entry.name, signature(entry.step).returns, what)
         except BatonError as error:
-            told = error.message.replace(" returned ", " is replaced by ", 1)
-            raise ReplacementError(told, remedy="replace it by what its return annotation says") from error
+            problem = error.message.replace(" returned ", " is replaced by ", 1)
+            raise ReplacementError(problem, remedy="replace it by what its return annotation says") from error
     return Answer(value=what)
 
 

@@ -138,8 +138,8 @@ class Run:
         node = self._memory.model.nodes[name]
         if node.outcome is not Outcome.COMPLETED:
             ended = f"was {node.outcome}" if node.outcome else "has not completed"
-            told = self._memory.error(name)
-            raise ResultNotReadyError(f'step "{name}" {ended}, so it has no result', remedy=told)
+            reason = self._memory.error(name)
+            raise ResultNotReadyError(f'step "{name}" {ended}, so it has no result', remedy=reason)
         found = next(entry.step for entry in self._memory.flow.entries if entry.name == step_of(name))
         annotation: Any = signature(found).returns if isinstance(found, Step) else Any
         text = self._memory.results.get(name)

@@ -51,9 +51,9 @@ def assert_flow(flow: Flow[..., Any], path: str | Path) -> None:
         _write(file, shape)
         return
     lines = unified_diff(known.splitlines(), shape.splitlines(), str(path), "the flow", lineterm="")
-    told = "\n".join(lines)
+    diff = "\n".join(lines)
     raise AssertionError(
-        f'flow "{flow.name}" has another shape than in {path}; to accept the change: pytest --baton-update\n{told}'
+        f'flow "{flow.name}" has another shape than in {path}; to accept the change: pytest --baton-update\n{diff}'
     )
 
 

@@ -203,8 +203,8 @@ def _of_error(error: Exception, visit: Visit) -> Refused:
         if explained is not None:
             return Refused(503, "No tables", explained.message, explained.remedy)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        told = error.diag.message_primary or "the role of the dashboard lacks a privilege"
-        return Refused(403, "Not allowed", f"The database refused: {told}.", "See docs/how-to/privileges.md.")
+        reason = error.diag.message_primary or "the role of the dashboard lacks a privilege"
+        return Refused(403, "Not allowed", f"The database refused: {reason}.", "See docs/how-to/privileges.md.")
     if isinstance(error, psycopg.errors.QueryCanceled):
         return Refused(503, "Too slow", "The database did not answer in time.", "Narrow the filter, or try again.")
     if isinstance(error, (psycopg.OperationalError, PoolTimeout)):

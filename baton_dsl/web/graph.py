@@ -20,6 +20,8 @@ READABLE: Final = 40
 """The most boxes of a picture before steps are folded."""
 ALIKE: Final = 4
 """The least number of steps with one function in one layer that are folded into a box."""
+MOST_KEPT: Final = 2_000
+"""Boxes of a drawing that is kept for the next look, so that what is kept stays small."""
 LETTERS: Final = 21
 """The most columns of a name in a box."""
 
@@ -84,9 +86,9 @@ class Group:
         return sum(self.counts.values())
 
     @property
-    def told(self) -> str:
+    def counts_in_words(self) -> str:
         """The counts in words."""
-        return told(self.counts)
+        return counts_in_words(self.counts)
 
     @property
     def shares(self) -> Sequence[tuple[str, float, float]]:
@@ -102,7 +104,7 @@ class Group:
         elif self.title.endswith("…"):
             name += f": {self.key}"
         critical = ", on the critical path" if self.is_critical else ""
-        return f"{name}: {self.told if self.total > 1 or self.is_map else self.state}{critical}"
+        return f"{name}: {self.counts_in_words if self.total > 1 or self.is_map else self.state}{critical}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +136,11 @@ class Picture:
     is_folded: bool
 
 
-def told(counts: Mapping[str, int]) -> str:
+def counts_in_words(counts: Mapping[str, int]) -> str:
     """Counts in words, with states that need attention first.
 
     Example:
-        >>> told({"completed": 2, "discarded": 1})
+        >>> counts_in_words({"completed": 2, "discarded": 1})
         '1 discarded, 2 completed'
     """
     return ", ".join(f"{counts[state]:,} {state}" for state in _ordered(counts))
@@ -214,7 +216,8 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
         )
         for key, of_group in members.items()
     }
-    layout, paths = _laid_out(tuple(upstreams.items()))
+    structure = tuple(upstreams.items())
+    layout, paths = (_kept if len(structure) <= MOST_KEPT else _laid_out)(structure)
     on_path = set(critical)
     links = {(folded[above], folded[below]) for above, below in itertools.pairwise(critical)}
     return Picture(
@@ -230,11 +233,14 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
     )
 
 
-@lru_cache(maxsize=16)
 def _laid_out(upstreams: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Layout[str], Sequence[str]]:
-    """Where boxes and lines stand, which depends on no state: a live page asks for the same every two seconds."""
+    """Where boxes and lines stand, which depends on no state."""
     layout = layered(dict(upstreams))
     return layout, [line.path for line in layout.lines]
+
+
+_kept: Final = lru_cache(maxsize=16)(_laid_out)
+"""The same, kept: a live page asks for it every two seconds."""
 
 
 def _folded(nodes: Sequence[NodeView]) -> dict[str, str]:

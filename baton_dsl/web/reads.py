@@ -31,6 +31,7 @@ class NodeView:
         upstreams: The names of the steps that it waits for.
         is_map: Whether it has items instead of a job.
         items: For a map, how many items are in each state.
+        has_lists: Of a map, whether its items are lists of items, each of which can fail by itself.
         by_upstream: Whether it was cancelled or skipped because of an upstream.
         queue: Its queue; None after its job is pruned.
         attempt: The number of attempts so far.
@@ -47,6 +48,7 @@ class NodeView:
     upstreams: tuple[str, ...] = ()
     is_map: bool = False
     items: Mapping[str, int] = field(default_factory=dict)
+    has_lists: bool = False
     by_upstream: bool = False
     queue: str | None = None
     attempt: int = 0
@@ -120,7 +122,7 @@ _WORKFLOW: Final[LiteralString] = f"""
 
 _NODES: Final[LiteralString] = f"""
     SELECT node.step_name, node.oban_job_id, node.deps, node.worker, node.outcome, node.updated_at, node.is_map,
-        node.by_upstream,
+        node.levels > 1 AS has_lists, node.by_upstream,
         {statements.STATE} AS state, job.queue, job.attempt, job.max_attempts, job.scheduled_at, job.attempted_at,
         CASE WHEN jsonb_array_length(job.errors) > 0 THEN ARRAY(
             SELECT error ->> 'at' FROM jsonb_array_elements(job.errors) AS error LIMIT 50
@@ -194,6 +196,7 @@ def _node(
         upstreams=upstreams,
         is_map=row["is_map"],
         items=items,
+        has_lists=bool(row["has_lists"]),
         by_upstream=row["by_upstream"],
         queue=row["queue"],
         attempt=row["attempt"] or 0,
@@ -229,9 +232,12 @@ _FAILURES: Final[LiteralString] = """
 """
 
 
+_FAILED: Final = frozenset(["discarded", "retryable"])
+
+
 def failures(view: WorkflowView, *, most: int) -> Reading[list[tuple[str, str]]]:
     """The nodes that failed by themselves or wait for their next attempt, each with the end of its last error."""
-    if not any(node.state in ("discarded", "retryable") or node.items for node in view.nodes):
+    if not any(node.has_lists or _FAILED & {node.state, *node.items} for node in view.nodes):
         return []  # the usual case, which needs no query
     rows = yield _FAILURES, {"workflow_id": view.id, "most": most}
     return [(row["step_name"], row["error"] or "") for row in rows]

@@ -17,7 +17,7 @@ from baton_dsl.core.tracebacks import folded
 from baton_dsl.core.wording import duration, last_exception, money, printable_lines, size
 from baton_dsl.version import __version__
 from baton_dsl.web.access import token_of
-from baton_dsl.web.graph import GLYPHS, shares, shortened, told
+from baton_dsl.web.graph import GLYPHS, counts_in_words, shares, shortened
 from baton_dsl.web.reads import SHOWN
 from baton_dsl.web.visit import Visit
 
@@ -107,7 +107,7 @@ def _environment() -> Environment:
         "shares": shares,
         "shortened": shortened,
         "size": size,
-        "told": told,
+        "counts_in_words": counts_in_words,
     }
     environment.globals |= {"glyphs": GLYPHS, "version": __version__, "fingerprint": _fingerprint()}
     return environment

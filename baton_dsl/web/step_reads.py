@@ -92,10 +92,13 @@ _NEIGHBOURS: Final[LiteralString] = f"""
 _ITEMS: Final[LiteralString] = f"""
     SELECT node.step_name, node.item_index, node.outcome, node.updated_at, job.attempt, job.max_attempts,
         job.attempted_at, {STATE} AS state, clock_timestamp() AS now
-    FROM baton.workflow_nodes AS map
-    JOIN baton.workflow_nodes AS node ON node.map_id = map.oban_job_id
+    FROM baton.workflow_nodes AS node
     LEFT JOIN baton.oban_jobs AS job ON job.id = node.oban_job_id
-    WHERE map.workflow_id = %(workflow_id)s AND map.step_name = %(step)s AND node.item_index >= %(first)s
+    WHERE node.map_id = (
+            SELECT oban_job_id FROM baton.workflow_nodes
+            WHERE workflow_id = %(workflow_id)s AND step_name = %(step)s
+        )
+        AND node.item_index >= %(first)s
         AND (%(state)s::text IS NULL OR {STATE} = %(state)s)
     ORDER BY node.item_index LIMIT %(most)s
 """

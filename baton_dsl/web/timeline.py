@@ -24,7 +24,7 @@ class Row:
         waits: When it began to wait for a slot or for its next attempt, and for how long.
         runs: When its last attempt began, and for how long it ran.
         failed: When earlier attempts failed.
-        told: The same in words.
+        text: The same in words.
     """
 
     step: str
@@ -32,7 +32,7 @@ class Row:
     waits: tuple[float, float] | None
     runs: tuple[float, float] | None
     failed: Sequence[float]
-    told: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def timeline(workflow: WorkflowView) -> Timeline:
             waits=(place(ready), round(place(began or end) - place(ready), 2)) if (began or end) > ready else None,
             runs=runs,
             failed=[place(moment) for moment in node.failed_at],
-            told=", ".join(parts),
+            text=", ".join(parts),
         )
 
     return Timeline(

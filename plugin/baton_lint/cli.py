@@ -11,7 +11,7 @@ import os
 import sys
 
 from baton_lint.arguments import USAGE, Arguments, UsageError
-from baton_lint.printing import put, put_bytes, shown, tell, visible
+from baton_lint.printing import counted, put, put_bytes, shown, tell, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def _tell_problems(arguments: Arguments, target: Target, report: Report) -> int:
 
 
 def _tell_unresolved(target: Target, report: Report) -> None:
-    told = [item for item in report.unresolved if target.holds(item[0])]
-    if told:
+    unresolved = [item for item in report.unresolved if target.holds(item[0])]
+    if unresolved:
         from baton_lint.formats.placing import spot_of
 
-        for path, line, column, sentence in told:
+        for path, line, column, sentence in unresolved:
             spot = spot_of(path, (line, column, line, column), report.cells, target.shown)
             tell(f"{spot}: left alone: {visible(sentence)}")
 
@@ -203,13 +203,13 @@ def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[s
 
 def _output(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
     _show_all(arguments, target, findings, report)
-    seen = f"{_count(report.flows, 'flow')} ({_count(report.steps, 'step')})"
+    seen = f"{counted(report.flows, 'flow')} ({counted(report.steps, 'step')})"
     if not findings:
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return
     fixable = sum(1 for item in findings if item.fix and item.fix[1] and item.path not in report.cells)
     hint = f"; {fixable} fixable with --fix" if fixable else ""
-    _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
+    _say(arguments, f"{counted(len(findings), 'finding')} in {seen}{hint}")
 
 
 def _show_all(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
@@ -228,8 +228,8 @@ def _show_all(arguments: Arguments, target: Target, findings: list[Finding], rep
     from baton_lint.formats import renderer
     from baton_lint.formats.placing import Sources, placed
 
-    told = placed(findings, report.cells, target.shown)
-    text = renderer(form)(told, Sources(target.buffers))
+    located = placed(findings, report.cells, target.shown)
+    text = renderer(form)(located, Sources(target.buffers))
     if text:
         write(text)
 
@@ -261,8 +261,8 @@ def _types(arguments: Arguments) -> int:
     report.problems += proof.problems
     status = _tell_problems(arguments, target, report)
     _show_all(arguments, target, findings, report)
-    edges = _count(proof.claims, "edge")
-    found = _count(len(findings), "finding") if findings else "nothing found"
+    edges = counted(proof.claims, "edge")
+    found = counted(len(findings), "finding") if findings else "nothing found"
     _say(arguments, f"{found} in {edges}, asked of {checker}" if report.flows else "no flows found")
     return max(status, FOUND if findings else CLEAN)
 
@@ -274,12 +274,8 @@ def _emit(arguments: Arguments) -> int:
     project, report = target.session().importable()
     status = _tell_problems(arguments, target, report)
     edges = emit_to(project, arguments.output, put)
-    _say(arguments, f"{_count(edges, 'edge')} written" if report.flows else "no flows found")
+    _say(arguments, f"{counted(edges, 'edge')} written" if report.flows else "no flows found")
     return status
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _say(arguments: Arguments, text: str) -> None:

@@ -201,7 +201,7 @@ class Collector:
         if facts.varies:
             self._open.append(Reference("the step is defined in more than one branch", place))
         elif not _shows_parameters(proper, facts):
-            self._open.append(Reference("the parameters of the step can't be told", place))
+            self._open.append(Reference("the parameters of the step can't be determined", place))
         if facts.binds_more:
             self._open.append(Reference("bind(**inputs) does not show which inputs it sets", place))
         step = self._spec(name, proper, facts, expression, place)

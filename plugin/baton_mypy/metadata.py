@@ -15,6 +15,7 @@ from mypy.server.trigger import make_wildcard_trigger
 from mypy.types import CallableType, Instance, TupleType, Type, TypeAliasType, UnboundType, UnionType, get_proper_type
 from mypy.util import correct_relative_import
 
+from baton_dsl.core.rules.missing_annotation import ENDLESS
 from baton_mypy import names, remembered
 from baton_mypy.literals import text_of
 from baton_mypy.source_text import (
@@ -37,8 +38,7 @@ _DEEPEST: Final = 16
 """The most nested aliases that are followed."""
 _KNOWN: Final = frozenset({"pydantic", "annotated_types", "typing", "typing_extensions"})
 """Packages whose aliases have none of our markers, and whose metadata does not matter."""
-_MARKERS: Final = (f"{names.INPUT}Marker", f"{names.EACH}Marker")
-_AROUND: Final = (names.INPUT, names.EACH)
+_MARKERS: Final = tuple(f"{name}Marker" for name in names.MARKERS)
 _HARMLESS: Final = ("pydantic.fields.Field", "typing.Doc", "typing_extensions.Doc")
 """Metadata that does not change how a type is stored."""
 
@@ -113,7 +113,7 @@ class Reader:
         node = self._looked_up(written.name, Scope(function.info or None, self._module))
         if isinstance(node, TypeAlias) and node.no_args:
             return self._of_alias(node)
-        if isinstance(node, TypeAlias) and node.fullname in _AROUND and written.args:
+        if isinstance(node, TypeAlias) and node.fullname in names.MARKERS and written.args:
             return self.of_names(written.args[0], function)
         if node is None and is_nested(function):
             return UNREADABLE  # perhaps an alias of the outer function
@@ -134,7 +134,7 @@ class Reader:
             alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
             if alias is None or not isinstance(annotation, TypeAliasType):
                 break
-            if alias.fullname not in _AROUND:
+            if alias.fullname not in names.MARKERS:
                 found |= self._of_alias(alias)
                 annotation = annotation._expand_once()  # noqa: SLF001 - get_proper_type() would unroll our markers too
             elif annotation.args:
@@ -149,7 +149,7 @@ class Reader:
         if alias is not None and isinstance(annotation, TypeAliasType):
             if alias in within or len(within) == _DEEPEST:
                 return False
-            if alias.fullname not in _AROUND and self._of_alias(alias).is_custom:
+            if alias.fullname not in names.MARKERS and self._of_alias(alias).is_custom:
                 return True
             return self._is_custom(annotation._expand_once(), (*within, alias))  # noqa: SLF001 - one at a time
         return any(self._is_custom(item, within) for item in _inside(annotation))
@@ -187,6 +187,8 @@ class Reader:
                 missing = next(self._missing_in_aliases(annotation, ()), None)
             if missing is not None:
                 yield name, f"name {missing!r} is not defined"
+            elif _is_endless(annotation, ()):
+                yield name, ENDLESS
 
     def _missing_in_aliases(
         self, annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False
@@ -205,7 +207,7 @@ class Reader:
             module = self._checker.modules.get(alias.module)
             if not of_model:
                 yield from self._missing_in_strings(alias, module)
-            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
+            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in names.MARKERS
             if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
                 path = self.file(module)
                 if absent := self.absent(module):
@@ -368,6 +370,29 @@ def _has_alias(annotation: Type) -> bool:
 def _is_model(annotation: Type) -> bool:
     proper = get_proper_type(annotation)
     return isinstance(proper, Instance) and any(base.fullname == names.MODEL for base in proper.type.mro)
+
+
+def _is_endless(annotation: Type, within: tuple[TypeAlias, ...], *, of_model: bool = False) -> bool:
+    """Whether pydantic would follow a recursive alias by assignment without end: in the arguments of a model."""
+    alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
+    if alias is None or not isinstance(annotation, TypeAliasType):
+        of_model = of_model or _is_model(annotation)
+        return any(_is_endless(item, within, of_model=of_model) for item in _inside(annotation))
+    if alias in within or len(within) == _DEEPEST:
+        return False
+    if of_model and annotation.is_recursive and _leads_to(alias, annotation, ()):
+        return True
+    return _is_endless(annotation._expand_once(), (*within, alias), of_model=of_model)  # noqa: SLF001 - one at a time
+
+
+def _leads_to(goal: TypeAlias, annotation: Type, within: tuple[TypeAlias, ...]) -> bool:
+    """Whether an alias is within an annotation, if only aliases by assignment are expanded."""
+    if not isinstance(annotation, TypeAliasType):
+        return any(_leads_to(goal, item, within) for item in _inside(annotation))
+    alias = annotation.alias
+    if alias is None or alias.python_3_12_type_alias or alias in within:
+        return alias is goal and alias in within
+    return _leads_to(goal, alias.target, (*within, alias))
 
 
 def _inside(annotation: Type) -> Sequence[Type]:

@@ -45,7 +45,7 @@ class GivenOptions(NamedTuple):
 
     @property
     def ignores(self) -> Ignores:
-        """What the call says that steps ignore; what can't be told counts as no."""
+        """What the call says that steps ignore; what can't be determined counts as no."""
         return Ignores.of({name: is_true(self.options[name]) for name in IGNORES if name in self.options})
 
     def specs(self) -> dict[str, Option]:

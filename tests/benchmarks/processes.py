@@ -11,7 +11,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import NamedTuple
 
-from tests.benchmarks.report import Row
+from tests.benchmarks.report import Row, at_most
 
 
 class Cost(NamedTuple):
@@ -51,7 +51,7 @@ def in_turns(rounds: int, *works: Callable[[], Cost]) -> list[list[Cost]]:
     One more round comes first and is not counted; it fills the caches of the operating system.
     """
     costs: list[list[Cost]] = [[] for _ in works]
-    for number in range(-1, rounds):
+    for number in range(-1, at_most(rounds)):
         for step in range(len(works)):
             index = (number + step) % len(works)
             spent = works[index]()

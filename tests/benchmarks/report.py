@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
@@ -38,10 +39,15 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
+def at_most(rounds: int) -> int:
+    """How often to measure: `rounds`, or fewer if the environment variable `ROUNDS` says so."""
+    return min(rounds, int(os.environ.get("ROUNDS") or rounds))
+
+
 def medians(rounds: int, *works: Callable[[], float]) -> list[float]:
     """Each work's median over several rounds, the works taking turns so that noise meets all of them."""
     measured: list[list[float]] = [[] for _ in works]
-    for _ in range(rounds):
+    for _ in range(at_most(rounds)):
         for values, work in zip(measured, works, strict=True):
             values.append(work())
     return [median(values) for values in measured]

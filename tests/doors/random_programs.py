@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from tests.doors.random_types import Annotation, Models, annotations, models, near, source, written
+from tests.doors.random_types import LITERALS, Annotation, Models, annotations, models, near, source, written
 
 PACKAGE = "the_package"
 """What stands for the name of the package: every program of a run gets one of its own."""
@@ -266,6 +266,8 @@ def _parameters(
     if form == "context":
         return Parameter("context", "context", taken)
     if form in ("input", "each input"):
+        if draw(st.integers(0, 2)) == 0:  # values are judged by their types, but for literals
+            taken = ("literal", *draw(st.lists(st.sampled_from(LITERALS), min_size=1, max_size=3, unique=True)))
         return Parameter(draw(st.sampled_from(("one", "two"))), form, taken)
     return Parameter(draw(st.sampled_from((*names, *NAMES))), "upstream", taken)
 

@@ -11,6 +11,8 @@ import pytest
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.errors import BudgetError, WorkflowNotFoundError
+from baton_dsl.runtime.database.snapshot import read
+from baton_dsl.runtime.observing.doctor import examine
 from tests.conftest import StartOban, until
 from tests.integration.modules import budget_steps as steps
 
@@ -64,6 +66,12 @@ async def test_what_does_not_fit_waits_and_goes_on_when_more_is_approved(
             "baton approve ID --budget 4.00."
         )
         assert "budget" in await workflow.why()
+        report = await read(workflow._database, examine("public"))
+        (found,) = report.findings
+        waits = "wait for more than is left of its budget, of which 3.00 of 3.50 is spent"
+        assert found.message == f'3 steps of workflow "{workflow.id}" {waits}'
+        assert found.help == f"approve more: baton approve {workflow.id} --budget 4.00"
+        assert not found.is_wrong
         with pytest.raises(BudgetError, match=r'BTN524: workflow ".*" has spent 3\.00, more than a budget of 2\.00'):
             await workflow.approve(Decimal(2))
         await workflow.approve(5)

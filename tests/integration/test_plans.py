@@ -253,6 +253,18 @@ class Crowd:
         ]
         return self.conn.execute(statement.encode(), values).fetchall()
 
+    def is_held_back(self, holder: psycopg.Connection[Any]) -> bool:
+        """True while somebody besides `holder`, such as an autovacuum's ANALYZE, has a snapshot in this database.
+
+        No dead row can be removed then, and a settle touches a quarter more pages, as with an old snapshot.
+        """
+        query = (
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> ALL(%s) AND backend_xmin IS NOT NULL)"
+        )
+        row = self.conn.execute(query, [[self.conn.info.backend_pid, holder.info.backend_pid]]).fetchone()
+        return row == (True,)
+
     def pages(self) -> int:
         """The pages touched when all running items settle and as many others start."""
         running = self.column("SELECT oban_job_id FROM workflow_nodes WHERE NOT held AND outcome IS NULL")
@@ -270,7 +282,7 @@ def test_the_next_items_of_a_window_are_found_without_a_look_at_those_before_or_
         if session == "an old snapshot":  # what has died since can't be cleared away
             holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             holder.execute("SELECT count(*) FROM workflow_nodes")
-        pages = [crowd.pages() for _ in range(ITEMS // WINDOW - 2)]
+        pages = [crowd.pages() for _ in range(ITEMS // WINDOW - 2) if not crowd.is_held_back(holder)]
     first, last = min(pages[1:6]), min(pages[-5:])
     print(f"pages of a settle in a window of {WINDOW}, {session}: {first} at first, {last} at last")
     assert max(first, last) < 50 * WINDOW

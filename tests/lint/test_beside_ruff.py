@@ -1,4 +1,4 @@
-"""Ruff's rules for imports of annotations, with the setting that our page gives and without."""
+"""Ruff's rules for imports of annotations, with and without the setting that our page shows."""
 
 import json
 import re

@@ -97,7 +97,7 @@ def test_what_makes_no_sense_is_told(arguments: list[str], message: str, project
 
 
 def test_a_session_follows_every_key_that_is_pressed(project: Path) -> None:
-    """What a language server does: open, type, save and close, over one session."""
+    """A language server's actions (open, type, save and close) over one session."""
     session = Session([str(project)], str(project))
     flows, steps = str(project / "flows.py"), str(project / "steps.py")
 

@@ -1,4 +1,4 @@
-"""Whatever happened between two runs, a run with a cache says what a run without one says."""
+"""Whatever happened between two runs, a run with a cache reports what a run without one reports."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What users see: findings in five formats, exit statuses, selection, suppression, configuration."""
+"""The output for users: findings in five formats, exit statuses, selection, suppression, configuration."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A random flow that is right has no finding; with one defect put into it, that defect is found at its place."""
+"""A correct random flow has no finding; if one defect is put into it, that defect is found at its place."""
 
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -68,7 +68,7 @@ def findings(files: dict[str, str]) -> list[str]:
 
 
 def place(files: dict[str, str], text: str, after: str) -> str:
-    """Where a text stands, the first time after another one."""
+    """The place of a text, at its first occurrence after another one."""
     for path, content in files.items():
         start = content.find(after)
         if start >= 0 and path.endswith(".py"):

@@ -1,4 +1,4 @@
-"""The real pre-commit, the schema of SARIF, and the sources of packages that have nothing to do with us."""
+"""The real pre-commit, the schema of SARIF, and the sources of packages that don't use us."""
 
 import json
 import os

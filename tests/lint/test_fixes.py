@@ -1,4 +1,4 @@
-"""Fixes change what they name and nothing else, and a second run has nothing to do."""
+"""Fixes change only what they name, and a second run finds nothing to fix."""
 
 import difflib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The first mutants of `make fuzz`, and what the fuzzer must be able to see."""
+"""The first mutants of `make fuzz`, and faults that the fuzzer must detect."""
 
 from pathlib import Path
 from unittest import mock

@@ -1,4 +1,4 @@
-"""Several projects in one tree: the nearest pyproject.toml with a table of ours counts for a file."""
+"""Several projects in one tree: each file uses the nearest pyproject.toml with a `[tool.baton]` table."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Syntax of a newer Python than the one that runs baton-lint is read, with every name at its place."""
+"""Syntax of a newer Python than the one that runs baton-lint is parsed, with correct places."""
 
 from pathlib import Path
 

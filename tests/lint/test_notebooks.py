@@ -1,4 +1,4 @@
-"""Notebooks: cells of code in their order, places by cell, and what only IPython reads."""
+"""Notebooks: code cells in their order, places by cell, and the syntax of IPython."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whole programs, as users lay them out: what is found in them, and what has to be left alone."""
+"""Whole programs with the layouts of real users: what is found in them, and what must not be reported."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`docs/rules/` is what the rules say."""
+"""`docs/rules/` is generated from the rules."""
 
 from pathlib import Path
 

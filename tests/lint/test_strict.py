@@ -1,4 +1,4 @@
-"""`--strict` tells what was left alone: flows as findings, annotations, files and folders on the error stream."""
+"""`--strict` reports what was not checked: flows as findings; annotations, files and folders on the error stream."""
 
 from pathlib import Path
 

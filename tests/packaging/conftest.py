@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of this process, without what would lead another Python to this clone."""
+    """The environment of this process, without variables that would lead another Python to this clone."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BATON_", "OBAN_"))}
     return kept | {"PYTHONUTF8": "1"} | more
 
@@ -43,7 +45,7 @@ def done(*command: str | Path, cwd: Path) -> str:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of its own, and an empty folder to work in."""
+    """A new virtual environment, and an empty folder to work in."""
 
     folder: Path
     work: Path
@@ -83,13 +85,15 @@ def built(target: str, source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Environment]:
-    """Makes environments."""
+def new_environment() -> Iterator[Callable[[], Environment]]:
+    """Makes environments, not below pytest's own folder: see `server`."""
+    with ExitStack() as stack:
 
-    def make() -> Environment:
-        folder = tmp_path_factory.mktemp("environment")
-        venv.create(folder / "venv", with_pip=True, symlinks=True)
-        (folder / "work").mkdir()
-        return Environment(folder / "venv", folder / "work")
+        def make() -> Environment:
+            temporary = tempfile.TemporaryDirectory(prefix="baton-environment-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+            venv.create(folder / "venv", with_pip=True, symlinks=True)
+            (folder / "work").mkdir()
+            return Environment(folder / "venv", folder / "work")
 
-    return make
+        yield make

@@ -1,4 +1,4 @@
-"""What the sdist holds: all that it takes to build, install and test it."""
+"""The sdist contains everything needed to build, install and test it."""
 
 from __future__ import annotations
 

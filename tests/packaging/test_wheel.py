@@ -1,4 +1,4 @@
-"""What the wheel holds, and what each way of installing it can do."""
+"""The contents of the wheel, and what each way of installing it allows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_is_installed_on_windows_can_be_installed_there(wheel: Path) -> Non
 
 @pytest.fixture(scope="module")
 def core(wheel: Path, new_environment: Callable[[], Environment]) -> Environment:
-    """What an application that inserts installs; it chooses the implementation of psycopg."""
+    """What an application installs that only inserts; it chooses the implementation of psycopg."""
     made = new_environment()
     made.install(str(wheel), "psycopg[binary]")
     return made
@@ -109,7 +109,7 @@ def test_where_no_command_line_is_installed_it_says_how_to(core: Environment) ->
 
 @pytest.fixture(scope="module")
 def operators(core: Environment, wheel: Path) -> Environment:
-    """What somebody installs who looks at workflows from a machine without workers."""
+    """What an operator installs on a machine without workers."""
     core.install(f"{wheel}[cli]")
     return core
 

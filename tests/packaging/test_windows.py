@@ -1,4 +1,4 @@
-"""What the parts that can be installed on Windows use of Python is there; Windows itself is not to be had here."""
+"""The parts for Windows only use what Python has there; the tests don't run on Windows itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every rule's own examples, through the door of live functions."""
+"""Every rule's own examples, checked as live functions."""
 
 import importlib.util
 import sys

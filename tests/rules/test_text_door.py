@@ -1,4 +1,4 @@
-"""Every rule's own examples, through the door of source text: the same places, codes and words."""
+"""Every rule's own examples, checked as source text: the same places, codes and words."""
 
 from pathlib import Path
 from unittest import mock
@@ -44,7 +44,7 @@ NOT_ABOUT_A_STEP = {
     ],
 )
 def test_a_rule_about_a_step_says_so(rule: Rule, example: Example, tmp_path: Path) -> None:
-    """Every rule is tried on its own examples without their flows."""
+    """Every rule is tested on its own examples without their flows."""
     (tmp_path / "flows.py").write_text(example.source.replace("Flow(", "print("), encoding="utf-8")
     with mock.patch.object(analysis, "ALONE", frozenset(CATALOGUE)):
         found = lint(tmp_path, "--extend-select", rule.code)

@@ -1,4 +1,4 @@
-"""Budgets of runs in memory: what does not fit waits, as on a database."""
+"""Budgets of runs in memory: a step that does not fit waits, as on a database."""
 
 from __future__ import annotations
 

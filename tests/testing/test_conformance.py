@@ -1,4 +1,4 @@
-"""The memory engine against the real one: flows with the same luck have the same states, attempts and errors."""
+"""The memory engine against PostgreSQL: the same flows have the same states, attempts and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _fail(reason: str) -> Callable[[], Any]:
 
 
 def answer_of(luck: str, value: Any) -> Any:
-    """What one attempt does: a function each, so that no exception is raised twice."""
+    """The behaviour of one attempt, as a function, so that no exception is raised twice."""
     match luck:
         case "value":
             return lambda: value
@@ -81,7 +81,7 @@ def random_flows(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
 
 
 def _by_model(luck: dict[str, Luck]) -> Callable[[StepContext], Any]:
-    """What stands in for a step of several models: each model has luck of its own, attempt by attempt."""
+    """The replacement for a step of several models: each model has its own results, attempt by attempt."""
 
     def answers(context: StepContext) -> Any:
         several = luck[context.model or ""]
@@ -114,7 +114,7 @@ def flows_of_models(draw: st.DrawFn) -> tuple[Flow[..., Any], dict[str, Any]]:
 
 
 def seen(run: Run | DatabaseRun) -> Any:
-    """All that both engines tell, but for moments and for what depends on which of two upstreams ended first."""
+    """Everything that both engines report, except times and the effect of which upstream ended first."""
     states = {node.step: node.state for node in run.nodes}
 
     def told(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The pytest plugin in pytest runs of its own: fixtures in every kind of test, pictures, snapshots, and no cost."""
+"""The pytest plugin in separate pytest runs: fixtures in every kind of test, drawings, snapshots, and no cost."""
 
 from __future__ import annotations
 

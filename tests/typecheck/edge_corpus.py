@@ -397,7 +397,7 @@ EDGES = (
 
 
 def module() -> str:
-    """A module with one flow an edge: `up_0` and `down_0` in `flow_0`, and so on."""
+    """A module with one flow for each edge: `up_0` and `down_0` in `flow_0`, and so on."""
     parts = [PREAMBLE]
     for number, edge in enumerate(EDGES):
         parts += [part.replace("NUMBER", str(number)) for part in ("\n", *_steps(edge), _FLOW)]

@@ -1,4 +1,4 @@
-"""Random programs get one verdict, whichever door they go through; only "unknown" is allowed to differ.
+"""Random programs get one verdict from every check; only "unknown" may differ.
 
 mypy knows each type exactly, so what live functions and source text are certain of must be what mypy says of an edge.
 What can be stored is pydantic's to say, and so the live functions'. What types have no part in is equal at all doors.
@@ -54,7 +54,7 @@ type Edge = tuple[str, str]
 
 @dataclass
 class Told:
-    """What one door says of a program.
+    """The verdict of one check on a program.
 
     Attributes:
         found: Every finding.
@@ -96,7 +96,7 @@ def of_spec(spec: FlowSpec, types: Types, findings: Sequence[Diagnostic], root: 
 
 
 def verdict(types: Types, parameter: ParameterSpec, upstream: StepSpec) -> bool | None:
-    """What a door is certain of: may the upstream's result go to the parameter?"""
+    """The verdict of which a check is certain: does the upstream's result fit the parameter?"""
     offered = maps.offer(types, parameter, upstream)
     if isinstance(offered, maps.Stuck):
         return False
@@ -154,7 +154,7 @@ def by_mypy(lines: dict[str, list[str]], package: str, edges: set[Edge]) -> Told
 
 def subject(words: str) -> str:
     """What a finding is about, without the types: live functions see through a `NewType` of an input."""
-    return re.split(" is | returns ", words)[0]
+    return re.split(" is | returns | must be ", words)[0]
 
 
 def disagreements(live: Told, text: Told, mypy: Told) -> Iterator[str]:

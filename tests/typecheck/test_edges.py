@@ -1,4 +1,4 @@
-"""The corpus of edges gets one verdict, whichever door it goes through."""
+"""The corpus of edges gets one verdict from every check."""
 
 from __future__ import annotations
 

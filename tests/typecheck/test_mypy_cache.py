@@ -1,4 +1,4 @@
-"""Whatever mypy remembers, it says what a run without any memory would say."""
+"""With any cache, mypy reports what it reports without one."""
 
 from __future__ import annotations
 

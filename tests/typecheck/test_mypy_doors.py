@@ -1,4 +1,4 @@
-"""The programs that every door judges, through the door of mypy's types."""
+"""The programs that every check judges, checked by mypy with the plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every rule's own examples, through the door of mypy's types."""
+"""Every rule's own examples, checked by mypy with the plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the plugin is to mypy: its names, its settings, its failures, and what it loads."""
+"""The plugin's interface to mypy: its names, settings, failures, and imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plain type checkers, without a plugin, make of the DSL."""
+"""The verdicts of plain type checkers, without a plugin, on the DSL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of the database says of the next try: the whole table, and that each state is in its right place."""
+"""For each error of the database, whether a repetition may help: the whole table of SQLSTATEs."""
 
 import psycopg
 import pytest

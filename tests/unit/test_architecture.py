@@ -1,4 +1,4 @@
-"""What holds the house together and no linter sees: what an import loads, who knows oban, how long a module may be."""
+"""The architecture that no linter checks: what an import loads, who knows Oban, how long a module may be."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""What is made of calls of models before it is written: usage, prices, and captures without secrets."""
+"""Calls of models before they are stored: usage, prices, and captures without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that are made together travel together, and each gets its own reply or its own error."""
+"""Requests at the same moment share one batch, and each gets its own reply or error."""
 
 import asyncio
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ async def test_a_failed_batch_is_tried_in_halves_until_each_has_failed_by_itself
 
 
 class Server:
-    """Answers each number with itself; some numbers it does not answer, for a while or for ever."""
+    """Answers each number with itself; some numbers get no answer, for a while or forever."""
 
     def __init__(self, errors: dict[int, list[Exception]]) -> None:
         self.errors = errors
@@ -211,7 +211,7 @@ async def test_it_works_again_after_it_was_idle() -> None:
 
 
 async def test_what_an_answer_has_started_is_asked_before_those_who_waited_go_on() -> None:
-    """As in a chain: the settle of a step starts the next one, and nobody should wait for the end of the first."""
+    """As in a chain: the settle of a step starts the next one, and should not wait for the end of that."""
     seen: list[str] = []
     started: list[asyncio.Task[None]] = []
 

@@ -1,4 +1,4 @@
-"""Names that have moved: their former places still serve, with a warning that says where they are now."""
+"""Names that have moved: the old ones still work, with a warning that names the new ones."""
 
 import pytest
 

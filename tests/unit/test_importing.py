@@ -1,4 +1,4 @@
-"""The functions that the names in jobs stand for, and what is said where one can't be found."""
+"""The functions that the names in jobs refer to, and the errors if they can't be found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an insert would write: ids, args, templates, edges."""
+"""The rows that an insert would write: ids, args, templates, edges."""
 
 import datetime as dt
 import json

@@ -1,4 +1,4 @@
-"""Laws of what maps make of types, and how the rules see maps that no example shows."""
+"""Laws of the types of maps, and the rules on maps that no example shows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Results and inputs as JSON: what goes in comes out, and what can't is refused with a sentence."""
+"""Results and inputs as JSON: values come back unchanged, or are refused with a sentence."""
 
 import collections
 import datetime as dt

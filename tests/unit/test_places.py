@@ -1,4 +1,4 @@
-"""Where things stand in the source: exact places, looked up once for a whole file."""
+"""Places in the source: exact, and looked up once for a whole file."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever is raised, it can be told: what is plain stays as it is, all else has a stand-in with its name."""
+"""Whatever is raised can be reported: plain exceptions stay, all others get a substitute with their name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from baton_dsl.core.wording import LONGEST_ERROR, shortened
-from baton_dsl.runtime.values.raised import MOST, described, kind_of, tellable, text_of, told
+from baton_dsl.runtime.values.raised import MOST, described, kind_of, tellable, text_of, traceback_of
 
 
 class Broken:
@@ -110,7 +110,7 @@ def test_whatever_is_raised_can_be_told_in_moderate_length(error: Exception) -> 
     text = "".join(traceback.format_exception(shown))
     assert len(text) <= MOST
     assert "test_whatever_is_raised_can_be_told" in text
-    for said in (text_of(error), described(error), told(error)):
+    for said in (text_of(error), described(error), traceback_of(error)):
         assert type(said) is str
 
 
@@ -134,7 +134,7 @@ def test_what_is_plain_stays_as_it_is(error: Exception) -> None:
 def test_a_cause_that_is_too_long_is_left_out_and_the_error_stays() -> None:
     error = chained(ValueError("no stock"), ValueError("x" * MOST))
     assert tellable(error) is error
-    assert told(error).startswith("ValueError: no stock\n(Its cause is left out")
+    assert traceback_of(error).startswith("ValueError: no stock\n(Its cause is left out")
 
 
 def test_a_stand_in_says_what_keeps_the_error_from_being_told() -> None:

@@ -1,4 +1,4 @@
-"""Codes and sentences that stand in SQL and in Python: they must be the same."""
+"""Codes and sentences that are both in SQL and in Python must be the same."""
 
 import re
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""What callers and steps are told of results that are not there."""
+"""The errors for callers and steps that ask for results that don't exist."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a step returns either comes back as it was, or is refused at once, with the path of what would not."""
+"""A result of a step comes back unchanged, or is refused at once with the path of the difference."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def deep(depth: int) -> Any:
 
 
 def changed(model: BaseModel, name: str, value: object) -> Any:
-    """A model whose field was set to what does not fit, which pydantic lets pass."""
+    """A model with a field of the wrong type, which pydantic allows."""
     setattr(model, name, value)
     return model
 

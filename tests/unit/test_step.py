@@ -1,4 +1,4 @@
-"""Steps stay functions, and their signatures say what they wait for and what they take."""
+"""Steps stay functions, and their signatures define their upstreams and inputs."""
 
 import inspect
 import pkgutil

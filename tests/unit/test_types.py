@@ -1,4 +1,4 @@
-"""What may go where: live annotations as terms, and the verdicts of static typing over them."""
+"""Which type fits where: live annotations as terms, and the verdicts of static typing on them."""
 
 import collections
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What is said of a workflow and its steps, word by word."""
+"""The sentences about workflows and steps, word by word."""
 
 from __future__ import annotations
 
@@ -294,6 +294,16 @@ def test_a_map_waits_for_its_items_and_an_item_for_its_turn() -> None:
         f'"report" waits for "orders", which waits for "orders[1]", which {unserved}; it also waits for "orders[2]".'
     )
     assert why(facts) == f'2 of 3 steps have not settled: "orders[1]" {unserved}; "orders[2]" {waits}.'
+
+
+def test_an_item_that_runs_is_told_before_those_that_wait_for_it() -> None:
+    facts = workflow(
+        node("orders", State.SUSPENDED, has_expanded=True),
+        node("orders[0]", State.EXECUTING, part_of="orders", attempt=1),
+        *(node(f"orders[{number}]", part_of="orders", is_held=True) for number in range(1, 5)),
+    )
+    assert why(facts, "orders").startswith('"orders" waits for "orders[0]", which has run, attempt 1 of 20; it also')
+    assert why(facts).startswith('1 of 1 step has not settled: "orders[0]" has run')
 
 
 def test_a_map_that_was_discarded_is_told_with_the_item() -> None:

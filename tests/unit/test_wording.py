@@ -1,4 +1,4 @@
-"""The one line by which a failure is told is the one that says what happened."""
+"""A failure is reported by the one line of its text that says what happened."""
 
 import asyncio
 import traceback

@@ -1,4 +1,4 @@
-"""Requests to the dashboard without a server between."""
+"""Requests to the dashboard without a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The response."""
 
     status: int
     headers: dict[str, str]

@@ -1,4 +1,4 @@
-"""A dashboard on a port of its own, and a real browser in front of it."""
+"""A dashboard on a separate port, and a real browser."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Reader:
-    """Somebody at a browser: a page, and all that went wrong on it."""
+    """A user at a browser: a page, and all errors on it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -61,7 +61,7 @@ class Reader:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def reader(browser: Browser) -> AsyncIterator[Reader]:
-    """A page of a fresh browser profile; nothing may go wrong on it, which a broken content policy would be."""
+    """A page of a fresh browser profile; any error on it fails the test, also a violated content policy."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     reading = Reader(await context.new_page())
     yield reading
@@ -72,7 +72,9 @@ async def reader(browser: Browser) -> AsyncIterator[Reader]:
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     """Serve an application on a free port; its address."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, **options)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5, **options
+    )
     server = uvicorn.Server(config)
     listening = config.bind_socket()
     served = asyncio.create_task(server._serve([listening]))

@@ -1,4 +1,4 @@
-"""Who may look and who may operate: asked without a server, so that every header can be what an attacker sends."""
+"""Who may read and who may operate: requests without a server, so that a test can send any header."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def operator_of(_request: Any) -> Any:
 
 
 async def confirmed(app: Any, workflow: Workflow[Any], do: str = "cancel", **more: Any) -> Answer:
-    """What becomes of an action that was confirmed as a browser does it."""
+    """The response to an action, confirmed as by a browser."""
     page = await ask(app, "/action", id=workflow.id, do=do)
     token = page.cookies.get("baton_csrf", "")
     headers = {**LOCAL, "cookie": f"baton_csrf={token}", **more.pop("headers", {})}

@@ -1,4 +1,4 @@
-"""The dashboard over a million workflows, and over a workflow of a thousand steps: what a page costs the server."""
+"""The dashboard over a million workflows, and over one of a thousand steps: the cost of a page for the server."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ async def test_a_workflow_of_many_items_is_explained_when_one_asks(dsn: str) -> 
 
 
 def patience() -> float:
-    """How much slower this machine is at present than one that does nothing else: the law is about that one."""
+    """How much slower this machine is now than an idle one, for which the limits are defined."""
     begun = time.process_time(), time.perf_counter()
     sum(number * number for number in range(300_000))
     used, passed = time.process_time() - begun[0], time.perf_counter() - begun[1]

@@ -1,4 +1,4 @@
-"""The dashboard where it may do little, where packages are missing, and where the database is not as it should be."""
+"""The dashboard with few rights, without some packages, and with a damaged database."""
 
 from __future__ import annotations
 

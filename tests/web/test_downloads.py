@@ -1,4 +1,4 @@
-"""Inputs and results as files: whole, as JSON, and never more of them in memory than a few megabytes."""
+"""Inputs and results as files: whole, as JSON, using at most a few megabytes of memory."""
 
 from __future__ import annotations
 

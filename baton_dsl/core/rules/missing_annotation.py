@@ -9,6 +9,9 @@ from baton_dsl.core.spec import MISSING, Form, ParameterSpec, StepSpec, Types
 
 finding = Finder("BTN204", "baton-missing-annotation")
 
+ENDLESS: Final = "maximum recursion depth exceeded"
+"""What Python says of a recursive alias by assignment where pydantic follows it: in the arguments of a model."""
+
 _REMEDY: Final = "import the name at run time, not only under TYPE_CHECKING: results and inputs are validated with it"
 
 

@@ -103,13 +103,13 @@ def _of_flow(flow: FlowSpec, steps: Mapping[str, StepSpec]) -> Iterator[Diagnost
         if not isinstance(models, list | tuple):
             continue
         if name == ALL_OTHERS:
-            told = 'option "models" gives several models to all steps that it does not name ("*")'
+            problem = 'option "models" gives several models to all steps that it does not name ("*")'
         elif step is not None and step.is_per_model is False:
-            told = f'option "models" gives step "{name}" several models, but it runs once'
+            problem = f'option "models" gives step "{name}" several models, but it runs once'
         else:
             continue
         yield finding(
-            told,
+            problem,
             help="give it one; or declare the step with several, @step(models=(...)), and what takes its result "
             "takes a dict by model",
             step=None if name == ALL_OTHERS else name,

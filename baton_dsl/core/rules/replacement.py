@@ -34,9 +34,8 @@ def wrong(flow: FlowSpec, replaced: Replaced, types: Types) -> Iterator[Diagnost
     result = steps[name].result
     if result in (MISSING, UNKNOWN):
         return
-    if replaced.is_list and any(
-        types.assignable(types.list_of(answer.narrowest), result) is not False for answer in replaced.answers
-    ):
+    items = [each for answer in replaced.answers for each in (answer.type, answer.narrowest)]
+    if replaced.is_list and any(types.assignable(types.list_of(item), result) is not False for item in items):
         return  # it may be one value
     for answer in replaced.answers:
         if types.assignable(answer.narrowest, result) is False:

@@ -42,8 +42,8 @@ def given_back(job: Job, error: StepNotFoundError) -> Snooze:
     times = (before.get("times", 0) if isinstance(before, dict) else 0) + 1
     pause = pause_of(times)
     logger.warning("%s is given back, and can be fetched again in %d s: %s", name_of(job), pause, error)
-    told: dict[str, Any] = {"times": times, "reason": shortened(error.message, 1000), "of": _moment(job.attempted_at)}
-    return Snooze(pause, meta={ABSENT: told})
+    record: dict[str, Any] = {"times": times, "reason": shortened(error.message, 1000), "of": _moment(job.attempted_at)}
+    return Snooze(pause, meta={ABSENT: record})
 
 
 def pause_of(times: int) -> int:

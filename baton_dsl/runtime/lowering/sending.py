@@ -15,7 +15,7 @@ _NOBODY: Final = nullcontext(None)
 _sending: Sending | None = None
 
 
-def told(flow: str, workflows: Sequence[Lowered]) -> AbstractContextManager[str | None]:
+def observed(flow: str, workflows: Sequence[Lowered]) -> AbstractContextManager[str | None]:
     """The context manager for an insert.
 
     Args:

@@ -27,7 +27,7 @@ from oban._executor import AckAction, Executor
 from oban._producer import Dispatcher, LocalDispatcher, Producer
 from oban._query import Query
 
-from baton_dsl.runtime.values.raised import described, told
+from baton_dsl.runtime.values.raised import described, traceback_of
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _current_task() -> asyncio.Task[Any] | None:
 
 def failed(job: Job, error: BaseException) -> AckAction:
     """The ack of a failed attempt, as Oban's executor would create it."""
-    entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": told(error)}
+    entry = {"attempt": job.attempt, "at": datetime.now(UTC).isoformat(), "error": traceback_of(error)}
     if job.attempt >= job.max_attempts:
         return AckAction(job=job, state="discarded", error=entry)
     return AckAction(job=job, state="retryable", error=entry, schedule_in=default_backoff(job))

@@ -346,12 +346,12 @@ def _mapped(node: Mapping[str, Any], step: AnyStep) -> Iterator[Obstacle]:
     then = sorted(node["parameters"] or ())
     now = [MODEL] if step.is_per_model else sorted(it.name for it in signature(step).parameters if it.each)
     if MODEL in (*then, *now) and then != now:
-        told = (
+        change = (
             "it runs once for each model, which it did not"
             if MODEL in now
             else "it does not run once for each model, as it did"
         )
-        yield _obstacle(node, f"{told} when the workflow was inserted", KEEP)
+        yield _obstacle(node, f"{change} when the workflow was inserted", KEEP)
     elif then != now:
         over, before = quoted(now) if now else "nothing", quoted(then) if then else "nothing"
         yield _obstacle(node, f"it maps over {over}, and mapped over {before} when the workflow was inserted", KEEP)

@@ -35,16 +35,16 @@ def log_steps() -> None:
     telemetry.attach(_ID, events, _log)
 
 
-def _log(event: str, told: dict[str, Any]) -> None:
-    job: Job = told["job"]
+def _log(event: str, data: dict[str, Any]) -> None:
+    job: Job = data["job"]
     if event == "oban.job.start":
         fields = fields_of(job)
         logger.info("%s starts, attempt %d of %d", printable(name_of(job)), job.attempt, job.max_attempts, extra=fields)
         return
-    took, waited = told["duration"] / _SECOND, told["queue_time"] / _SECOND
+    took, waited = data["duration"] / _SECOND, data["queue_time"] / _SECOND
     fields = {
         **fields_of(job),
-        "outcome": (outcome := outcome_of(job, told["state"])),
+        "outcome": (outcome := outcome_of(job, data["state"])),
         "duration": round(took, 6),
         "queue_time": round(waited, 6),
     }
@@ -58,10 +58,10 @@ def _log(event: str, told: dict[str, Any]) -> None:
             extra=fields,
         )
         return
-    traceback = told["traceback"] or told["error_message"]
+    traceback = data["traceback"] or data["error_message"]
     fields["error"] = last_exception(traceback)
     said = f"{name_of(job)} failed in attempt {job.attempt} of {job.max_attempts}: {fields['error']}"
-    if told["state"] == "discarded":
+    if data["state"] == "discarded":
         logger.error("%s\n%s", printable(said), printable_lines(folded(traceback.rstrip())), extra=fields)
     else:
         logger.warning("%s", printable(said), extra=fields)

@@ -19,8 +19,8 @@ def bind_steps() -> None:
     """
     bind = importlib.import_module("structlog.contextvars").bind_contextvars
 
-    def start(_event: str, told: dict[str, Any]) -> None:
-        bind(**fields_of(told["job"]))
+    def start(_event: str, data: dict[str, Any]) -> None:
+        bind(**fields_of(data["job"]))
 
     telemetry.detach(_ID)
     telemetry.attach(_ID, ["oban.job.start"], start)

@@ -107,7 +107,23 @@ _MOVES: Final[LiteralString] = """
     )
 """
 
-STUCK: Final[LiteralString] = f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_MOVES})"
+# Read once for all workflows, because there are few such jobs. A search among the steps of one workflow might have to
+# skip a hundred thousand completed items.
+_RUN: Final[LiteralString] = """
+    workflow_id = ANY(ARRAY(
+        SELECT DISTINCT job.meta ->> 'workflow_id'
+        FROM baton.oban_jobs AS job
+        WHERE job.state = 'executing'
+            AND job.meta ? 'workflow_id'
+            AND job.attempted_by[2] = ANY(ARRAY(
+                SELECT uuid::text FROM baton.oban_producers WHERE baton.baton_lives(uuid::text)
+            ))
+    ))
+"""
+
+STUCK: Final[LiteralString] = (
+    f"(outcome IS NULL AND paused_at IS NULL AND stopped_at IS NULL AND NOT {_RUN} AND NOT {_MOVES})"
+)
 """Whether a workflow is stuck: a condition on rows of `baton_workflows`."""
 
 

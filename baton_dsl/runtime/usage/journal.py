@@ -97,7 +97,7 @@ class Journal:
     def capture(self, request: object, response: object, error: BaseException | str | None, model: str | None) -> None:
         """See `StepContext.capture`."""
         self._captures += 1
-        told = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
+        message = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
         named = model or self._model
         entry = CaptureEntry(
             id=new_workflow_id(),
@@ -106,7 +106,7 @@ class Journal:
             model=storable(named)[:LONGEST_NAME] if named else None,
             request=captured(request),
             response=None if response is None else captured(response),
-            error=None if told is None else shortened(text_without_secrets(told)),
+            error=None if message is None else shortened(text_without_secrets(message)),
             captured_at=datetime.now(UTC),
         )
         self._begin(lambda: self._writer.capture(entry))

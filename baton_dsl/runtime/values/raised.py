@@ -34,12 +34,12 @@ def tellable(error: Exception) -> Exception:
         >>> print(f"{type(error).__name__}: {error}")
         Mistaken: (it has no text: __str__ raised TypeError: not enough arguments for format string)
     """
-    if _is_told(error):
+    if _is_storable(error):
         return error
     try:
         error.__cause__, error.__suppress_context__ = None, True
         error.add_note("(Its cause is left out: it can't be stored, or is too long.)")
-        if _is_told(error):
+        if _is_storable(error):
             return error
     except BaseException:  # noqa: BLE001, S110 - its class may raise anything
         pass
@@ -77,7 +77,7 @@ def described(error: BaseException) -> str:
     return ": ".join([kind_of(error), *(shortened(line, 1000) for line in lines[:1] if line)])
 
 
-def told(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """The traceback of any exception."""
     try:
         return "".join(traceback.format_exception(error))
@@ -85,7 +85,7 @@ def told(error: BaseException) -> str:
         return f"{''.join(traceback.format_tb(error.__traceback__))}{kind_of(error)}: {text_of(error)}"
 
 
-def _is_told(error: Exception) -> bool:
+def _is_storable(error: Exception) -> bool:
     """True if Oban can store it, and it is not too long."""
     try:
         length = max(16 * len(str(error)), len("".join(traceback.format_exception(error))))

@@ -1,12 +1,12 @@
-"""Output formats: one module for each, with `render(told, sources) -> str`."""
+"""Output formats: one module for each, with `render(findings, sources) -> str`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from baton_lint.formats.placing import Sources, Told
+from baton_lint.formats.placing import Placed, Sources
 
-type Renderer = Callable[[Sequence[Told], Sources], str]
+type Renderer = Callable[[Sequence[Placed], Sources], str]
 
 
 def renderer(form: str) -> Renderer:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baton_lint.formats.placing import Sources, Spot, Told
+from baton_lint.formats.placing import Placed, Sources, Spot
 
 
-def render(told: Sequence[Told], sources: Sources) -> str:
+def render(findings: Sequence[Placed], sources: Sources) -> str:
     """Render a block for each finding, separated by empty lines."""
-    return "\n\n".join(_block(item, sources) for item in told)
+    return "\n\n".join(_block(item, sources) for item in findings)
 
 
-def _block(told: Told, sources: Sources) -> str:
-    finding = told.finding
+def _block(item: Placed, sources: Sources) -> str:
+    finding = item.finding
     lines = [f"{finding.code} {finding.slug}: {finding.message}"]
-    lines += _frame(told.spot, sources)
+    lines += _frame(item.spot, sources)
     if finding.code == "BTN101":
-        lines += _cycle(told.remarks)
+        lines += _cycle(item.remarks)
     else:
-        lines += [f"  note: {spot}: {message}" if spot else f"  note: {message}" for message, spot in told.remarks]
+        lines += [f"  note: {spot}: {message}" if spot else f"  note: {message}" for message, spot in item.remarks]
     if finding.help:
         lines.append(f"  help: {finding.help}")
     lines.append(f"  {finding.url}")

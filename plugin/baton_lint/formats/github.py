@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baton_lint.formats.placing import Sources, Told
+from baton_lint.formats.placing import Placed, Sources
 
 
-def render(told: Sequence[Told], sources: Sources) -> str:
+def render(findings: Sequence[Placed], sources: Sources) -> str:
     """Render one `::error` for each finding."""
-    return "\n".join(_command(item) for item in told)
+    return "\n".join(_command(item) for item in findings)
 
 
-def _command(told: Told) -> str:
-    finding, spot = told.finding, told.spot
+def _command(item: Placed) -> str:
+    finding, spot = item.finding, item.spot
     message = finding.message
     if spot.cell is None:
         lines = {"line": spot.line, "col": spot.column, "endLine": spot.end_line, "endColumn": spot.end_column}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baton_lint.formats.placing import Sources, Told
+from baton_lint.formats.placing import Placed, Sources
 
 
-def render(told: Sequence[Told], sources: Sources) -> str:
+def render(findings: Sequence[Placed], sources: Sources) -> str:
     """Render each finding as `path:line:column: code: message`."""
-    return "\n".join(f"{item.spot}: {item.finding.code}: {item.finding.message}" for item in told)
+    return "\n".join(f"{item.spot}: {item.finding.code}: {item.finding.message}" for item in findings)

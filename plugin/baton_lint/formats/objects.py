@@ -6,20 +6,20 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from baton_lint.formats.placing import Sources, Told
+from baton_lint.formats.placing import Placed, Sources
 from baton_lint.printing import takes_any_text
 
 
-def render(told: Sequence[Told], sources: Sources) -> str:
+def render(findings: Sequence[Placed], sources: Sources) -> str:
     """Render a list with one object for each finding. All have the same keys; unknown values are null.
 
     A finding in a notebook also has the key `cell`, and its lines are those of the cell.
     """
-    return json.dumps([_object(item) for item in told], indent=2, ensure_ascii=not takes_any_text())
+    return json.dumps([_object(item) for item in findings], indent=2, ensure_ascii=not takes_any_text())
 
 
-def _object(told: Told) -> dict[str, Any]:
-    finding, spot = told.finding, told.spot
+def _object(item: Placed) -> dict[str, Any]:
+    finding, spot = item.finding, item.spot
     return {
         "path": spot.path,
         **({} if spot.cell is None else {"cell": spot.cell}),

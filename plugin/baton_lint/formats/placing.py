@@ -44,7 +44,7 @@ class Spot(NamedTuple):
         return f"{self.path}:{cell}{self.line}:{self.column}"
 
 
-class Told(NamedTuple):
+class Placed(NamedTuple):
     """A finding with its places as they are shown, and with every text on one line."""
 
     finding: Finding
@@ -52,7 +52,7 @@ class Told(NamedTuple):
     remarks: tuple[tuple[str, Spot | None], ...]
 
 
-def placed(findings: Sequence[Finding], cells: Cells, shown: Callable[[str], str]) -> list[Told]:
+def placed(findings: Sequence[Finding], cells: Cells, shown: Callable[[str], str]) -> list[Placed]:
     """Convert findings for users.
 
     Args:
@@ -60,10 +60,10 @@ def placed(findings: Sequence[Finding], cells: Cells, shown: Callable[[str], str
         cells: The cells of the notebooks among the files.
         shown: Formats a path for users.
     """
-    return [_told(finding, cells, shown) for finding in findings]
+    return [_placed(finding, cells, shown) for finding in findings]
 
 
-def _told(finding: Finding, cells: Cells, shown: Callable[[str], str]) -> Told:
+def _placed(finding: Finding, cells: Cells, shown: Callable[[str], str]) -> Placed:
     plain = finding._replace(
         message=visible(finding.message),
         help=None if finding.help is None else visible(finding.help),
@@ -71,7 +71,7 @@ def _told(finding: Finding, cells: Cells, shown: Callable[[str], str]) -> Told:
         step=None if finding.step is None else visible(finding.step),
     )
     remarks = tuple([(visible(remark.message), _remark(remark, cells, shown)) for remark in finding.remarks])
-    return Told(plain, spot_of(finding.path, finding[1:5], cells, shown), remarks)
+    return Placed(plain, spot_of(finding.path, finding[1:5], cells, shown), remarks)
 
 
 def _remark(remark: Remark, cells: Cells, shown: Callable[[str], str]) -> Spot | None:

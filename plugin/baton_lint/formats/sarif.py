@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 from baton_dsl.core.rules import CATALOGUE
 from baton_dsl.version import __version__
-from baton_lint.formats.placing import Sources, Spot, Told
+from baton_lint.formats.placing import Placed, Sources, Spot
 from baton_lint.printing import takes_any_text
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def render(told: Sequence[Told], sources: Sources) -> str:
+def render(findings: Sequence[Placed], sources: Sources) -> str:
     """Render one run, with the rules that found something."""
-    codes = sorted({item.finding.code for item in told})
+    codes = sorted({item.finding.code for item in findings})
     index = {code: position for position, code in enumerate(codes)}
     document = {
         "$schema": SCHEMA,
@@ -30,20 +30,20 @@ def render(told: Sequence[Told], sources: Sources) -> str:
                         "name": "baton-lint",
                         "semanticVersion": __version__,
                         "informationUri": "https://baton-dsl.readthedocs.io/",
-                        "rules": [_rule(code, told) for code in codes],
+                        "rules": [_rule(code, findings) for code in codes],
                     }
                 },
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(item, index[item.finding.code]) for item in told],
+                "results": [_result(item, index[item.finding.code]) for item in findings],
             }
         ],
     }
     return json.dumps(document, indent=2, ensure_ascii=not takes_any_text())
 
 
-def _rule(code: str, told: Sequence[Told]) -> dict[str, Any]:
+def _rule(code: str, findings: Sequence[Placed]) -> dict[str, Any]:
     rule = CATALOGUE[code]
-    url = next(item.finding.url for item in told if item.finding.code == code)
+    url = next(item.finding.url for item in findings if item.finding.code == code)
     return {
         "id": code,
         "name": rule.slug,
@@ -53,8 +53,8 @@ def _rule(code: str, told: Sequence[Told]) -> dict[str, Any]:
     }
 
 
-def _result(told: Told, index: int) -> dict[str, Any]:
-    finding, spot = told.finding, told.spot
+def _result(item: Placed, index: int) -> dict[str, Any]:
+    finding, spot = item.finding, item.spot
     text = finding.message if finding.help is None else f"{finding.message}\n{finding.help}"
     result: dict[str, Any] = {
         "ruleId": finding.code,
@@ -65,7 +65,7 @@ def _result(told: Told, index: int) -> dict[str, Any]:
     }
     related = [
         {"message": {"text": _in_cell(message, place)}, "physicalLocation": _location(place)}
-        for message, place in told.remarks
+        for message, place in item.remarks
         if place is not None
     ]
     if related:

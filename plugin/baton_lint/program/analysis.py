@@ -83,8 +83,8 @@ def analyse(project: Project, paths: Iterable[str]) -> Analysis:
     ):
         findings[finding] = None
     in_order = tuple(sorted(_once(findings), key=_position))
-    told = unresolved((*(step for flow in flows for step in flow.steps), *lonely), dict(steps.unresolved()))
-    return Analysis(tuple(flows), in_order, tuple(findings), complaints, told)
+    unknown = unresolved((*(step for flow in flows for step in flow.steps), *lonely), dict(steps.unresolved()))
+    return Analysis(tuple(flows), in_order, tuple(findings), complaints, unknown)
 
 
 def _lonely(project: Project, paths: list[str], names: Names, steps: Steps, builds: list[Build]) -> list[StepSpec]:

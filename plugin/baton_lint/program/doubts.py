@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from baton_dsl.core.rules.missing_annotation import ENDLESS
 from baton_lint.program.known import canonical
 from baton_lint.program.names import Names
 from baton_lint.program.values import AliasValue, ClassValue, ConstantValue, External, Unknown
@@ -155,6 +156,8 @@ class Doubting:
                 return Doubts(None, reason), None
             case External(name):
                 return NO_DOUBTS, canonical(name)
+            case AliasValue() if home == _OF_A_MODEL and self._is_endless(value, ()):
+                return Doubts(ENDLESS, None), None
             case AliasValue() if value.expression is not expression:
                 home = None if value.is_lazy else path if home is None else home
                 inner, inside, parameters = value.expression, value.scope, value.parameters
@@ -170,6 +173,22 @@ class Doubting:
                 return NO_DOUBTS, _MODEL
             case _:
                 return _NOTHING
+
+    def _is_endless(
+        self, alias: AliasValue, within: tuple[AliasValue, ...], passed: tuple[AliasValue, ...] = ()
+    ) -> bool:
+        """Whether an alias leads to aliases by assignment that lead back to themselves, through strings.
+
+        Args:
+            alias: The alias.
+            within: The aliases by assignment that led here.
+            passed: The `type` statements that led here: pydantic comes back to those by their names.
+        """
+        if alias in within or alias in passed or len(within) + len(passed) == DEEPEST:
+            return alias in within
+        within, passed = ((), (*passed, alias)) if alias.is_lazy else ((*within, alias), passed)
+        values = (self.names.evaluate(alias.path, alias.scope, name) for name in _dotted_names(alias.expression))
+        return any(isinstance(value, AliasValue) and self._is_endless(value, within, passed) for value in values)
 
     def _is_model(self, value: ClassValue, depth: int = 0) -> bool:
         """Whether a class is a model of pydantic."""
@@ -187,6 +206,28 @@ class Doubting:
                 case _:
                     pass
         return False
+
+
+def _dotted_names(expression: Expression) -> Iterator[Expression]:
+    """Each name in an annotation, with its dots."""
+    match expression[0]:
+        case "name" | "attr":
+            yield expression
+        case "const" if isinstance(expression[2], str):
+            yield from _dotted_names(parse(expression[2], expression[1]))
+        case "sub":
+            parts = arguments_of(expression) or ()
+            is_literal = expression[2][-1] == "Literal"
+            for part in (expression[2], *(() if is_literal else parts)):
+                yield from _dotted_names(part)
+        case "or" | "star":
+            for part in expression[2:]:
+                yield from _dotted_names(part)
+        case "tuple" | "list":
+            for part in expression[2]:
+                yield from _dotted_names(part)
+        case _:
+            pass
 
 
 def _names(expression: Expression) -> Iterator[str]:

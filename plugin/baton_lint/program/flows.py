@@ -264,7 +264,7 @@ class Flows:
             build.steps.append(self.steps.spec(value, value.name, argument_place=place))
         elif isinstance(value, StepValue):
             build.used.add((value.path, value.index))
-            self._open(build, "the name of a step can't be told", shown)
+            self._open(build, "the name of a step can't be determined", shown)
         elif isinstance(value, FunctionValue):
             self._open(build, self._no_step(build, value, place), shown)
         else:
@@ -273,10 +273,10 @@ class Flows:
     def _no_step(self, build: Build, value: FunctionValue, place: Place) -> str:
         """Report a function that is used as a step, and return the reason."""
         facts = self.project.files.facts(value.path)
-        told = f'"{facts["functions"][value.index]["name"] if facts else "?"}" is no step'
+        problem = f'"{facts["functions"][value.index]["name"] if facts else "?"}" is no step'
         remedy = "decorate the function with @step; to add a plain Oban job, use .add(name, Worker.new({...}))"
-        build.findings.append(option_rule.finding(told, help=remedy, place=place))
-        return told
+        build.findings.append(option_rule.finding(problem, help=remedy, place=place))
+        return problem
 
     def _check_name(self, build: Build, name: str, place: Place) -> None:
         if expected := option_rule.wrong_step_name(name):
@@ -327,11 +327,11 @@ class Flows:
             self._open(build, "steps are added in a branch or a loop", place)
             return
         if len(arguments) < 2 or any(argument[0] == "star" for argument in arguments):
-            self._open(build, "what is added can't be told", place)
+            self._open(build, "what is added can't be determined", place)
             return
         name = self.steps.literal(path, scope, arguments[0])
         if not isinstance(name, str):
-            self._open(build, "the name of a step can't be told", self._place(path, arguments[0][1]))
+            self._open(build, "the name of a step can't be determined", self._place(path, arguments[0][1]))
             return
         self._check_name(build, name, self._place(path, arguments[0][1]))
         deps: tuple[Reference, ...] = ()
@@ -369,10 +369,7 @@ class Flows:
 
     def _arguments(self, given: tuple[Keyword, ...]) -> dict[str, Argument]:
         return {
-            word.name: Argument(
-                type=self.steps.type_of_value(word.path, word.scope, word.expression),
-                place=self._place(word.path, word.span),
-            )
+            word.name: self.steps.argument(word.path, word.scope, word.expression, self._place(word.path, word.span))
             for word in given
         }
 
@@ -438,4 +435,4 @@ def _why(value: Value) -> str:
         case ParameterValue():
             return "a step is given at run time"
         case _:
-            return "a step can't be told"
+            return "a step can't be determined"

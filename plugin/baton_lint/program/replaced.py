@@ -52,6 +52,6 @@ def _answers(steps: Steps, path: str, scope: int, value: Expression) -> Iterator
     else:
         answers = (value,)
     for answer in answers:
-        type_ = steps.type_of_value(path, scope, answer)
-        if type_ != UNKNOWN:
-            yield Argument(type=type_, place=steps.names.project.place(path, answer[1]))
+        argument = steps.argument(path, scope, answer, steps.names.project.place(path, answer[1]))
+        if argument.type != UNKNOWN:
+            yield argument

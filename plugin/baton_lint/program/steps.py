@@ -20,7 +20,7 @@ from baton_dsl.core.spec import (
     Reference,
     StepSpec,
 )
-from baton_dsl.core.types import Instance, Term
+from baton_dsl.core.types import Instance, LiteralOf, Term
 from baton_lint.program.annotations import NOT_ANNOTATED, Annotations, Peeled
 from baton_lint.program.doubts import NO_DOUBTS, Doubting, Doubts
 from baton_lint.program.known import ours
@@ -32,6 +32,8 @@ from baton_lint.source.facts import FunctionFacts, ParameterFacts
 
 _FORMS: Final = {form.value: form for form in Form}
 _SCALARS: Final = (str, int, float, bool, bytes, type(None))
+_LITERALS: Final = (str, int, bytes)
+"""The types of which `Literal[...]` may name a value; a bool is an int, and None is a type of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,8 @@ class Steps:
         place = self.names.project.place
         options = {keyword.name: self._option(keyword) for keyword in step.maker.options if not self._is_one(keyword)}
         bound = {
-            keyword.name: Argument(
-                type=self.type_of_value(keyword.path, keyword.scope, keyword.expression),
-                place=place(keyword.path, keyword.span),
+            keyword.name: self.argument(
+                keyword.path, keyword.scope, keyword.expression, place(keyword.path, keyword.span)
             )
             for keyword in step.bound
         }
@@ -119,15 +120,16 @@ class Steps:
             is_open=step.is_wrapped or step.hides_bound or seen is None,
         )
 
-    def type_of_value(self, path: str, scope: int, expression: Expression) -> Term:
-        """The type of a value that is passed to an input: of scalars only; the contents of containers are unknown."""
+    def argument(self, path: str, scope: int, expression: Expression, place: Place | None) -> Argument:
+        """A value that is passed to an input: the type of a scalar only; the contents of containers are unknown."""
         value = self.names.evaluate(path, scope, expression)
         if isinstance(value, TextValue):
-            return Instance("builtins.str")
-        if isinstance(value, ConstantValue) and isinstance(value.value, _SCALARS):
-            kind = type(value.value)
-            return Instance("types.NoneType" if value.value is None else f"builtins.{kind.__name__}")
-        return UNKNOWN
+            return Argument(type=Instance("builtins.str"), place=place)
+        if not isinstance(value, ConstantValue) or not isinstance(value.value, _SCALARS):
+            return Argument(place=place)
+        kind = "types.NoneType" if value.value is None else f"builtins.{type(value.value).__name__}"
+        literal = LiteralOf(repr(value.value), kind) if isinstance(value.value, _LITERALS) else None
+        return Argument(type=Instance(kind), literal=literal, place=place)
 
     def literal(self, path: str, scope: int, expression: Expression) -> object:
         """The value of an expression that is written out; `UNKNOWN` for any other."""

@@ -215,9 +215,9 @@ def _run(checker: Checker, file: Path, roots: Sequence[Path], python: Path, cach
 
 def _finding(claim: Claim, remark: Remark, checker: str, types: Types | None) -> Diagnostic:
     """The finding of a rule for a rejected edge, with the checker's own words as a note."""
-    told = _absent(claim) if claim.is_absent else _in_words(claim, types) or _in_general(claim)
+    finding = _absent(claim) if claim.is_absent else _in_words(claim, types) or _in_general(claim)
     note = Note(f"{checker}: {remark.message}")
-    return replace(told, flow=claim.flow.name, notes=(*told.notes, note))
+    return replace(finding, flow=claim.flow.name, notes=(*finding.notes, note))
 
 
 def _absent(claim: Claim) -> Diagnostic:
