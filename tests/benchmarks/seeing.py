@@ -74,7 +74,7 @@ def stubbed() -> Iterator[None]:
     made = resolve_worker(worker_name(noop))
     with (
         patch.object(made, "process", process),
-        patch.object(sending, "told", lambda _flow, _workflows: nobody),
+        patch.object(sending, "observed", lambda _flow, _workflows: nobody),
     ):
         yield
 
