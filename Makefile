@@ -12,12 +12,14 @@ PEERS := .peers
 LITELLM := .litellm
 MUTANTS := 100000
 PYTEST := $(BIN)/python -m pytest
+# Tests wait for processes, databases and each other for much of their time: three keep two processors busy.
+BESIDE := -n 3 --dist worksteal
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NOT_INSTALLED := { echo "pip could not install it: if the package index did not answer, run make again" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-brief test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-litellm test-web screenshots check docs bench bench-peers soak clean
+.PHONY: help demo example-brief quick thorough test test-dsn test-debian test-types test-ecosystem fuzz test-oldest test-lowest test-packages test-litellm test-web screenshots check docs bench bench-peers soak clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -28,35 +30,41 @@ demo: $(READY) ## audit this Python environment with a workflow, on an embedded 
 example-brief: $(READY) ## several models side by side, what they cost and what they saw; on a local server without a key
 	@cd examples/research_brief && ../../$(BIN)/python -m research_brief
 
-test: check ## the checks and the tests
-	$(PYTEST) -n 2 --dist worksteal -m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
+test: $(READY) quick ## the checks and the tests
+	@$(BIN)/python -m compileall -q baton_dsl plugin # which every command that a test starts would do
+	@.ci/beside "make --no-print-directory thorough" \
+		$(PYTEST) $(BESIDE) -m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
 
-check: $(READY) ## ruff, mypy --strict, import-linter, baton-lint, and the documentation
+check: quick thorough ## ruff, mypy --strict, import-linter, baton-lint, and the documentation
+
+quick: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo 
+	$(BIN)/lint-imports --no-logo
 	$(if $(wildcard examples),$(BIN)/baton-lint examples)
+
+thorough: $(READY)
+	$(BIN)/mypy
 	$(MKDOCS) build --strict --quiet
 
 docs: $(READY) ## the documentation site, in .site; every warning is an error
 	$(MKDOCS) build --strict
 
 test-types: $(CHECKERS) ## what pyright, ty and pyrefly make of the DSL and of emitted calls
-	$(PYTEST) -n 2 --dist worksteal -m typecheckers tests/typecheck tests/typing
+	$(PYTEST) $(BESIDE) -m typecheckers tests/typecheck tests/typing
 
 test-ecosystem: $(ECOSYSTEM)/.ready ## baton-lint on the sources of popular packages, and with every function a step
-	$(PYTEST) -n 2 --dist worksteal -m ecosystem tests/ecosystem
+	$(PYTEST) $(BESIDE) -m ecosystem tests/ecosystem
 
 fuzz: $(READY) ## 100,000 mutants of sources, configurations, caches and command lines before baton-lint
 	$(BIN)/python -m tests.fuzz --mutants $(MUTANTS)
 
 test-oldest: $(OLDEST)/.ready ## the mypy plugin on the oldest mypy that it supports; `make test` runs the newest
-	PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -n 2 --dist worksteal -m "not slow and not typecheckers" \
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) $(BESIDE) -m "not slow and not typecheckers" \
 		tests/typecheck/test_mypy_*.py tests/typecheck/test_edges.py tests/typing
 
 test-lowest: $(LOWEST)/.ready ## the tests with the lowest versions of all packages, and of Python, that pyproject.toml allows
-	PYTEST_ADDOPTS='-W "ignore:_pytest.python.CallSpec2"' $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+	PYTEST_ADDOPTS='-W "ignore:_pytest.python.CallSpec2"' $(LOWEST)/bin/python -m pytest $(BESIDE) \
 		-m "not bench and not slow and not typecheckers and not packaging and not ecosystem and not browser"
 
 SERVER_TESTS := $(patsubst %,tests/integration/test_%.py,schema upgrade privileges hostile_schema insert outcomes)
@@ -66,7 +74,7 @@ test-dsn: $(READY) ## the integration tests on a server of yours: make test-dsn 
 		-m "not bench and not slow and not packaging" tests/integration
 
 test-debian: $(READY) ## what depends on the server most, on Debian's PostgreSQL; installed if it is missing
-	.ci/postgres $(PYTEST) -n 2 --dist worksteal -m "not slow" $(SERVER_TESTS)
+	.ci/postgres $(PYTEST) $(BESIDE) -m "not slow" $(SERVER_TESTS)
 
 test-packages: $(READY) ## the wheel and the sdist, installed into fresh environments
 	$(PYTEST) -m packaging tests/packaging

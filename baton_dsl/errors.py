@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from baton_dsl.core.diagnostics import SITE, Diagnostic, did_you_mean, quoted
-from baton_dsl.core.wording import suggestion
+from baton_dsl.core.wording import printable, suggestion, unstorable
 
 
 class BatonError(Exception):
@@ -153,6 +153,12 @@ class StepNotInWorkflowError(BatonError):
     """The workflow has no step with this name."""
 
     code = "BTN408"
+
+    @classmethod
+    def refuse_unstorable(cls, step: str) -> None:
+        """Raise the error for a name that no step of any workflow can have, before the database is asked for it."""
+        if reason := unstorable(step):
+            raise cls(f'no step has the name "{printable(step)}": {reason}')
 
     @classmethod
     def among(cls, workflow_id: str, step: str, names: Iterable[str]) -> StepNotInWorkflowError:

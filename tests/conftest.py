@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,33 @@ from baton_dsl.runtime.embedded import serve
 from baton_dsl.runtime.oban import bridge
 from baton_dsl.runtime.oban.stopping import CANCELLATIONS
 from tests.databases import Databases, create, drop
+from tests.dealing import dealt
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
 TEMPLATE = f"baton_template_{RUN[:12]}"
 
+STOPPED = "stopped"
+"""The folder beside that of the server which is as that was before it started."""
 SETTINGS = {
     **dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes", "autovacuum"), "off"),
     "deadlock_timeout": "50ms",  # two that wait for each other are found sooner
+    "max_connections": "300",
 }
+
+
+@pytest.hookimpl(trylast=True)  # after those that are not to run have been left out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the tests to the workers of xdist."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = dealt(items, workers)
+
 
 type StartOban = Callable[..., AbstractAsyncContextManager[Oban]]
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
     """The embedded PostgreSQL, shared by all processes of the run; durable storage is not what is tested here.
 
     `BATON_TEST_DSN` names another server to test on, of which the user must be a superuser.
@@ -45,22 +60,49 @@ def server() -> Iterator[str]:
     Not below pytest's own folder: every other pytest that starts on the machine closes that to other users, and the
     server, when root runs the tests, is one.
     """
-    folder = Path(tempfile.gettempdir()) / f"baton-tests-{RUN}"
+    base = tmp_path_factory.getbasetemp()
+    folder = Path(tempfile.gettempdir()) / f"baton-tests-{RUN}" / "postgres"
     given = os.environ.get("BATON_TEST_DSN")
-    with nullcontext(given) if given else serve(folder / "postgres") as dsn:
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            conn.execute("SELECT pg_advisory_lock(1)")
-            if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
-                if not given:  # the settings of somebody's server are his
-                    for setting, value in SETTINGS.items():
-                        conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
-                    conn.execute("SELECT pg_reload_conf()")
-                conn.execute(f"CREATE DATABASE {TEMPLATE}_new")
-                schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
-                conn.execute(f"ALTER DATABASE {TEMPLATE}_new RENAME TO {TEMPLATE}")
+    with ExitStack() as stack:
+        with ((base if worker_id == "master" else base.parent) / "server.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            dsn = given or stack.enter_context(configured(folder))
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                if not conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+                    conn.execute(f"CREATE DATABASE {TEMPLATE}_new")
+                    schema.install(make_conninfo(dsn, dbname=f"{TEMPLATE}_new"))
+                    conn.execute(f"ALTER DATABASE {TEMPLATE}_new RENAME TO {TEMPLATE}")
         yield dsn
-    if not (folder / "postgres" / "postmaster.pid").exists():  # the last process has stopped the server
-        shutil.rmtree(folder, ignore_errors=True)
+    if not (folder / "postmaster.pid").exists():  # the last process has stopped the server
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def configured(folder: Path) -> AbstractContextManager[str]:
+    """The embedded server of a folder, with our settings, some of which it reads only as it starts."""
+    if not (folder / "PG_VERSION").exists():
+        with serve(folder) as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+            for setting, value in SETTINGS.items():
+                conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
+        copied(folder, folder.parent / STOPPED)
+    return serve(folder)
+
+
+def copied(folder: Path, to: Path) -> None:
+    """Copy the folder of a server that does not run, with its owner."""
+    subprocess.run(["cp", "--archive", folder, to], check=True)
+
+
+@pytest.fixture
+def prepare_server(server: str) -> Callable[[Path], None]:
+    """Prepares a folder for an embedded server, which need not make a cluster then: that takes two seconds."""
+
+    def prepare(folder: Path) -> None:
+        stopped = Path(tempfile.gettempdir()) / f"baton-tests-{RUN}" / STOPPED
+        if stopped.exists():  # tests do not run on somebody's own server
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            copied(stopped, folder)
+
+    return prepare
 
 
 @pytest.fixture

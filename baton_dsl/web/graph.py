@@ -20,6 +20,8 @@ READABLE: Final = 40
 """The most boxes of a picture before steps are folded."""
 ALIKE: Final = 4
 """The least number of steps with one function in one layer that are folded into a box."""
+MOST_KEPT: Final = 2_000
+"""Boxes of a drawing that is kept for the next look, so that what is kept stays small."""
 LETTERS: Final = 21
 """The most columns of a name in a box."""
 
@@ -214,7 +216,8 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
         )
         for key, of_group in members.items()
     }
-    layout, paths = _laid_out(tuple(upstreams.items()))
+    structure = tuple(upstreams.items())
+    layout, paths = (_kept if len(structure) <= MOST_KEPT else _laid_out)(structure)
     on_path = set(critical)
     links = {(folded[above], folded[below]) for above, below in itertools.pairwise(critical)}
     return Picture(
@@ -230,11 +233,14 @@ def draw(nodes: Sequence[NodeView], *, fold: bool = True) -> Picture:
     )
 
 
-@lru_cache(maxsize=16)
 def _laid_out(upstreams: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Layout[str], Sequence[str]]:
-    """Where boxes and lines stand, which depends on no state: a live page asks for the same every two seconds."""
+    """Where boxes and lines stand, which depends on no state."""
     layout = layered(dict(upstreams))
     return layout, [line.path for line in layout.lines]
+
+
+_kept: Final = lru_cache(maxsize=16)(_laid_out)
+"""The same, kept: a live page asks for it every two seconds."""
 
 
 def _folded(nodes: Sequence[NodeView]) -> dict[str, str]:

@@ -38,8 +38,7 @@ _DEEPEST: Final = 16
 """The most nested aliases that are followed."""
 _KNOWN: Final = frozenset({"pydantic", "annotated_types", "typing", "typing_extensions"})
 """Packages whose aliases have none of our markers, and whose metadata does not matter."""
-_MARKERS: Final = (f"{names.INPUT}Marker", f"{names.EACH}Marker")
-_AROUND: Final = (names.INPUT, names.EACH)
+_MARKERS: Final = tuple(f"{name}Marker" for name in names.MARKERS)
 _HARMLESS: Final = ("pydantic.fields.Field", "typing.Doc", "typing_extensions.Doc")
 """Metadata that does not change how a type is stored."""
 
@@ -114,7 +113,7 @@ class Reader:
         node = self._looked_up(written.name, Scope(function.info or None, self._module))
         if isinstance(node, TypeAlias) and node.no_args:
             return self._of_alias(node)
-        if isinstance(node, TypeAlias) and node.fullname in _AROUND and written.args:
+        if isinstance(node, TypeAlias) and node.fullname in names.MARKERS and written.args:
             return self.of_names(written.args[0], function)
         if node is None and is_nested(function):
             return UNREADABLE  # perhaps an alias of the outer function
@@ -135,7 +134,7 @@ class Reader:
             alias = annotation.alias if isinstance(annotation, TypeAliasType) else None
             if alias is None or not isinstance(annotation, TypeAliasType):
                 break
-            if alias.fullname not in _AROUND:
+            if alias.fullname not in names.MARKERS:
                 found |= self._of_alias(alias)
                 annotation = annotation._expand_once()  # noqa: SLF001 - get_proper_type() would unroll our markers too
             elif annotation.args:
@@ -150,7 +149,7 @@ class Reader:
         if alias is not None and isinstance(annotation, TypeAliasType):
             if alias in within or len(within) == _DEEPEST:
                 return False
-            if alias.fullname not in _AROUND and self._of_alias(alias).is_custom:
+            if alias.fullname not in names.MARKERS and self._of_alias(alias).is_custom:
                 return True
             return self._is_custom(annotation._expand_once(), (*within, alias))  # noqa: SLF001 - one at a time
         return any(self._is_custom(item, within) for item in _inside(annotation))
@@ -208,7 +207,7 @@ class Reader:
             module = self._checker.modules.get(alias.module)
             if not of_model:
                 yield from self._missing_in_strings(alias, module)
-            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in _AROUND
+            is_read = module is not None and alias.python_3_12_type_alias and alias.fullname not in names.MARKERS
             if module is not None and is_read and module.fullname.partition(".")[0] not in _KNOWN:
                 path = self.file(module)
                 if absent := self.absent(module):

@@ -8,6 +8,8 @@ STEP_DECORATOR: Final = "baton_dsl.step.StepDecorator"
 FROM: Final = "baton_dsl.step.From"
 INPUT: Final = "baton_dsl.step.Input"
 EACH: Final = "baton_dsl.step.Each"
+MARKERS: Final = (INPUT, EACH)
+"""The aliases that mark a parameter; each has a class of the same name with `Marker` behind it."""
 FLOW: Final = "baton_dsl.flow.Flow"
 WORKFLOW: Final = "baton_dsl.runtime.workflow.Workflow"
 SYNC_WORKFLOW: Final = "baton_dsl.runtime.workflow.SyncWorkflow"

@@ -1,15 +1,20 @@
-"""Inserting a flow, against Oban's `enqueue_many` of as many jobs and a bare COPY of as many job rows."""
+"""Inserting a flow, against Oban's `enqueue_many` of as many jobs and a bare COPY of as many job rows.
+
+And one small flow, by itself in a transaction, against a transaction that writes as many rows without any graph.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from statistics import median
 
 import psycopg
 from oban import Oban
 
 from baton_dsl import Flow
 from tests.benchmarks import databases
+from tests.benchmarks.execution import diamonds
 from tests.benchmarks.report import Row, medians, rate
 from tests.integration.modules.steps import ExportWorker, noop
 
@@ -28,7 +33,49 @@ def run() -> list[Row]:
     """1,000 and 10,000 steps with three edges each."""
     with databases.server() as server:
         dsn = databases.fresh(server)
-        return [row for size in (1_000, 10_000) for row in _measure(dsn, size)]
+        return [*(row for size in (1_000, 10_000) for row in _measure(dsn, size)), _small(dsn)]
+
+
+_BARE = """
+WITH workflow AS (
+    INSERT INTO baton_workflows (workflow_id, workflow_label, flow_name, inputs, unsettled)
+    VALUES (gen_random_uuid(), 'bare', 'bare', '{}', 4) RETURNING workflow_id
+),
+jobs AS (
+    INSERT INTO oban_jobs (state, worker, meta)
+    SELECT 'completed', 'baton_dsl.steps.bare', jsonb_build_object(
+        'workflow_id', workflow_id, 'workflow_name', number, 'workflow_label', 'bare')
+    FROM workflow, generate_series(1, 4) AS number RETURNING id, meta
+)
+INSERT INTO workflow_nodes (
+    oban_job_id, workflow_id, workflow_label, step_name, worker, deps, upstreams, downstreams, pending,
+    ignore_cancelled, ignore_discarded
+)
+SELECT id, meta ->> 'workflow_id', 'bare', meta ->> 'workflow_name', 'baton_dsl.steps.bare', '{}', '{}', '{}', 0, false,
+    false
+FROM jobs
+"""
+
+
+def _small(dsn: str) -> Row:
+    """The median of single inserts, the two in turns; both are prepared."""
+    flow = diamonds(1)[0]
+    times: list[list[float]] = [[], []]
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        for number in range(-20, 200):
+            for seconds, insert in zip(times, (lambda: flow.insert(conn), lambda: conn.execute(_BARE)), strict=True):
+                start = time.perf_counter()
+                insert()
+                if number >= 0:
+                    seconds.append(time.perf_counter() - start)
+    ours, bare = (median(each) * 1e3 for each in times)
+    return Row(
+        work="insert one flow of four steps, one transaction",
+        measured=f"{ours:.2f} ms, {ours - bare:.2f} ms above the reference",
+        reference=f"as many rows in one statement {bare:.2f} ms",
+        ratio=ours / bare,
+        goal="0.3 ms above",
+    )
 
 
 def _measure(dsn: str, size: int) -> list[Row]:

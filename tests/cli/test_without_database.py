@@ -27,7 +27,8 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_that_help_lists_exists(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert importlib.import_module(f"baton_dsl.cli.{name.replace('-', '_')}").command.name == name
+    named = importlib.import_module(f"baton_dsl.cli.{name.replace('-', '_')}").command.name
+    assert named == name, f'name the command as COMMANDS does: @click.command("{name}")'
     assert run([name, "--help"]) == 0
     assert f"baton {name}" in capsys.readouterr().out
 

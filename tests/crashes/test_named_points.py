@@ -81,7 +81,7 @@ FOR EACH ROW EXECUTE FUNCTION pause_settle();
 SETTLING = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
-    AND state = 'active' AND query LIKE 'SELECT %baton_settle%'
+    AND state = 'active' AND query LIKE '%baton_settle%'
 """
 """Of this test's database alone: tests that run beside it on the same server settle too."""
 

@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", *EXAMPLES, *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 _VARIABLE = (
-    (re.compile(r"\b\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
+    (re.compile(r"\b(\d+ min )?\d[\d.,]* (ms|s|MB|kB)\b|(?<= in )\d+\.\d+s"), "AMOUNT"),
     (re.compile(r"\b(PostgreSQL|oban) \d+\.[\d.]*\d\b"), r"\1 VERSION"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}(-[0-9a-f]{1,12})*\b"), "ID"),
 )
@@ -67,6 +67,7 @@ def test_every_code_block_works(
     with contextlib.ExitStack() as stack:
         if any(re.search(r"^\$ baton (run|check-deploy) ", block.text, re.MULTILINE) for block in blocks):
             # on the embedded server of the folder, which each command would start anew
+            request.getfixturevalue("prepare_server")(folder / ".baton" / "postgres")
             stack.enter_context(embedded.serve(folder / ".baton" / "postgres"))
             monkeypatch.setattr(atexit, "register", stack.callback)
         else:

@@ -204,5 +204,5 @@ async def test_a_step_of_a_killed_process_starts_again_within_seconds(
             seconds = time.monotonic() - killed
             assert await workflow.result("first") == 2
     assert status.outcome == "completed"
-    assert seconds < 10
+    assert seconds < 30  # Oban alone would take a minute
     print(f"from kill -9 to the end of the workflow: {seconds:.1f} s")

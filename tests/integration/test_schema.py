@@ -136,7 +136,7 @@ def test_the_tables_of_sqlalchemy_are_those_of_the_migrations(dsn: str) -> None:
             if not (difference[0] == "remove_table" and difference[1].name.startswith("oban_"))
             and not (difference[0] == "remove_index" and difference[1].table.name.startswith("oban_"))
         ]
-        assert wrong == []
+        assert wrong == [], "write down in runtime/tables.py what runtime/sql/tables makes"
 
     with_alembic(dsn, compare)
 

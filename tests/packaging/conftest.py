@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +85,15 @@ def built(target: str, source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Environment]:
-    """Makes environments."""
+def new_environment() -> Iterator[Callable[[], Environment]]:
+    """Makes environments, not below pytest's own folder: see `server`."""
+    with ExitStack() as stack:
 
-    def make() -> Environment:
-        folder = tmp_path_factory.mktemp("environment")
-        venv.create(folder / "venv", with_pip=True, symlinks=True)
-        (folder / "work").mkdir()
-        return Environment(folder / "venv", folder / "work")
+        def make() -> Environment:
+            temporary = tempfile.TemporaryDirectory(prefix="baton-environment-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+            venv.create(folder / "venv", with_pip=True, symlinks=True)
+            (folder / "work").mkdir()
+            return Environment(folder / "venv", folder / "work")
 
-    return make
+        yield make

@@ -38,6 +38,21 @@ def test_every_rule_is_in_the_navigation() -> None:
     assert not forgotten, f"name the pages of these rules in the navigation of mkdocs.yml: {forgotten}"
 
 
+# --- a step option ---------------------------------------------------------------------------------------------------
+
+SOURCES = {
+    path: path.read_text()
+    for path in (ROOT / "baton_dsl").rglob("*.py")
+    if path.name not in ("step.py", "flow_options.py", "option.py", "map_option.py")
+}
+
+
+@pytest.mark.parametrize("name", sorted(step.StepOptions.__optional_keys__))
+def test_something_is_done_with_every_option_of_a_step(name: str) -> None:
+    is_read = any(f'"{name}"' in text for text in SOURCES.values())
+    assert is_read, f"the option {name} does nothing: implement it in runtime/lowering/lower.py or runtime/executing"
+
+
 # --- a marker --------------------------------------------------------------------------------------------------------
 
 
@@ -62,7 +77,7 @@ def test_every_front_end_knows_a_marker(name: str) -> None:
     lacking = {f"baton_dsl.{name}", f"baton_dsl.step.{name}", f"baton_dsl.step.{marker}"} - OURS.keys()
     assert not lacking, f"name {name} and {marker} in OURS of plugin/baton_lint/program/known.py: it lacks {lacking}"
     full_name = f"baton_dsl.step.{name}"
-    assert full_name in vars(names).values(), f"name {full_name} in plugin/baton_mypy/names.py"
+    assert full_name in names.MARKERS, f"name {full_name} in MARKERS of plugin/baton_mypy/names.py"
     text = (ROOT / "docs" / "reference" / "options.md").read_text()
     assert f"{name}[" in text, f"docs/reference/options.md does not say what {name} is"
 

@@ -72,7 +72,9 @@ async def reader(browser: Browser) -> AsyncIterator[Reader]:
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     """Serve an application on a free port; its address."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, **options)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5, **options
+    )
     server = uvicorn.Server(config)
     listening = config.bind_socket()
     served = asyncio.create_task(server._serve([listening]))

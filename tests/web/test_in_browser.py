@@ -383,7 +383,7 @@ async def test_a_budget_is_approved_and_the_step_that_waits_for_it_goes_on(dsn: 
         await page.get_by_role("link", name="Approve a budget…").click()
         await expect(page.locator("main")).to_contain_text("3.00 of 4.00 is spent.")
         assert await reader.ailments() == []
-        amount = page.get_by_label("New budget, in all, with what is spent")
+        amount = page.get_by_label("New budget in all, including what is spent")
         await amount.fill("2")
         await page.get_by_role("button", name="Approve").click()
         await expect(page.locator("main")).to_contain_text("has spent 3.00, more than a budget of 2.00")

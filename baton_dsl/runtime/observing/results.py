@@ -7,7 +7,6 @@ from typing import Any
 
 from baton_dsl.core import maps
 from baton_dsl.core.items import index_of, item_of, step_of
-from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import ItemNotFoundError, ResultNotReadyError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.reflect import signature
 from baton_dsl.runtime.values import payload
@@ -27,8 +26,7 @@ def node_name(step: AnyStep | str, index: Index) -> str:
         StepNotInWorkflowError: BTN408, if it can't be the name of a step.
     """
     name = step if isinstance(step, str) else step.name
-    if reason := unstorable(name):
-        raise StepNotInWorkflowError(f'no step has the name "{printable(name)}": {reason}')
+    StepNotInWorkflowError.refuse_unstorable(name)
     if index is None:
         return name
     return item_of(name, index if isinstance(index, tuple) else (index,))

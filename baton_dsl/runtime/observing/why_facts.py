@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 
 from baton_dsl.core.lifecycle import State
 from baton_dsl.core.why import TOLD, NodeFacts, QueueFacts, WorkflowFacts, causes, why
+from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.snapshot import Reading, Row
 
@@ -97,10 +98,13 @@ def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -
         WorkflowNotFoundError: BTN407, if there is no such workflow.
         StepNotInWorkflowError: BTN408, if it has no such step.
     """
+    if step is not None:
+        StepNotInWorkflowError.refuse_unstorable(step)
     rows = yield _WORKFLOW, {"workflow_id": workflow_id}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    nodes = yield _NODES, {"workflow_id": workflow_id, "step": step}
+    asked = None if step is None or unstorable(step) else step
+    nodes = yield _NODES, {"workflow_id": workflow_id, "step": asked}
     ids = {node["step_name"]: node["oban_job_id"] for node in nodes}
     if step is not None and step not in ids:
         raise StepNotInWorkflowError.among(workflow_id, step, ids)

@@ -107,8 +107,8 @@ _MOVES: Final[LiteralString] = """
     )
 """
 
-# Read once for all workflows, because there are few such jobs. To find one among the steps of its workflow, a hundred
-# thousand items that have completed may have to be passed.
+# Read once for all workflows, because there are few such jobs. A search among the steps of one workflow might have to
+# skip a hundred thousand completed items.
 _RUN: Final[LiteralString] = """
     workflow_id = ANY(ARRAY(
         SELECT DISTINCT job.meta ->> 'workflow_id'

@@ -16,7 +16,6 @@ from psycopg.rows import tuple_row
 
 from baton_dsl.core.diagnostics import quoted
 from baton_dsl.core.rules.option import CHECKS
-from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.retrying import TRIES, pause_after
@@ -159,7 +158,7 @@ def _retry_query(
     if attempts is not None:
         see_attempts(attempts)
     if from_step is not None:
-        _see_storable(from_step)
+        StepNotInWorkflowError.refuse_unstorable(from_step)
     chosen, values = which.query
     values = {**values, "from_step": from_step, "attempts": attempts}
     if models:
@@ -215,13 +214,8 @@ def _query(action: Action, which: WorkflowFilter, from_step: str | None) -> Quer
         return sql.SQL(f"SELECT baton.{action.value}(ARRAY({{}}))").format(chosen), values
     if action is not Action.RETRY:
         raise ValueError(f"from_step is for Action.RETRY, got {action!r}")
-    _see_storable(from_step)
+    StepNotInWorkflowError.refuse_unstorable(from_step)
     return _RETRY_FROM.format(chosen), {**values, "from_step": from_step}
-
-
-def _see_storable(step: str) -> None:
-    if reason := unstorable(step):
-        raise StepNotInWorkflowError(f'no step has the name "{printable(step)}": {reason}')
 
 
 _HELD: Final[LiteralString] = """

@@ -10,7 +10,6 @@ import psycopg
 from psycopg import sql
 
 from baton_dsl.core.rules.model_option import wrong_models
-from baton_dsl.core.wording import printable, unstorable
 from baton_dsl.errors import BatonError, RetryError, StepNotInWorkflowError
 from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
@@ -61,8 +60,7 @@ def check(models: Mapping[str, str]) -> None:
         StepNotInWorkflowError: BTN408, if one can't be the name of a step.
     """
     for step, model in models.items():
-        if reason := unstorable(step):
-            raise StepNotInWorkflowError(f'no step has the name "{printable(step)}": {reason}')
+        StepNotInWorkflowError.refuse_unstorable(step)
         given: object = model
         expected = wrong_models(given) if isinstance(given, str) else "the name of one model"
         if expected is not None:

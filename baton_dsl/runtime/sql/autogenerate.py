@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-TABLES: Final = frozenset(
-    {
-        *("oban_jobs", "oban_leaders", "oban_producers"),
-        *("baton_migrations", "baton_workflows", "baton_flows", "baton_suspects", "workflow_nodes"),
-        *("baton_usage", "baton_captures", "baton_checkpoints", "baton_budgets", "baton_reservations"),
-        "baton_spans",
-    }
-)
+from baton_dsl.runtime.sql import pieces
+
+TABLES: Final = frozenset({"oban_jobs", "oban_leaders", "oban_producers", *pieces.tables()})
 """The tables that a migration with `oban.schema.install_sql` and `schema.upgrade` creates."""
 
 type IncludeName = Callable[[str | None, str, Mapping[str, Any]], bool]

@@ -9,7 +9,7 @@ from typing import Final
 from baton_dsl.core.connections import access_of
 from baton_dsl.core.spec import MISSING, UNKNOWN, Access
 from baton_dsl.core.types import ANY, NONE, Instance, LiteralOf, Term, TupleOf, UnionOf, customized, union
-from baton_lint.program.known import SKIP, canonical, ours
+from baton_lint.program.known import MARKERS, SKIP, canonical, ours
 from baton_lint.program.names import Names
 from baton_lint.program.values import (
     AliasValue,
@@ -145,7 +145,7 @@ class Annotations:
             value = self.names.evaluate(path, scope, base) if base[0] != "or" else None
             arguments = arguments_of(expression)
             name = ours(value) if value is not None else None
-            if name in ("Input", "Each"):
+            if name in MARKERS:
                 is_input, each = is_input or name == "Input", each + (name == "Each")
                 if not arguments:  # an `Each` of anything
                     return Peeled(is_input, each, None if is_input else source, UNKNOWN, False, None, True)
@@ -286,7 +286,7 @@ class Annotations:
 
         match value:
             case External():
-                if ours(value) in ("Input", "Each"):
+                if ours(value) in MARKERS:
                     return self.term(path, scope, arguments[0], variables, depth) if arguments else UNKNOWN
                 return self._external(canonical(value.name), arguments, path, scope, variables, depth)
             case ClassValue() | NewTypeValue() | MadeClass():

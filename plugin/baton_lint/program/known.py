@@ -29,6 +29,9 @@ OURS: Final = {
 }
 """Full name of each public DSL name -> its short name."""
 
+MARKERS: Final = frozenset(name for name in OURS.values() if f"{name}Marker" in OURS.values())
+"""The aliases that mark a parameter."""
+
 MAKERS: Final = {
     f"{module}.{name}": name
     for name, modules in {

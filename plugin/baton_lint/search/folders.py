@@ -59,7 +59,7 @@ def walk(
         folders: The folders to walk, whatever their own names.
         is_excluded: Says whether the user excluded a file or folder.
         excluded_in: Returns the same test for a nested folder with its own pyproject.toml.
-        with_stamps: False if every file will be read anyway: whoever opens it has its stamp for less.
+        with_stamps: False if every file will be read anyway: the stamp of an open file costs less.
     """
     walked = Walked()
     left = walked.left
@@ -112,7 +112,7 @@ def walk(
 
 
 def _file(entry: os.DirEntry[str], *, with_stamps: bool) -> tuple[bool, Stamp | None]:
-    """Whether an entry is a file, and its stamp if that is asked for."""
+    """Whether an entry is a file, and its stamp if it is wanted."""
     try:
         if not with_stamps:
             return entry.is_file(), None
