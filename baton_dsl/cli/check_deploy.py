@@ -13,6 +13,7 @@ from baton_dsl.cli import database, terminal
 from baton_dsl.cli.exits import Exit
 from baton_dsl.cli.target import module_arguments
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import counted
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.observing.deploy import Judgement, Obstacle, judge
 
@@ -60,15 +61,11 @@ def _told(judgement: Judgement, packages: Sequence[str]) -> Iterator[str]:
     if not count:
         yield f"No workflow of {quoted(packages)} is running."
     elif not judgement.obstacles:
-        yield f"{_counted(count)} running: this code can finish {'it' if count == 1 else 'them'}."
+        yield f"{counted(count, 'workflow')} running: this code can finish {'it' if count == 1 else 'them'}."
     else:
         stuck = len({obstacle.workflow_id for obstacle in judgement.obstacles})
-        yield f"{_counted(count)} running: this code can't finish {stuck:,}."
+        yield f"{counted(count, 'workflow')} running: this code can't finish {stuck:,}."
 
 
 def _problem(obstacle: Obstacle) -> tuple[str, str, str, str]:
     return obstacle.flow, obstacle.step, obstacle.problem, obstacle.remedy
-
-
-def _counted(workflows: int) -> str:
-    return f"{workflows:,} workflow{'' if workflows == 1 else 's'}"

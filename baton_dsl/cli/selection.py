@@ -14,6 +14,7 @@ import click
 from baton_dsl.cli import table, terminal
 from baton_dsl.cli.ages import AGE
 from baton_dsl.cli.database import Target
+from baton_dsl.core import wording
 from baton_dsl.runtime.database.database import Database
 from baton_dsl.runtime.database.snapshot import read_sync
 from baton_dsl.runtime.listing import Listed, full_ids, workflows
@@ -189,7 +190,7 @@ def is_asked() -> bool:
 
 def counted(number: int) -> str:
     """The number of workflows in words, such as `1 workflow`."""
-    return f"{number:,} workflow{'' if number == 1 else 's'}"
+    return wording.counted(number, "workflow")
 
 
 def operate(

@@ -12,7 +12,7 @@ from typing import Final
 from baton_dsl.core import defaults
 from baton_dsl.core.nodes import ENDED, Outcome, State, runs_behind
 from baton_dsl.core.reasons import WITH_ITS_WORKFLOW
-from baton_dsl.core.wording import beyond_budget, duration, last_exception, moment, printable
+from baton_dsl.core.wording import beyond_budget, counted, duration, last_exception, moment, printable
 
 TOLD: Final = 3
 """How many causes of a workflow's state are described one by one."""
@@ -367,7 +367,7 @@ def _queued(facts: WorkflowFacts, node: NodeFacts) -> str:
         return f'waits for a slot of queue "{node.queue}"{taken}'
     if node.ahead == 0:
         return f'is the next to start in queue "{node.queue}"{taken}'
-    return f'waits for a slot behind {_count(node.ahead, "job")} of queue "{node.queue}"{taken}'
+    return f'waits for a slot behind {counted(node.ahead, "job")} of queue "{node.queue}"{taken}'
 
 
 def _obstacle(facts: WorkflowFacts, node: NodeFacts) -> str | None:
@@ -398,12 +398,12 @@ def _of_workflow(facts: WorkflowFacts) -> str:
     others.sort(key=lambda node: node.outcome != Outcome.DISCARDED)
     said = [_of_step(facts, node) for node in others[:TOLD]]
     if len(others) > TOLD:
-        said.append(f"and {_count(len(others) - TOLD, 'other')}")
+        said.append(f"and {counted(len(others) - TOLD, 'other')}")
     if by_hand:
-        said.append(f"{_count(len(by_hand), 'step')} had not run when somebody cancelled it")
+        said.append(f"{counted(len(by_hand), 'step')} had not run when somebody cancelled it")
     behind = sum(node.by_upstream and node.outcome == Outcome.CANCELLED for node in steps)
     if behind:
-        said.append(f"that cancelled {_count(behind, 'downstream step')}")
+        said.append(f"that cancelled {counted(behind, 'downstream step')}")
     return f"{ended}: " + "; ".join(said)
 
 
@@ -415,7 +415,7 @@ def _steps(facts: WorkflowFacts) -> list[NodeFacts]:
 def _under_way(facts: WorkflowFacts) -> str:
     steps = _steps(facts)
     unsettled = sum(node.outcome is None for node in steps)
-    said = f"{unsettled:,} of {_count(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
+    said = f"{unsettled:,} of {counted(len(steps), 'step')} {'has' if unsettled == 1 else 'have'} not settled"
     if facts.paused_at:
         said = f"The workflow has been paused since {moment(facts.paused_at, facts.now)}: {said}"
     elif facts.stopped_at:
@@ -425,17 +425,13 @@ def _under_way(facts: WorkflowFacts) -> str:
         found = [node for node in found if node.state is not State.SUSPENDED]
     clauses = [f"{node.named} {_predicate(facts, node)}" for node in found[:TOLD]]
     if len(found) > TOLD:
-        clauses.append(f"and {_count(len(found) - TOLD, 'other')}")
+        clauses.append(f"and {counted(len(found) - TOLD, 'other')}")
     return f"{said}{'; ' if facts.paused_at or facts.stopped_at else ': '}" + "; ".join(clauses) if clauses else said
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _some(names: Iterable[str]) -> str:
     listed: Sequence[str] = list(names)
     shown = list(listed[:TOLD])
     if len(listed) > TOLD:
-        shown.append(_count(len(listed) - TOLD, "other"))
+        shown.append(counted(len(listed) - TOLD, "other"))
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]

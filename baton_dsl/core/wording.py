@@ -47,6 +47,16 @@ def suggestion_after(nearest: str | None) -> str:
     return f"; {suggestion(nearest)}" if nearest else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Examples:
+        >>> counted(1, "step"), counted(1200, "step")
+        ('1 step', '1,200 steps')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def size(count: int) -> str:
     """Format a number of bytes for people.
 

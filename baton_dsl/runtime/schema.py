@@ -97,7 +97,9 @@ def summed_up(differences: Sequence[Difference]) -> list[str]:
     """
     counts = Counter(difference.summary for difference in differences)
     lines = [
-        f"{verb} {count} {what}{'' if count == 1 else 's'}" for (verb, what), count in counts.items() if verb != "bring"
+        f"{verb} {count} {what if count == 1 else what.replace(noun, f'{noun}s', 1)}"
+        for (verb, what), count in counts.items()
+        if verb != "bring" and (noun := what.partition(" ")[0])
     ]
     versions = [difference for difference in differences if difference.kind == "tables"]
     return [*lines, *map(str, versions[-1:])]

@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 
 from starlette.responses import RedirectResponse, Response
 
-from baton_dsl.core.wording import unstorable
+from baton_dsl.core.wording import counted, unstorable
 from baton_dsl.errors import BatonError
 from baton_dsl.runtime.database.snapshot import Reading
 from baton_dsl.runtime.observing.workflow_filter import WorkflowFilter
@@ -116,7 +116,7 @@ def actions_on(view: WorkflowView) -> list[Deed]:
 
 
 def _steps(count: int) -> str:
-    return f"{count:,} step{'' if count == 1 else 's'}"
+    return counted(count, "step")
 
 
 _OPEN: Final = ("suspended", "scheduled", "available", "retryable", "gone")

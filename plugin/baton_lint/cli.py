@@ -11,7 +11,7 @@ import os
 import sys
 
 from baton_lint.arguments import USAGE, Arguments, UsageError
-from baton_lint.printing import put, put_bytes, shown, tell, visible
+from baton_lint.printing import counted, put, put_bytes, shown, tell, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,13 +203,13 @@ def _wanted(target: Target, report: Report) -> tuple[list[Finding], list[tuple[s
 
 def _output(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
     _show_all(arguments, target, findings, report)
-    seen = f"{_count(report.flows, 'flow')} ({_count(report.steps, 'step')})"
+    seen = f"{counted(report.flows, 'flow')} ({counted(report.steps, 'step')})"
     if not findings:
         _say(arguments, f"nothing found in {seen}" if report.flows else "no flows found")
         return
     fixable = sum(1 for item in findings if item.fix and item.fix[1] and item.path not in report.cells)
     hint = f"; {fixable} fixable with --fix" if fixable else ""
-    _say(arguments, f"{_count(len(findings), 'finding')} in {seen}{hint}")
+    _say(arguments, f"{counted(len(findings), 'finding')} in {seen}{hint}")
 
 
 def _show_all(arguments: Arguments, target: Target, findings: list[Finding], report: Report) -> None:
@@ -261,8 +261,8 @@ def _types(arguments: Arguments) -> int:
     report.problems += proof.problems
     status = _tell_problems(arguments, target, report)
     _show_all(arguments, target, findings, report)
-    edges = _count(proof.claims, "edge")
-    found = _count(len(findings), "finding") if findings else "nothing found"
+    edges = counted(proof.claims, "edge")
+    found = counted(len(findings), "finding") if findings else "nothing found"
     _say(arguments, f"{found} in {edges}, asked of {checker}" if report.flows else "no flows found")
     return max(status, FOUND if findings else CLEAN)
 
@@ -274,12 +274,8 @@ def _emit(arguments: Arguments) -> int:
     project, report = target.session().importable()
     status = _tell_problems(arguments, target, report)
     edges = emit_to(project, arguments.output, put)
-    _say(arguments, f"{_count(edges, 'edge')} written" if report.flows else "no flows found")
+    _say(arguments, f"{counted(edges, 'edge')} written" if report.flows else "no flows found")
     return status
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def _say(arguments: Arguments, text: str) -> None:

@@ -17,7 +17,7 @@ class Remark(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One finding.
+    """A diagnostic with its fix, flat: a run from the cache reads it back without loading the core, and starts faster.
 
     Attributes:
         path: The file, absolute.

@@ -16,6 +16,11 @@ def shown(path: str) -> str:
     return visible(path.removeprefix(here))
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things, as in `baton_dsl.core.wording`, which a run from the cache does not load."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def visible(text: str) -> str:
     """Escape the characters of a text that are not printable, so that it stays on its line."""
     if text.isprintable():

@@ -27,20 +27,23 @@ from mypy.nodes import (
 )
 from mypy.util import correct_relative_import
 
-_last: tuple[object, frozenset[str]] | None = None
-"""A cache with the last module or class, which is nearly always the next one too."""
+_last: tuple[list[Statement], frozenset[str]] | None = None
+"""A cache with the statements of the last module or class, which is nearly always the next one too.
+
+The statements are the key, not the module: the daemon keeps a module that was edited, and gives it new statements.
+"""
 
 
 def varying(scope: MypyFile | TypeInfo, modules: Mapping[str, MypyFile]) -> frozenset[str]:
     """The names that a module or class binds more than once, at least once in a branch or by a star import."""
     global _last
-    if _last is None or _last[0] is not scope:
-        statements = scope.defs if isinstance(scope, MypyFile) else scope.defn.defs.body
-        stars = [*_from_stars(scope, modules)] if isinstance(scope, MypyFile) else []
+    statements = scope.defs if isinstance(scope, MypyFile) else scope.defn.defs.body
+    stars = [*_from_stars(scope, modules)] if isinstance(scope, MypyFile) else []
+    if stars or _last is None or _last[0] is not statements:  # what a star import brings may change by itself
         bound = Counter((*_bound(statements), *stars))
         branched = {name for statement in statements for block in blocks(statement) for name in _bound(block.body)}
         branched.update(stars)
-        _last = (scope, frozenset(name for name in branched if bound[name] > 1))
+        _last = (statements, frozenset(name for name in branched if bound[name] > 1))
     return _last[1]
 
 

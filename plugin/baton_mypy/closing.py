@@ -82,7 +82,7 @@ def _is_added_to(statement: Statement, module: MypyFile) -> bool:
     if not isinstance(statement, AssignmentStmt):
         return False
     names = {target.name for target in statement.lvalues if isinstance(target, NameExpr | MemberExpr)}
-    return any(name in names for name in _added_to(module.defs))
+    return not names.isdisjoint(_all_added_to(module))
 
 
 def _within(expression: Expression, call: CallExpr) -> Ending | None:
@@ -156,6 +156,18 @@ def _around(statements: list[Statement], first: int, last: int) -> Iterator[Stat
             yield statement
             for block in _blocks(statement):
                 yield from _around(block.body, first, last)
+
+
+_last: tuple[list[Statement], frozenset[str]] | None = None
+"""A cache with the statements of the last module, so that a module with many flows is read once."""
+
+
+def _all_added_to(module: MypyFile) -> frozenset[str]:
+    """The names in a module on which `.add` is called."""
+    global _last
+    if _last is None or _last[0] is not module.defs:  # the daemon gives a module that was edited new statements
+        _last = (module.defs, frozenset(_added_to(module.defs)))
+    return _last[1]
 
 
 def _added_to(statements: list[Statement]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -106,6 +107,7 @@ class Facts(NamedTuple):
         return json.dumps({name: value for name, value in zip(self._fields, self, strict=True) if value})
 
     @staticmethod
+    @lru_cache(maxsize=1024)  # a flow and all that is done with it ask for the same steps
     def decode(text: str) -> Facts:
         """Decode the facts from text."""
         written = json.loads(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -241,6 +242,10 @@ def baton(*arguments: str) -> tuple[int, str]:
 def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn: str) -> None:
     code, said = baton("--dsn", old_dsn, "--check", "--verbose")
     assert code == 1
+    assert re.search(r"  create \d+ functions\n  replace \d+ functions\n", said)
+    assert "  bring the tables to version 3\n" in said
+    code, said = baton("--dsn", old_dsn, "--check", "--verbose")
+    assert code == 1
     assert "  bring the tables to version 2\n" in said
     assert "  bring the tables to version 3\n" in said
     assert "  replace the function baton_settle\n" in said
@@ -259,7 +264,8 @@ def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn
 def test_dry_run_makes_all_from_nothing(empty_dsn: str, dsn: str) -> None:
     code, said = baton("--dsn", empty_dsn, "--check", "--verbose")
     assert code == 1
-    assert "  create oban_jobs of Oban\n" in said
+    assert re.search(r"  create \d+ objects of Oban\n", said)
+    assert "  create oban_jobs of Oban\n" in baton("--dsn", empty_dsn, "--check", "--verbose")[1]
     _, script = baton("--dsn", empty_dsn, "--dry-run", "--grant-read", "pg_monitor")
     assert 'GRANT USAGE ON SCHEMA public TO "pg_monitor";\n' in script
     with psycopg.connect(empty_dsn) as conn:

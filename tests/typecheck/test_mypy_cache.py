@@ -176,6 +176,43 @@ def test_a_daemon_says_what_a_cold_run_says(project: Project, cold: dict[str, st
     assert found == cold
 
 
+BRANCH = """\
+import sys
+
+from baton_dsl import Flow, step
+
+if sys.argv:
+
+    @step
+    def one() -> None: ...
+else:
+
+    @step
+    def one() -> None: ...
+
+
+@step
+def two(one: None, three: int) -> None: ...
+
+
+flow = Flow("f", one, two)
+"""
+ALONE = BRANCH[: BRANCH.index("if ")] + BRANCH[BRANCH.index("@step\ndef two") :].replace("one: None, ", "").replace(
+    "one, two", "two"
+)
+GROWING = f"{ALONE}\n\n@step\ndef four() -> int:\n    return 4\n\n\nflow.add('three', four)\n"
+
+
+def test_a_daemon_sees_branches_and_adds_that_come_and_go_in_one_module(project: Project) -> None:
+    project.write({"alone.py": ALONE})
+    check = project.daemon().check
+    complaint = check()
+    assert "[baton-missing-upstream]" in complaint
+    for source, expected in ((BRANCH, ""), (ALONE, complaint), (GROWING, ""), (ALONE, complaint)):
+        project.write({"alone.py": source})
+        assert check() == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
-from baton_dsl.core.wording import money
+from baton_dsl.core.wording import counted, money
 from baton_dsl.runtime.database.snapshot import Row
 
 
@@ -35,13 +35,9 @@ class Check:
     tell: Callable[[Row], Finding]
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def _unserved(row: Row) -> Finding:
     queue = row["queue"]
-    due = f'{_number(row["jobs"], "job")} could start in queue "{queue}"'
+    due = f'{counted(row["jobs"], "job")} could start in queue "{queue}"'
     if row["nodes"]:
         return Finding(
             message=f"{due}, which is paused on all nodes that run it",
@@ -61,21 +57,21 @@ def _jobless(row: Row) -> Finding:
 def _nodeless(row: Row) -> Finding:
     ids = ", ".join(map(str, row["ids"]))
     return Finding(
-        message=f"{_number(row['jobs'], 'job')} of deleted workflows can't run",
+        message=f"{counted(row['jobs'], 'job')} of deleted workflows can't run",
         help=f"cancel them: await oban.cancel_many_jobs([{ids}{', ...' if row['jobs'] > len(row['ids']) else ''}])",
     )
 
 
 def _abandoned(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, whose process is gone",
+        message=f"{counted(row['jobs'], 'step')} ran on node {row['node']}, whose process is gone",
         help="start a worker, for any queue: it returns these steps to their queues within seconds",
     )
 
 
 def _kept(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['jobs'], 'step')} ran on node {row['node']}, which shows no sign of life, but another "
+        message=f"{counted(row['jobs'], 'step')} ran on node {row['node']}, which shows no sign of life, but another "
         f"session (process {row['pid']} of the server) still holds its lock: a pooler has kept it",
         help=f"end that session in psql: SELECT pg_terminate_backend({row['pid']}); and start workers behind a pooler "
         "with --direct-dsn",
@@ -84,7 +80,7 @@ def _kept(row: Row) -> Finding:
 
 def _hung(row: Row) -> Finding:
     return Finding(
-        message=f"node {row['node']} has lost {_number(row['threads'], 'thread')} to steps that timed out and go on",
+        message=f"node {row['node']} has lost {counted(row['threads'], 'thread')} to steps that timed out and go on",
         help="give the calls in these steps time limits of their own: the worker's log names them, and with 100 lost "
         "threads it takes no further jobs",
         is_wrong=False,
@@ -93,7 +89,7 @@ def _hung(row: Row) -> Finding:
 
 def _absent(row: Row) -> Finding:
     return Finding(
-        message=f"{_number(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which lacks the code: "
+        message=f"{counted(row['jobs'], 'job')} can't run on {quoted(row['nodes'])}, which lacks the code: "
         f"{row['reason']}",
         help="deploy that code to every worker that runs the queue; the jobs wait for it, and lose no attempt",
     )
@@ -102,7 +98,7 @@ def _absent(row: Row) -> Finding:
 def _unheard(row: Row) -> Finding:
     ids = ",".join(map(str, row["ids"]))
     return Finding(
-        message=f'{_number(len(row["ids"]), "step")} of workflow "{row["workflow_id"]}" did not settle, '
+        message=f'{counted(len(row["ids"]), "step")} of workflow "{row["workflow_id"]}" did not settle, '
         f"though the job is {row['state']}: a trigger was off",
         help=f"settle them in psql: SELECT baton_end('{{{ids}}}', '{row['state']}')",
     )
@@ -150,7 +146,7 @@ def age_in_words(age: timedelta) -> str:
 def _unaffordable(row: Row) -> Finding:
     budget = f"{money(row['spent'])} of {money(row['budget'])} is spent"
     return Finding(
-        message=f'{_number(row["steps"], "step")} of workflow "{row["workflow_id"]}" '
+        message=f'{counted(row["steps"], "step")} of workflow "{row["workflow_id"]}" '
         f"{'waits' if row['steps'] == 1 else 'wait'} for more than is left of its budget, of which {budget}",
         help=f"approve more: baton approve {row['workflow_id']} --budget {money(row['spent'] + row['least'])}",
         is_wrong=False,
@@ -160,7 +156,7 @@ def _unaffordable(row: Row) -> Finding:
 def _outlived(row: Row) -> Finding:
     age: timedelta = row["retain"]
     return Finding(
-        message=f"{_number(row['workflows'], 'workflow')} ended more than {age_in_words(age)} ago, and "
+        message=f"{counted(row['workflows'], 'workflow')} ended more than {age_in_words(age)} ago, and "
         f"{'is' if row['workflows'] == 1 else 'are'} kept with all results",
         help=f"remove them: baton prune --older-than {age_option(age)}, or baton worker --retain {age_option(age)}",
         is_wrong=False,

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final, LiteralString
 
 from baton_dsl.core.diagnostics import quoted
+from baton_dsl.core.wording import counted
 from baton_dsl.errors import install_remedy
 from baton_dsl.runtime.database.snapshot import Reading, Row
 from baton_dsl.runtime.observing.checks import AILMENTS
@@ -159,7 +160,7 @@ def _since(queue: QueueStatus) -> timedelta:
 def _about(server: Row, prefix: str, under_way: int | None = None) -> str:
     said = f'PostgreSQL {server["release"].split()[0]}, {_oban()}, schema "{prefix}"'
     if under_way is not None:
-        said += f" of version {VERSION}, {under_way:,} workflow{'' if under_way == 1 else 's'} under way"
+        said += f" of version {VERSION}, {counted(under_way, 'workflow')} under way"
     return said
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from baton_lint.fixes.apply import plan_all, write_all
 from baton_lint.fixes.difference import difference
-from baton_lint.printing import tell
+from baton_lint.printing import counted, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,8 @@ def mend(arguments: Arguments, target: Target, findings: Sequence[Finding], repo
         result = Mended(files=len(written))
         if written and not arguments.has("--quiet"):
             tell(
-                f"{_count(sum(len(change.fixes) for change in written), 'finding')} fixed in "
-                f"{_count(len(written), 'file')}"
+                f"{counted(sum(len(change.fixes) for change in written), 'finding')} fixed in "
+                f"{counted(len(written), 'file')}"
             )
     for path in sorted(notebooks):
         tell(f"{target.shown(path)}: left alone: notebooks are not fixed")
@@ -67,7 +67,3 @@ def _sentence(left: Left, target: Target) -> str:
     if left.place is not None:
         place = f"{place}:{left.place[0]}:{left.place[1]}"
     return f"{place}: left alone: {left.reason}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
