@@ -25,7 +25,7 @@ ROUNDS = 3
 
 
 def run() -> list[Row]:
-    """Two widths in turns with the static graph; memory; a window."""
+    """Two widths in turns with the static graph; memory. Windows are measured in `growth` and `conditions`."""
     rows: list[Row] = []
     with databases.server() as server:
         for width in (1_000, 10_000):
@@ -51,15 +51,6 @@ def run() -> list[Row]:
                 reference=f"1,000 items {small:.0f} MiB",
                 ratio=large / small,
                 goal="flat",
-            )
-        )
-        items = 100_000
-        seconds = _seconds(server, mapped.crowded, {"count": items})
-        rows.append(
-            Row(
-                work=f"{items:,} items, max_concurrency=100",
-                measured=f"{rate(items / seconds, 'items/s')}, {seconds:.0f} s",
-                goal="complete",
             )
         )
     return rows

@@ -8,7 +8,6 @@ from typing import Final, LiteralString
 
 from baton_dsl.core.lifecycle import State
 from baton_dsl.core.why import TOLD, NodeFacts, QueueFacts, WorkflowFacts, causes, why
-from baton_dsl.core.wording import unstorable
 from baton_dsl.errors import StepNotInWorkflowError, WorkflowNotFoundError
 from baton_dsl.runtime.database.snapshot import Reading, Row
 
@@ -103,8 +102,7 @@ def explain(workflow_id: str, step: str | None, *, zone: tzinfo | None = None) -
     rows = yield _WORKFLOW, {"workflow_id": workflow_id}
     if not rows:
         raise WorkflowNotFoundError(f'there is no workflow "{workflow_id}"')
-    asked = None if step is None or unstorable(step) else step
-    nodes = yield _NODES, {"workflow_id": workflow_id, "step": asked}
+    nodes = yield _NODES, {"workflow_id": workflow_id, "step": step}
     ids = {node["step_name"]: node["oban_job_id"] for node in nodes}
     if step is not None and step not in ids:
         raise StepNotInWorkflowError.among(workflow_id, step, ids)
