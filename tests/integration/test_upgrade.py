@@ -240,7 +240,7 @@ def baton(*arguments: str) -> tuple[int, str]:
 
 
 def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn: str) -> None:
-    code, said = baton("--dsn", old_dsn, "--check", "--verbose")
+    code, said = baton("--dsn", old_dsn, "--check")
     assert code == 1
     assert re.search(r"  create \d+ functions\n  replace \d+ functions\n", said)
     assert "  bring the tables to version 3\n" in said
@@ -262,7 +262,7 @@ def test_check_says_what_there_is_to_do_and_dry_run_prints_the_sql_of_it(old_dsn
 
 
 def test_dry_run_makes_all_from_nothing(empty_dsn: str, dsn: str) -> None:
-    code, said = baton("--dsn", empty_dsn, "--check", "--verbose")
+    code, said = baton("--dsn", empty_dsn, "--check")
     assert code == 1
     assert re.search(r"  create \d+ objects of Oban\n", said)
     assert "  create oban_jobs of Oban\n" in baton("--dsn", empty_dsn, "--check", "--verbose")[1]
