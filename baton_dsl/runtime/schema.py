@@ -79,7 +79,7 @@ class Difference:
         """What an install would do, and to what kind of thing: `("create", "function")`."""
         match self.kind:
             case "oban":
-                return "create", "Oban object"
+                return "create", "object of Oban"
             case "tables":
                 return "bring", "tables"
             case "leftover":
