@@ -86,3 +86,17 @@ async def test_a_worker_with_one_connection_executes_chains_and_what_is_beside_t
         workflows += [await mapped.summing.insert(count=20) for _ in range(3)]
         assert {(await each.wait(timeout=60)).outcome for each in workflows} == {"completed"}
     assert is_free(single)
+
+
+async def test_what_needs_a_transaction_is_committed_at_once(dsn: str, conn: psycopg.Connection[Any]) -> None:
+    """Where the defaults do not suit, a statement runs in a transaction; nobody may hear of it before its commit."""
+    conn.execute("CREATE TABLE written (number integer)")
+    defaults = "-c default_transaction_isolation=repeatable\\ read"
+    async with AsyncConnectionPool[Any](
+        dsn, min_size=1, max_size=1, timeout=5, open=False, kwargs={"options": defaults}
+    ) as pool:
+        lease = Lease(pool)
+        async with lease.connection() as kept:
+            await kept.execute("INSERT INTO written VALUES (1)")
+        assert conn.execute("SELECT number FROM written").fetchall() == [(1,)]
+        assert is_free(pool)

@@ -22,9 +22,10 @@ from psycopg_pool import AsyncConnectionPool
 from baton_dsl import Flow
 from baton_dsl.core.lifecycle import Node, Outcome, Over, State, Workflow
 from baton_dsl.runtime import schema
-from baton_dsl.runtime.insert import _statement
+from baton_dsl.runtime.insert import _INSERT
 from baton_dsl.runtime.lowering.insert_arguments import arguments_of
 from baton_dsl.runtime.lowering.lower import Lowered, LoweredMap, lower
+from baton_dsl.runtime.sql.statements import statement
 from tests.integration.modules import steps
 
 LATER = 3600
@@ -98,7 +99,9 @@ class Lifecycle(RuleBasedStateMachine):
                 ignore_discarded=ignore_discarded,
             )
         lowered = _with_maps(lower(flow, {}), model)
-        self.conn.execute(_statement("public"), {**arguments_of([lowered], schema.VERSION), "traceparent": None})
+        self.conn.execute(
+            statement(_INSERT, "public"), {**arguments_of([lowered], schema.VERSION), "traceparent": None}
+        )
         self.workflow_id = lowered.workflow_id
         self.model = Workflow(model)
         self.model.insert()

@@ -251,3 +251,21 @@ async def test_it_rests_also_after_an_error() -> None:
     while len(rests) < 3:  # of the batch, and of each half
         await asyncio.sleep(0)
     assert rests[0] == 1
+
+
+async def test_what_is_asked_while_the_connection_is_given_back_is_sent_too() -> None:
+    recorder = Recorder()
+    late: list[asyncio.Future[int]] = []
+
+    async def rest() -> None:
+        if not late:
+            await asyncio.sleep(0)
+            late.append(coalescer.ask(2))
+            await asyncio.sleep(0)
+
+    coalescer = Coalescer("double", recorder.double, rest=rest)
+    assert await coalescer.submit(1) == 2
+    async with asyncio.timeout(10):
+        while not late:
+            await asyncio.sleep(0)
+        assert await late[0] == 4

@@ -94,13 +94,14 @@ class Coalescer[Request, Reply]:
         return await future
 
     async def _send(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                await self._answer(batch)
-        finally:
-            if self._rest is not None:
-                await self._rest()
+        while self._waiting:  # also what has come during the rest: nobody else would send it
+            try:
+                while self._waiting:
+                    batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                    await self._answer(batch)
+            finally:
+                if self._rest is not None:
+                    await self._rest()
 
     async def _answer(
         self, batch: Sequence[Asked[Request, Reply]], *, is_apart: bool = False, is_again: bool = False

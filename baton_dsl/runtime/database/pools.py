@@ -131,7 +131,8 @@ class Lease:
     """A connection that statements one after another keep, each as by `autocommit`: taking one anew costs time.
 
     It goes back when nothing follows, after an error, when somebody else waits for one, and after a while in any case,
-    since the pool replaces old connections.
+    since the pool replaces old connections. It goes back at once where the statement needed a transaction: what it did
+    is committed before anybody hears of it.
 
     Args:
         pool: Where it comes from.
@@ -151,7 +152,7 @@ class Lease:
         conn, stack, since = kept
         async with stack:
             yield conn
-            if self._may_keep(since):
+            if conn.info.transaction_status == TransactionStatus.IDLE and self._may_keep(since):
                 self._kept = conn, stack.pop_all(), since
 
     def _may_keep(self, since: float) -> bool:

@@ -22,9 +22,11 @@ def amounts(costs: Input[list[str]]) -> list[str]:
 async def pays(amounts: Each[str], context: StepContext) -> str:
     RUNNING.append(amounts)
     MOST.append(len(RUNNING))
-    await asyncio.sleep(0.01)
-    context.record_usage(Usage(model="m", input=1, cost=Decimal(amounts)))
-    RUNNING.remove(amounts)
+    try:
+        await asyncio.sleep(0.01)
+        context.record_usage(Usage(model="m", input=1, cost=Decimal(amounts)))
+    finally:
+        RUNNING.remove(amounts)
     return amounts
 
 
