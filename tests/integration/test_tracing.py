@@ -209,7 +209,7 @@ async def test_nothing_is_traced_or_stored_where_tracing_is_off(
     start_oban: StartOban, spans: InMemorySpanExporter, conn: psycopg.Connection[Any]
 ) -> None:
     tracing.uninstall()
-    assert around.observers == ()
+    assert not [it for it in around.observers if type(it).__module__ == tracing.__name__]
     async with start_oban():
         workflow = await traced.insert(count=2)
         await workflow.wait(TIMEOUT)
