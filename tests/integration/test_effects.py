@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from oban import Cancel, Snooze
+from psycopg_pool import AsyncConnectionPool
 
 from baton_dsl import Flow, Workflow
 from baton_dsl.runtime.executing import effects as runtime_effects
@@ -341,13 +342,14 @@ async def test_a_connection_that_is_lost_before_the_commit_runs_the_function_aga
     assert len(shop.RAN) == 2
 
 
-@pytest.mark.parametrize("step", [shop.by_psycopg, shop.by_async_psycopg], ids=lambda step: step.name)
-async def test_a_commit_whose_answer_is_lost_is_not_done_twice_and_what_it_claimed_runs(
-    start_oban: StartOban, conn: psycopg.Connection[Any], step: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def lose_an_answer(monkeypatch: pytest.MonkeyPatch, *, is_async: bool) -> list[str]:
+    """Cut the connection of the first step that commits, after the server has done it. Returns what was lost so far.
+
+    Handles read in transactions too: so the test looks at the tables, lest it loses an answer of its own.
+    """
     lost: list[str] = []
-    transaction = psycopg.AsyncTransaction if step.is_async else psycopg.Transaction
-    leave = transaction.__aexit__ if step.is_async else transaction.__exit__
+    transaction = psycopg.AsyncTransaction if is_async else psycopg.Transaction
+    leave = transaction.__aexit__ if is_async else transaction.__exit__
 
     def lose(self: Any, kind: Any) -> None:
         if not self.savepoint_name and kind is None and shop.RAN and not lost:
@@ -364,16 +366,39 @@ async def test_a_commit_whose_answer_is_lost_is_not_done_twice_and_what_it_claim
         lose(self, error[0])
         return done
 
+    if is_async:
+        monkeypatch.setattr(transaction, "__aexit__", leave_async)
+    else:
+        monkeypatch.setattr(transaction, "__exit__", leave_sync)
+    return lost
+
+
+@pytest.mark.parametrize("step", [shop.by_psycopg, shop.by_async_psycopg], ids=lambda step: step.name)
+async def test_a_commit_whose_answer_is_lost_is_not_done_twice_and_what_it_claimed_runs(
+    start_oban: StartOban, conn: psycopg.Connection[Any], step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with start_oban(queues={"default": 1}):
-        if step.is_async:
-            monkeypatch.setattr(transaction, "__aexit__", leave_async)
-        else:
-            monkeypatch.setattr(transaction, "__exit__", leave_sync)
-        workflow = await flow_of(step).insert()
-        await ends(workflow, "completed")
+        lost = lose_an_answer(monkeypatch, is_async=step.is_async)
+        await flow_of(step).insert()
+        await until(lambda: conn.execute("SELECT outcome FROM baton_workflows").fetchone() == ("completed",))
     assert lost
     assert len(shop.RAN) == 1
     assert booked(conn) == [(step.name, 1)]
+
+
+async def test_a_settle_that_is_repeated_gives_its_connection_back(
+    start_oban: StartOban,
+    conn: psycopg.Connection[Any],
+    pool: AsyncConnectionPool[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No other settle follows, which would give it back too."""
+    async with start_oban(queues={"default": 1}):
+        lost = lose_an_answer(monkeypatch, is_async=True)
+        await Flow("only", shop.by_async_psycopg).insert()
+        await until(lambda: conn.execute("SELECT state::text FROM oban_jobs").fetchone() == ("completed",))
+    assert lost
+    assert pool.get_stats()["pool_available"] == pool.get_stats()["pool_size"]
 
 
 @pytest.mark.parametrize("step", [shop.slow_by_session, shop.slow_by_async_session], ids=lambda step: step.name)

@@ -90,7 +90,7 @@ class Coalescer[Request, Reply]:
     async def submit_again(self, request: Request) -> Reply:
         """Send a request alone that repeats an earlier one in another way."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        await self._answer([(request, future)], is_apart=True, is_again=True)
+        await self._answer_apart([(request, future)], is_again=True)
         return await future
 
     async def _send(self) -> None:
@@ -147,12 +147,12 @@ class Coalescer[Request, Reply]:
     def _split(self, batch: Sequence[Asked[Request, Reply]], is_again: bool) -> None:
         half = len(batch) // 2
         for part in filter(None, (batch[:half], batch[half:])):
-            task = asyncio.create_task(self._answer_apart(part, is_again))
+            task = asyncio.create_task(self._answer_apart(part, is_again=is_again))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
             self._watch(task)
 
-    async def _answer_apart(self, batch: Sequence[Asked[Request, Reply]], is_again: bool) -> None:
+    async def _answer_apart(self, batch: Sequence[Asked[Request, Reply]], *, is_again: bool) -> None:
         try:
             await self._answer(batch, is_apart=True, is_again=is_again)
         finally:

@@ -157,7 +157,8 @@ class Effects:
             except _Overtaken as settled:
                 if settled.outcome in ("completed", "skipped") and runs:
                     # Perhaps we settled it, and only the answer was lost: then nobody knows what was claimed.
-                    await Coalescer("settle", self._settler.settle).submit_again(Finished(job, "null"))
+                    repeating = Coalescer("settle", self._settler.settle, rest=self._settler.rest)
+                    await repeating.submit_again(Finished(job, "null"))
                 if settled.outcome in ("cancelled", "discarded"):
                     await Coalescer("park", self._settler.park).submit(job)
                 return None
