@@ -132,9 +132,8 @@ class _Selector(selectors.BaseSelector):
         ready = self._selector.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        has_sockets = (
-            len(self._selector.get_map()) > 1
-        )  # one socket is the loop's own, which wakes it from other threads
+        # One socket is the loop's own, which wakes it from other threads.
+        has_sockets = len(self._selector.get_map()) > 1
         if not has_sockets and not self._is_at_work() and timeout is not None:
             self._clock.seconds += timeout
             return []

@@ -241,9 +241,8 @@ class MypyTypes:
             case Instance():
                 name = self._named(proper.type)
                 known = STANDARD.get(name)
-                is_generic = (
-                    known is None or known.parameters
-                )  # mypy fills in the defaults of type parameters in typeshed
+                # mypy fills in the defaults of type parameters in typeshed
+                is_generic = known is None or known.parameters
                 return core_terms.Instance(name, terms(proper.args) if is_generic else ())
             case _:
                 return UNKNOWN

@@ -198,9 +198,8 @@ async def _run(runtime: Runtime, step: Step[..., Any, Any, Any], job: Job) -> Ca
     if passage.outcome in ("completed", "skipped"):
         return None  # an earlier attempt stored the result, but died before its job was completed
     if passage.outcome is not None or passage.is_stopped or passage.pending > 0:
-        await runtime.park.submit(
-            job
-        )  # if it was cancelled, then while it was being fetched, so that nobody could ask it to stop
+        # A cancelled one was being fetched at that moment, so nobody could ask it to stop.
+        await runtime.park.submit(job)
         return None
     if not may_bear_no_more(job):
         return await _call(runtime, step, job, passage)

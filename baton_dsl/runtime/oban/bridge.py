@@ -9,12 +9,12 @@ Everything else is here:
 | pool, prefix, notifier of an instance | `Oban._query`, `Oban._notifier` | gate and settle use the instance's pool |
 | fetches and acks that failed | `Producer._pending_acks`, `_loop_task` | see `nudge` |
 | a producer's first sign of life | extension points `producer.init`, `producer.restore` | it announces a guard |
-| a companion of an instance | extension point `refresher.build`, `Oban._refresher` | starts and stops with the instance
-| | where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler | |
-cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first | | who
-listens to an event | `telemetry.core._handlers` | without a handler, ends are not read | | asking a job to stop |
-`Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled | | the usual backoff |
-`_backoff.jittery_clamped` | runs in memory use the same one |
+| a companion of an instance | extension point `refresher.build`, `Oban._refresher` | it lives with the instance |
+| where the notifier listens | extension point `notifier.build`, `Query.dsn()` | the pool's server may be a pooler |
+| cancellations while it stops | `Oban._notifier.stop`, `_shutdown_grace_period` | it stops listening first |
+| who listens to an event | `telemetry.core._handlers` | without a handler, ends are not read |
+| asking a job to stop | `Job._cancellation`, an `asyncio.Event` | `Job.cancelled()` can only be polled |
+| the usual backoff | `_backoff.jittery_clamped` | runs in memory use the same one |
 """
 
 from __future__ import annotations

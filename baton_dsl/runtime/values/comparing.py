@@ -100,9 +100,8 @@ class _Comparison:
     def _is_same(self, value: Any, decoded: Any) -> bool:
         """Whether two values of one type, which have no parts, are the same."""
         if isinstance(value, datetime) and value.tzinfo is not None and decoded.tzinfo is not None:
-            return bool(
-                value.astimezone(UTC) == decoded.astimezone(UTC)
-            )  # `==` is False in the hour that repeats at the end of summer time
+            # In UTC: `==` is False in the hour that repeats at the end of summer time.
+            return bool(value.astimezone(UTC) == decoded.astimezone(UTC))
         if cast("Any", type(value)).__eq__ is object.__eq__:
             return self.is_written_alike()
         try:
